@@ -1,0 +1,42 @@
+# The paper as one DAG: images -> runs -> scores -> tables -> report.
+#   snakemake --cores all --config smoke=true     minutes on a laptop
+#   snakemake --cores all table5                  one table, and only what it needs
+from snakemake.utils import min_version
+
+min_version("9.20")
+
+
+# Settings, and the plan that follows from them and from tables/published/
+include: "workflow/rules/common.smk"
+# In the order of the science
+include: "workflow/rules/data.smk"
+include: "workflow/rules/train.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/tables.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    """Every table, and the report."""
+    default_target: True
+    input:
+        f"results/{PLAN.folder}/report/report.html",
+
+
+# table1 ... table7, text
+for number, name in PLAN.targets.items():
+
+    rule:
+        """One table and only what it needs."""
+        name:
+            number
+        input:
+            f"results/{PLAN.folder}/tables/{name}.html",
+
+
+onstart:
+    PLAN.check_data(workflow.dag.needrun_jobs())
+
+
+onsuccess:
+    PLAN.say_where(log)

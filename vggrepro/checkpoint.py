@@ -1,0 +1,59 @@
+"""Weights on disk: safetensors, with all that is needed to use them in the header. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vggrepro.catalogue import Run
+from vggrepro.config import Model, check
+from vggrepro.files import atomic_file
+from vggrepro.nets import VGG
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained run, as read from its file."""
+
+    run: Run
+    model: Model
+    classes: int
+    mean: tuple[float, float, float]
+    """Mean RGB of the training set, 0-255, that images are reduced by."""
+    tensors: dict[str, Tensor]
+
+    def net(self) -> VGG:
+        """The net with these weights, in evaluation mode."""
+        net = VGG(self.run.net, self.classes, self.model)
+        net.load_state_dict(self.tensors)
+        return net.eval()
+
+
+def save(path: Path, net: VGG, run: Run, mean: tuple[float, float, float]) -> None:
+    """Write the weights of a run atomically."""
+    about = {"run": run.name, "model": net.model.model_dump(), "classes": net.classes, "mean": mean}
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
+    with atomic_file(path) as temporary:
+        save_file(tensors, temporary, {"vggrepro": json.dumps(about)})
+
+
+def load(path: Path) -> Weights:
+    """Read the weights of a run; a ValueError that names the file where they are missing, cut short or not ours."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = (file.metadata() or {}).get("vggrepro")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file: train the run first") from None
+    except SafetensorError as error:
+        raise ValueError(f"{path}: damaged weights ({error}): delete the file and train the run again") from None
+    if about is None:
+        raise ValueError(f"{path}: not written by vggrepro: it does not say which net it holds")
+    said = json.loads(about)
+    model = check(Model, said["model"], str(path))
+    return Weights(Run.parse(said["run"]), model, said["classes"], tuple(said["mean"]), tensors)

@@ -1,0 +1,227 @@
+"""One command, a verb per step of the way from images to report. The rules of the workflow call these verbs.
+
+Modules are imported where a verb needs them: making a table does not wait for torch.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vggrepro import catalogue
+
+if TYPE_CHECKING:
+    import torch
+
+    from vggrepro.config import Settings
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a verb; a user's mistake ends with one message and exit status 2."""
+    given = _parser().parse_args(arguments)
+    try:
+        given.verb(given)
+    except (ValueError, OSError) as error:
+        print(f"vggrepro {given.name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"vggrepro {given.name}: stopped", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="vggrepro", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    verbs = parser.add_subparsers(dest="name", required=True, metavar="verb")
+
+    def verb(name: str, function: object, help: str) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help, description=help)
+        added.set_defaults(verb=function)
+        return added
+
+    p = verb("prepare", _prepare, "decode a data set (or draw the stand-in) into the stores that training reads")
+    p.add_argument("--layout", choices=("ilsvrc", "tiny-imagenet", "stand-in"), required=True)
+    p.add_argument("--path", type=Path, help="folder or archive of the data set; none for the stand-in")
+    p.add_argument("--encoding", choices=("pixels", "files"), default="pixels")
+    p.add_argument("--classes", type=int, help="take the first so many classes")
+    p.add_argument("--train-per-class", type=int)
+    p.add_argument("--val-per-class", type=int)
+    p.add_argument("--train", type=Path, required=True, help="folder to write the training store to")
+    p.add_argument("--val", type=Path, required=True, help="folder to write the validation store to")
+    _add_workers(p)
+
+    p = verb("train", _train, "train one run (section 3.1)")
+    p.add_argument("run", type=_run, help="name of a run, such as D_256_s0")
+    p.add_argument("--settings", required=True, help="the run's settings: JSON, or a preset (paper, tiny, smoke)")
+    p.add_argument("--train", type=Path, required=True, help="prepared training store")
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store")
+    p.add_argument("--parent", type=Path, help="weights of the run that it is initialised from")
+    p.add_argument("--out", type=Path, required=True, help="folder for weights, metrics and run.json")
+    _add_workers(p)
+    _add_device(p)
+
+    p = verb("evaluate", _evaluate, "posteriors of the validation images under a protocol (section 3.2)")
+    p.add_argument("run", type=_run)
+    p.add_argument("protocol", choices=catalogue.PROTOCOLS)
+    p.add_argument("--scales", type=_numbers, required=True, help="test scales Q, such as 224,256,288")
+    p.add_argument("--settings", default="{}", help="JSON of the evaluate block of the settings")
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store")
+    p.add_argument("--out", type=Path, required=True, help="folder for one score store per Q")
+    _add_workers(p)
+    _add_device(p)
+
+    p = verb("table", _table, "one table, beside the published one, as JSON, CSV, Markdown, HTML and LaTeX")
+    p.add_argument("number", help="1 to 12, or text")
+    p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
+    p.add_argument("--scores", type=Path, help="folder of the score stores")
+    p.add_argument("--out", type=Path, required=True, help="folder for the files of the table")
+
+    p = verb("report", _report, "one self-contained HTML page of all tables and figures, and report.tex")
+    p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
+    p.add_argument("--tables", type=Path, nargs="+", required=True, help="JSON files of tables")
+    p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
+    p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
+
+    p = verb("settings", _settings, "print a preset's settings as JSON, those of one run if it is named")
+    p.add_argument("preset", help="paper, tiny, smoke, or JSON such as '{\"smoke\": true, \"seeds\": [0, 1]}'")
+    p.add_argument("run", type=_run, nargs="?")
+
+    p = verb("schema", _schema, "write the reference of all settings, made from vggrepro/config.py")
+    return parser
+
+
+def _add_workers(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--threads", type=_positive, default=1, help="CPU threads, for arithmetic and for reading images")
+
+
+def _add_device(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
+
+
+def _run(text: str) -> catalogue.Run:
+    try:
+        return catalogue.Run.parse(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _positive(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a number of at least 1, got {text!r}")
+    return int(text)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between, got {text!r}") from None
+
+
+def _given(text: str) -> Settings:
+    from vggrepro import config
+
+    return config.load(json.loads(text) if text.lstrip().startswith("{") else {"preset": text})
+
+
+def _prepare(given: argparse.Namespace) -> None:
+    from vggrepro.data import prepare
+
+    prepare.prepare(
+        given.layout,
+        given.path,
+        train_folder=given.train,
+        val_folder=given.val,
+        classes=given.classes,
+        per_class=(given.train_per_class, given.val_per_class),
+        encoding=given.encoding,
+        workers=given.threads,
+    )
+
+
+def _torch(given: argparse.Namespace) -> torch.device:
+    """Torch with so many threads, and the device asked for; a ValueError where it is not there."""
+    import torch
+
+    torch.set_num_threads(given.threads)
+    torch.backends.cudnn.benchmark = True
+    name = given.device if given.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"--device {name}: no GPU that torch can use here: try --device cpu")
+    return torch.device(name)
+
+
+def _train(given: argparse.Namespace) -> None:
+    from vggrepro import config
+
+    settings: config.RunSettings
+    if given.settings.lstrip().startswith("{"):
+        settings = config.check(config.RunSettings, json.loads(given.settings), "--settings")
+    else:
+        settings = config.check(config.RunSettings, _given(given.settings).for_run(given.run), "--settings")
+    device = _torch(given)
+    from vggrepro.train import train
+
+    train(
+        given.run,
+        settings,
+        train_folder=given.train,
+        val_folder=given.val,
+        parent_file=given.parent,
+        out=given.out,
+        device=device,
+        workers=given.threads - 1 if device.type == "cpu" else given.threads,
+    )
+
+
+def _evaluate(given: argparse.Namespace) -> None:
+    from vggrepro import config
+
+    settings = config.check(config.Evaluate, json.loads(given.settings), "--settings")
+    device = _torch(given)
+    from vggrepro.evaluate import evaluate
+
+    evaluate(
+        given.run,
+        given.protocol,
+        given.scales,
+        settings,
+        weights_file=given.weights,
+        val_folder=given.val,
+        out=given.out,
+        device=device,
+        workers=given.threads,
+    )
+
+
+def _table(given: argparse.Namespace) -> None:
+    from vggrepro import render, tables
+
+    made = tables.make(given.number, _given(given.settings), given.scores)
+    render.write(made, given.out)
+
+
+def _report(given: argparse.Namespace) -> None:
+    from vggrepro import report
+
+    report.write(_given(given.settings), table_files=given.tables, run_files=given.runs, out=given.out)
+
+
+def _settings(given: argparse.Namespace) -> None:
+    settings = _given(given.preset)
+    print(json.dumps(settings.for_run(given.run) if given.run else settings.model_dump(mode="json"), indent=1))
+
+
+def _schema(given: argparse.Namespace) -> None:
+    from vggrepro import config
+    from vggrepro.files import write_text
+
+    write_text(config.SCHEMA, config.schema())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

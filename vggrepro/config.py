@@ -1,0 +1,316 @@
+"""The settings of a preset, typed and checked.
+
+A preset is a YAML file under `workflow/config/`; what the user gives (`--config smoke=true seeds=[0,1,2]`) is laid over
+it. `workflow/schemas/config.schema.json` is generated from these classes: one place for types, ranges, defaults and words.
+
+A field whose docstring says CHOICE fills a silence of the paper; the report lists them all.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from vggrepro.catalogue import ROOT, Run
+
+PRESETS = ("paper", "tiny", "smoke")
+CONFIG = ROOT / "workflow" / "config"
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
+
+T = TypeVar("T", bound=BaseModel)
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Settings(BaseModel):
+    """Frozen, no unknown keys, the docstring under a field is its description in the schema."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True, protected_namespaces=()
+    )
+
+
+class Data(_Settings):
+    """Which images, and how many of them."""
+
+    layout: Literal["ilsvrc", "tiny-imagenet", "stand-in"]
+    """How the images lie on disk; `stand-in` is drawn by the program itself."""
+    path: str | None = None
+    """Folder or archive of the data set; the stand-in needs none. `ilsvrc=PATH` and `tiny_imagenet=PATH` set it."""
+    encoding: Literal["pixels", "files"] = "pixels"
+    """What the prepared store keeps of an image: its decoded pixels, or its file as it came (a tenth of the bytes)."""
+    classes: Count | None = None
+    """Take the first so many classes in WNID order; all if not set."""
+    train_per_class: Count | None = None
+    """Take the first so many training images of each class; all if not set."""
+    val_per_class: Count | None = None
+    """Take the first so many validation images of each class; all if not set."""
+
+
+class Model(_Settings):
+    """The size of the nets. The layer lists are Table 1's for every preset."""
+
+    scale_unit: Literal[8, 16, 32] = 32
+    """Pixels that stand for 32 px of the paper, and the stride of the net: 8 makes the crop of 224 one of 56 px and
+    S = 256 the 64 px of Tiny ImageNet. A net of stride 8 keeps the first three of the five poolings."""
+    width: Annotated[int, Field(ge=1, le=64)] = 64
+    """Channels of the first convolution; the others keep the paper's proportions to it."""
+    fc: Count = 4096
+    """Units of the first two fully connected layers."""
+    pooling: Literal["floor", "ceil"] = "floor"
+    """CHOICE 3: an odd side is halved down (PyTorch) or up (Caffe). The two differ only in dense evaluation."""
+    dropout: Share = 0.5
+    """PAPER 3.1: dropout on the first two fully connected layers."""
+
+    @property
+    def crop(self) -> int:
+        """Side of the training crop in pixels: the paper's 224."""
+        return 7 * self.scale_unit
+
+    def pixels(self, scale: int) -> int:
+        """The paper's scale (S or Q) in this preset's pixels."""
+        return round(scale * self.scale_unit / 32)
+
+
+class Train(_Settings):
+    """One training. The defaults are the paper's (section 3.1)."""
+
+    batch: Count = 256
+    """Images per step, over all processes."""
+    epochs: Count = 74
+    """PAPER 3.1: 370K iterations = 74 epochs, unless the schedule ends earlier."""
+    learning_rate: Positive = 0.01
+    """Initial learning rate."""
+    momentum: Share = 0.9
+    """Momentum of SGD."""
+    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    """Multiplier of the L2 penalty, on weights and biases."""
+    drops: Annotated[int, Field(ge=0)] = 3
+    """PAPER 3.1: how often the learning rate is divided by 10."""
+    patience: Count = 5
+    """CHOICE 7: epochs without a better validation accuracy after which the rate drops, or, after the last drop,
+    training ends. The paper says only "stopped improving"."""
+    drop_epochs: tuple[Count, ...] | None = None
+    """CHOICE 12: a fixed schedule instead: the rate drops after these epochs, and training runs for all `epochs`.
+    A finished run records where its drops fell, so that it can be repeated without looking at validation images."""
+    init: Literal["normal-0.01", "normal-0.1", "glorot", "he"] = "normal-0.01"
+    """CHOICE 1: random weights: normal with standard deviation 0.01, or 0.1 (the printed variance of 10^-2), or scaled by
+    fan-in and fan-out (Glorot) or fan-in (He)."""
+    colour_std: Annotated[float, Field(ge=0)] = 0.1
+    """Standard deviation of the colour shift along the principal components of RGB (Krizhevsky)."""
+    flip: bool = True
+    """Random horizontal flip."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward and backward pass; weights and updates are always fp32."""
+
+
+class Finetune(_Settings):
+    """What differs in the runs at S = 384 and S in [256;512], which go on from a run of the same net."""
+
+    epochs: Count | None = None
+    """CHOICE 7: the paper gives no length; not set: as many as from scratch."""
+    learning_rate: Positive = 1e-3
+    """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for the jitter stage, of which the paper says nothing."""
+    drops: Annotated[int, Field(ge=0)] | None = None
+    """CHOICE 7: drops of the learning rate; not set: as from scratch."""
+    drop_epochs: tuple[Count, ...] | None = None
+    """CHOICE 12: a fixed schedule for these runs."""
+
+
+class Evaluate(_Settings):
+    """How the nets are tested (section 3.2)."""
+
+    average: Literal["scores", "posteriors"] = "scores"
+    """CHOICE 4: dense evaluation averages the class score map over space before the soft-max, or after it."""
+    crop_grid: Literal["whole", "square"] = "whole"
+    """CHOICE 5: the 5x5 grid of crops spans the whole image, or its central square."""
+    batch_pixels: Count = 20_000_000
+    """Upper bound of pixels in one batch of the net: images of equal shape are evaluated together."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Arithmetic of the forward pass; posteriors are always computed and stored in fp32."""
+
+
+class Settings(_Settings):
+    """Everything that a preset fixes."""
+
+    preset: Literal["paper", "tiny", "smoke"]
+    """Name of the preset, and of the folder below `results/`."""
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    """Every run is trained once per seed; with several, tables show the mean and the spread."""
+    threads: Count = 8
+    """CPU threads of a training or an evaluation. The smoke preset takes one, so that its numbers do not depend on the
+    number of cores."""
+    staged: bool = True
+    """PAPER 3.1: initialise B-E from A. False: from random weights, as the paper's remark on Glorot allows."""
+    higher: Literal["points", "relative"] = "points"
+    """CHOICE 8: the shallow net's error "7% higher" is read as percentage points or as a ratio."""
+    data: Data
+    model: Model = Model()
+    train: Train = Train()
+    finetune: Finetune = Finetune()
+    evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Settings:
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: each one once, got {list(self.seeds)}")
+        for name, stage in (("train", self.train), ("finetune", self.for_stage("384"))):
+            if stage.drop_epochs and (
+                list(stage.drop_epochs) != sorted(set(stage.drop_epochs)) or stage.drop_epochs[-1] >= stage.epochs
+            ):
+                raise ValueError(
+                    f"{name}.drop_epochs: expected ascending epochs below epochs={stage.epochs}, "
+                    f"got {list(stage.drop_epochs)}"
+                )
+        if self.data.layout != "stand-in" and not self.data.path:
+            raise ValueError(f"data.path: the layout {self.data.layout} needs the folder or archive of the data set")
+        return self
+
+    @property
+    def folder(self) -> str:
+        """The folder below `results/`: two data sets under one preset do not share one."""
+        return self.preset if self.data.layout == _preset_layout(self.preset) else f"{self.preset}-{self.data.layout}"
+
+    @property
+    def where_data(self) -> str | None:
+        """The path of the data set, or None for images that the program draws."""
+        return None if self.data.layout == "stand-in" else self.data.path
+
+    def for_stage(self, S: str) -> Train:
+        """The training settings of a run at training scale S (section 3.1)."""
+        if S == "256":
+            return self.train
+        given = {name: value for name, value in self.finetune.model_dump().items() if value is not None}
+        if "epochs" in given and "drop_epochs" not in given:
+            given["drop_epochs"] = None
+        return self.train.model_copy(update=given)
+
+    def for_run(self, run: Run) -> dict[str, Any]:
+        """All that decides the weights of a run, as plain values: a change of one of them retrains the run."""
+        return {"model": self.model.model_dump(), "train": self.for_stage(run.S).model_dump(mode="json")}
+
+
+class RunSettings(_Settings):
+    """What `vggrepro train` needs to know: the value of `Settings.for_run`."""
+
+    model: Model
+    train: Train
+
+
+def _preset_layout(preset: str) -> str:
+    return str(_read(CONFIG / f"{preset}.yaml")["data"]["layout"])
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such settings file") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not YAML: {error}") from None
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: expected keys and values, got {type(found).__name__}")
+    return found
+
+
+def _lay_over(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `given` on top; dictionaries are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in given.items():
+        inner = merged.get(key)
+        merged[key] = _lay_over(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _typed(value: Any) -> Any:  # noqa: ANN401
+    """Snakemake hands most values of `--config` on as text: `true`, `[0,1]` and `1e-3` become what they say."""
+    if isinstance(value, Mapping):
+        return {key: inner if key == "path" else _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_typed(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value) if any(c in value for c in ".eE") else int(value)
+    except ValueError:
+        return {"true": True, "false": False, "null": None}.get(value.lower(), value)
+
+
+SHORTHANDS = ("smoke", "tiny_imagenet", "ilsvrc")
+"""Keys of the command line that stand for longer ones."""
+
+
+def load(given: Mapping[str, Any]) -> Settings:
+    """The settings for what the user gave: a preset's file with the user's values on top.
+
+    `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`.
+    A ValueError names the key, what was expected and, for a mistyped key, the nearest one.
+    """
+    given = {key: value if key in ("tiny_imagenet", "ilsvrc") else _typed(value) for key, value in given.items()}
+    smoke = given.pop("smoke", False)
+    if not isinstance(smoke, bool):
+        raise ValueError(f"config: smoke: expected true or false, got {smoke!r}")
+    if smoke and given.get("preset", "smoke") != "smoke":
+        raise ValueError(f"config: smoke=true asks for the preset smoke and preset={given['preset']} for another: give one")
+    if given.get("tiny_imagenet") is not None and not smoke and "preset" not in given:
+        raise ValueError("config: tiny_imagenet is given without a preset: add smoke=true (minutes) or preset=tiny (one GPU)")
+    preset = given.setdefault("preset", "smoke" if smoke else "paper")
+    if preset not in PRESETS:
+        raise ValueError(f"config: preset: expected one of {', '.join(PRESETS)}, got {preset!r}{_nearest(str(preset), PRESETS)}")
+    layouts = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
+    paths = {layout: given.pop(key) for key, layout in layouts.items() if given.get(key) is not None}
+    for key in layouts:
+        given.pop(key, None)
+    if len(paths) > 1:
+        raise ValueError("config: tiny_imagenet and ilsvrc are both given: one data set at a time")
+    values = _lay_over(_read(CONFIG / f"{preset}.yaml"), given)
+    for layout, path in paths.items():
+        values = _lay_over(values, {"data": {"layout": layout, "path": str(path)}})
+    return check(Settings, values, "config")
+
+
+def schema() -> str:
+    """The reference of all settings as a JSON schema: types, ranges, defaults and descriptions."""
+    return json.dumps(Settings.model_json_schema(), indent=1) + "\n"
+
+
+def check(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+    """`values` as a `kind`; a ValueError in one message for all that is wrong."""
+    try:
+        return kind.model_validate_json(_json(values))
+    except ValidationError as error:
+        raise ValueError("\n".join(_explain(kind, problem, where) for problem in error.errors())) from None
+
+
+def _json(values: Mapping[str, Any]) -> str:
+    # JSON has no tuples: strict checking of JSON takes a list for one, and nothing else is converted.
+    return json.dumps(values)
+
+
+def _explain(kind: type[BaseModel], problem: Any, where: str) -> str:  # noqa: ANN401
+    """One line for one problem: the key, what was expected, what came, the nearest key."""
+    path = [part for part in problem["loc"] if not (isinstance(part, str) and "[" in part)]
+    key = ".".join(str(part) for part in path)
+    if problem["type"] == "extra_forbidden":
+        model = kind
+        for part in path[:-1]:
+            model = next(t for t in (model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)) if hasattr(t, "model_fields"))
+        known = [*model.model_fields, *(SHORTHANDS if model is Settings else ())]
+        return f"{where}: no setting is called {key!r}{_nearest(str(path[-1]), known)}. Known here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{where}: {key} is missing"
+    if problem["type"] == "value_error":
+        return f"{where}: {problem['ctx']['error']}"
+    return f"{where}: {key}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _nearest(word: str, known: tuple[str, ...] | list[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,174 @@
+"""How a data set lies on disk. A layout is one small class: its classes, and the images of a split."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vggrepro.files import Files
+
+Split = Literal["train", "val"]
+Box = tuple[int, int, int, int]
+"""xmin, ymin, xmax, ymax in pixels of the original image, 0-based and inclusive."""
+
+IMAGE = (".jpeg", ".jpg", ".png")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One image of a data set."""
+
+    id: str
+    """Its file name without folder: unique within a split."""
+    label: int
+    """Index of its class among the sorted WNIDs."""
+    name: str
+    """Its file, relative to the data set."""
+    boxes: tuple[Box, ...] = ()
+
+
+class Layout(ABC):
+    """A data set on disk: a folder or a zip."""
+
+    title: str
+    files: Files
+    wnids: list[str]
+    """Sorted, as nets and libraries number classes."""
+    words: dict[str, str]
+    """What a WNID means, where the data set says so."""
+
+    @abstractmethod
+    def items(self, split: Split) -> list[Item]:
+        """The images of a split, in a fixed order."""
+
+    def _grouped(self, pattern: str) -> dict[str, list[str]]:
+        """Image files by the WNID that the first group of `pattern` finds in their names; a ValueError for an empty class."""
+        grouped: dict[str, list[str]] = defaultdict(list)
+        for name in self.files.names:
+            if (match := re.fullmatch(pattern, name)) and name.lower().endswith(IMAGE):
+                grouped[match[1]].append(name)
+        if empty := [wnid for wnid in self.wnids if not grouped[wnid]]:
+            raise ValueError(
+                f"{self.files.path}: class {empty[0]} has no image in {pattern.split('/(')[0]}"
+                + (f" (and {len(empty) - 1} more classes)" if len(empty) > 1 else "")
+                + ": the data set is incomplete"
+            )
+        return grouped
+
+
+class TinyImageNet(Layout):
+    """Tiny ImageNet as it is distributed: `tiny-imagenet-200/{wnids.txt,words.txt,train/,val/}`, zip or folder."""
+
+    title = "Tiny ImageNet"
+
+    def __init__(self, path: Path) -> None:
+        """Read the lists; a ValueError where they are missing."""
+        self.files = Files(path)
+        lists = sorted((n for n in self.files.names if n.split("/")[-1] == "wnids.txt"), key=len)
+        if not lists:
+            raise ValueError(f"{path}: not Tiny ImageNet: no wnids.txt in it; expected tiny-imagenet-200.zip or its folder")
+        self.root = lists[0].removesuffix("wnids.txt")
+        self.wnids = sorted(line.strip() for line in self.files.lines(lists[0]))
+        words = self.files.lines(f"{self.root}words.txt") if f"{self.root}words.txt" in self.files.names else []
+        known = set(self.wnids)
+        split = (line.split("\t", 1) for line in words if "\t" in line)
+        self.words = {wnid: text for wnid, text in split if wnid in known}
+
+    def items(self, split: Split) -> list[Item]:
+        """The images in the order of classes and file names."""
+        return self._train() if split == "train" else self._val()
+
+    def _train(self) -> list[Item]:
+        grouped = self._grouped(rf"{re.escape(self.root)}train/(\w+)/images/[^/]+")
+        items = []
+        for label, wnid in enumerate(self.wnids):
+            boxes = self._boxes(f"{self.root}train/{wnid}/{wnid}_boxes.txt", box_column=1)
+            for name in sorted(grouped[wnid], key=_natural):
+                image = name.split("/")[-1]
+                items.append(Item(image, label, name, boxes.get(image, ())))
+        return items
+
+    def _val(self) -> list[Item]:
+        listing = f"{self.root}val/val_annotations.txt"
+        if listing not in self.files.names:
+            raise ValueError(f"{self.files.path}: not Tiny ImageNet: {listing} is missing")
+        boxes = self._boxes(listing, box_column=2)
+        labels = {wnid: label for label, wnid in enumerate(self.wnids)}
+        present, items = set(self.files.names), []
+        for number, line in enumerate(self.files.lines(listing), start=1):
+            image, wnid = (line.split("\t") + [""])[:2]
+            name = f"{self.root}val/images/{image}"
+            if wnid not in labels:
+                raise ValueError(f"{self.files.path}: {listing}, line {number}: class {wnid!r} is not in wnids.txt")
+            if name not in present:
+                raise ValueError(f"{self.files.path}: {listing}, line {number}: {name} is missing")
+            items.append(Item(image, labels[wnid], name, boxes[image]))
+        if empty := set(range(len(self.wnids))) - {item.label for item in items}:
+            raise ValueError(f"{self.files.path}: class {self.wnids[min(empty)]} has no image in {listing}")
+        return sorted(items, key=lambda item: _natural(item.id))
+
+    def _boxes(self, listing: str, box_column: int) -> dict[str, tuple[Box, ...]]:
+        """Boxes by image, from lines of tab-separated image (and WNID), xmin, ymin, xmax, ymax."""
+        if listing not in self.files.names:
+            return {}
+        boxes: dict[str, tuple[Box, ...]] = {}
+        for number, line in enumerate(self.files.lines(listing), start=1):
+            fields = line.split("\t")
+            try:
+                x0, y0, x1, y1 = (int(field) for field in fields[box_column : box_column + 4])
+            except ValueError:
+                raise ValueError(f"{self.files.path}: {listing}, line {number}: expected four numbers, got {line!r}") from None
+            boxes[fields[0]] = (*boxes.get(fields[0], ()), (x0, y0, x1, y1))
+        return boxes
+
+
+class ImageFolders(Layout):
+    """ILSVRC as torchvision lays it out: `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`."""
+
+    title = "ILSVRC-2012"
+
+    def __init__(self, path: Path) -> None:
+        """List the images; a ValueError where there are no class folders."""
+        self.files = Files(path)
+        found = {m[1] for name in self.files.names if (m := re.match(r"train/(n\d{8})/", name))}
+        if not found:
+            raise ValueError(f"{path}: no train/<wnid>/ folders in it, such as train/n01440764/: expected ILSVRC as class folders")
+        self.wnids, self.words = sorted(found), {}
+
+    def items(self, split: Split) -> list[Item]:
+        """The images in the order of classes and file names."""
+        unknown = {m[1] for n in self.files.names if (m := re.match(rf"{split}/([^/]+)/", n))} - set(self.wnids)
+        if unknown:
+            raise ValueError(f"{self.files.path}: {split}/{min(unknown)} is a class that train/ does not have")
+        grouped = self._grouped(rf"{split}/(n\d{{8}})/[^/]+")
+        return [
+            Item(name.split("/")[-1], label, name)
+            for label, wnid in enumerate(self.wnids)
+            for name in sorted(grouped[wnid], key=_natural)
+        ]
+
+
+LAYOUTS: dict[str, type[TinyImageNet | ImageFolders]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": ImageFolders}
+
+
+def _natural(name: str) -> tuple[int | str, ...]:
+    """`val_2` before `val_10`."""
+    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
+
+
+def select(items: list[Item], classes: int | None, per_class: int | None) -> list[Item]:
+    """The first `per_class` images of each of the first `classes` classes; a ValueError where a class has fewer."""
+    taken: dict[int, list[Item]] = defaultdict(list)
+    for item in items:
+        if (classes is None or item.label < classes) and (per_class is None or len(taken[item.label]) < per_class):
+            taken[item.label].append(item)
+    if classes is not None and len(taken) < classes:
+        raise ValueError(f"data.classes: expected at most the {len(taken)} classes that there are, got {classes}")
+    for label, found in taken.items():
+        if per_class is not None and len(found) < per_class:
+            raise ValueError(f"class number {label} has {len(found)} images, {per_class} are asked for: lower data.*_per_class")
+    return [item for label in sorted(taken) for item in taken[label]]

@@ -1,0 +1,183 @@
+"""The prepared store: a split of a data set in one flat file with an index, read by memory map.
+
+    images.bin     the images one after another: decoded pixels (H x W x 3 bytes), or the files as they came
+    index.npy      per image: offset, length, height, width, label
+    ids.txt        per image: its id, one a line
+    boxes.npy      [M, 5]: number of the image, xmin, ymin, xmax, ymax (0-based, inclusive)
+    store.json     encoding, classes, colour statistics (of the training set), digest of all the above
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm import tqdm
+
+from vggrepro.data.layouts import Item, Layout
+from vggrepro.files import atomic_folder, read_json, write_json
+
+Encoding = Literal["pixels", "files"]
+INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
+
+
+def decode(data: bytes, name: str) -> NDArray[np.uint8]:
+    """An image file as RGB pixels [H, W, 3]; EXIF orientation is ignored. A ValueError names a file that is damaged."""
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            return np.asarray(image.convert("RGB"))
+    except Exception as error:  # PIL raises OSError, SyntaxError, ValueError, struct.error ... for damaged files
+        raise ValueError(f"{name} is no image that can be decoded: {error}. Replace the file or leave it out") from None
+
+
+@dataclass(frozen=True)
+class Colours:
+    """Colour statistics of a training set."""
+
+    mean: tuple[float, float, float]
+    """Mean R, G, B, 0-255: the only preprocessing (PAPER 2.1)."""
+    eigenvalues: tuple[float, float, float]
+    """Of the covariance of RGB in [0, 1], descending: the scale in which the PCA constants are usually printed."""
+    eigenvectors: tuple[tuple[float, float, float], ...]
+    """In columns; rows are R, G, B."""
+
+    @classmethod
+    def of(cls, count: float, total: NDArray[np.float64], products: NDArray[np.float64]) -> Colours:
+        """From the number of pixels, the sum of RGB [3] and the sum of its outer products [3, 3], 0-255."""
+        mean = total / count
+        values, vectors = np.linalg.eigh((products / count - np.outer(mean, mean)) / 255**2)
+        vectors = vectors[:, ::-1] * np.where(vectors[0, ::-1] > 0, -1, 1)  # the sign is free: first row negative
+        return cls(_triple(mean), _triple(values[::-1].clip(0)), tuple(_triple(row) for row in vectors))
+
+
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    r, g, b = (float(value) for value in values)
+    return r, g, b
+
+
+class _Sums:
+    """Running sums for `Colours`, in integers: the order of images changes nothing."""
+
+    def __init__(self) -> None:
+        self.count, self.total, self.products = 0, np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
+
+    def add(self, image: NDArray[np.uint8]) -> None:
+        # float64 holds these sums exactly for any image under 10^11 pixels, and multiplies with BLAS
+        pixels = image.reshape(-1, 3).astype(np.float64)
+        self.count += len(pixels)
+        self.total += pixels.sum(0).astype(np.int64)
+        self.products += (pixels.T @ pixels).astype(np.int64)
+
+
+def write(
+    folder: Path,
+    layout: Layout,
+    items: list[Item],
+    *,
+    classes: int | None = None,
+    encoding: Encoding = "pixels",
+    colours: bool = False,
+    workers: int = 1,
+    about: str = "",
+) -> None:
+    """Prepare `items`: every image is decoded, so that a damaged one stops here and not in the middle of a training.
+
+    Nothing is left at `folder` unless all went well. `colours` adds the statistics of the training set.
+    """
+    sums, hasher, index = _Sums(), hashlib.sha256(), np.zeros(len(items), INDEX)
+    boxes = np.array([(i, *box) for i, item in enumerate(items) for box in item.boxes], np.int32).reshape(-1, 5)
+    with atomic_folder(folder) as root:
+        with (root / "images.bin").open("wb") as file:
+            bar = tqdm(_decoded(layout, items, workers), total=len(items), desc=about, unit="image", disable=None)
+            for i, (data, image) in enumerate(bar):
+                data = image.tobytes() if encoding == "pixels" else data
+                index[i] = file.tell(), len(data), *image.shape[:2], items[i].label
+                file.write(data)
+                hasher.update(data)
+                if colours:
+                    sums.add(image)
+        np.save(root / "index.npy", index)
+        np.save(root / "boxes.npy", boxes)
+        ids = "".join(f"{item.id}\n" for item in items)
+        (root / "ids.txt").write_text(ids, encoding="utf-8")
+        for part in (index.tobytes(), boxes.tobytes(), ids.encode()):
+            hasher.update(part)
+        wnids = layout.wnids[:classes]
+        write_json(
+            root / "store.json",
+            {
+                "data set": layout.title,
+                "encoding": encoding,
+                "images": len(items),
+                "wnids": wnids,
+                "words": {wnid: layout.words[wnid] for wnid in wnids if wnid in layout.words},
+                "colours": vars(Colours.of(sums.count, sums.total, sums.products)) if colours else None,
+                "digest": hasher.hexdigest(),
+            },
+        )
+
+
+def _decoded(layout: Layout, items: Iterable[Item], workers: int) -> Iterator[tuple[bytes, NDArray[np.uint8]]]:
+    """Files and their pixels in order, decoded ahead in threads: PIL lets go of the interpreter lock."""
+
+    def one(item: Item) -> tuple[bytes, NDArray[np.uint8]]:
+        data = layout.files.read(item.name)
+        return data, decode(data, f"{layout.files.path}: {item.name}")
+
+    left = iter(items)
+    with ThreadPoolExecutor(workers) as pool:
+        while chunk := list(islice(left, 256)):
+            yield from pool.map(one, chunk)
+
+
+class Store:
+    """A prepared split, open for reading. Safe to read from many threads."""
+
+    def __init__(self, folder: Path) -> None:
+        """Open a store; a ValueError that names the file where it is missing or cut short."""
+        self.folder = folder
+        self.about: dict[str, Any] = read_json(folder / "store.json")
+        self.index: NDArray[np.void] = np.load(folder / "index.npy")
+        self.labels: NDArray[np.int64] = self.index["label"].astype(np.int64)
+        self.ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
+        self.classes = len(self.about["wnids"])
+        if not len(self.index) == len(self.ids) == self.about["images"]:
+            raise ValueError(f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder, prepare it again")
+        images = folder / "images.bin"
+        expected = int(self.index["length"].sum())
+        if images.stat().st_size != expected:
+            raise ValueError(f"{images}: expected {expected} bytes, got {images.stat().st_size}: prepare it again")
+        self._bytes = np.memmap(images, np.uint8, mode="r")
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of images, index, boxes and ids."""
+        return str(self.about["digest"])
+
+    @property
+    def colours(self) -> Colours:
+        """The colour statistics; only the store of a training set has them."""
+        found = self.about["colours"]
+        if found is None:
+            raise ValueError(f"{self.folder}: not a training set: it has no colour statistics")
+        return Colours(tuple(found["mean"]), tuple(found["eigenvalues"]), tuple(map(tuple, found["eigenvectors"])))
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """The pixels [H, W, 3] of image `i`, in its original size."""
+        row = self.index[i]
+        data = self._bytes[int(row["offset"]) : int(row["offset"]) + int(row["length"])]
+        if self.about["encoding"] == "pixels":
+            return data.reshape(int(row["height"]), int(row["width"]), 3)
+        return decode(data.tobytes(), f"{self.folder}: {self.ids[i]}")

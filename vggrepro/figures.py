@@ -1,0 +1,149 @@
+"""Figures: drawn once, as SVG for the page and as PDF for LaTeX. Readable in grey: lines differ in marker and dash too."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+from vggrepro.catalogue import SCALES, Run, printed_scale
+from vggrepro.files import atomic_file
+from vggrepro.tables import Table
+
+matplotlib.use("Agg")
+
+# Okabe and Ito's colours, told apart by the colour-blind; black is the text's colour.
+STYLES = {
+    "A": ("#E69F00", "o", "-"),
+    "A-LRN": ("#E69F00", "s", "--"),
+    "B": ("#56B4E9", "^", "-"),
+    "B-5x5": ("#56B4E9", "v", "--"),
+    "C": ("#009E73", "D", "-"),
+    "D": ("#0072B2", "P", "-"),
+    "D-fc": ("#0072B2", "x", "--"),
+    "E": ("#D55E00", "X", "-"),
+}
+INK = "#010203"
+"""Stands for the page's text colour, so that the same SVG serves light and dark."""
+
+DEPTHS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A figure for the report."""
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+
+
+def _settings() -> dict[str, Any]:
+    return {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "vggrepro",
+        "font.family": "sans-serif",
+        "font.size": 10,
+        "text.color": INK,
+        "axes.labelcolor": INK,
+        "axes.edgecolor": INK,
+        "xtick.color": INK,
+        "ytick.color": INK,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "grid.alpha": 0.2,
+        "grid.color": INK,
+        "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+    }
+
+
+def _finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> Drawn:  # noqa: ANN401
+    """Write the PDF, and return the SVG as a piece of a page."""
+    with atomic_file(folder / f"{name}.pdf") as temporary:
+        figure.savefig(temporary, format="pdf", metadata={"CreationDate": None})
+    text = io.StringIO()
+    figure.savefig(text, format="svg", transparent=True, metadata={"Date": None})
+    matplotlib.pyplot.close(figure)
+    svg = text.getvalue()
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # ids are unique within a page, not only within a figure
+    svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
+    return Drawn(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
+
+
+def learning_curves(runs: dict[Run, Path], folder: Path) -> Drawn:
+    """Validation top-1 error after each epoch, a panel per training scale; `runs` gives each run's metrics.csv."""
+    from matplotlib import pyplot as plt
+
+    scales = [S for S in SCALES if any(run.S == S for run in runs)]
+    with plt.rc_context(_settings()):
+        figure, axes = plt.subplots(1, len(scales), figsize=(9, 3.2), sharey=True, squeeze=False)
+        for axis, S in zip(axes[0], scales, strict=True):
+            axis.set(title=f"S = {printed_scale(S)}", xlabel="epoch")
+            axis.xaxis.get_major_locator().set_params(integer=True)
+            for run in (r for r in runs if r.S == S):
+                rows = metrics(runs[run])
+                _line(axis, run, [r["epoch"] for r in rows], [100 * r["val_top1"] for r in rows])
+            axis.legend(fontsize=8)
+        axes[0][0].set_ylabel("top-1 error, centre crop (%)")
+        caption = "Validation error after each epoch on the centre crop, which steers the learning rate. Later scales go on from earlier ones."
+        return _finish(figure, "learning-curves", "Learning curves", caption, folder)
+
+
+def _line(axis: Any, run: Run, x: Sequence[float], y: Sequence[float]) -> None:  # noqa: ANN401
+    name = run.label.split("/")[0]
+    colour, marker, dash = STYLES[name]
+    label = name if run.seed == 0 else None
+    axis.plot(x, y, dash, color=colour, marker=marker, markersize=4, linewidth=1.4, label=label, alpha=1 if label else 0.5)
+
+
+def metrics(path: Path) -> list[dict[str, float]]:
+    """The lines of a run's metrics.csv."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+
+
+def error_against_depth(table: Table, folder: Path) -> Drawn:
+    """Table 3 as the paper argues with it: top-1 error against the number of weight layers, ours and the published."""
+    from matplotlib import pyplot as plt
+
+    with plt.rc_context(_settings()):
+        figure, (ours, paper) = plt.subplots(1, 2, figsize=(9, 3.4))
+        styles = {"256": ("#0072B2", "o", "-"), "384": ("#E69F00", "s", "--"), "[256;512]": ("#009E73", "^", ":")}
+        for S, (colour, marker, dash) in styles.items():
+            # A-LRN has A's depth, and C that of D: they stand beside the line
+            points = [(row.keys[0], row.cells[0]) for row in table.rows if row.keys[1] == S]
+            line = [(DEPTHS[net], cell) for net, cell in points if net not in ("A-LRN", "C")]
+            beside = [(DEPTHS[net], cell, net) for net, cell in points if net in ("A-LRN", "C")]
+            label = f"S = {S}"
+            low = [_below(cell.value, cell.interval) for _, cell in line]
+            bars = list(zip(*low, strict=True))
+            ours.errorbar([d for d, _ in line], [c.value for _, c in line], yerr=bars, fmt=marker + dash, color=colour, capsize=3, label=label)
+            paper.plot([d for d, _ in line], [float(c.published) for _, c in line], marker + dash, color=colour, label=label)
+            for depth, cell, net in beside:
+                for axis, value in ((ours, cell.value), (paper, float(cell.published))):
+                    axis.plot([depth], [value], marker, color=colour, fillstyle="none")
+                    axis.annotate(net, (depth, value), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        for axis, title in ((ours, "here (95% intervals)"), (paper, "published, ILSVRC-2012")):
+            axis.set(title=title, xlabel="weight layers", ylabel="top-1 validation error (%)", xticks=[11, 13, 16, 19])
+            axis.legend(fontsize=8)
+        caption = "Top-1 error of Table 3 against depth: A, B, D and E on the lines; A-LRN and C, of the same depth as A and D, as open marks. The two panels have different scales."
+        return _finish(figure, "error-against-depth", "Error against depth", caption, folder)
+
+
+def _below(value: float | None, bounds: Iterable[float] | None) -> tuple[float, float]:
+    assert value is not None, "every cell of Table 3 is measured"
+    assert bounds is not None, "every measured error has an interval"
+    low, high = bounds
+    return value - low, high - value

@@ -1,0 +1,108 @@
+"""Reading from folders and archives alike, and writing so that nothing half-written is ever found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def atomic_file(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place when the block ends well, and goes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well, and goes when it does not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o777 & ~_umask())
+        shutil.rmtree(path, ignore_errors=True)
+        temporary.replace(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _umask() -> int:
+    # mkstemp makes private files; a result is to be as readable as any other file of the user.
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file atomically, in UTF-8."""
+    with atomic_file(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
+    """Write a JSON file atomically, in a stable form."""
+    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401
+    """The value in a JSON file; a ValueError that names the file where there is none."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: damaged, not JSON ({error}): delete it and make it again") from None
+
+
+def digest(path: Path) -> str:
+    """SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class Files:
+    """The files of a folder, or of a zip that is never unpacked, by their names relative to it."""
+
+    def __init__(self, path: Path) -> None:
+        """List the files; a ValueError where there is neither a folder nor a zip."""
+        self.path = path
+        self._zip: zipfile.ZipFile | None = None
+        if path.is_dir():
+            found = (Path(root) / name for root, _, names in os.walk(path) for name in names)
+            self.names = sorted(file.relative_to(path).as_posix() for file in found)
+        elif path.is_file():
+            try:
+                self._zip = zipfile.ZipFile(path)
+            except zipfile.BadZipFile as error:
+                raise ValueError(f"{path}: neither a folder nor a whole zip file ({error})") from None
+            self.names = sorted(name for name in self._zip.namelist() if not name.endswith("/"))
+        else:
+            raise ValueError(f"{path}: no such file or folder")
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; a ValueError that names it if they cannot be read."""
+        try:
+            return self._zip.read(name) if self._zip else (self.path / name).read_bytes()
+        except (OSError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+            raise ValueError(f"{self.path}: {name} cannot be read: {error}") from None
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of a text file that are not empty."""
+        return [line for line in self.read(name).decode("utf-8", "replace").splitlines() if line.strip()]

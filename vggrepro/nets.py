@@ -1,0 +1,146 @@
+"""Table 1 as lists, and the nets built from them: no batch normalisation, no adaptive pooling (section 2.1-2.3)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vggrepro.config import Model
+
+
+class Conv(NamedTuple):
+    """A convolution of stride 1 that keeps the resolution, and its ReLU."""
+
+    size: int
+    channels: int
+
+
+# A number is a 3x3 convolution of so many channels, "M" a 2x2 max-pooling of stride 2, "LRN" Krizhevsky's normalisation.
+LAYERS: dict[str, list[int | Conv | str]] = {
+    "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "A-LRN": [64, "LRN", "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "B": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    # PAPER 4.1: each pair of 3x3 convolutions of B is one 5x5.
+    "B-5x5": [Conv(5, 64), "M", Conv(5, 128), "M", Conv(5, 256), "M", Conv(5, 512), "M", Conv(5, 512), "M"],
+    "C": [64, 64, "M", 128, 128, "M", 256, 256, Conv(1, 256), "M", 512, 512, Conv(1, 512), "M"]
+    + [512, 512, Conv(1, 512), "M"],
+    "D": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
+    "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+}
+
+
+def blocks(net: str) -> list[list[Conv | str]]:
+    """The layers of a net between its poolings: five lists of convolutions (and LRN)."""
+    if net not in LAYERS:
+        raise ValueError(f"no net is called {net!r}: expected one of {', '.join(LAYERS)}")
+    found: list[list[Conv | str]] = [[]]
+    for layer in LAYERS[net]:
+        if layer == "M":
+            found.append([])
+        else:
+            found[-1].append(Conv(3, layer) if isinstance(layer, int) else layer)
+    return found[:-1]
+
+
+class LocalResponseNorm(nn.Module):
+    """Krizhevsky's formula: b_i = a_i / (k + alpha * sum of a_j^2 over the n channels around i)^beta, of [N, C, H, W].
+
+    CHOICE 2: k = 2, n = 5, alpha = 1e-4, beta = 0.75, and alpha is not divided by n, as torch's and Caffe's layers do.
+    """
+
+    k, n, alpha, beta = 2.0, 5, 1e-4, 0.75
+
+    def forward(self, a: Tensor) -> Tensor:
+        """The normalised activations [N, C, H, W]."""
+        squares = F.pad(a * a, (0, 0, 0, 0, self.n // 2, self.n // 2))
+        total = sum(squares[:, j : j + a.shape[1]] for j in range(self.n))
+        return a * (self.k + self.alpha * total) ** -self.beta
+
+
+class VGG(nn.Module):
+    """A net of Table 1, for crops (`forward`) and for whole images (`scores`, `score_map`).
+
+    Layers carry the names of the released nets (conv1_1 ... conv5_4, fc6, fc7, fc8), so that "the first four
+    convolutions of A" (section 3.1) have the names of the layers of B-E that they initialise.
+    """
+
+    def __init__(self, net: str, classes: int, model: Model) -> None:
+        super().__init__()
+        self.net, self.classes, self.model = net, classes, model
+        self.features = nn.Sequential(OrderedDict(_feature_layers(net, model)))
+        channels = _width(512, model)
+        self.fc6 = nn.Linear(channels * 7 * 7, model.fc)
+        self.fc7 = nn.Linear(model.fc, model.fc)
+        self.fc8 = nn.Linear(model.fc, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Scores [N, classes] before the soft-max, of crops [N, 3, 7u, 7u] of the scale unit u, mean already subtracted."""
+        x = self.features(x).flatten(1)
+        x = F.dropout(F.relu(self.fc6(x)), self.model.dropout, self.training)
+        x = F.dropout(F.relu(self.fc7(x)), self.model.dropout, self.training)
+        return self.fc8(x)
+
+    def hidden_map(self, x: Tensor) -> Tensor:
+        """PAPER 3.2: the first two FC layers as 7x7 and 1x1 convolutions: [N, fc, H/u - 6, W/u - 6] of images [N, 3, H, W].
+
+        Raises ValueError for an image smaller than the crop.
+        """
+        if min(x.shape[-2:]) < self.model.crop:
+            raise ValueError(f"an image of {tuple(x.shape[-2:])} px is smaller than the net's input of {self.model.crop} px")
+        x = self.features(x)
+        x = F.relu(F.conv2d(x, self.fc6.weight.view(self.model.fc, -1, 7, 7), self.fc6.bias))
+        return F.relu(F.conv2d(x, self.fc7.weight[:, :, None, None], self.fc7.bias))
+
+    def score_map(self, x: Tensor) -> Tensor:
+        """The class score map [N, classes, H/u - 6, W/u - 6] of whole images [N, 3, H, W]."""
+        return F.conv2d(self.hidden_map(x), self.fc8.weight[:, :, None, None], self.fc8.bias)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The class score map averaged over space: [N, classes] of whole images [N, 3, H, W].
+
+        The last layer is linear, so that averaging before it is exact, and saves its map.
+        """
+        return self.fc8(self.hidden_map(x).mean((2, 3)))
+
+
+def _width(channels: int, model: Model) -> int:
+    """The paper's channel count in a net whose first convolution has `model.width` instead of 64."""
+    return max(1, channels * model.width // 64)
+
+
+def _feature_layers(net: str, model: Model) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules of the convolutional part.
+
+    CHOICE: a net of stride 8 or 16 leaves out the last poolings, so that a crop of 7 scale units ends as 7x7 as in the paper.
+    """
+    poolings = model.scale_unit.bit_length() - 1
+    before = 3
+    for b, block in enumerate(blocks(net), start=1):
+        i = 0
+        for layer in block:
+            if isinstance(layer, str):
+                yield f"lrn{b}", LocalResponseNorm()
+                continue
+            i += 1
+            after = _width(layer.channels, model)
+            yield f"conv{b}_{i}", nn.Conv2d(before, after, layer.size, padding=layer.size // 2)
+            yield f"relu{b}_{i}", nn.ReLU(inplace=True)
+            before = after
+        if b <= poolings:
+            yield f"pool{b}", nn.MaxPool2d(2, 2, ceil_mode=model.pooling == "ceil")
+
+
+def full_size(net: str) -> VGG:
+    """The paper's net for 1000 classes, without memory behind its parameters: for Tables 1 and 2."""
+    with torch.device("meta"):
+        return VGG(net, 1000, Model())
+
+
+def count_parameters(net: VGG) -> int:
+    """Weights and biases of all layers."""
+    return sum(parameter.numel() for parameter in net.parameters())

@@ -1,0 +1,155 @@
+"""The report: one HTML file that needs nothing else, and the same for LaTeX. No torch.
+
+It opens with what was run, on which data and hardware; then the tables; then figures; then what was chosen where the paper
+is silent and where the preset departs from it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from vggrepro import figures, provenance, render
+from vggrepro.catalogue import ROOT, Run
+from vggrepro.config import Settings, load
+from vggrepro.files import read_json, write_text
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run as the report shows it."""
+
+    run: Run
+    about: dict[str, Any]
+    metrics: Path
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last line of its metrics."""
+        return figures.metrics(self.metrics)[-1]
+
+
+def write(settings: Settings, *, table_files: list[Path], run_files: list[Path], out: Path) -> None:
+    """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
+    tables = [render.read(path) for path in table_files]
+    trainings = [_training(path) for path in run_files]
+    drawn = []
+    if one_scale := [table for table in tables if table.number == "3"]:
+        drawn.append(figures.error_against_depth(one_scale[0], out / "figures"))
+    if trainings:
+        drawn.append(figures.learning_curves({t.run: t.metrics for t in trainings}, out / "figures"))
+    page = {
+        "title": "Very Deep Convolutional Networks, re-made",
+        "warning": warning(settings),
+        "facts": facts(settings, trainings),
+        "tables": [{"name": t.name, "heading": render.heading(t), "html": render.html(t), "tex": render.latex(t)} for t in tables],
+        "figures": drawn,
+        "trainings": [_training_row(t) for t in trainings],
+        "choices": choices(settings),
+        "departures": departures(settings),
+        "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
+    }
+    write_text(out / "report.html", render.template("report.html.j2", page))
+    write_text(out / "report.tex", render.template("report.tex.j2", page))
+
+
+def _training(path: Path) -> Training:
+    about = read_json(path)
+    return Training(Run.parse(about["run"]), about, path.with_name("metrics.csv"))
+
+
+def warning(settings: Settings) -> str:
+    """What a reader of any preset but the paper's has to know before the first number."""
+    if settings.preset == "paper" and settings.data.layout == "ilsvrc":
+        return ""
+    data = {"stand-in": "images drawn by the program", "tiny-imagenet": "Tiny ImageNet", "ilsvrc": "ILSVRC-2012"}
+    return (
+        f"This is a run of the {settings.preset} preset on {data[settings.data.layout]}. It shows that every step of the "
+        "paper runs; its errors are not the paper's, and every delta below compares different data."
+    )
+
+
+def facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]]:
+    """What was run, on what, with what: name and value."""
+    found = [("preset", settings.preset), ("seeds", ", ".join(map(str, settings.seeds)))]
+    if trainings:
+        first = trainings[0].about
+        data = first["data"]
+        seconds = sum(t.about["seconds"] for t in trainings)
+        found += [
+            ("data", f"{data['data set']}, {data['images']:,} training images"),
+            ("data digest", data["train"][:12]),
+            ("trainings", f"{len(trainings)}, {_duration(seconds)} in all"),
+            ("hardware", _common([f"{t.about['device']}: {t.about['made']['processor']}" for t in trainings])),
+            ("versions", _common([_versions(t.about["made"]["versions"]) for t in trainings])),
+            ("commit", _common([str(t.about["made"]["commit"])[:20] for t in trainings])),
+            ("trained", f"{min(t.about['made']['at'] for t in trainings)} to {max(t.about['made']['at'] for t in trainings)}"),
+        ]
+    now = provenance.made()
+    return [*found, ("report made", f"{now['at']}, commit {str(now['commit'])[:20]}")]
+
+
+def _common(values: list[str]) -> str:
+    """The one value, or each with how often it occurs: runs made by different code or machines are not hidden."""
+    counts = Counter(values)
+    return values[0] if len(counts) == 1 else "; ".join(f"{value} ({n} runs)" for value, n in counts.most_common())
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _training_row(training: Training) -> dict[str, str]:
+    about, last = training.about, training.last
+    parent = about["parent"]
+    return {
+        "run": training.run.name,
+        "from": f"{parent['run']}: {_layers(about['initialised'])}" if parent else f"random ({about['settings']['train']['init']})",
+        "epochs": str(about["epochs"]),
+        "drops": ", ".join(map(str, about["drops"])) or "none",
+        "loss": f"{last['loss']:.3f}",
+        "error": f"{100 * last['val_top1']:.1f}",
+        "speed": f"{last['images_per_s']:,.0f}",
+        "time": _duration(about["seconds"]),
+        "weights": about["weights"][:12],
+    }
+
+
+def _layers(names: list[str]) -> str:
+    return ", ".join(names) if len(names) < 9 else f"all {len(names)} layers"
+
+
+def choices(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every place where the paper is silent: setting, what was taken, and the alternatives, from the settings' own docs."""
+    return [(key, value, text.partition("CHOICE ")[2]) for key, value, text in _described(settings) if "CHOICE " in text]
+
+
+def departures(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every setting that is not the paper preset's: setting, value here, value there."""
+    paper = {key: value for key, value, _ in _described(load({}))}
+    skipped = ("preset", "seeds", "threads", "data.path", "data.encoding", "evaluate.batch_pixels")
+    here = ((key, value) for key, value, _ in _described(settings) if key not in skipped)
+    return [(key, value, paper[key]) for key, value in here if value != paper[key]]
+
+
+def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
+    """(key, value, description) of every setting, blocks opened."""
+    found = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found += _described(value, f"{prefix}{name}.")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)
+            found.append((prefix + name, shown, " ".join((field.description or "").split())))
+    return found

@@ -1,0 +1,129 @@
+"""Score stores: the posteriors of every image under one evaluation. Scales, crops and nets are averages over stores.
+
+A store is a folder: `posteriors.npy` (float32 [N, classes], memory-mapped), `labels.npy`, `ids.txt`, `made.json`. No torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro import metrics
+from vggrepro.files import atomic_folder, read_json, write_json
+
+CHUNK = 1000
+"""Images that are averaged at a time: 4 MB of 1,000 classes stay in the processor's cache."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """A score store, open for reading."""
+
+    folder: Path
+    posteriors: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    ids: tuple[str, ...]
+    made: dict[str, Any]
+    """What made it: run, digest of its weights, protocol, Q, digest of the data, commit, versions."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def write(
+    folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str], made: Mapping[str, Any]
+) -> None:
+    """Write a store atomically; a ValueError for what are no posteriors.
+
+    float32 is what the net computes, so that storing rounds nothing and no reported error changes.
+    """
+    _check(folder, posteriors, labels, ids)
+    with atomic_folder(folder) as root:
+        np.save(root / "posteriors.npy", posteriors.astype(np.float32, copy=False))
+        np.save(root / "labels.npy", labels.astype(np.int64, copy=False))
+        (root / "ids.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+        write_json(root / "made.json", dict(made))
+
+
+def _check(folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str]) -> None:
+    n, classes = posteriors.shape
+    if not n == len(labels) == len(ids) or len(set(ids)) < n:
+        raise ValueError(f"{folder}: {n} posteriors, {len(labels)} labels, {len(set(ids))} different ids: expected as many of each")
+    if n and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(f"{folder}: labels from {labels.min()} to {labels.max()}, but posteriors of {classes} classes")
+    for start in range(0, n, CHUNK):
+        part = posteriors[start : start + CHUNK]
+        total = part.sum(1, dtype=np.float64)
+        if not (np.isfinite(total) & (abs(total - 1) < 1e-3)).all() or part.min() < 0:
+            bad = start + int(np.argmax(~(abs(total - 1) < 1e-3) | (part.min(1) < 0)))
+            raise ValueError(f"{folder}: the row of {ids[bad]} is no posterior: it sums to {posteriors[bad].sum():g}")
+
+
+def read(folder: Path) -> Scores:
+    """Open a store; a ValueError that names the file where it is missing or damaged."""
+    made = read_json(folder / "made.json")
+    try:
+        posteriors = np.load(folder / "posteriors.npy", mmap_mode="r")
+        labels = np.load(folder / "labels.npy")
+        ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{folder}: damaged scores ({error}): delete the folder and evaluate again") from None
+    if not len(posteriors) == len(labels) == len(ids):
+        raise ValueError(f"{folder}: {len(posteriors)} posteriors, {len(labels)} labels, {len(ids)} ids: evaluate again")
+    return Scores(folder, posteriors, labels, ids, made)
+
+
+Mixture = Mapping[str, Fraction]
+"""Weights of stores in an average, by the store's key."""
+
+
+def ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
+    """Rank of the true class of every image, [N], under each weighted average of stores.
+
+    PAPER 3.2, 4.2-4.4: scales, protocols and nets are all combined by averaging posteriors. Every store is read once for
+    all mixtures, a chunk of images at a time; sums are in float64, so that rounding decides between no two classes.
+
+    Raises ValueError where stores do not hold the same images in the same order.
+    """
+    first = _same_images(stores)
+    found = {name: np.empty(len(first), np.int32) for name in mixtures}
+    # weights up to a common factor: whole numbers, so that equal weights are exactly equal
+    whole = {name: _whole_weights(mixture) for name, mixture in mixtures.items()}
+    for start in range(0, len(first), CHUNK):
+        part = slice(start, start + CHUNK)
+        loaded = {key: np.array(store.posteriors[part]) for key, store in stores.items()}
+        labels = first.labels[part]
+        for name, weights in whole.items():
+            found[name][part] = metrics.ranks(_mixed(loaded, weights), labels)
+    return found
+
+
+def _whole_weights(mixture: Mixture) -> list[tuple[str, int]]:
+    smallest = min(mixture.values())
+    shares = {key: weight / smallest for key, weight in mixture.items()}
+    common = int(np.lcm.reduce([share.denominator for share in shares.values()]))
+    return [(key, int(share * common)) for key, share in shares.items()]
+
+
+def _mixed(loaded: Mapping[str, NDArray[np.float32]], weights: list[tuple[str, int]]) -> NDArray[np.floating]:
+    (key, weight), *others = weights
+    if not others:
+        return loaded[key]
+    total = np.multiply(loaded[key], weight, dtype=np.float64)
+    for key, weight in others:
+        total += loaded[key] if weight == 1 else np.multiply(loaded[key], weight, dtype=np.float64)
+    return total
+
+
+def _same_images(stores: Mapping[str, Scores]) -> Scores:
+    first, *others = stores.values()
+    for other in others:
+        if other.ids != first.ids or not np.array_equal(other.labels, first.labels):
+            raise ValueError(f"{other.folder} and {first.folder} hold different images or labels: evaluate both on one data set")
+    return first

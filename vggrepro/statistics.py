@@ -1,0 +1,36 @@
+"""Intervals of errors. No torch."""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+Z = NormalDist().inv_cdf(0.975)
+"""Half width of a 95% interval in standard errors."""
+
+
+def wilson(errors: float, n: int) -> tuple[float, float]:
+    """Wilson's 95% interval of a proportion: right for small n and for errors near 0 and 1, unlike p +- 1.96 se."""
+    if n <= 0 or not 0 <= errors <= n:
+        raise ValueError(f"expected 0 <= errors <= n and n > 0, got {errors} of {n}")
+    p = errors / n
+    middle = p + Z**2 / (2 * n)
+    half = Z * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    return max(0.0, (middle - half) / (1 + Z**2 / n)), min(1.0, (middle + half) / (1 + Z**2 / n))
+
+
+def nested_interval(values: NDArray[np.floating]) -> tuple[float, float]:
+    """95% interval of the mean of [seeds, N] values: seeds drawn among trainings, images among images.
+
+    The variance of the mean over images (of each image's mean over seeds), plus that of the mean over seeds.
+    """
+    per_image, per_seed = values.mean(0), values.mean(1)
+    variance = float(per_image.var(ddof=1)) / len(per_image)
+    if len(per_seed) > 1:
+        variance += float(per_seed.var(ddof=1)) / len(per_seed)
+    half = Z * math.sqrt(variance)
+    mean = float(values.mean())
+    return mean - half, mean + half

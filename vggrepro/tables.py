@@ -1,0 +1,351 @@
+"""A table is a value: what the paper printed, what was measured here, and how far apart they are. No torch, no markup.
+
+`make` computes; `render` turns the value into HTML, LaTeX, Markdown and CSV and computes nothing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro import catalogue, metrics, scores, statistics
+from vggrepro.catalogue import Published, PublishedTable, Row, System
+from vggrepro.config import Settings
+
+Status = Literal["measured", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
+Interval = tuple[float, float]
+
+MARKS: dict[Status, str] = {
+    "withheld": "labels withheld",
+    "quoted": "quoted",
+    "not reported": "not reported",
+    "not run": "not run",
+    "undefined": "not defined",
+}
+"""What stands in a cell that has no number of ours: never a blank."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of a table: the published value, and ours beside it. Errors are in per cent."""
+
+    status: Status
+    published: str
+    """As printed, without the marks for bold; `-` where the paper has a dash."""
+    published_bold: bool = False
+    span: int = 1
+    """Columns that the published value covers."""
+    text: str = ""
+    """Of Table 1, whose cells are layers: ours."""
+    value: float | None = None
+    interval: Interval | None = None
+    """95%."""
+    delta: float | None = None
+    """Ours less the published value."""
+    delta_interval: Interval | None = None
+    """95%, the rounding of the printed number included."""
+    n: int = 0
+    """Images."""
+    seeds: int = 0
+    spread: float | None = None
+    """Standard deviation over seeds."""
+    best: bool = False
+    how: tuple[str, ...] = ()
+    """The evaluations that were averaged."""
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """A row: its keys as printed and its cells, a cell per column."""
+
+    keys: tuple[str, ...]
+    cells: tuple[Cell, ...]
+    group: int
+    """Rows in the group that starts here; 0 for a row that continues one."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the paper, re-made."""
+
+    number: str
+    name: str
+    title: str
+    section: str
+    caption: str
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+    footnotes: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    """What has to be known to read the deltas."""
+    kind: Literal["errors", "layers", "parameters"] = "errors"
+
+
+def make(number: str, settings: Settings, folder: Path | None) -> Table:
+    """Table `number` from the score stores below `folder`; Tables 1 and 2 need none.
+
+    Raises ValueError for a table that is not made yet, and for stores that are missing or do not fit together.
+    """
+    if number not in catalogue.REPRODUCED:
+        raise ValueError(f"table {number!r} is not among those that are made: {', '.join(catalogue.REPRODUCED)}")
+    published = catalogue.table(number)
+    if number == "1":
+        return _of_nets(published, "layers")
+    if number == "2":
+        return _of_nets(published, "parameters")
+    if folder is None:
+        raise ValueError(f"table {number} needs --scores: the folder of the score stores")
+    opened = {e.path: scores.read(folder / e.path) for e in catalogue.evaluations(number, settings.seeds)}
+    found = _outcomes(published, settings, opened)
+    rows = [
+        TableRow(_keys(published, row), _cells(published, row, found, settings), group)
+        for row, group in zip(published.rows, _groups(published), strict=True)
+    ]
+    return _described(published, rows, "errors", _notes(settings, opened))
+
+
+def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes: tuple[str, ...]) -> Table:  # noqa: ANN401
+    columns = tuple(column.heading for column in published.columns) or tuple(list(published.rows[0].keys)[1:])
+    keys = tuple(published.headings.values())
+    footnotes = tuple(published.footnotes.items())
+    p = published
+    return Table(
+        p.number, p.name, p.title, str(p.section), p.caption, keys, columns, _with_best(p, rows), footnotes, notes, kind
+    )
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Ranks of the true class under one system, [N] for each seed."""
+
+    ranks: tuple[NDArray[np.int32], ...]
+    how: tuple[str, ...]
+
+    def errors(self, quantity: str) -> NDArray[np.float64]:
+        """[seeds, N]: 1 where the answer is wrong."""
+        return np.stack([metrics.wrong(found, quantity) for found in self.ranks]).astype(np.float64)
+
+
+def _outcomes(
+    published: PublishedTable, settings: Settings, opened: Mapping[str, scores.Scores]
+) -> dict[System, Outcome]:
+    """The outcome of every system of the table; every store is read once for all of them."""
+    systems = dict.fromkeys(s for row in published.rows for s in (row.system, row.minus) if s)
+    mixtures = {
+        f"{i}/{seed}": {e.path: share for e, share in catalogue.with_seed(system, seed)}
+        for i, system in enumerate(systems)
+        for seed in settings.seeds
+    }
+    found = scores.ranks(opened, mixtures)
+    return {
+        system: Outcome(tuple(found[f"{i}/{seed}"] for seed in settings.seeds), tuple(e.path for e, _ in system))
+        for i, system in enumerate(systems)
+    }
+
+
+def _cells(
+    published: PublishedTable, row: Row, found: Mapping[System, Outcome], settings: Settings
+) -> tuple[Cell, ...]:
+    cells = []
+    for column in published.columns:
+        printed = row.cells[column.name]
+        cell = _printed(printed, row, column.name)
+        if row.system is None:
+            status: Status = "quoted" if printed.value is not None else "not reported"
+            cells.append(replace(cell, status="spanned" if printed.spanned else status))
+        elif column.split == "withheld":
+            cells.append(replace(cell, status="withheld"))
+        elif row.minus:
+            cells.append(_difference(cell, printed, found[row.system], found[row.minus], column.quantity, settings.higher))
+        else:
+            cells.append(_error(cell, printed, found[row.system], column.quantity))
+    return tuple(cells)
+
+
+def _printed(printed: Published, row: Row, name: str) -> Cell:
+    """The published part of a cell, with the number of columns that it covers."""
+    after = list(row.cells)[list(row.cells).index(name) + 1 :]
+    span = 1
+    while span <= len(after) and row.cells[after[span - 1]].spanned:
+        span += 1
+    return Cell("not run", printed.printed, printed.bold, span)
+
+
+def _error(cell: Cell, printed: Published, outcome: Outcome, quantity: str) -> Cell:
+    """An error rate with its interval."""
+    errors = outcome.errors(quantity)
+    per_seed, n = errors.mean(1), errors.shape[1]
+    mean, spread = float(per_seed.mean()), _spread(per_seed)
+    if spread is None:
+        interval = statistics.wilson(float(errors.sum()), n)
+    else:
+        interval = statistics.nested_interval(errors)
+    return _measured(cell, printed, outcome, mean, interval, n, per_seed)
+
+
+def _difference(cell: Cell, printed: Published, a: Outcome, b: Outcome, quantity: str, higher: str) -> Cell:
+    """How much higher the error of `a` is than that of `b`: images are paired, so that what both miss cancels out.
+
+    CHOICE 8: in points, or relative to the error of `b`.
+    """
+    x, y = a.errors(quantity), b.errors(quantity)
+    if higher == "points":
+        ratio, scale = 1.0, 1.0
+    elif y.mean() == 0:
+        return replace(cell, status="undefined")
+    else:
+        ratio, scale = x.mean() / y.mean(), 1 / y.mean()
+    value = float((x.mean() - y.mean()) * scale)
+    # x - ratio * y is each image's influence on the value, to first order
+    low, high = statistics.nested_interval((x - ratio * y) * scale)
+    off = value - (low + high) / 2
+    per_seed = (x.mean(1) - y.mean(1)) * scale
+    return _measured(cell, printed, a, value, (low + off, high + off), x.shape[1], per_seed)
+
+
+def _measured(
+    cell: Cell,
+    printed: Published,
+    outcome: Outcome,
+    value: float,
+    interval: Interval,
+    n: int,
+    per_seed: NDArray[np.float64],
+) -> Cell:
+    """The cell with a measured value; all of it in per cent."""
+    value, low, high = 100 * value, 100 * interval[0], 100 * interval[1]
+    spread = _spread(per_seed)
+    delta, between = None, None
+    if printed.value is not None:
+        rounding = _rounding(printed.printed)
+        delta = value - printed.value
+        between = (low - printed.value - rounding, high - printed.value + rounding)
+    return replace(
+        cell,
+        status="measured",
+        value=value,
+        interval=(low, high),
+        delta=delta,
+        delta_interval=between,
+        n=n,
+        seeds=len(per_seed),
+        spread=None if spread is None else 100 * spread,
+        how=outcome.how,
+    )
+
+
+def _spread(per_seed: NDArray[np.float64]) -> float | None:
+    return float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None
+
+
+def _rounding(printed: str) -> float:
+    """Half a unit of the last printed digit: `25.5` may be 25.45 to 25.55."""
+    decimals = printed.rstrip("*").partition(".")[2]
+    return float(0.5 * 10.0 ** -len(decimals))
+
+
+def _keys(published: PublishedTable, row: Row) -> tuple[str, ...]:
+    """A row's keys as printed. In fusions a member is written as a system: net/train S/test Q."""
+    return tuple(row.keys[name] for name in published.headings)
+
+
+def _groups(published: PublishedTable) -> list[int]:
+    """For each row the size of the group that starts there, 0 within a group. A group shares its first key."""
+    first = [next(iter(row.keys.values())) for row in published.rows]
+    starts = [i for i, key in enumerate(first) if i == 0 or key != first[i - 1]]
+    sizes = dict(zip(starts, np.diff([*starts, len(first)]).tolist(), strict=True))
+    return [sizes.get(i, 0) for i in range(len(first))]
+
+
+def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRow, ...]:
+    """Mark the lowest error of ours in each column: of the whole table, or of each group where the paper does so."""
+    groups = np.cumsum([row.group > 0 for row in rows]) if published.number == "5" else np.zeros(len(rows))
+    marked = [list(row.cells) for row in rows]
+    for column in range(len(published.columns)):
+        for group in set(groups):
+            inside = [cells for cells, g in zip(marked, groups, strict=True) if g == group]
+            values = [c[column].value for c in inside if c[column].value is not None and not published.number == "text"]
+            for cells in inside:
+                if len(set(values)) > 1 and cells[column].value == min(v for v in values if v is not None):
+                    cells[column] = replace(cells[column], best=True)
+    return tuple(replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True))
+
+
+def _notes(settings: Settings, opened: Mapping[str, scores.Scores]) -> tuple[str, ...]:
+    data = next(iter(opened.values()))
+    seen = f"{data.made['data set']}, {len(data):,} validation images of {data.posteriors.shape[1]} classes"
+    notes = [f"Measured on {seen}, preset {settings.preset}."]
+    if settings.data.layout != "ilsvrc" or settings.preset != "paper":
+        notes.append(
+            "The deltas compare different data: the published errors are of the paper's nets on ILSVRC-2012, "
+            f"ours of the {settings.preset} preset's nets on other images. They say nothing about the paper."
+        )
+    if len(settings.seeds) > 1:
+        notes.append(f"Mean and standard deviation over the seeds {', '.join(map(str, settings.seeds))}.")
+    return tuple(notes)
+
+
+def _of_nets(published: PublishedTable, kind: Literal["layers", "parameters"]) -> Table:
+    """Table 1 or 2: columns are nets, of full size whatever the preset."""
+    nets = list(published.rows[0].keys)[1:]
+    ours = _layer_rows(nets) if kind == "layers" else [_parameters(nets)]
+    rows = []
+    for row, found in zip(published.rows, ours, strict=True):
+        printed = {net: Published(text, None, spanned=text == "<") for net, text in row.keys.items() if net in nets}
+        spans = replace(row, cells=printed)
+        cells = tuple(
+            _net_cell(replace(_printed(printed[net], spans, net), published=printed[net].text), found[net]) for net in nets
+        )
+        rows.append(TableRow((row.keys["row"],), cells, 1))
+    return _described(published, rows, kind, ("Of the full-size nets, built without their memory, whatever the preset.",))
+
+
+def _net_cell(cell: Cell, ours: str | float) -> Cell:
+    if cell.published == "<":
+        return replace(cell, status="spanned", text=str(ours))
+    if isinstance(ours, str):
+        return replace(cell, status="measured", text=ours)
+    delta = ours - float(cell.published)
+    return replace(cell, status="measured", value=ours, delta=delta)
+
+
+def _layer_rows(nets: list[str]) -> list[dict[str, str | float]]:
+    """Table 1's rows from the layer lists."""
+    from vggrepro.nets import blocks, full_size
+
+    def named(layer: Any) -> str:  # noqa: ANN401
+        return layer if isinstance(layer, str) else f"conv{layer.size}-{layer.channels}"
+
+    stacks = {net: [[named(layer) for layer in block] for block in blocks(net)] for net in nets}
+    depth = {net: sum(layer != "LRN" for block in stacks[net] for layer in block) + 3 for net in nets}
+    rows: list[dict[str, str | float]] = [{net: str(depth[net]) for net in nets}]
+    for b in range(5):
+        before = [None, *nets][: len(nets)]
+        pairs = zip(nets, before, strict=True)
+        rows.append({net: _block(stacks[net][b], stacks[left][b] if left else None) for net, left in pairs})
+    heads = {net: [fc.out_features for fc in (n.fc6, n.fc7, n.fc8)] for net in nets for n in [full_size(net)]}
+    counted = {net: Counter(f"FC-{units}" for units in head) for net, head in heads.items()}
+    named_heads = {net: [name if c == 1 else f"{name} x{c}" for name, c in found.items()] for net, found in counted.items()}
+    return [*rows, {net: ", ".join([*names, "soft-max"]) for net, names in named_heads.items()}]
+
+
+def _block(layers: list[str], left: list[str] | None) -> str:
+    """A block's layers, equal ones counted; what the net on the left does not have is bold."""
+    had = Counter(left if left is not None else layers)
+    old = Counter(layers) & had
+    new = Counter(layers) - had
+    parts = [name if count == 1 else f"{name} x{count}" for name, count in old.items()]
+    return ", ".join(parts + [f"**{name}**" if count == 1 else f"**{name} x{count}**" for name, count in new.items()])
+
+
+def _parameters(nets: list[str]) -> dict[str, str | float]:
+    from vggrepro.nets import count_parameters, full_size
+
+    return {net: count_parameters(full_size(net)) / 1e6 for net in nets}

@@ -1,0 +1,212 @@
+"""One training, as section 3.1 describes it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from vggrepro import checkpoint, evaluate, metrics, provenance
+from vggrepro.catalogue import Run
+from vggrepro.config import RunSettings, Train
+from vggrepro.data.loader import Batches
+from vggrepro.data.store import Store
+from vggrepro.data.transforms import Draws
+from vggrepro.files import digest, write_json, write_text
+from vggrepro.initialise import initialise_from, initialise_randomly
+from vggrepro.nets import VGG
+
+
+@dataclass
+class Schedule:
+    """PAPER 3.1: the learning rate is divided by 10 when validation accuracy stops improving, three times; then the end.
+
+    With `drop_epochs` the drops are fixed, and validation images steer nothing.
+    """
+
+    settings: Train
+    drops: list[int] = field(default_factory=list)
+    """Epochs after which the rate dropped."""
+    best: float = -1.0
+    waited: int = 0
+    finished: bool = False
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the epoch to come."""
+        return self.settings.learning_rate * 0.1 ** len(self.drops)
+
+    def after(self, epoch: int, accuracy: float) -> None:
+        """Take note of the validation accuracy after an epoch (counted from 1)."""
+        fixed = self.settings.drop_epochs
+        if accuracy > self.best:
+            self.best, self.waited = accuracy, 0
+        else:
+            self.waited += 1
+        drop = epoch in fixed if fixed is not None else self.waited >= self.settings.patience
+        if drop and fixed is None and len(self.drops) == self.settings.drops:
+            self.finished = True
+        elif drop:
+            self.drops.append(epoch)
+            self.waited = 0
+        self.finished = self.finished or epoch >= self.settings.epochs
+
+
+class Trainer:
+    """A net, its optimiser and its data: what the steps of one training share."""
+
+    def __init__(self, run: Run, settings: RunSettings, train: Store, *, device: torch.device, workers: int) -> None:
+        self.run, self.model, self.settings = run, settings.model, settings.train
+        self.store, self.device, self.workers = train, device, workers
+        self.net = VGG(run.net, train.classes, self.model)
+        initialise_randomly(self.net, self.settings.init, run.seed)
+        self.iteration = 0
+
+    def start(self, parent: checkpoint.Weights | None) -> list[str]:
+        """Take over what the parent lends, move to the device, and return the names of the layers lent."""
+        lent = initialise_from(self.net, parent.tensors, parent.run.net) if parent else []
+        self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        # PAPER 4.4: the jittered D of the submission moved its fully connected layers only
+        self.net.features.requires_grad_(self.run.layers == "all")
+        self.optimiser = torch.optim.SGD(
+            [p for p in self.net.parameters() if p.requires_grad],
+            lr=self.settings.learning_rate,
+            momentum=self.settings.momentum,
+            weight_decay=self.settings.weight_decay,
+            fused=True,
+        )
+        return lent
+
+    def batches(self, epoch: int) -> Batches:
+        """The batches of an epoch (counted from 1)."""
+        low, high = (self.model.pixels(int(side)) for side in (self.run.S.split("-") * 2)[:2])
+        draws = Draws.of(self.run.seed, epoch, len(self.store), (low, high))
+        return Batches(
+            self.store,
+            draws,
+            batch=self.settings.batch,
+            crop=self.model.crop,
+            flip=self.settings.flip,
+            colour_std=self.settings.colour_std,
+            workers=self.workers,
+        )
+
+    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One step of SGD; the batch's mean loss before it, and the number of its images answered wrongly."""
+        # dropout's draws follow from the seed and the step, so that a restart repeats them
+        torch.manual_seed(self.run.seed * 1_000_000_007 + self.iteration)
+        self.iteration += 1
+        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            scores = self.net(images)
+        loss = F.cross_entropy(scores.float(), labels)
+        self.optimiser.zero_grad()
+        loss.backward()
+        self.optimiser.step()
+        return loss.detach(), (scores.detach().argmax(1) != labels).sum()
+
+    def epoch(self, epoch: int, learning_rate: float) -> dict[str, float]:
+        """All batches of an epoch at one learning rate; its mean loss, training error, seconds and images/s."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = learning_rate
+        self.net.train()
+        started, seen = time.perf_counter(), 0
+        total, missed = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        bar = tqdm(self.batches(epoch), desc=f"{self.run.name} epoch {epoch}", unit="batch", leave=False, disable=None)
+        for images, labels in bar:
+            loss, errors = self.step(images, labels)
+            total, missed, seen = total + loss * len(labels), missed + errors, seen + len(labels)
+        assert seen == len(self.store), f"an epoch saw {seen} of {len(self.store)} images"
+        loss, seconds = float(total) / seen, time.perf_counter() - started
+        if not loss == loss or loss == float("inf"):
+            raise ValueError(
+                f"{self.run.name}: the loss is {loss} in epoch {epoch}: training diverged. "
+                "Lower train.learning_rate, or initialise in stages (staged: true)"
+            )
+        return {"loss": loss, "train_top1": float(missed) / seen, "seconds": seconds, "images_per_s": seen / seconds}
+
+
+def train(
+    run: Run,
+    settings: RunSettings,
+    *,
+    train_folder: Path,
+    val_folder: Path,
+    parent_file: Path | None,
+    out: Path,
+    device: torch.device,
+    workers: int,
+) -> None:
+    """Train a run and write `weights.safetensors`, `metrics.csv` (a line per epoch) and `run.json` (what made it) to `out`."""
+    store, val = Store(train_folder), Store(val_folder)
+    if store.about["wnids"] != val.about["wnids"]:
+        raise ValueError(f"{train_folder} and {val_folder} have different classes: prepare them again, together")
+    trainer = Trainer(run, settings, store, device=device, workers=workers)
+    lent = trainer.start(checkpoint.load(parent_file) if parent_file else None)
+    schedule, rows = Schedule(settings.train), []
+    started = time.perf_counter()
+    while not schedule.finished:
+        number = len(rows) + 1
+        row: dict[str, float] = {"epoch": number, "learning_rate": schedule.learning_rate}
+        row |= trainer.epoch(number, schedule.learning_rate) | {"iteration": trainer.iteration}
+        row |= _validate(trainer, val)
+        schedule.after(number, 1 - row["val_top1"])
+        rows.append(row)
+        write_text(out / "metrics.csv", _csv(rows))
+        print(_line(run, row, settings.train.epochs, time.perf_counter() - started), file=sys.stderr, flush=True)
+    checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean)
+    about: dict[str, Any] = {
+        "run": run.name,
+        "settings": settings.model_dump(mode="json"),
+        "parent": {"run": Run.parse(parent_file.parent.name).name, "weights": digest(parent_file)} if parent_file else None,
+        "initialised": lent,
+        "data": {"train": store.digest, "val": val.digest, "data set": store.about["data set"], "images": len(store)},
+        "drops": schedule.drops,
+        "epochs": len(rows),
+        "iterations": trainer.iteration,
+        "seconds": time.perf_counter() - started,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "weights": digest(out / "weights.safetensors"),
+        "made": provenance.made(),
+    }
+    write_json(out / "run.json", about)
+
+
+def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
+    """PAPER 3.1: the validation accuracy that steers the rate; on the centre crop, at Q = S or the middle of its range."""
+    scales = [int(side) for side in trainer.run.S.split("-")]
+    middle = sum(scales) // len(scales)
+    posteriors = evaluate.posteriors(
+        trainer.net.eval(), val, trainer.store.colours.mean, "centre-crop", (middle,), device=trainer.device, workers=trainer.workers
+    )[middle]
+    found = metrics.ranks(posteriors, val.labels)
+    return {f"val_{name.replace('-', '')}": float(metrics.wrong(found, name).mean()) for name in metrics.TOP}
+
+
+COLUMNS = ("epoch", "iteration", "learning_rate", "loss", "train_top1", "val_top1", "val_top5", "images_per_s", "seconds")
+
+
+def _csv(rows: list[dict[str, float]]) -> str:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in rows)
+    return text.getvalue()
+
+
+def _line(run: Run, row: dict[str, float], epochs: int, seconds: float) -> str:
+    left = seconds / row["epoch"] * (epochs - row["epoch"])
+    return (
+        f"{run.name}: epoch {row['epoch']:.0f}/{epochs}, loss {row['loss']:.4f}, "
+        f"top-1 error {row['train_top1']:.1%} train, {row['val_top1']:.1%} val, rate {row['learning_rate']:g}, "
+        f"{row['images_per_s']:.0f} images/s, at most {left:.0f} s to go"
+    )

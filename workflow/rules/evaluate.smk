@@ -1,0 +1,24 @@
+rule evaluate:
+    """Posteriors of the validation images, at every test scale of the paper's tables in one go (section 3.2)."""
+    input:
+        weights="results/{folder}/runs/{run}/weights.safetensors",
+        val="results/{folder}/data/val",
+    output:
+        directory("results/{folder}/scores/{run}/{protocol}"),
+    log:
+        "results/{folder}/logs/evaluate/{run}.{protocol}.log",
+    benchmark:
+        "results/{folder}/benchmarks/evaluate/{run}.{protocol}.tsv"
+    threads: PLAN.settings.threads
+    params:
+        scales=PLAN.scales,
+        settings=PLAN.evaluate_settings,
+    shell:
+        "vggrepro evaluate {wildcards.run} {wildcards.protocol}"
+        " --scales {params.scales}"
+        " --settings {params.settings:q}"
+        " --weights {input.weights:q}"
+        " --val {input.val:q}"
+        " --out {output:q}"
+        " --threads {threads}"
+        " > {log:q} 2>&1"

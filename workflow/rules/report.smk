@@ -1,0 +1,22 @@
+rule report:
+    """One self-contained page of all tables and figures, and the same for LaTeX."""
+    input:
+        tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
+        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
+    output:
+        html="results/{folder}/report/report.html",
+        tex="results/{folder}/report/report.tex",
+        figures=directory("results/{folder}/report/figures"),
+    log:
+        "results/{folder}/logs/report.log",
+    benchmark:
+        "results/{folder}/benchmarks/report.tsv"
+    params:
+        settings=PLAN.table_settings,
+    shell:
+        "vggrepro report"
+        " --settings {params.settings:q}"
+        " --tables {input.tables:q}"
+        " --runs {input.runs:q}"
+        " --out results/{wildcards.folder}/report"
+        " > {log:q} 2>&1"

@@ -1,0 +1,26 @@
+rule train:
+    """Train a run, initialised from its parent (section 3.1)."""
+    input:
+        parent=PLAN.parent_weights,
+        train="results/{folder}/data/train",
+        val="results/{folder}/data/val",
+    output:
+        weights="results/{folder}/runs/{run}/weights.safetensors",
+        metrics="results/{folder}/runs/{run}/metrics.csv",
+        about="results/{folder}/runs/{run}/run.json",
+    log:
+        "results/{folder}/logs/train/{run}.log",
+    benchmark:
+        "results/{folder}/benchmarks/train/{run}.tsv"
+    threads: PLAN.settings.threads
+    params:
+        settings=PLAN.run_settings,
+        parent=PLAN.parent_option,
+    shell:
+        "vggrepro train {wildcards.run} {params.parent:q}"
+        " --settings {params.settings:q}"
+        " --train {input.train:q}"
+        " --val {input.val:q}"
+        " --out results/{wildcards.folder}/runs/{wildcards.run}"
+        " --threads {threads}"
+        " > {log:q} 2>&1"
