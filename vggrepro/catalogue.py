@@ -208,7 +208,9 @@ def parse_system(text: str, protocol: str) -> System:
             run = Run(net.removesuffix("-fc"), S.strip("[]").replace(";", "-"), "fc" if net.endswith("-fc") else "all")
             scales = [int(q) for q in Q.split(",")]
         except ValueError as error:
-            raise ValueError(f"{member!r} is no system: expected net/train S/test Q like D/256/224,256 ({error})") from None
+            raise ValueError(
+                f"{member!r} is no system: expected net/train S/test Q like D/256/224,256 ({error})"
+            ) from None
         for name in protocols:
             for q in scales:
                 key = Evaluation(run, name, q)
@@ -255,7 +257,12 @@ def table(number: str) -> PublishedTable:
             raise ValueError(f"{path.name}, line {line}: {error}") from None
     titles = {name: about[name] for name in ("title", "section", "caption")}
     return PublishedTable(
-        number, headings=about["keys"], columns=columns, rows=tuple(rows), footnotes=about.get("footnotes", {}), **titles
+        number,
+        headings=about["keys"],
+        columns=columns,
+        rows=tuple(rows),
+        footnotes=about.get("footnotes", {}),
+        **titles,
     )
 
 
@@ -288,6 +295,6 @@ def _scales_by_run(numbers: tuple[str, ...]) -> dict[tuple[Run, str], tuple[int,
     return {key: tuple(sorted(found)) for key, found in scales.items()}
 
 
-def test_scales(run: Run, protocol: str, numbers: tuple[str, ...] = CLASSIFICATION) -> tuple[int, ...]:
+def scales_of(run: Run, protocol: str, numbers: tuple[str, ...] = CLASSIFICATION) -> tuple[int, ...]:
     """Every Q at which the paper evaluates a run under a protocol, ascending: one job evaluates them all."""
     return _scales_by_run(numbers).get((replace(run, seed=0), protocol), ())

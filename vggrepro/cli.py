@@ -34,7 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="vggrepro", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="vggrepro", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     verbs = parser.add_subparsers(dest="name", required=True, metavar="verb")
 
     def verb(name: str, function: object, help: str) -> argparse.ArgumentParser:
@@ -87,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
     p = verb("settings", _settings, "print a preset's settings as JSON, those of one run if it is named")
-    p.add_argument("preset", help="paper, tiny, smoke, or JSON such as '{\"smoke\": true, \"seeds\": [0, 1]}'")
+    p.add_argument("preset", help='paper, tiny, smoke, or JSON such as \'{"smoke": true, "seeds": [0, 1]}\'')
     p.add_argument("run", type=_run, nargs="?")
 
     p = verb("schema", _schema, "write the reference of all settings, made from vggrepro/config.py")
@@ -95,7 +97,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--threads", type=_positive, default=1, help="CPU threads, for arithmetic and for reading images")
+    parser.add_argument(
+        "--threads", type=_positive, default=1, help="CPU threads, for arithmetic and for reading images"
+    )
 
 
 def _add_device(parser: argparse.ArgumentParser) -> None:

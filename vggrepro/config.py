@@ -258,12 +258,18 @@ def load(given: Mapping[str, Any]) -> Settings:
     if not isinstance(smoke, bool):
         raise ValueError(f"config: smoke: expected true or false, got {smoke!r}")
     if smoke and given.get("preset", "smoke") != "smoke":
-        raise ValueError(f"config: smoke=true asks for the preset smoke and preset={given['preset']} for another: give one")
+        raise ValueError(
+            f"config: smoke=true asks for the preset smoke and preset={given['preset']} for another: give one"
+        )
     if given.get("tiny_imagenet") is not None and not smoke and "preset" not in given:
-        raise ValueError("config: tiny_imagenet is given without a preset: add smoke=true (minutes) or preset=tiny (one GPU)")
+        raise ValueError(
+            "config: tiny_imagenet is given without a preset: add smoke=true (minutes) or preset=tiny (one GPU)"
+        )
     preset = given.setdefault("preset", "smoke" if smoke else "paper")
     if preset not in PRESETS:
-        raise ValueError(f"config: preset: expected one of {', '.join(PRESETS)}, got {preset!r}{_nearest(str(preset), PRESETS)}")
+        raise ValueError(
+            f"config: preset: expected one of {', '.join(PRESETS)}, got {preset!r}{_nearest(str(preset), PRESETS)}"
+        )
     layouts = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
     paths = {layout: given.pop(key) for key, layout in layouts.items() if given.get(key) is not None}
     for key in layouts:
@@ -301,7 +307,11 @@ def _explain(kind: type[BaseModel], problem: Any, where: str) -> str:  # noqa: A
     if problem["type"] == "extra_forbidden":
         model = kind
         for part in path[:-1]:
-            model = next(t for t in (model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation)) if hasattr(t, "model_fields"))
+            model = next(
+                t
+                for t in (model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation))
+                if hasattr(t, "model_fields")
+            )
         known = [*model.model_fields, *(SHORTHANDS if model is Settings else ())]
         return f"{where}: no setting is called {key!r}{_nearest(str(path[-1]), known)}. Known here: {', '.join(known)}"
     if problem["type"] == "missing":

@@ -57,7 +57,8 @@ def _posteriors_of(net: VGG, pixels: NDArray[np.uint8], mean: Tensor, protocol: 
     images = (torch.from_numpy(pixels).to(device).float() - mean).permute(0, 3, 1, 2)
     with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
         if protocol != "dense":
-            return net(images).float().softmax(1)
+            scores: Tensor = net(images)
+            return scores.float().softmax(1)
         if settings.average == "scores":
             return net.scores(images).float().softmax(1)
         return net.score_map(images).float().softmax(1).mean((2, 3))
@@ -98,7 +99,9 @@ def posteriors(
 
     with torch.inference_mode():
         total = len(store) * len(scales)
-        for i, Q, image in tqdm(_rescaled(store, net, scales, workers), total=total, desc=about, unit="image", disable=None):
+        for i, Q, image in tqdm(
+            _rescaled(store, net, scales, workers), total=total, desc=about, unit="image", disable=None
+        ):
             shown = views(image, protocol, net.model.crop, settings.crop_grid)
             shape = shown[0].shape
             waiting[shape].append((i, Q, shown))
@@ -131,7 +134,15 @@ def evaluate(
         )
     net = weights.net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     found = posteriors(
-        net, store, weights.mean, protocol, scales, settings=settings, device=device, workers=workers, about=f"{run.name} {protocol}"
+        net,
+        store,
+        weights.mean,
+        protocol,
+        scales,
+        settings=settings,
+        device=device,
+        workers=workers,
+        about=f"{run.name} {protocol}",
     )
     made = {
         "run": run.name,

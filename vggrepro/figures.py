@@ -97,7 +97,10 @@ def learning_curves(runs: dict[Run, Path], folder: Path) -> Drawn:
                 _line(axis, run, [r["epoch"] for r in rows], [100 * r["val_top1"] for r in rows])
             axis.legend(fontsize=8)
         axes[0][0].set_ylabel("top-1 error, centre crop (%)")
-        caption = "Validation error after each epoch on the centre crop, which steers the learning rate. Later scales go on from earlier ones."
+        caption = (
+            "Validation error after each epoch on the centre crop, which steers the learning rate. "
+            "Later scales go on from earlier ones."
+        )
         return _finish(figure, "learning-curves", "Learning curves", caption, folder)
 
 
@@ -105,7 +108,9 @@ def _line(axis: Any, run: Run, x: Sequence[float], y: Sequence[float]) -> None: 
     name = run.label.split("/")[0]
     colour, marker, dash = STYLES[name]
     label = name if run.seed == 0 else None
-    axis.plot(x, y, dash, color=colour, marker=marker, markersize=4, linewidth=1.4, label=label, alpha=1 if label else 0.5)
+    axis.plot(
+        x, y, dash, color=colour, marker=marker, markersize=4, linewidth=1.4, label=label, alpha=1 if label else 0.5
+    )
 
 
 def metrics(path: Path) -> list[dict[str, float]]:
@@ -129,8 +134,18 @@ def error_against_depth(table: Table, folder: Path) -> Drawn:
             label = f"S = {S}"
             low = [_below(cell.value, cell.interval) for _, cell in line]
             bars = list(zip(*low, strict=True))
-            ours.errorbar([d for d, _ in line], [c.value for _, c in line], yerr=bars, fmt=marker + dash, color=colour, capsize=3, label=label)
-            paper.plot([d for d, _ in line], [float(c.published) for _, c in line], marker + dash, color=colour, label=label)
+            ours.errorbar(
+                [d for d, _ in line],
+                [c.value for _, c in line],
+                yerr=bars,
+                fmt=marker + dash,
+                color=colour,
+                capsize=3,
+                label=label,
+            )
+            paper.plot(
+                [d for d, _ in line], [float(c.published) for _, c in line], marker + dash, color=colour, label=label
+            )
             for depth, cell, net in beside:
                 for axis, value in ((ours, cell.value), (paper, float(cell.published))):
                     axis.plot([depth], [value], marker, color=colour, fillstyle="none")
@@ -138,7 +153,10 @@ def error_against_depth(table: Table, folder: Path) -> Drawn:
         for axis, title in ((ours, "here (95% intervals)"), (paper, "published, ILSVRC-2012")):
             axis.set(title=title, xlabel="weight layers", ylabel="top-1 validation error (%)", xticks=[11, 13, 16, 19])
             axis.legend(fontsize=8)
-        caption = "Top-1 error of Table 3 against depth: A, B, D and E on the lines; A-LRN and C, of the same depth as A and D, as open marks. The two panels have different scales."
+        caption = (
+            "Top-1 error of Table 3 against depth: A, B, D and E on the lines; A-LRN and C, of the same depth as A and D, "
+            "as open marks. The two panels have different scales."
+        )
         return _finish(figure, "error-against-depth", "Error against depth", caption, folder)
 
 

@@ -39,6 +39,7 @@ def initialise_randomly(net: VGG, init: str, seed: int) -> None:
             std = standard_deviation(module.weight, init)
             with torch.no_grad():
                 module.weight.copy_(torch.randn(module.weight.shape, generator=generator) * std)
+                assert module.bias is not None, "every layer of the paper has a bias"
                 module.bias.zero_()
 
 

@@ -21,14 +21,33 @@ class Conv(NamedTuple):
 
 
 # A number is a 3x3 convolution of so many channels, "M" a 2x2 max-pooling of stride 2, "LRN" Krizhevsky's normalisation.
-LAYERS: dict[str, list[int | Conv | str]] = {
+Layer = int | Conv | str
+LAYERS: dict[str, list[Layer]] = {
     "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "A-LRN": [64, "LRN", "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "B": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     # PAPER 4.1: each pair of 3x3 convolutions of B is one 5x5.
     "B-5x5": [Conv(5, 64), "M", Conv(5, 128), "M", Conv(5, 256), "M", Conv(5, 512), "M", Conv(5, 512), "M"],
-    "C": [64, 64, "M", 128, 128, "M", 256, 256, Conv(1, 256), "M", 512, 512, Conv(1, 512), "M"]
-    + [512, 512, Conv(1, 512), "M"],
+    "C": [
+        64,
+        64,
+        "M",
+        128,
+        128,
+        "M",
+        256,
+        256,
+        Conv(1, 256),
+        "M",
+        512,
+        512,
+        Conv(1, 512),
+        "M",
+        512,
+        512,
+        Conv(1, 512),
+        "M",
+    ],
     "D": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
     "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
 }
@@ -83,7 +102,8 @@ class VGG(nn.Module):
         x = self.features(x).flatten(1)
         x = F.dropout(F.relu(self.fc6(x)), self.model.dropout, self.training)
         x = F.dropout(F.relu(self.fc7(x)), self.model.dropout, self.training)
-        return self.fc8(x)
+        scores: Tensor = self.fc8(x)
+        return scores
 
     def hidden_map(self, x: Tensor) -> Tensor:
         """PAPER 3.2: the first two FC layers as 7x7 and 1x1 convolutions: [N, fc, H/u - 6, W/u - 6] of images [N, 3, H, W].
@@ -91,7 +111,9 @@ class VGG(nn.Module):
         Raises ValueError for an image smaller than the crop.
         """
         if min(x.shape[-2:]) < self.model.crop:
-            raise ValueError(f"an image of {tuple(x.shape[-2:])} px is smaller than the net's input of {self.model.crop} px")
+            raise ValueError(
+                f"an image of {tuple(x.shape[-2:])} px is smaller than the net's input of {self.model.crop} px"
+            )
         x = self.features(x)
         x = F.relu(F.conv2d(x, self.fc6.weight.view(self.model.fc, -1, 7, 7), self.fc6.bias))
         return F.relu(F.conv2d(x, self.fc7.weight[:, :, None, None], self.fc7.bias))
@@ -105,7 +127,8 @@ class VGG(nn.Module):
 
         The last layer is linear, so that averaging before it is exact, and saves its map.
         """
-        return self.fc8(self.hidden_map(x).mean((2, 3)))
+        scores: Tensor = self.fc8(self.hidden_map(x).mean((2, 3)))
+        return scores
 
 
 def _width(channels: int, model: Model) -> int:

@@ -7,6 +7,8 @@ cluster reads the Snakefile again.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,6 +25,11 @@ class Wildcards(Protocol):
     run: str
     protocol: str
     table: str
+
+
+def find_own_commands() -> None:
+    """Let jobs run the `vggrepro` beside the Python that runs Snakemake, whether or not its environment is activated."""
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 
 class Plan:
@@ -78,7 +85,7 @@ class Plan:
 
     def scales(self, wildcards: Wildcards) -> str:
         """The test scales at which the paper's tables evaluate a run under a protocol."""
-        return ",".join(map(str, catalogue.test_scales(Run.parse(wildcards.run), wildcards.protocol)))
+        return ",".join(map(str, catalogue.scales_of(Run.parse(wildcards.run), wildcards.protocol)))
 
     def table_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores that a table averages."""
@@ -119,5 +126,3 @@ def missing(settings: Settings) -> str:
         f"and is not there. Name its place with --config {short}=PATH, or run without any data set: "
         "snakemake --cores all --config smoke=true"
     )
-
-

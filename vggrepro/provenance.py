@@ -26,7 +26,9 @@ def commit() -> str:
 
 
 def _git(*arguments: str) -> str:
-    return subprocess.run(("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(
+        ("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, check=True
+    ).stdout.strip()
 
 
 def versions() -> dict[str, str]:

@@ -139,7 +139,8 @@ def markdown(table: Table) -> str:
 
 def _markdown_cell(cell: dict[str, Any], kind: str) -> list[str]:
     if kind == "layers":
-        return [f"{cell['here']} ({cell['agrees']} as published)"] + [""] * (cell["span"] - 1)
+        published = f" (published: {cell['paper']})" if cell["agrees"] == "different" else ""
+        return [cell["here"] + published] + [""] * (cell["span"] - 1)
     here = cell["mark"] or (f"**{cell['here']}**" if cell["best"] else cell["here"])
     here += f" ({cell['interval']})" if cell["interval"] else ""
     here += f" {cell['spread']}" if cell["spread"] else ""

@@ -46,7 +46,10 @@ def write(settings: Settings, *, table_files: list[Path], run_files: list[Path],
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
         "facts": facts(settings, trainings),
-        "tables": [{"name": t.name, "heading": render.heading(t), "html": render.html(t), "tex": render.latex(t)} for t in tables],
+        "tables": [
+            {"name": t.name, "heading": render.heading(t), "html": render.html(t), "tex": render.latex(t)}
+            for t in tables
+        ],
         "figures": drawn,
         "trainings": [_training_row(t) for t in trainings],
         "choices": choices(settings),
@@ -87,7 +90,10 @@ def facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]
             ("hardware", _common([f"{t.about['device']}: {t.about['made']['processor']}" for t in trainings])),
             ("versions", _common([_versions(t.about["made"]["versions"]) for t in trainings])),
             ("commit", _common([str(t.about["made"]["commit"])[:20] for t in trainings])),
-            ("trained", f"{min(t.about['made']['at'] for t in trainings)} to {max(t.about['made']['at'] for t in trainings)}"),
+            (
+                "trained",
+                f"{min(t.about['made']['at'] for t in trainings)} to {max(t.about['made']['at'] for t in trainings)}",
+            ),
         ]
     now = provenance.made()
     return [*found, ("report made", f"{now['at']}, commit {str(now['commit'])[:20]}")]
@@ -114,7 +120,9 @@ def _training_row(training: Training) -> dict[str, str]:
     parent = about["parent"]
     return {
         "run": training.run.name,
-        "from": f"{parent['run']}: {_layers(about['initialised'])}" if parent else f"random ({about['settings']['train']['init']})",
+        "from": f"{parent['run']}: {_layers(about['initialised'])}"
+        if parent
+        else f"random ({about['settings']['train']['init']})",
         "epochs": str(about["epochs"]),
         "drops": ", ".join(map(str, about["drops"])) or "none",
         "loss": f"{last['loss']:.3f}",
@@ -131,7 +139,9 @@ def _layers(names: list[str]) -> str:
 
 def choices(settings: Settings) -> list[tuple[str, str, str]]:
     """Every place where the paper is silent: setting, what was taken, and the alternatives, from the settings' own docs."""
-    return [(key, value, text.partition("CHOICE ")[2]) for key, value, text in _described(settings) if "CHOICE " in text]
+    return [
+        (key, value, text.partition("CHOICE ")[2]) for key, value, text in _described(settings) if "CHOICE " in text
+    ]
 
 
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
@@ -150,6 +160,8 @@ def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]
         if isinstance(value, BaseModel):
             found += _described(value, f"{prefix}{name}.")
         else:
-            shown = ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)
+            shown = (
+                ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)
+            )
             found.append((prefix + name, shown, " ".join((field.description or "").split())))
     return found

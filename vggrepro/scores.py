@@ -54,7 +54,9 @@ def write(
 def _check(folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str]) -> None:
     n, classes = posteriors.shape
     if not n == len(labels) == len(ids) or len(set(ids)) < n:
-        raise ValueError(f"{folder}: {n} posteriors, {len(labels)} labels, {len(set(ids))} different ids: expected as many of each")
+        raise ValueError(
+            f"{folder}: {n} posteriors, {len(labels)} labels, {len(set(ids))} different ids: expected as many of each"
+        )
     if n and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"{folder}: labels from {labels.min()} to {labels.max()}, but posteriors of {classes} classes")
     for start in range(0, n, CHUNK):
@@ -75,7 +77,9 @@ def read(folder: Path) -> Scores:
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged scores ({error}): delete the folder and evaluate again") from None
     if not len(posteriors) == len(labels) == len(ids):
-        raise ValueError(f"{folder}: {len(posteriors)} posteriors, {len(labels)} labels, {len(ids)} ids: evaluate again")
+        raise ValueError(
+            f"{folder}: {len(posteriors)} posteriors, {len(labels)} labels, {len(ids)} ids: evaluate again"
+        )
     return Scores(folder, posteriors, labels, ids, made)
 
 
@@ -125,5 +129,7 @@ def _same_images(stores: Mapping[str, Scores]) -> Scores:
     first, *others = stores.values()
     for other in others:
         if other.ids != first.ids or not np.array_equal(other.labels, first.labels):
-            raise ValueError(f"{other.folder} and {first.folder} hold different images or labels: evaluate both on one data set")
+            raise ValueError(
+                f"{other.folder} and {first.folder} hold different images or labels: evaluate both on one data set"
+            )
     return first

@@ -23,12 +23,14 @@ def wilson(errors: float, n: int) -> tuple[float, float]:
 
 
 def nested_interval(values: NDArray[np.floating]) -> tuple[float, float]:
-    """95% interval of the mean of [seeds, N] values: seeds drawn among trainings, images among images.
+    """95% interval of the mean of [seeds, N] values from -1 to 1: seeds drawn among trainings, images among images.
 
-    The variance of the mean over images (of each image's mean over seeds), plus that of the mean over seeds.
+    The variance of the mean over images (of each image's mean over seeds), plus that of the mean over seeds. As Agresti
+    and Min do for paired proportions, two images are added, half of one for each outcome: no interval has length 0.
     """
     per_image, per_seed = values.mean(0), values.mean(1)
-    variance = float(per_image.var(ddof=1)) / len(per_image)
+    n = len(per_image) + 2
+    variance = (float((per_image**2).sum()) + 1 - float(per_image.sum()) ** 2 / n) / n**2
     if len(per_seed) > 1:
         variance += float(per_seed.var(ddof=1)) / len(per_seed)
     half = Z * math.sqrt(variance)

@@ -163,7 +163,9 @@ def _cells(
         elif column.split == "withheld":
             cells.append(replace(cell, status="withheld"))
         elif row.minus:
-            cells.append(_difference(cell, printed, found[row.system], found[row.minus], column.quantity, settings.higher))
+            cells.append(
+                _difference(cell, printed, found[row.system], found[row.minus], column.quantity, settings.higher)
+            )
         else:
             cells.append(_error(cell, printed, found[row.system], column.quantity))
     return tuple(cells)
@@ -183,10 +185,7 @@ def _error(cell: Cell, printed: Published, outcome: Outcome, quantity: str) -> C
     errors = outcome.errors(quantity)
     per_seed, n = errors.mean(1), errors.shape[1]
     mean, spread = float(per_seed.mean()), _spread(per_seed)
-    if spread is None:
-        interval = statistics.wilson(float(errors.sum()), n)
-    else:
-        interval = statistics.nested_interval(errors)
+    interval = statistics.wilson(float(errors.sum()), n) if spread is None else statistics.nested_interval(errors)
     return _measured(cell, printed, outcome, mean, interval, n, per_seed)
 
 
@@ -271,7 +270,7 @@ def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRo
     for column in range(len(published.columns)):
         for group in set(groups):
             inside = [cells for cells, g in zip(marked, groups, strict=True) if g == group]
-            values = [c[column].value for c in inside if c[column].value is not None and not published.number == "text"]
+            values = [c[column].value for c in inside if c[column].value is not None and published.number != "text"]
             for cells in inside:
                 if len(set(values)) > 1 and cells[column].value == min(v for v in values if v is not None):
                     cells[column] = replace(cells[column], best=True)
@@ -301,10 +300,15 @@ def _of_nets(published: PublishedTable, kind: Literal["layers", "parameters"]) -
         printed = {net: Published(text, None, spanned=text == "<") for net, text in row.keys.items() if net in nets}
         spans = replace(row, cells=printed)
         cells = tuple(
-            _net_cell(replace(_printed(printed[net], spans, net), published=printed[net].text), found[net]) for net in nets
+            _net_cell(replace(_printed(printed[net], spans, net), published=printed[net].text), found[net])
+            for net in nets
         )
         rows.append(TableRow((row.keys["row"],), cells, 1))
-    return _described(published, rows, kind, ("Of the full-size nets, built without their memory, whatever the preset.",))
+    notes = ["Read off the full-size nets, whatever the preset; they are built without memory behind their parameters."]
+    if kind == "layers":
+        differ = sum(cell.text != cell.published for row in rows for cell in row.cells if cell.status == "measured")
+        notes.append(f"{differ} cells differ from the published ones." if differ else "Every cell is as published.")
+    return _described(published, rows, kind, tuple(notes))
 
 
 def _net_cell(cell: Cell, ours: str | float) -> Cell:
@@ -332,7 +336,9 @@ def _layer_rows(nets: list[str]) -> list[dict[str, str | float]]:
         rows.append({net: _block(stacks[net][b], stacks[left][b] if left else None) for net, left in pairs})
     heads = {net: [fc.out_features for fc in (n.fc6, n.fc7, n.fc8)] for net in nets for n in [full_size(net)]}
     counted = {net: Counter(f"FC-{units}" for units in head) for net, head in heads.items()}
-    named_heads = {net: [name if c == 1 else f"{name} x{c}" for name, c in found.items()] for net, found in counted.items()}
+    named_heads = {
+        net: [name if c == 1 else f"{name} x{c}" for name, c in found.items()] for net, found in counted.items()
+    }
     return [*rows, {net: ", ".join([*names, "soft-max"]) for net, names in named_heads.items()}]
 
 

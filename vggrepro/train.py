@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import sys
 import time
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from vggrepro.nets import VGG
 
 @dataclass
 class Schedule:
-    """PAPER 3.1: the learning rate is divided by 10 when validation accuracy stops improving, three times; then the end.
+    """PAPER 3.1: the rate is divided by 10 when validation accuracy stops improving, three times; then the end.
 
     With `drop_epochs` the drops are fixed, and validation images steer nothing.
     """
@@ -110,7 +111,7 @@ class Trainer:
             scores = self.net(images)
         loss = F.cross_entropy(scores.float(), labels)
         self.optimiser.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
         return loss.detach(), (scores.detach().argmax(1) != labels).sum()
 
@@ -126,13 +127,13 @@ class Trainer:
             loss, errors = self.step(images, labels)
             total, missed, seen = total + loss * len(labels), missed + errors, seen + len(labels)
         assert seen == len(self.store), f"an epoch saw {seen} of {len(self.store)} images"
-        loss, seconds = float(total) / seen, time.perf_counter() - started
-        if not loss == loss or loss == float("inf"):
+        mean, seconds = float(total) / seen, time.perf_counter() - started
+        if not math.isfinite(mean):
             raise ValueError(
-                f"{self.run.name}: the loss is {loss} in epoch {epoch}: training diverged. "
+                f"{self.run.name}: the loss is {mean} in epoch {epoch}: training diverged. "
                 "Lower train.learning_rate, or initialise in stages (staged: true)"
             )
-        return {"loss": loss, "train_top1": float(missed) / seen, "seconds": seconds, "images_per_s": seen / seconds}
+        return {"loss": mean, "train_top1": float(missed) / seen, "seconds": seconds, "images_per_s": seen / seconds}
 
 
 def train(
@@ -146,13 +147,14 @@ def train(
     device: torch.device,
     workers: int,
 ) -> None:
-    """Train a run and write `weights.safetensors`, `metrics.csv` (a line per epoch) and `run.json` (what made it) to `out`."""
+    """Train a run; write `weights.safetensors`, `metrics.csv` (a line per epoch) and `run.json` (what made it) to `out`."""
     store, val = Store(train_folder), Store(val_folder)
     if store.about["wnids"] != val.about["wnids"]:
         raise ValueError(f"{train_folder} and {val_folder} have different classes: prepare them again, together")
     trainer = Trainer(run, settings, store, device=device, workers=workers)
     lent = trainer.start(checkpoint.load(parent_file) if parent_file else None)
-    schedule, rows = Schedule(settings.train), []
+    schedule = Schedule(settings.train)
+    rows: list[dict[str, float]] = []
     started = time.perf_counter()
     while not schedule.finished:
         number = len(rows) + 1
@@ -167,7 +169,9 @@ def train(
     about: dict[str, Any] = {
         "run": run.name,
         "settings": settings.model_dump(mode="json"),
-        "parent": {"run": Run.parse(parent_file.parent.name).name, "weights": digest(parent_file)} if parent_file else None,
+        "parent": {"run": Run.parse(parent_file.parent.name).name, "weights": digest(parent_file)}
+        if parent_file
+        else None,
         "initialised": lent,
         "data": {"train": store.digest, "val": val.digest, "data set": store.about["data set"], "images": len(store)},
         "drops": schedule.drops,
@@ -182,17 +186,33 @@ def train(
 
 
 def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
-    """PAPER 3.1: the validation accuracy that steers the rate; on the centre crop, at Q = S or the middle of its range."""
+    """PAPER 3.1: the validation error that steers the rate; on the centre crop, at Q = S or the middle of its range."""
     scales = [int(side) for side in trainer.run.S.split("-")]
     middle = sum(scales) // len(scales)
     posteriors = evaluate.posteriors(
-        trainer.net.eval(), val, trainer.store.colours.mean, "centre-crop", (middle,), device=trainer.device, workers=trainer.workers
+        trainer.net.eval(),
+        val,
+        trainer.store.colours.mean,
+        "centre-crop",
+        (middle,),
+        device=trainer.device,
+        workers=trainer.workers,
     )[middle]
     found = metrics.ranks(posteriors, val.labels)
     return {f"val_{name.replace('-', '')}": float(metrics.wrong(found, name).mean()) for name in metrics.TOP}
 
 
-COLUMNS = ("epoch", "iteration", "learning_rate", "loss", "train_top1", "val_top1", "val_top5", "images_per_s", "seconds")
+COLUMNS = (
+    "epoch",
+    "iteration",
+    "learning_rate",
+    "loss",
+    "train_top1",
+    "val_top1",
+    "val_top5",
+    "images_per_s",
+    "seconds",
+)
 
 
 def _csv(rows: list[dict[str, float]]) -> str:

@@ -70,7 +70,9 @@ class TinyImageNet(Layout):
         self.files = Files(path)
         lists = sorted((n for n in self.files.names if n.split("/")[-1] == "wnids.txt"), key=len)
         if not lists:
-            raise ValueError(f"{path}: not Tiny ImageNet: no wnids.txt in it; expected tiny-imagenet-200.zip or its folder")
+            raise ValueError(
+                f"{path}: not Tiny ImageNet: no wnids.txt in it; expected tiny-imagenet-200.zip or its folder"
+            )
         self.root = lists[0].removesuffix("wnids.txt")
         self.wnids = sorted(line.strip() for line in self.files.lines(lists[0]))
         words = self.files.lines(f"{self.root}words.txt") if f"{self.root}words.txt" in self.files.names else []
@@ -100,7 +102,7 @@ class TinyImageNet(Layout):
         labels = {wnid: label for label, wnid in enumerate(self.wnids)}
         present, items = set(self.files.names), []
         for number, line in enumerate(self.files.lines(listing), start=1):
-            image, wnid = (line.split("\t") + [""])[:2]
+            image, wnid = [*line.split("\t"), ""][:2]
             name = f"{self.root}val/images/{image}"
             if wnid not in labels:
                 raise ValueError(f"{self.files.path}: {listing}, line {number}: class {wnid!r} is not in wnids.txt")
@@ -121,7 +123,9 @@ class TinyImageNet(Layout):
             try:
                 x0, y0, x1, y1 = (int(field) for field in fields[box_column : box_column + 4])
             except ValueError:
-                raise ValueError(f"{self.files.path}: {listing}, line {number}: expected four numbers, got {line!r}") from None
+                raise ValueError(
+                    f"{self.files.path}: {listing}, line {number}: expected four numbers, got {line!r}"
+                ) from None
             boxes[fields[0]] = (*boxes.get(fields[0], ()), (x0, y0, x1, y1))
         return boxes
 
@@ -136,7 +140,9 @@ class ImageFolders(Layout):
         self.files = Files(path)
         found = {m[1] for name in self.files.names if (m := re.match(r"train/(n\d{8})/", name))}
         if not found:
-            raise ValueError(f"{path}: no train/<wnid>/ folders in it, such as train/n01440764/: expected ILSVRC as class folders")
+            raise ValueError(
+                f"{path}: no train/<wnid>/ folders in it, such as train/n01440764/: expected ILSVRC as class folders"
+            )
         self.wnids, self.words = sorted(found), {}
 
     def items(self, split: Split) -> list[Item]:
@@ -170,5 +176,7 @@ def select(items: list[Item], classes: int | None, per_class: int | None) -> lis
         raise ValueError(f"data.classes: expected at most the {len(taken)} classes that there are, got {classes}")
     for label, found in taken.items():
         if per_class is not None and len(found) < per_class:
-            raise ValueError(f"class number {label} has {len(found)} images, {per_class} are asked for: lower data.*_per_class")
+            raise ValueError(
+                f"class number {label} has {len(found)} images, {per_class} are asked for: lower data.*_per_class"
+            )
     return [item for label in sorted(taken) for item in taken[label]]

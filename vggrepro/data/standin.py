@@ -46,7 +46,8 @@ def draw(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple
     image = np.where((distance <= radius)[..., None], stripes, ground)
     # an outline in black or white: the shape shows in every piece of its edge, as a crop at a large S has no more of it
     image = np.where(((distance <= radius) & (distance > radius - 3))[..., None], rng.choice([0.0, 255.0]), image)
-    image += rng.normal(0, 8, image.shape)
+    # from clean to hardly visible: no net is to get everything right
+    image += rng.normal(0, rng.uniform(5, 70), image.shape)
     box = (int(cx - radius), int(cy - radius), int(cx + radius), int(cy + radius))
     return image.clip(0, 255).astype(np.uint8), box
 

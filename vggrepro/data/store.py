@@ -1,10 +1,10 @@
 """The prepared store: a split of a data set in one flat file with an index, read by memory map.
 
-    images.bin     the images one after another: decoded pixels (H x W x 3 bytes), or the files as they came
-    index.npy      per image: offset, length, height, width, label
-    ids.txt        per image: its id, one a line
-    boxes.npy      [M, 5]: number of the image, xmin, ymin, xmax, ymax (0-based, inclusive)
-    store.json     encoding, classes, colour statistics (of the training set), digest of all the above
+images.bin     the images one after another: decoded pixels (H x W x 3 bytes), or the files as they came
+index.npy      per image: offset, length, height, width, label
+ids.txt        per image: its id, one a line
+boxes.npy      [M, 5]: number of the image, xmin, ymin, xmax, ymax (0-based, inclusive)
+store.json     encoding, classes, colour statistics (of the training set), digest of all the above
 """
 
 from __future__ import annotations
@@ -77,6 +77,9 @@ class _Sums:
         self.total += pixels.sum(0).astype(np.int64)
         self.products += (pixels.T @ pixels).astype(np.int64)
 
+    def colours(self) -> Colours:
+        return Colours.of(self.count, self.total.astype(np.float64), self.products.astype(np.float64))
+
 
 def write(
     folder: Path,
@@ -120,7 +123,7 @@ def write(
                 "images": len(items),
                 "wnids": wnids,
                 "words": {wnid: layout.words[wnid] for wnid in wnids if wnid in layout.words},
-                "colours": vars(Colours.of(sums.count, sums.total, sums.products)) if colours else None,
+                "colours": vars(sums.colours()) if colours else None,
                 "digest": hasher.hexdigest(),
             },
         )
@@ -151,7 +154,9 @@ class Store:
         self.ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
         self.classes = len(self.about["wnids"])
         if not len(self.index) == len(self.ids) == self.about["images"]:
-            raise ValueError(f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder, prepare it again")
+            raise ValueError(
+                f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder, prepare it again"
+            )
         images = folder / "images.bin"
         expected = int(self.index["length"].sum())
         if images.stat().st_size != expected:

@@ -54,7 +54,7 @@ def rescaled_size(height: int, width: int, smallest: int) -> tuple[int, int]:
 
 def rescale(image: Pixels, smallest: int) -> Pixels:
     """The whole image [H, W, 3] with smallest side `smallest`. CHOICE 6: PIL's antialiased bilinear filter."""
-    return window(image, smallest, (0, 0), rescaled_size(*image.shape[:2], smallest))
+    return window(image, smallest, (0, 0), rescaled_size(image.shape[0], image.shape[1], smallest))
 
 
 def window(image: Pixels, smallest: int, top_left: tuple[int, int], size: tuple[int, int]) -> Pixels:
@@ -62,7 +62,7 @@ def window(image: Pixels, smallest: int, top_left: tuple[int, int], size: tuple[
 
     The same pixels as rescaling the whole and cutting the window out.
     """
-    (height, width), (top, left) = rescaled_size(*image.shape[:2], smallest), top_left
+    (height, width), (top, left) = rescaled_size(image.shape[0], image.shape[1], smallest), top_left
     if (height, width) == image.shape[:2]:
         return image[top : top + size[0], left : left + size[1]]
     down, right = image.shape[0] / height, image.shape[1] / width
@@ -76,7 +76,7 @@ def window(image: Pixels, smallest: int, top_left: tuple[int, int], size: tuple[
 def training_crop(image: Pixels, draws: Draws, i: int, crop: int, *, flip: bool = True) -> Pixels:
     """The crop [crop, crop, 3] of image number `i` in this epoch: rescaled to its S, cut out at random, perhaps mirrored."""
     smallest = int(draws.S[i])
-    height, width = rescaled_size(*image.shape[:2], smallest)
+    height, width = rescaled_size(image.shape[0], image.shape[1], smallest)
     top, left = (int(share * (side - crop + 1)) for share, side in zip(draws.place[i], (height, width), strict=True))
     cut = window(image, smallest, (top, left), (crop, crop))
     return cut[:, ::-1] if flip and draws.flip[i] else cut
@@ -85,7 +85,7 @@ def training_crop(image: Pixels, draws: Draws, i: int, crop: int, *, flip: bool 
 def colour_shift(alpha: NDArray[np.float64], colours: Colours, std: float) -> NDArray[np.float32]:
     """Krizhevsky's shift of R, G and B, 0-255: sum_i p_i (std * alpha_i) lambda_i, for `alpha` [N, 3]."""
     shift = 255 * (std * alpha * np.array(colours.eigenvalues)) @ np.array(colours.eigenvectors).T
-    return shift.astype(np.float32)
+    return np.asarray(shift, np.float32)
 
 
 def centre(side: int, crop: int) -> int:

@@ -1,14 +1,9 @@
-import os
-import sys
-from pathlib import Path
-
 from snakemake.exceptions import WorkflowError
 
 from vggrepro.config import load
-from vggrepro.plan import Plan
+from vggrepro.plan import Plan, find_own_commands
 
-# A job runs the vggrepro beside the Python that runs Snakemake, whether or not its environment is activated.
-os.environ["PATH"] = str(Path(sys.executable).parent) + os.pathsep + os.environ["PATH"]
+find_own_commands()
 
 try:
     PLAN = Plan(load(config))

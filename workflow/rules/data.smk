@@ -9,6 +9,8 @@ rule prepare:
         "results/{folder}/logs/prepare.log",
     benchmark:
         "results/{folder}/benchmarks/prepare.tsv"
+    conda:
+        "../../environment.yml"
     threads: PLAN.settings.threads
     params:
         options=PLAN.prepare_options,

@@ -11,6 +11,8 @@ rule report:
         "results/{folder}/logs/report.log",
     benchmark:
         "results/{folder}/benchmarks/report.tsv"
+    conda:
+        "../../environment.yml"
     params:
         settings=PLAN.table_settings,
     shell:

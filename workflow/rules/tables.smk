@@ -4,11 +4,15 @@ rule table:
         scores=PLAN.table_scores,
         published=PLAN.published,
     output:
-        multiext("results/{folder}/tables/{table}", ".json", ".csv", ".md", ".html", ".tex"),
+        multiext(
+            "results/{folder}/tables/{table}", ".json", ".csv", ".md", ".html", ".tex"
+        ),
     log:
         "results/{folder}/logs/tables/{table}.log",
     benchmark:
         "results/{folder}/benchmarks/tables/{table}.tsv"
+    conda:
+        "../../environment.yml"
     params:
         number=PLAN.table_number,
         settings=PLAN.table_settings,

@@ -12,6 +12,8 @@ rule train:
         "results/{folder}/logs/train/{run}.log",
     benchmark:
         "results/{folder}/benchmarks/train/{run}.tsv"
+    conda:
+        "../../environment.yml"
     threads: PLAN.settings.threads
     params:
         settings=PLAN.run_settings,
