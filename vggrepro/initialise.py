@@ -55,9 +55,9 @@ def initialise_from(net: VGG, weights: dict[str, Tensor], parent_net: str) -> li
     """
     own = net.state_dict()
     copied: dict[str, None] = {}
-    for name, tensor in weights.items():
-        layer = name.split(".")[-2]
-        if (parent_net != net.net and layer not in STAGED) or name not in own:
+    for name in (name for name in own if name in weights):
+        layer, tensor = name.split(".")[-2], weights[name]
+        if parent_net != net.net and layer not in STAGED:
             continue
         room = [own[name].shape[d] - tensor.shape[d] for d in range(tensor.ndim)]
         if tensor.ndim == 4 and room[:2] == [0, 0] and room[2] == room[3] >= 0:

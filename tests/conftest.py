@@ -1,0 +1,44 @@
+"""What several tests share: a small stand-in, prepared once, and the real images where they are at hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from vggrepro.catalogue import ROOT
+from vggrepro.config import RunSettings, Settings, load
+from vggrepro.data.prepare import prepare
+
+REAL = ROOT.parent / "shared" / "data"
+
+
+def real(name: str) -> Path:
+    """A file of real images; the test is skipped where it is not at hand."""
+    path = REAL / name
+    if not path.exists():
+        pytest.skip(f"no real images at hand: {path}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Training and validation store of a small stand-in: 10 classes, 16 and 4 images each."""
+    root = tmp_path_factory.mktemp("stores")
+    train, val = root / "train", root / "val"
+    sizes = {"classes": None, "per_class": (16, 4), "encoding": "pixels", "workers": 1}
+    prepare("stand-in", None, train_folder=train, val_folder=val, **sizes)
+    return train, val
+
+
+@pytest.fixture(scope="session")
+def smoke() -> Settings:
+    return load({"smoke": True})
+
+
+def small(**train: object) -> RunSettings:
+    """Settings of a run that takes a second: nets of 4 channels, one epoch."""
+    given = {"batch": 16, "epochs": 1, "learning_rate": 0.001, "init": "glorot"} | train
+    return RunSettings.model_validate(
+        {"model": {"scale_unit": 8, "width": 4, "fc": 32, "dropout": 0.0}, "train": given}, strict=False
+    )

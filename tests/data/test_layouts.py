@@ -1,0 +1,158 @@
+"""Data sets as they lie on disk, and all that can be wrong with them."""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import real
+from vggrepro.data import standin
+from vggrepro.data.layouts import ImageFolders, TinyImageNet, select
+from vggrepro.data.prepare import prepare
+
+
+@pytest.fixture(scope="module")
+def pristine(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("drawn") / "images"
+    standin.write(folder, train_per_class=3, val_per_class=2)
+    return folder
+
+
+@pytest.fixture
+def drawn(pristine, tmp_path) -> Path:
+    """A copy that a test may damage."""
+    return Path(shutil.copytree(pristine, tmp_path / "tiny imagenet"))
+
+
+def run(folder: Path, out: Path) -> None:
+    prepare(
+        "tiny-imagenet",
+        folder,
+        train_folder=out / "train",
+        val_folder=out / "val",
+        classes=None,
+        per_class=(None, None),
+        encoding="pixels",
+        workers=2,
+    )
+
+
+def refused(folder: Path, tmp_path: Path, message: str) -> None:
+    """Preparing ends with one message, and leaves nothing behind."""
+    with pytest.raises(ValueError, match=message):
+        run(folder, tmp_path / "out")
+    left = sorted((tmp_path / "out").rglob("*")) if (tmp_path / "out").exists() else []
+    assert not [path for path in left if path.is_file() and path.parent.name != "train"]
+    assert not (tmp_path / "out" / "val").exists()
+
+
+def test_folder_and_zip_and_nested_folder_are_read_alike(drawn, tmp_path):
+    zipped = tmp_path / "tiny.zip"
+    with zipfile.ZipFile(zipped, "w") as file:
+        for path in sorted(drawn.rglob("*")):
+            file.write(path, Path("tiny-imagenet-200") / path.relative_to(drawn))
+    for split in ("train", "val"):
+        found = [TinyImageNet(path).items(split) for path in (drawn, drawn.parent, zipped)]
+        assert [i.id for i in found[0]] == [i.id for i in found[1]] == [i.id for i in found[2]]
+        assert [i.boxes for i in found[0]] == [i.boxes for i in found[2]]
+
+
+def test_the_real_tiny_imagenet_is_read():
+    layout = TinyImageNet(real("tiny-imagenet-100.zip"))
+    train, val = layout.items("train"), layout.items("val")
+    assert (len(layout.wnids), len(train), len(val)) == (100, 20_000, 5_000)
+    assert layout.wnids == sorted(layout.wnids)
+    assert layout.words["n01443537"] == "goldfish, Carassius auratus"
+    assert next(i for i in train if i.id == "n01443537_0.JPEG").boxes == ((0, 10, 63, 58),)
+    assert layout.wnids[next(i for i in val if i.id == "val_2.JPEG").label] == "n04070727"
+
+
+def test_a_missing_path_is_named(tmp_path):
+    refused(tmp_path / "nowhere", tmp_path, "nowhere: no such file or folder")
+
+
+def test_a_zip_that_is_something_else_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
+        file.writestr("readme.txt", "hello")
+    refused(tmp_path / "other.zip", tmp_path, "not Tiny ImageNet: no wnids.txt")
+
+
+def test_a_cut_zip_is_refused(drawn, tmp_path):
+    whole = shutil.make_archive(str(tmp_path / "whole"), "zip", drawn)
+    (tmp_path / "cut.zip").write_bytes(Path(whole).read_bytes()[:-5000])
+    refused(tmp_path / "cut.zip", tmp_path, "cut.zip: neither a folder nor a whole zip file")
+
+
+def test_a_class_without_images_is_named(drawn, tmp_path):
+    shutil.rmtree(drawn / "train" / "n99000003" / "images")
+    refused(drawn, tmp_path, "class n99000003 has no image in train")
+
+
+def test_a_class_without_validation_images_is_named(drawn, tmp_path):
+    listing = drawn / "val" / "val_annotations.txt"
+    listing.write_text("".join(line + "\n" for line in listing.read_text().splitlines() if "n99000004" not in line))
+    refused(drawn, tmp_path, "class n99000004 has no image in val/val_annotations.txt")
+
+
+def test_a_label_file_with_an_unknown_class_is_named(drawn, tmp_path):
+    listing = drawn / "val" / "val_annotations.txt"
+    listing.write_text(listing.read_text().replace("n99000001", "n00000042", 1))
+    refused(drawn, tmp_path, r"val_annotations.txt, line \d+: class 'n00000042' is not in wnids.txt")
+
+
+def test_a_listed_image_that_is_missing_is_named(drawn, tmp_path):
+    (drawn / "val" / "images" / "val_7.JPEG").unlink()
+    refused(drawn, tmp_path, r"line 8: val/images/val_7.JPEG is missing")
+
+
+def test_a_missing_listing_is_named(drawn, tmp_path):
+    (drawn / "val" / "val_annotations.txt").unlink()
+    refused(drawn, tmp_path, "val/val_annotations.txt is missing")
+
+
+def test_a_box_that_is_no_box_is_named(drawn, tmp_path):
+    boxes = drawn / "train" / "n99000000" / "n99000000_boxes.txt"
+    boxes.write_text("n99000000_0.JPEG\t1\t2\tx\t4\n")
+    refused(drawn, tmp_path, "n99000000_boxes.txt, line 1: expected four numbers")
+
+
+@pytest.mark.parametrize("where", ["train/n99000002/images/n99000002_1.JPEG", "val/images/val_3.JPEG"])
+def test_a_truncated_jpeg_is_named(drawn, tmp_path, where):
+    image = drawn / where
+    image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
+    refused(drawn, tmp_path, f"{image.name} is no image that can be decoded")
+
+
+def test_the_first_images_of_the_first_classes_are_taken(drawn):
+    taken = select(TinyImageNet(drawn).items("train"), classes=2, per_class=2)
+    assert [(item.label, item.id) for item in taken] == [
+        (c, f"n9900000{c}_{i}.JPEG") for c in range(2) for i in range(2)
+    ]
+
+
+def test_more_than_there_is_cannot_be_taken(drawn):
+    items = TinyImageNet(drawn).items("train")
+    with pytest.raises(ValueError, match="has 3 images, 4 are asked for"):
+        select(items, classes=None, per_class=4)
+    with pytest.raises(ValueError, match="at most the 10 classes"):
+        select(items, classes=11, per_class=None)
+
+
+def test_ilsvrc_as_class_folders(tmp_path):
+    for split, wnid, name in [
+        ("train", "n01440764", "a"),
+        ("train", "n01443537", "b"),
+        ("val", "n01440764", "c"),
+        ("val", "n01443537", "d"),
+    ]:
+        (tmp_path / split / wnid).mkdir(parents=True)
+        (tmp_path / split / wnid / f"{name}.JPEG").touch()
+    layout = ImageFolders(tmp_path)
+    assert [(i.id, i.label) for i in layout.items("val")] == [("c.JPEG", 0), ("d.JPEG", 1)]
+    (tmp_path / "val" / "n99999999").mkdir()
+    (tmp_path / "val" / "n99999999" / "e.JPEG").touch()
+    with pytest.raises(ValueError, match="val/n99999999 is a class that train/ does not have"):
+        layout.__class__(tmp_path).items("val")

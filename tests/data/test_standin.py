@@ -1,0 +1,55 @@
+"""The drawn images: the same every time, and such that shape and texture decide, not pixels."""
+
+from __future__ import annotations
+
+import filecmp
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
+from vggrepro.data import standin
+
+
+def drawn(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(10), per_class)
+    return np.stack([standin.draw(int(label), rng)[0] for label in labels]), labels
+
+
+def test_the_same_seed_draws_the_same_files(tmp_path):
+    for name in ("a", "b"):
+        standin.write(tmp_path / name, train_per_class=2, val_per_class=1)
+    compared = filecmp.dircmp(tmp_path / "a", tmp_path / "b")
+    assert not compared.diff_files
+    assert (tmp_path / "a/val/val_annotations.txt").read_bytes() == (
+        tmp_path / "b/val/val_annotations.txt"
+    ).read_bytes()
+    images = sorted((tmp_path / "a").rglob("*.JPEG"))
+    assert all(
+        image.read_bytes() == (tmp_path / "b" / image.relative_to(tmp_path / "a")).read_bytes() for image in images
+    )
+    assert len(images) == 30
+
+
+def test_a_linear_classifier_on_pixels_does_badly():
+    images, labels = drawn(200, seed=0)
+    unseen, truth = drawn(40, seed=1)
+    scale = np.float32(1 / 128)
+    model = LogisticRegression(max_iter=60).fit(images.reshape(len(images), -1) * scale - 1, labels)
+    error = (model.predict(unseen.reshape(len(unseen), -1) * scale - 1) != truth).mean()
+    assert error > 0.75, f"chance is 0.9, the nets of the smoke run reach 0.0 to 0.5, a linear classifier {error:.2f}"
+
+
+def test_the_box_is_the_shapes_outline():
+    rng = np.random.default_rng(0)
+    for label in range(10):
+        image, (x0, y0, x1, y1) = standin.draw(label, rng)
+        assert image.shape == (64, 64, 3)
+        assert 0 <= x0 < x1 < 64
+        assert 0 <= y0 < y1 < 64
+        assert x1 - x0 == y1 - y0
+
+
+def test_a_mirror_image_keeps_its_class():
+    # 45 and 135 degrees are drawn equally often; the other orientations mirror onto themselves
+    assert {angle for _, angle, _ in standin.CLASSES} == {0, 45, 90}

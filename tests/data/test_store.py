@@ -1,0 +1,112 @@
+"""The prepared store: what goes in comes out, and nothing damaged is trusted."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import real
+from tests.oracles.data import colour_statistics
+from vggrepro.data.layouts import TinyImageNet
+from vggrepro.data.prepare import prepare
+from vggrepro.data.store import Store, decode
+
+
+def test_pixels_and_files_give_the_same_images(stores, tmp_path):
+    files = tmp_path / "train", tmp_path / "val"
+    prepare(
+        "stand-in",
+        None,
+        train_folder=files[0],
+        val_folder=files[1],
+        classes=None,
+        per_class=(16, 4),
+        encoding="files",
+        workers=3,
+    )
+    pixels, jpegs = Store(stores[0]), Store(files[0])
+    assert len(pixels) == len(jpegs) == 160
+    assert all(np.array_equal(pixels.image(i), jpegs.image(i)) for i in range(160))
+    assert pixels.ids == jpegs.ids
+    assert pixels.digest != jpegs.digest
+
+
+def test_preparing_is_deterministic(stores, tmp_path):
+    prepare(
+        "stand-in",
+        None,
+        train_folder=tmp_path / "t",
+        val_folder=tmp_path / "v",
+        classes=None,
+        per_class=(16, 4),
+        encoding="pixels",
+        workers=2,
+    )
+    assert Store(tmp_path / "t").digest == Store(stores[0]).digest
+
+
+def test_colour_statistics_are_those_of_all_pixels(stores):
+    store = Store(stores[0])
+    mean, covariance = colour_statistics([store.image(i) for i in range(len(store))])
+    colours = store.colours
+    vectors = np.array(colours.eigenvectors)
+    assert colours.mean == pytest.approx(mean)
+    assert vectors @ np.diag(colours.eigenvalues) @ vectors.T == pytest.approx(covariance)
+    assert list(colours.eigenvalues) == sorted(colours.eigenvalues, reverse=True)
+
+
+def test_only_the_training_store_has_colour_statistics(stores):
+    with pytest.raises(ValueError, match="not a training set"):
+        _ = Store(stores[1]).colours
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK", "1"])
+def test_every_colour_mode_becomes_rgb(mode):
+    buffer = io.BytesIO()
+    Image.new("RGB", (9, 7), (200, 30, 60)).convert(mode).save(buffer, "PNG" if mode != "CMYK" else "JPEG")
+    assert decode(buffer.getvalue(), "x").shape == (7, 9, 3)
+
+
+def test_a_store_that_is_cut_short_is_refused(stores, tmp_path):
+    folder = tmp_path / "cut"
+    folder.mkdir()
+    for file in stores[0].iterdir():
+        (folder / file.name).write_bytes(file.read_bytes())
+    (folder / "images.bin").write_bytes((stores[0] / "images.bin").read_bytes()[:-1])
+    with pytest.raises(ValueError, match=r"images.bin: expected 1966080 bytes, got 1966079"):
+        Store(folder)
+
+
+def test_damaged_metadata_is_named(stores, tmp_path):
+    (tmp_path / "store.json").write_text(json.dumps({})[:-1])
+    with pytest.raises(ValueError, match="store.json: damaged"):
+        Store(tmp_path)
+    with pytest.raises(ValueError, match="no such file"):
+        Store(tmp_path / "nowhere")
+
+
+def test_real_jpegs_decode_as_pil_does_and_keep_their_boxes(tmp_path):
+    zipped = real("tiny-imagenet-100.zip")
+    folders = tmp_path / "t", tmp_path / "v"
+    prepare(
+        "tiny-imagenet",
+        zipped,
+        train_folder=folders[0],
+        val_folder=folders[1],
+        classes=3,
+        per_class=(20, 5),
+        encoding="pixels",
+        workers=2,
+    )
+    store, layout = Store(folders[0]), TinyImageNet(zipped)
+    items = [item for item in layout.items("train") if item.label < 3]
+    first = [item for label in range(3) for item in [i for i in items if i.label == label][:20]]
+    for i, item in enumerate(first):
+        expected = np.asarray(Image.open(io.BytesIO(layout.files.read(item.name))).convert("RGB"))
+        assert np.array_equal(store.image(i), expected)
+    boxes = np.load(folders[0] / "boxes.npy")
+    assert [tuple(box[1:]) for box in boxes] == [box for item in first for box in item.boxes]
