@@ -1,0 +1,120 @@
+"""The command line: a user's mistake ends with one message and leaves nothing behind."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vggrepro import cli
+from vggrepro.data import standin
+
+
+def failed(capsys, *arguments: str) -> str:
+    """The message of a call that must fail."""
+    try:
+        status = cli.main(list(arguments))
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    assert status == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def prepare(tmp_path: Path, *more: str) -> list[str]:
+    return ["prepare", "--train", f"{tmp_path}/o/train", "--val", f"{tmp_path}/o/val", *more]
+
+
+def test_a_data_set_that_is_not_there(capsys, tmp_path):
+    message = failed(capsys, *prepare(tmp_path, "--layout", "tiny-imagenet", "--path", "/no/such/file.zip"))
+    assert "/no/such/file.zip: no such file or folder" in message
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_path_is_asked_for(capsys, tmp_path):
+    assert "needs --path" in failed(capsys, *prepare(tmp_path, "--layout", "ilsvrc"))
+
+
+def test_an_unknown_run(capsys):
+    message = failed(capsys, "train", "F_256_s0", "--settings", "smoke", "--train", "x", "--val", "y", "--out", "z")
+    assert "no run" in message
+
+
+def test_missing_stores_and_weights_are_named(capsys, tmp_path):
+    where = ["--train", f"{tmp_path}/t", "--val", f"{tmp_path}/v", "--out", f"{tmp_path}/o"]
+    assert "t/store.json: no such file" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
+    where = ["--weights", f"{tmp_path}/w", "--val", f"{tmp_path}/v", "--out", f"{tmp_path}/o"]
+    assert "w: no such file" in failed(capsys, "evaluate", "A_256_s0", "dense", "--scales", "256", *where)
+
+
+def test_weights_of_another_run_are_refused(capsys, tmp_path, stores):
+    where = ["--train", str(stores[0]), "--val", str(stores[1]), "--out", str(tmp_path)]
+    settings = '{"model": {"scale_unit": 8, "width": 2, "fc": 8}, "train": {"epochs": 1, "batch": 64}}'
+    assert cli.main(["train", "A_256_s0", "--settings", settings, *where]) == 0
+    where = ["--weights", f"{tmp_path}/weights.safetensors", "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
+    message = failed(capsys, "evaluate", "D_256_s0", "dense", "--scales", "256", *where)
+    assert "holds A_256_s0 for 10 classes, expected D_256_s0" in message
+
+
+def test_a_gpu_that_is_not_there(capsys):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    arguments = ["train", "A_256_s0", "--settings", "smoke", "--train", "x", "--val", "y", "--out", "z"]
+    assert "no GPU that torch can use" in failed(capsys, *arguments, "--device", "cuda")
+
+
+def test_a_full_disk_leaves_nothing_that_would_be_trusted(tmp_path):
+    """On a file system of 300 kB the store does not fit; it must not be found afterwards."""
+    standin.write(tmp_path / "images", train_per_class=20, val_per_class=2)
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        call = [
+            sys.executable,
+            "-m",
+            "vggrepro.cli",
+            *prepare(small, "--layout", "tiny-imagenet", "--path", f"{tmp_path}/images"),
+        ]
+        done = subprocess.run(call, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert [path for path in small.rglob("*") if path.is_file()] == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_kill_leaves_nothing_that_would_be_trusted(tmp_path):
+    call = [
+        sys.executable,
+        "-m",
+        "vggrepro.cli",
+        *prepare(tmp_path, "--layout", "stand-in", "--train-per-class", "2000"),
+    ]
+    process = subprocess.Popen(call)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2.5)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "o" / "train").exists()
+    assert not (tmp_path / "o" / "val").exists()
+
+
+@pytest.mark.parametrize(
+    "module", ["cli", "catalogue", "config", "plan", "scores", "statistics", "tables", "render", "report", "metrics"]
+)
+def test_light_rooms_do_not_import_torch(module):
+    code = f"import vggrepro.{module}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "data.prepare"])
+def test_torchvision_is_imported_nowhere_on_the_way(module):
+    code = f"import vggrepro.{module}, sys; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

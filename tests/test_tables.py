@@ -1,0 +1,208 @@
+"""Tables as values: from made-up scores of known errors to cells, and on to every format."""
+
+from __future__ import annotations
+
+import csv as csv_module
+import io
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from vggrepro import catalogue, render, report, scores, tables
+from vggrepro.config import load
+
+N, CLASSES = 200, 12
+
+
+def posteriors_with_ranks(wanted: np.ndarray, labels: np.ndarray, seed: int) -> np.ndarray:
+    """Posteriors under which the true class of each image has the wanted rank."""
+    p = np.random.default_rng(seed).dirichlet(np.ones(CLASSES) * 0.7, len(labels))
+    for row, label, rank in zip(p, labels, wanted, strict=True):
+        j = np.argsort(-row, kind="stable")[rank]
+        row[[label, j]] = row[[j, label]]
+    return p.astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Score stores for two seeds of every evaluation of the paper, with random ranks."""
+    root = tmp_path_factory.mktemp("scores")
+    labels = np.random.default_rng(1).integers(0, CLASSES, N)
+    ids = [str(i) for i in range(N)]
+    numbers = catalogue.CLASSIFICATION
+    for k, evaluation in enumerate({e: None for n in numbers for e in catalogue.evaluations(n, (0, 1))}):
+        ranks = np.random.default_rng(k).choice(CLASSES, N, p=[0.6, *[0.4 / 11] * 11])
+        about = {"data set": "made up", "run": evaluation.run.name}
+        scores.write(root / evaluation.path, posteriors_with_ranks(ranks, labels, k), labels, ids, about)
+    return root
+
+
+def table(number: str, made: Path, **given) -> tables.Table:
+    return tables.make(number, load({"smoke": True} | given), made)
+
+
+def test_table_1_is_as_published():
+    made = tables.make("1", load({}), None)
+    assert all(cell.text == cell.published for row in made.rows for cell in row.cells if cell.status == "measured")
+    assert "Every cell is as published." in made.notes
+
+
+def test_a_wrong_layer_shows_in_table_1(monkeypatch):
+    from vggrepro import nets
+
+    monkeypatch.setitem(nets.LAYERS, "C", [64, *nets.LAYERS["C"]])
+    made = tables.make("1", load({}), None)
+    assert any("cells differ" in note for note in made.notes)
+    assert "published: conv3-64 x2" in render.html(made)
+
+
+@pytest.mark.parametrize("preset", ["paper", "tiny", "smoke"])
+def test_tables_1_and_2_are_of_the_full_size_nets(preset):
+    made = tables.make("2", load({"preset": preset}), None)
+    assert [cell.value for cell in made.rows[0].cells if cell.value] == pytest.approx(
+        [132.863336, 133.047848, 133.638952, 138.357544, 143.667240]
+    )
+    assert all(abs(cell.delta) <= 0.5 for cell in made.rows[0].cells if cell.value)
+
+
+def test_single_scale_cells_are_the_errors_of_their_store(made):
+    for row, printed in zip(table("3", made).rows, catalogue.table("3").rows, strict=True):
+        store = scores.read(made / printed.system[0][0].path)
+        answers = np.argsort(-store.posteriors, 1)
+        for cell, top in zip(row.cells, (1, 5), strict=True):
+            wrong = ~(answers[:, :top] == store.labels[:, None]).any(1)
+            assert cell.value == pytest.approx(100 * wrong.mean())
+            assert cell.n == N
+
+
+def test_fusions_are_errors_of_averaged_posteriors(made):
+    last = table("6", made).rows[-1]
+    stores = [
+        scores.read(made / f"{net}_256-512_s0" / p / str(Q))
+        for net in "DE"
+        for p in ("dense", "multi-crop")
+        for Q in (256, 384, 512)
+    ]
+    mean = np.mean([store.posteriors.astype(np.float64) for store in stores], 0)
+    assert last.cells[0].value == pytest.approx(100 * (mean.argmax(1) != stores[0].labels).mean())
+    assert last.cells[2].status == "withheld"
+
+
+def test_the_delta_is_ours_less_the_published_and_allows_for_rounding(made):
+    cell = table("3", made).rows[0].cells[0]
+    assert cell.delta == pytest.approx(cell.value - 29.6)
+    low, high = cell.interval
+    assert cell.delta_interval == pytest.approx((low - 29.65, high - 29.55))
+
+
+def test_several_seeds_give_mean_and_spread(made):
+    one, two = (table("3", made, seeds=seeds).rows[0].cells[0] for seeds in ([0], [0, 1]))
+    other = table("3", made, seeds=[1]).rows[0].cells[0]
+    assert two.value == pytest.approx((one.value + other.value) / 2)
+    assert two.spread == pytest.approx(np.std([one.value, other.value], ddof=1))
+    assert (one.spread, one.seeds, two.seeds) == (None, 1, 2)
+
+
+def test_other_peoples_numbers_are_quoted(made):
+    statuses = [[cell.status for cell in row.cells] for row in table("7", made).rows]
+    assert statuses[0] == ["measured", "measured", "withheld"]
+    assert statuses[3] == ["not reported", "quoted", "spanned"]
+    assert statuses[-1] == ["quoted", "quoted", "not reported"]
+
+
+def test_the_shallow_nets_difference_is_paired(made):
+    points = table("text", made).rows[2].cells[0]
+    a, b = (scores.read(made / f"{net}_256_s0" / "centre-crop" / "256") for net in ("B-5x5", "B"))
+    wrong = [s.posteriors.argmax(1) != s.labels for s in (a, b)]
+    assert points.value == pytest.approx(100 * (wrong[0].mean() - wrong[1].mean()))
+    relative = table("text", made, higher="relative").rows[2].cells[0]
+    assert relative.value == pytest.approx(100 * (wrong[0].mean() / wrong[1].mean() - 1))
+
+
+def test_the_best_is_bold_and_equals_are_not(made):
+    made3 = table("3", made)
+    best = [row.cells[0].value for row in made3.rows if row.cells[0].best]
+    assert set(best) == {min(row.cells[0].value for row in made3.rows)}
+    groups = [row.cells[0].best for row in table("5", made).rows]
+    assert any(groups[:3])
+    assert any(groups[3:])
+
+
+def test_rows_are_grouped_as_in_the_paper(made):
+    assert [row.group for row in table("3", made).rows] == [1, 1, 1, 3, 0, 0, 3, 0, 0, 3, 0, 0]
+    assert [row.group for row in table("6", made).rows] == [1, 3, 0, 0]
+
+
+def test_a_dry_run_says_in_each_table_that_deltas_compare_different_data(made):
+    for number in catalogue.CLASSIFICATION:
+        shown = table(number, made)
+        for text in (render.html(shown), render.markdown(shown), render.latex(shown)):
+            assert "The deltas compare different data" in text
+
+
+def test_a_missing_store_is_named(tmp_path):
+    with pytest.raises(ValueError, match="A_256_s0/dense/256/made.json: no such file"):
+        table("3", tmp_path)
+
+
+@pytest.mark.parametrize("number", catalogue.REPRODUCED)
+def test_a_table_comes_back_from_its_file(made, tmp_path, number):
+    written = table(number, made)
+    render.write(written, tmp_path)
+    assert render.read(tmp_path / f"{written.name}.json") == written
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".csv", ".md", ".html", ".tex"}
+
+
+@pytest.mark.parametrize("number", catalogue.REPRODUCED)
+def test_every_format_holds_every_number(made, number):
+    shown = table(number, made)
+    texts = render.html(shown), render.markdown(shown), render.latex(shown).replace("$-$", "\u2212")
+    for cell in (cell for row in shown.rows for cell in row.cells if cell.value is not None):
+        decimals = 3 if number == "2" else 1
+        for text in texts:
+            assert render.number(cell.value, decimals=decimals) in text
+            assert render.number(cell.delta, signed=True, decimals=decimals) in text if cell.delta is not None else True
+
+
+@pytest.mark.parametrize("number", catalogue.REPRODUCED)
+def test_no_cell_is_blank(made, number):
+    records = list(csv_module.DictReader(io.StringIO(render.csv(table(number, made)))))
+    assert len(records) == len(catalogue.table(number).rows)
+    for row in re.findall(r"<tr.*?</tr>", render.html(table(number, made)), re.DOTALL)[1:]:
+        assert all(re.sub(r"<[^>]+>|\s", "", cell) for cell in re.findall(r"<td.*?</td>", row, re.DOTALL))
+
+
+def test_rows_have_as_many_columns_as_the_head(made):
+    for number in catalogue.REPRODUCED:
+        lines = [line for line in render.markdown(table(number, made)).splitlines() if line.startswith("|")]
+        assert len({line.count("|") for line in lines}) == 1
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.04, "0.0"), (-0.04, "0.0"), (-1.26, "\u22121.3"), (3.0, "3.0")])
+def test_numbers_are_printed_with_a_true_minus_and_no_negative_zero(value, text):
+    assert render.number(value) == text
+
+
+def test_latex_escapes_what_it_would_take_for_a_command():
+    assert render.tex(r"50% & _#$ \x {y} [1;2]") == r"50\% \& \_\#\$ \textbackslash{}x \{y\} {[}1;2{]}"
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
+def test_the_report_compiles_with_pdflatex(made, tmp_path):
+    settings = load({"smoke": True})
+    for number in catalogue.REPRODUCED:
+        render.write(table(number, made), tmp_path / "tables")
+    report.write(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout.replace("Overfull \\vbox", "")
+    assert (tmp_path / "report.pdf").stat().st_size > 20_000
