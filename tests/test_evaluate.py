@@ -37,7 +37,7 @@ def mixed(tmp_path_factory) -> Store:
         Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(root / "train" / "n01440764" / f"{i}.png")
     layout = ImageFolders(root)
     layout.wnids = [f"n0144076{i}" for i in range(10)]
-    items = [item for item in ImageFolders(root).items("train")]
+    items = ImageFolders(root).items("train")
     write(root / "store", layout, items)
     return Store(root / "store")
 

@@ -51,6 +51,10 @@ class Run:
     def __post_init__(self) -> None:
         if self.net not in NETS or self.S not in SCALES or self.layers not in ("all", "fc"):
             raise ValueError(f"no run {self.net}/{self.S}/{self.layers}: nets are {NETS}, training scales {SCALES}")
+        if self.seed < 0 or (self.layers == "fc" and self.S == "256"):
+            raise ValueError(
+                f"no run {self.name}: seeds count from 0, and fine-tuning FC layers needs a trained net: S > 256"
+            )
 
     @property
     def name(self) -> str:
@@ -65,7 +69,7 @@ class Run:
     @classmethod
     def parse(cls, name: str) -> Run:
         """The inverse of `name`; a ValueError for anything else."""
-        match = re.fullmatch(r"([A-Z0-9x-]+?)_(256|384|256-512)(_fc)?_s(\d+)", name, re.IGNORECASE)
+        match = re.fullmatch(r"([A-Zx0-9-]+?)_(256|384|256-512)(_fc)?_s(0|[1-9][0-9]*)", name)
         if not match:
             raise ValueError(f"no run is called {name!r}: a name looks like D_256_s0 or D_256-512_fc_s0")
         return cls(match[1], match[2], "fc" if match[3] else "all", int(match[4]))
@@ -123,16 +127,21 @@ class Published:
 
     @classmethod
     def parse(cls, text: str) -> Published:
-        """Read a cell such as `**25.5**`, `-`, `<`, `93.4 +- 0.5`, `70.2*` or `81.5 (85.2*)`."""
-        text = text.strip()
+        """Read a cell such as `**25.5**`, `-`, `<`, `93.4 +- 0.5`, `70.2*` or `81.5 (85.2*)`.
+
+        Value and bold are those of the first number; what follows in brackets is kept in the text.
+        """
         if text in ("-", "<"):
             return cls(text, None, spanned=text == "<")
-        match = re.fullmatch(r"(\d+(?:\.\d+)?)(?: \+- (\d+(?:\.\d+)?))?(\*?)( \(\d+\.\d+\*\))?", text.replace("**", ""))
+        number = r"([0-9]+(?:\.[0-9]+)?)(?: \+- ([0-9]+\.[0-9]+))?\*?"
+        bracket = r" \((?:\*\*[0-9.]+\*{3}|[0-9.]+\*)\)"
+        match = re.fullmatch(rf"(?:(\*\*){number}\*\*|{number})(?:{bracket})?", text)
         if not match:
             raise ValueError(f"a published cell reads {text!r}: expected a number, '-', '<', or see the README there")
+        bold, *first = match.groups()
+        value, spread = first[:2] if bold else first[2:]
         mark = "*" if "*" in text.replace("**", "") else ""
-        spread = float(match[2]) if match[2] else None
-        return cls(text, float(match[1]), spread, bold="**" in text, mark=mark)
+        return cls(text, float(value), float(spread) if spread else None, bold=bool(bold), mark=mark)
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row as printed: its key columns, its cells, and the system it measures (None: another paper's row, quoted)."""
+    """A row as printed: its key columns, its cells, and the system of classification that it measures.
+
+    None where another paper is quoted, and in the tables of localisation and transfer.
+    """
 
     keys: dict[str, str]
     cells: dict[str, Published]
@@ -197,20 +209,12 @@ def parse_system(text: str, protocol: str) -> System:
 
     PAPER 3.2, 4.3, 4.4: posteriors are averaged over scales, then over protocols, then over nets.
     """
-    members = text.split(" + ")
-    protocols = protocol.split(" & ")
-    if unknown := set(protocols) - set(PROTOCOLS):
-        raise ValueError(f"no protocol {sorted(unknown)} in {protocol!r}: protocols are {PROTOCOLS}")
+    members, protocols = text.split(" + "), protocol.split(" & ")
+    if set(protocols) - set(PROTOCOLS) or len(set(protocols)) < len(protocols):
+        raise ValueError(f"no protocol {protocol!r}: expected one of {PROTOCOLS}, or several with ' & ' between")
     weights: dict[Evaluation, Fraction] = {}
     for member in members:
-        try:
-            net, S, Q = member.split("/")
-            run = Run(net.removesuffix("-fc"), S.strip("[]").replace(";", "-"), "fc" if net.endswith("-fc") else "all")
-            scales = [int(q) for q in Q.split(",")]
-        except ValueError as error:
-            raise ValueError(
-                f"{member!r} is no system: expected net/train S/test Q like D/256/224,256 ({error})"
-            ) from None
+        run, scales = _parse_member(member)
         for name in protocols:
             for q in scales:
                 key = Evaluation(run, name, q)
@@ -219,13 +223,28 @@ def parse_system(text: str, protocol: str) -> System:
     return tuple(weights.items())
 
 
+def _parse_member(text: str) -> tuple[Run, list[int]]:
+    """The run and the test scales of `D-fc/[256;512]/256,384,512`."""
+    match = re.fullmatch(r"([^/]+?)(-fc)?/(256|384|\[256;512\])/([1-9][0-9]*(?:,[1-9][0-9]*)*)", text)
+    scales = [int(q) for q in match[4].split(",")] if match else []
+    if not match or match[1] not in NETS or len(set(scales)) < len(scales):
+        raise ValueError(f"{text!r} is no system: expected net/train S/test Q like D/256/224,256,288")
+    return Run(match[1], match[3].strip("[]").replace(";", "-"), "fc" if match[2] else "all"), scales
+
+
 def _row(record: dict[str, str], columns: tuple[Column, ...]) -> Row:
     """A line of a CSV: value columns into cells, the others into keys and, where they name one, a system."""
+    if None in record or None in record.values():
+        raise ValueError(f"expected {len([key for key in record if key])} cells, got another number of them")
     names = [column.name for column in columns]
     keys = {name: text for name, text in record.items() if name not in names}
-    member = keys.get("systems") or "/".join(keys.get(name, "") for name in ("net", "S", "Q"))
+    member = keys.get("systems") or ("/".join(keys[name] for name in ("net", "S", "Q")) if "Q" in keys else "")
     protocol = keys.get("protocol", "")
-    # Localisation and transfer rows have no protocol of classification: their systems are read by their own rooms.
+    if "protocol" in keys and bool(member) != bool(protocol):
+        raise ValueError(
+            f"a row of ours has nets and a protocol, another paper's has neither: got {member!r}, {protocol!r}"
+        )
+    # Localisation and transfer tables have no such column: their rows are read by their own rooms.
     system = parse_system(member, protocol) if protocol else None
     minus = parse_system(keys["minus"], protocol) if keys.get("minus") else None
     return Row(keys, {name: Published.parse(record[name]) for name in names}, system, minus)

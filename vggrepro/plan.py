@@ -94,7 +94,7 @@ class Plan:
 
     def published(self, wildcards: Wildcards) -> str:
         """The published numbers of a table."""
-        return f"tables/published/{wildcards.table}.csv"
+        return str(catalogue.PUBLISHED / f"{wildcards.table}.csv")
 
     def table_number(self, wildcards: Wildcards) -> str:
         """`table03` -> `3`."""

@@ -19,4 +19,4 @@ rule prepare:
         " --train {output.train:q}"
         " --val {output.val:q}"
         " --threads {threads}"
-        " > {log:q} 2>&1"
+        " 2>&1 | tee {log:q}"

@@ -23,4 +23,4 @@ rule evaluate:
         " --val {input.val:q}"
         " --out {output:q}"
         " --threads {threads}"
-        " > {log:q} 2>&1"
+        " 2>&1 | tee {log:q}"

@@ -21,4 +21,4 @@ rule report:
         " --tables {input.tables:q}"
         " --runs {input.runs:q}"
         " --out results/{wildcards.folder}/report"
-        " > {log:q} 2>&1"
+        " 2>&1 | tee {log:q}"

@@ -21,4 +21,4 @@ rule table:
         " --settings {params.settings:q}"
         " --scores results/{wildcards.folder}/scores"
         " --out results/{wildcards.folder}/tables"
-        " > {log:q} 2>&1"
+        " 2>&1 | tee {log:q}"

@@ -25,4 +25,4 @@ rule train:
         " --val {input.val:q}"
         " --out results/{wildcards.folder}/runs/{wildcards.run}"
         " --threads {threads}"
-        " > {log:q} 2>&1"
+        " 2>&1 | tee {log:q}"

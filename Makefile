@@ -1,0 +1,33 @@
+# make smoke | test | lint | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: setup smoke test lint docs clean
+
+smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report
+	$(BIN)/snakemake --cores all --config smoke=true
+
+test: setup  ## all tests, the smoke run among them: a quarter of an hour on 2 cores
+	$(BIN)/python -m pytest
+
+lint: setup  ## what the pre-commit hooks and CI check
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint --config smoke=true
+
+docs: setup  ## the reference of all settings, made from vggrepro/config.py
+	$(BIN)/vggrepro schema
+
+setup: .venv/installed
+
+.venv/installed: pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("vggrepro needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "Setting up .venv (once): PyTorch and its libraries, about 3 GB to fetch"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[dev]"
+	@touch $@
+
+clean:  ## remove all results and the environment
+	rm -rf results .venv .snakemake

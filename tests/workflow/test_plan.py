@@ -1,0 +1,102 @@
+"""The DAG as Snakemake plans it: what each target needs, and what is said when something is missing."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from vggrepro.catalogue import ROOT
+
+
+def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
+    """A call of Snakemake on the Snakefile, working in a folder of its own."""
+    call = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory)]
+    call += ["--cores", str(cores)] if cores else ["--dry-run"]
+    return subprocess.run([*call, *arguments], capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"})
+
+
+def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
+    """How many jobs of each rule a dry run plans."""
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (done.stdout + done.stderr).split("Job stats:")[1]
+    return Counter({rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)})
+
+
+def runs(done: subprocess.CompletedProcess[str]) -> set[str]:
+    """The runs that a dry run would train."""
+    return set(re.findall(r"output: results/[\w-]+/runs/([^/]+)/weights", done.stdout + done.stderr))
+
+
+def test_the_whole_paper_is_planned_in_seconds_without_any_data(tmp_path):
+    started = time.perf_counter()
+    done = snakemake(tmp_path)
+    assert time.perf_counter() - started < 20
+    assert jobs(done) == {"prepare": 1, "train": 14, "evaluate": 17, "table": 8, "report": 1, "all": 1, "total": 42}
+
+
+def test_all_presets_have_the_same_dag(tmp_path):
+    assert jobs(snakemake(tmp_path, "--config", "smoke=true")) == jobs(snakemake(tmp_path, "--config", "preset=tiny"))
+
+
+def test_one_table_needs_only_its_own(tmp_path):
+    done = snakemake(tmp_path, "table5")
+    assert jobs(done) == {"prepare": 1, "train": 7, "evaluate": 4, "table": 1, "table5": 1, "total": 14}
+    assert runs(done) == {"A_256_s0"} | {f"{net}_{S}_s0" for net in "DE" for S in ("256", "384", "256-512")}
+
+
+def test_tables_1_and_2_need_no_data(tmp_path):
+    assert jobs(snakemake(tmp_path, "table1", "table2")) == {"table": 2, "table1": 1, "table2": 1, "total": 4}
+
+
+def test_seeds_train_everything_again(tmp_path):
+    assert jobs(snakemake(tmp_path, "--config", "smoke=true", "seeds=[0,1,2]"))["train"] == 42
+
+
+def test_without_stages_only_a_table_of_a_needs_a(tmp_path):
+    assert "A_256_s0" not in runs(snakemake(tmp_path, "table5", "--config", "smoke=true", "staged=false"))
+
+
+def test_missing_data_is_told_before_any_job(tmp_path):
+    done = snakemake(tmp_path, cores=1)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert said.count("The paper preset needs ILSVRC-2012") == 1
+    assert f"looked for at {tmp_path / 'data' / 'ilsvrc'}" in said
+    assert "snakemake --cores all --config smoke=true" in said
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("smokee=true", "no setting is called 'smokee' (did you mean 'smoke'?)"),
+        ("train={batsh: 3}", "no setting is called 'train.batsh' (did you mean 'batch'?)"),
+        ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0, got -1"),
+        ("tiny_imagenet=/nowhere", "tiny_imagenet is given without a preset"),
+    ],
+)
+def test_a_wrong_setting_stops_the_plan(tmp_path, given, message):
+    done = snakemake(tmp_path, "--config", given)
+    assert done.returncode != 0
+    assert (done.stdout + done.stderr).count(message) == 1
+
+
+def test_an_unknown_run_is_no_target(tmp_path):
+    done = snakemake(tmp_path, "results/smoke/runs/D_512_s0/weights.safetensors", "--config", "smoke=true")
+    assert done.returncode != 0
+    assert "MissingRuleException" in done.stdout + done.stderr
+
+
+def test_every_rule_says_what_it_does():
+    listed = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--list-rules"], cwd=ROOT, capture_output=True, text=True
+    ).stdout
+    for rule in ("prepare", "train", "evaluate", "table", "report"):
+        assert re.search(rf"^{rule} \(.{{20,}}\)$", listed, re.MULTILINE), rule

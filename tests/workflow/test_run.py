@@ -1,0 +1,140 @@
+"""The whole DAG, run: once on the stand-in and once on real images of Tiny ImageNet."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import real
+from tests.workflow.test_plan import jobs, runs, snakemake
+from vggrepro import catalogue, render
+from vggrepro.data import standin
+from vggrepro.data.store import Store
+
+SMOKE = ("--config", "smoke=true")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Iterator[Path]:
+    """A smoke run in a folder with a space in its name."""
+    folder = tmp_path_factory.mktemp("a folder with spaces")
+    done = snakemake(folder, *SMOKE, cores=2)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert f"The report: {folder}/results/smoke/report/report.html" in done.stdout
+    return folder
+
+
+def top1(folder: Path, number: str) -> dict[str, float]:
+    """Top-1 errors of a table by the row's keys."""
+    table = render.read(folder / "tables" / f"{catalogue.table_name(number)}.json")
+    return {"/".join(row.keys): row.cells[0].value for row in table.rows if row.cells[0].value is not None}
+
+
+@pytest.mark.slow
+def test_nets_of_every_depth_learn_the_stand_in(made):
+    errors = top1(made / "results/smoke", "3")
+    assert len(errors) == 12
+    worst = max(errors, key=errors.get)
+    assert errors[worst] < 75, f"chance is 90%, {worst} is at {errors[worst]:.1f}%"
+    assert all(error < 75 for error in top1(made / "results/smoke", "text").values())
+
+
+@pytest.mark.slow
+def test_every_table_is_there_in_every_format(made):
+    names = {path.name for path in (made / "results/smoke/tables").iterdir()}
+    assert names == {f"{catalogue.table_name(n)}.{kind}" for n in catalogue.REPRODUCED for kind in render.FORMATS}
+
+
+@pytest.mark.slow
+def test_no_cell_of_ours_is_left_open(made):
+    for number in catalogue.CLASSIFICATION:
+        table = render.read(made / f"results/smoke/tables/{catalogue.table_name(number)}.json")
+        assert {cell.status for row in table.rows for cell in row.cells} <= {
+            "measured",
+            "withheld",
+            "quoted",
+            "not reported",
+            "spanned",
+        }
+        assert {cell.n for row in table.rows for cell in row.cells if cell.status == "measured"} == {400}
+
+
+@pytest.mark.slow
+def test_the_report_needs_nothing_else_and_opens_with_what_was_run(made):
+    page = (made / "results/smoke/report/report.html").read_text(encoding="utf-8")
+    assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", page)
+    assert "@import" not in page
+    assert not re.findall(r"url\((?!#)", page)
+    opening = page[: page.index("<h2>Tables")]
+    for told in (
+        "smoke",
+        "stand-in (drawn by the program)",
+        "2,000 training images",
+        "cores",
+        "torch",
+        "commit",
+        "compares different data",
+    ):
+        assert told in opening, told
+    assert len(re.findall("<svg", page)) == 2
+    ids = re.findall(r'id="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.slow
+def test_every_result_says_what_made_it(made):
+    weights = json.loads((made / "results/smoke/runs/D_256_s0/run.json").read_text())["weights"]
+    said = json.loads((made / "results/smoke/scores/D_256_s0/dense/256/made.json").read_text())
+    assert said["weights"] == weights
+    assert said["data"] == Store(made / "results/smoke/data/val").digest
+    assert (said["protocol"], said["Q"], said["run"]) == ("dense", 256, "D_256_s0")
+    assert {"commit", "versions", "processor", "at"} <= set(said["made"])
+
+
+@pytest.mark.slow
+def test_a_second_run_has_nothing_to_do(made):
+    done = snakemake(made, *SMOKE)
+    assert "Nothing to be done" in done.stdout + done.stderr
+
+
+@pytest.mark.slow
+def test_a_setting_of_the_later_stages_retrains_them_alone(made):
+    trained = runs(snakemake(made, *SMOKE, "finetune={epochs: 5}"))
+    assert trained == {f"{net}_{S}_s0" for net in "CDE" for S in ("384", "256-512")} | {"D_256-512_fc_s0"}
+
+
+@pytest.mark.slow
+def test_a_table_made_anew_runs_no_net(made):
+    done = snakemake(made, *SMOKE, "higher=relative")
+    assert set(jobs(done)) <= {"table", "report", "all", "total"}
+
+
+@pytest.mark.slow
+def test_the_smoke_run_on_real_images(tmp_path):
+    zipped = real("tiny-imagenet-100.zip")
+    done = snakemake(tmp_path, *SMOKE, f"tiny_imagenet={zipped}", cores=2)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    errors = top1(tmp_path / "results/smoke-tiny-imagenet", "3")
+    assert errors["A/256/256"] < 75, f"chance is 90%: {errors}"
+    page = (tmp_path / "results/smoke-tiny-imagenet/report/report.html").read_text(encoding="utf-8")
+    assert "Tiny ImageNet, 2,000 training images" in page
+
+
+def test_a_truncated_image_stops_before_any_training(tmp_path):
+    images = tmp_path / "images"
+    standin.write(images, train_per_class=200, val_per_class=40)
+    broken = images / "val" / "images" / "val_9.JPEG"
+    broken.write_bytes(broken.read_bytes()[:300])
+    done = snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}", cores=2)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert f"{broken.name} is no image that can be decoded" in said
+    assert not (tmp_path / "results/smoke-tiny-imagenet/runs").exists()
+    assert not (tmp_path / "results/smoke-tiny-imagenet/data/val").exists()
+    shutil.copy(images / "val" / "images" / "val_8.JPEG", broken)
+    assert jobs(snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}"))["prepare"] == 1
