@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,7 @@ def evaluate(
             f"expected {run.name} for the {store.classes} classes of {val_folder}: train it again"
         )
     net = weights.net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    started = time.perf_counter()
     found = posteriors(
         net,
         store,
@@ -151,6 +153,7 @@ def evaluate(
         "settings": settings.model_dump(mode="json"),
         "data": store.digest,
         "data set": store.about["data set"],
+        "seconds": time.perf_counter() - started,
         "made": provenance.made(),
     }
     with atomic_folder(out) as temporary:

@@ -95,7 +95,7 @@ def learning_curves(runs: dict[Run, Path], folder: Path) -> Drawn:
             for run in (r for r in runs if r.S == S):
                 rows = metrics(runs[run])
                 _line(axis, run, [r["epoch"] for r in rows], [100 * r["val_top1"] for r in rows])
-            axis.legend(fontsize=8)
+            axis.legend(fontsize=8, loc="upper right", ncols=2)
         axes[0][0].set_ylabel("top-1 error, centre crop (%)")
         caption = (
             "Validation error after each epoch on the centre crop, which steers the learning rate. "

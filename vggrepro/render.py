@@ -19,7 +19,7 @@ from vggrepro.files import write_json, write_text
 from vggrepro.tables import MARKS, Cell, Interval, Table, TableRow
 
 FORMATS = ("json", "csv", "md", "html", "tex")
-MINUS, RANGE = "\u2212", "\u2009to\u2009"
+MINUS, RANGE = "\u2212", " to "
 
 
 def write(table: Table, out: Path) -> None:

@@ -35,6 +35,10 @@ class Scores:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def rows(self, part: slice) -> NDArray[np.float32]:
+        """A copy of some images' posteriors, over a map of its own: the pages of forty stores would fill the memory."""
+        return np.array(np.load(self.folder / "posteriors.npy", mmap_mode="r")[part])
+
 
 def write(
     folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str], made: Mapping[str, Any]
@@ -101,7 +105,7 @@ def ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict
     whole = {name: _whole_weights(mixture) for name, mixture in mixtures.items()}
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
-        loaded = {key: np.array(store.posteriors[part]) for key, store in stores.items()}
+        loaded = {key: store.rows(part) for key, store in stores.items()}
         labels = first.labels[part]
         for name, weights in whole.items():
             found[name][part] = metrics.ranks(_mixed(loaded, weights), labels)

@@ -1,0 +1,83 @@
+"""The house itself: the README's list of files, versions that agree, no address of a registry, readable functions."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import tomllib
+
+import pytest
+import yaml
+
+from vggrepro.catalogue import ROOT
+
+
+def tracked() -> list[str]:
+    listed = subprocess.run(["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("no git checkout")
+    return listed.stdout.splitlines()
+
+
+def text(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_readme_lists_every_file_with_a_comment():
+    block = re.search(r"## What is where\n\n```\n(.*?)\n```", text("README.md"), re.DOTALL)[1]
+    listed = dict(re.fullmatch(r"(\S+) +(\S.*)", line).groups() for line in block.splitlines())
+    files = {name for name in tracked() if not name.endswith("__init__.py") or name == "vggrepro/__init__.py"}
+    assert set(listed) == files
+
+
+def test_the_readmes_commands_exist():
+    targets = set(re.findall(r"^(\w+):", text("Makefile"), re.MULTILINE))
+    assert set(re.findall(r"`make (\w+)`", text("README.md") + text("CONTRIBUTING.md"))) <= targets
+
+
+def test_every_version_is_pinned_and_locked():
+    project = tomllib.loads(text("pyproject.toml"))["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    locked = dict(
+        line.lower().replace("-", "_").split("==")
+        for line in text("requirements.lock").splitlines()
+        if not line.startswith("#")
+    )
+    for requirement in wanted:
+        name, version = requirement.lower().replace("-", "_").split("==")
+        assert locked[name] == version
+
+
+def test_conda_takes_the_same_versions():
+    pip = yaml.safe_load(text("environment.yml"))["dependencies"][-1]["pip"]
+    assert pip == ["--constraint requirements.lock", "--editable .[dev]"]
+
+
+def test_pre_commit_runs_what_make_lint_runs():
+    hooks = {hook["id"] for hook in yaml.safe_load(text(".pre-commit-config.yaml"))["repos"][0]["hooks"]}
+    recipe = re.search(r"^lint:.*?\n\n", text("Makefile"), re.DOTALL | re.MULTILINE)[0]
+    assert set(re.findall(r"\$\(BIN\)/(\w+)", recipe)) == {"ruff", "mypy", "snakefmt", "snakemake"}
+    assert hooks == {"ruff", "ruff-format", "mypy", "snakefmt", "snakemake-lint"}
+
+
+def test_no_file_names_a_registry():
+    addresses = re.compile(
+        r"https?://[\w.]*(pypi|pythonhosted|pytorch\.org/whl|conda\.anaconda)|--(extra-)?index-url|--find-links"
+    )
+    found = [
+        name
+        for name in tracked()
+        if not name.endswith(".png") and name != "tests/test_house.py" and addresses.search(text(name))
+    ]
+    assert found == []
+
+
+def test_functions_are_of_a_readable_size():
+    lengths = {}
+    for path in sorted((ROOT / "vggrepro").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                lengths[f"{path.name}:{node.name}"] = node.end_lineno - node.lineno + 1
+    assert {name: n for name, n in lengths.items() if n > 80} == {}
+    assert sorted(lengths.values())[int(0.9 * len(lengths))] <= 40

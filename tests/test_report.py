@@ -1,0 +1,102 @@
+"""The report in a real browser: nothing is fetched, nothing overflows a phone."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import small
+from vggrepro import catalogue, render, report, tables
+from vggrepro.catalogue import Run
+from vggrepro.config import load
+from vggrepro.train import train
+
+BROWSER = next(
+    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, stores) -> Path:
+    """A report of Tables 1 and 2 and one training."""
+    import torch
+
+    folder, settings = tmp_path_factory.mktemp("report"), load({"smoke": True})
+    for number in ("1", "2"):
+        render.write(tables.make(number, settings, None), folder / "tables")
+    where = {
+        "train_folder": stores[0],
+        "val_folder": stores[1],
+        "parent_file": None,
+        "out": folder / "runs" / "A_256_s0",
+    }
+    train(Run("A", "256"), small(), **where, device=torch.device("cpu"), workers=0)
+    found = sorted((folder / "tables").glob("*.json"))
+    report.write(settings, table_files=found, run_files=[folder / "runs" / "A_256_s0" / "run.json"], out=folder)
+    return folder / "report.html"
+
+
+@pytest.mark.skipif(not BROWSER, reason="no browser here: install chromium")
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_its_window(page, tmp_path, width):
+    """In a frame as wide as a phone: a browser's own window cannot be made so narrow."""
+    seen = "f.contentDocument.documentElement.scrollWidth+'/'+f.contentDocument.querySelectorAll('svg').length"
+    probe = f"document.title={seen}"
+    frame = tmp_path / "frame.html"
+    frame.write_text(
+        f'<iframe id=f src="file://{page}" width={width} height=800 onload="{probe}"></iframe>', encoding="utf-8"
+    )
+    call = [BROWSER, "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    call += [
+        "--allow-file-access-from-files",
+        f"--user-data-dir={tmp_path}/profile",
+        "--virtual-time-budget=4000",
+        "--dump-dom",
+    ]
+    shown = subprocess.run([*call, f"file://{frame}"], capture_output=True, text=True, timeout=60).stdout
+    found = re.search(r"<title>(\d+)/(\d+)</title>", shown)
+    assert found, shown[:500]
+    assert int(found[1]) <= width
+    assert int(found[2]) == 1
+
+
+def test_the_facts_name_data_hardware_versions_and_commit(page):
+    text = page.read_text(encoding="utf-8")
+    for told in ("stand-in (drawn by the program), 160 training images", "CPU: ", "torch 2", "commit", "A_256_s0"):
+        assert told in text
+
+
+def test_every_choice_of_the_settings_is_listed():
+    listed = {key for key, _, _ in report.choices(load({}))}
+    assert {
+        "train.init",
+        "model.pooling",
+        "evaluate.average",
+        "evaluate.crop_grid",
+        "finetune.epochs",
+        "higher",
+    } <= listed
+
+
+def test_the_paper_preset_departs_nowhere():
+    assert report.departures(load({})) == []
+    assert report.warning(load({})) == ""
+
+
+def test_the_smoke_preset_says_where_it_departs():
+    departures = {key: (here, paper) for key, here, paper in report.departures(load({"smoke": True}))}
+    assert departures["train.batch"] == ("16", "256")
+    assert departures["model.scale_unit"] == ("8", "32")
+
+
+def test_runs_of_different_code_are_not_hidden():
+    assert report._common(["a", "a", "b"]) == "a (2 runs); b (1 runs)"
+    assert report._common(["a", "a"]) == "a"
+
+
+def test_the_report_names_every_table_that_is_made():
+    assert [catalogue.table_name(n) for n in catalogue.REPRODUCED][:3] == ["table01", "table02", "table03"]
