@@ -88,6 +88,13 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
+    p = verb("judge", _judge, "score predictions in ILSVRC's official format, whoever made them, as the devkit does")
+    p.add_argument("predictions", type=Path, help="a line per validation image: up to five `label xmin ymin xmax ymax`")
+    p.add_argument("--devkit", type=Path, required=True, help="folder with meta_clsloc.mat, ground truth and blacklist")
+    p.add_argument("--solution", type=Path, required=True, help="LOC_val_solution.csv: the true boxes")
+    p.add_argument("--labels-only", action="store_true", help="lines are up to five labels, without boxes")
+    p.add_argument("--first", type=_positive, help="judge the first so many validation images alone")
+
     p = verb("settings", _settings, "print a preset's settings as JSON, those of one run if it is named")
     p.add_argument("preset", help='paper, tiny, smoke, or JSON such as \'{"smoke": true, "seeds": [0, 1]}\'')
     p.add_argument("run", type=_run, nargs="?")
@@ -213,6 +220,21 @@ def _report(given: argparse.Namespace) -> None:
     from vggrepro import report
 
     report.write(_given(given.settings), table_files=given.tables, run_files=given.runs, out=given.out)
+
+
+def _judge(given: argparse.Namespace) -> None:
+    from vggrepro import devkit
+    from vggrepro.statistics import wilson
+
+    truth = devkit.read_truth(given.devkit, given.solution, given.first)
+    guesses = devkit.read_guesses(given.predictions, len(truth.labels), with_boxes=not given.labels_only)
+    found = devkit.judge(truth, guesses)
+    rows = [("top-1 error", found.top1, found.images), ("top-5 error", found.top5, found.images)]
+    if found.localisation is not None:
+        rows.append(("localisation error", found.localisation, found.localisation_images))
+    for name, errors, n in rows:
+        low, high = wilson(errors, n)
+        print(f"{name:20} {errors / n:7.2%}  (95%: {low:.2%} to {high:.2%}), {errors:,} of {n:,} images")
 
 
 def _settings(given: argparse.Namespace) -> None:

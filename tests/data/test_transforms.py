@@ -38,8 +38,11 @@ def test_a_window_is_the_window_of_the_rescaled_whole(height, width, smallest, d
     top = data.draw(st.integers(0, whole.shape[0] - 56))
     left = data.draw(st.integers(0, whole.shape[1] - 56))
     cut = window(image, smallest, (top, left), (56, 56)).astype(int)
-    # one level: the last digit of a filter's weight may round the other way
-    assert np.abs(cut - whole[top : top + 56, left : left + 56]).max() <= 1
+    # PIL keeps a box's corners in single precision and rounds after each of two passes: values on a half, frequent where
+    # the scale is a simple fraction, may fall to the other side in each
+    off = np.abs(cut - whole[top : top + 56, left : left + 56])
+    assert off.max() <= 2
+    assert (off > 1).mean() < 1e-2
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600))

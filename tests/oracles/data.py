@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+from math import floor
+
 import numpy as np
 from PIL import Image
 
@@ -9,8 +12,8 @@ from PIL import Image
 def rescaled_whole(image: np.ndarray, smallest: int) -> np.ndarray:
     """The whole image, rescaled by PIL."""
     height, width = image.shape[:2]
-    scale = smallest / min(height, width)
-    size = (int(np.floor(width * scale + 0.5)), int(np.floor(height * scale + 0.5)))
+    scale = Fraction(smallest, min(height, width))
+    size = (floor(width * scale + Fraction(1, 2)), floor(height * scale + Fraction(1, 2)))
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
 
 

@@ -60,7 +60,7 @@ def rescale(image: Pixels, smallest: int) -> Pixels:
 def window(image: Pixels, smallest: int, top_left: tuple[int, int], size: tuple[int, int]) -> Pixels:
     """A window [h, w, 3] of the rescaled image, of which no more than the window is computed.
 
-    The same pixels as rescaling the whole and cutting the window out.
+    The same pixels as rescaling the whole and cutting the window out, but for values on a half that round the other way.
     """
     (height, width), (top, left) = rescaled_size(image.shape[0], image.shape[1], smallest), top_left
     if (height, width) == image.shape[:2]:

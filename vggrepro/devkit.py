@@ -1,0 +1,194 @@
+"""ILSVRC's own files and its way of judging: labels, blacklist, boxes, and predictions in the official format. No torch.
+
+The devkit numbers classes 1 to 1000 in an order of its own; nets and libraries use the sorted WNIDs, 0 to 999. No class
+keeps its place and names are no keys: everything here is keyed on the WNID.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro import boxes, metrics
+
+PREFIX = "ILSVRC20*_clsloc_validation"
+GUESSES = 5
+"""Labels, with their boxes, that count for an image."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is true of the validation images, in the order of their numbers."""
+
+    wnids: dict[int, str]
+    """Devkit id -> WNID, for the 1000 classes."""
+    labels: NDArray[np.int64]
+    """[N]: devkit ids."""
+    boxes: tuple[NDArray[np.int64], ...]
+    """For each image its true boxes [T, 4]."""
+    blacklisted: NDArray[np.bool_]
+    """[N]: left out of the localisation error, and of nothing else."""
+
+    def indices(self) -> NDArray[np.int64]:
+        """[N]: labels as places among the sorted WNIDs, as nets number classes."""
+        place = {wnid: i for i, wnid in enumerate(sorted(self.wnids.values()))}
+        return np.array([place[self.wnids[label]] for label in self.labels.tolist()])
+
+
+@dataclass(frozen=True)
+class Guess:
+    """Up to five labels (devkit ids) of an image, best first, and their boxes where there are any."""
+
+    labels: tuple[int, ...]
+    boxes: NDArray[np.float64] | None
+    """[G, 4]."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Errors as counts and denominators."""
+
+    images: int
+    top1: int
+    top5: int
+    localisation: int | None
+    """Images without a right box, None for guesses without boxes."""
+    localisation_images: int
+    """Images that are not blacklisted."""
+
+
+def read_truth(devkit: Path, solution: Path, first: int | None = None) -> Truth:
+    """The devkit's folder (`meta_clsloc.mat`, labels, blacklist) and `LOC_val_solution.csv`; of the `first` images alone.
+
+    Raises ValueError where the files do not fit together.
+    """
+    wnids = _read_wnids(devkit / "meta_clsloc.mat")
+    labels = _numbers(_one(devkit, f"{PREFIX}_ground_truth.txt"), 1, len(wnids))
+    listed = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), 1, len(labels))
+    blacklisted = np.zeros(len(labels), bool)
+    blacklisted[np.array(listed, int) - 1] = True
+    true_boxes = _read_solution(solution, [wnids[label] for label in labels])
+    count = len(labels) if first is None else first
+    return Truth(wnids, np.array(labels[:count]), tuple(true_boxes[:count]), blacklisted[:count])
+
+
+def _one(folder: Path, pattern: str) -> Path:
+    found = sorted(folder.glob(pattern))
+    if len(found) != 1:
+        raise ValueError(f"{folder}: expected one {pattern}, found {len(found)}: is this the devkit's data folder?")
+    return found[0]
+
+
+def _read_wnids(path: Path) -> dict[int, str]:
+    from scipy.io import loadmat
+
+    try:
+        synsets = loadmat(path, squeeze_me=True)["synsets"]
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise ValueError(f"{path}: cannot be read as the devkit's list of synsets: {error}") from None
+    # inner nodes of WordNet follow after the classes, which have no children
+    rows = ((int(row[0]), str(row["WNID"])) for row in synsets if int(row["num_children"]) == 0)
+    return dict(rows)
+
+
+def _numbers(path: Path, low: int, high: int) -> list[int]:
+    """A whole number a line; a ValueError that names the line of anything else."""
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip().isdigit() or not low <= int(line) <= high:
+            raise ValueError(f"{path}, line {number}: expected a number from {low} to {high}, got {line!r}")
+        found.append(int(line))
+    return found
+
+
+def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
+    """The true boxes of every image in the order of image numbers, from `LOC_val_solution.csv`."""
+    found: dict[int, NDArray[np.int64]] = {}
+    with path.open(encoding="utf-8", newline="") as file:
+        for line, row in enumerate(csv.DictReader(file), start=2):
+            where = f"{path}, line {line}"
+            try:
+                image, fields = int(row["ImageId"].rsplit("_", 1)[1]), row["PredictionString"].split()
+                values = np.array([[int(v) for v in fields[i + 1 : i + 5]] for i in range(0, len(fields), 5)])
+            except (KeyError, ValueError, IndexError, AttributeError, TypeError):
+                raise ValueError(
+                    f"{where}: expected ImageId,PredictionString of wnid xmin ymin xmax ymax, got {row}"
+                ) from None
+            if not 1 <= image <= len(wnids) or image in found:
+                raise ValueError(f"{where}: image {row['ImageId']} is not among the {len(wnids)}, or there twice")
+            if other := {wnid for wnid in fields[::5] if wnid != wnids[image - 1]}:
+                raise ValueError(f"{where}: a box of {min(other)}, but the image's label is {wnids[image - 1]}")
+            for box in values:
+                boxes.check(box, where)
+            found[image] = values
+    if missing := set(range(1, len(wnids) + 1)) - set(found):
+        raise ValueError(
+            f"{path}: {len(missing)} of {len(wnids)} images have no line, the first is number {min(missing)}"
+        )
+    return [found[i] for i in range(1, len(wnids) + 1)]
+
+
+def read_guesses(path: Path, images: int, classes: int = 1000, *, with_boxes: bool = True) -> list[Guess]:
+    """Predictions in the official format, a line per image: up to five `label xmin ymin xmax ymax`, or up to five labels.
+
+    Raises ValueError that names the line: too few or too many lines or fields, an unknown label, a box that is none.
+    """
+    lines = path.read_text(encoding="utf-8").splitlines()
+    if len(lines) != images:
+        raise ValueError(f"{path}: expected {images} lines, one per validation image in their order, got {len(lines)}")
+    return [_guess(line, classes, with_boxes, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]
+
+
+def _guess(line: str, classes: int, with_boxes: bool, where: str) -> Guess:
+    fields, size = line.split(), 5 if with_boxes else 1
+    if not fields or len(fields) % size or len(fields) > GUESSES * size:
+        what = "label xmin ymin xmax ymax" if with_boxes else "labels"
+        raise ValueError(f"{where}: expected one to five {what}, got {len(fields)} numbers")
+    try:
+        values = np.array(fields, np.float64).reshape(-1, size)
+    except ValueError:
+        raise ValueError(f"{where}: expected numbers, got {line[:80]!r}") from None
+    for row in values:
+        if not (row[0] == np.floor(row[0]) and 1 <= row[0] <= classes):
+            raise ValueError(f"{where}: expected a devkit id from 1 to {classes}, got {row[0]:g}")
+        if with_boxes:
+            boxes.check(row[1:].tolist(), where)
+    return Guess(tuple(int(v) for v in values[:, 0]), values[:, 1:] if with_boxes else None)
+
+
+def format_guesses(guesses: list[Guess]) -> Iterator[str]:
+    """Lines in the official format. Box coordinates keep a decimal, as the devkit reads numbers."""
+    for guess in guesses:
+        if guess.boxes is None:
+            yield " ".join(map(str, guess.labels))
+        else:
+            rows = zip(guess.labels, guess.boxes, strict=True)
+            yield " ".join(f"{label} " + " ".join(f"{v:.1f}".removesuffix(".0") for v in box) for label, box in rows)
+
+
+def judge(truth: Truth, guesses: list[Guess]) -> Judgement:
+    """Classification and localisation errors, as the official devkit counts them.
+
+    Every image counts for classification; a blacklisted one does not count for localisation.
+    """
+    if len(guesses) != len(truth.labels):
+        raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")
+    ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
+    top1, top5 = (int(metrics.wrong(ranks, name).sum()) for name in metrics.TOP)
+    counted = np.flatnonzero(~truth.blacklisted)
+    found = [_localised(guesses[i], int(truth.labels[i]), truth.boxes[i]) for i in counted]
+    missed = None if None in found else found.count(False)
+    return Judgement(len(guesses), top1, top5, missed, len(counted))
+
+
+def _localised(guess: Guess, label: int, truth: NDArray[np.int64]) -> bool | None:
+    return None if guess.boxes is None else boxes.localised(guess.labels, guess.boxes, label, truth)
+
+
+def _rank(labels: tuple[int, ...], true_label: int) -> int:
+    return labels.index(true_label) if true_label in labels else GUESSES
