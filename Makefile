@@ -1,13 +1,13 @@
-# make smoke | test | lint | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
+# make smoke | test | lint | bench | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup smoke test lint docs clean
+.PHONY: setup smoke test lint bench docs clean
 
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report
 	$(BIN)/snakemake --cores all --config smoke=true
 
-test: setup  ## all tests, the smoke run among them: a quarter of an hour on 2 cores
+test: setup  ## all tests, the smoke run among them: 6 minutes on 2 cores
 	$(BIN)/python -m pytest
 
 lint: setup  ## what the pre-commit hooks and CI check
@@ -16,6 +16,9 @@ lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/mypy
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --config smoke=true
+
+bench: setup  ## time and memory of Tables 1-7 at ILSVRC's size: 9 GB of made-up scores in results/bench
+	$(BIN)/python bench/tables.py results/bench
 
 docs: setup  ## the reference of all settings, made from vggrepro/config.py
 	$(BIN)/vggrepro schema

@@ -31,9 +31,8 @@ def make_stores(folder: Path) -> int:
         posteriors = np.random.default_rng(seed).standard_exponential((IMAGES, CLASSES), np.float32) ** 4
         posteriors[np.arange(IMAGES), labels] *= 60
         posteriors /= posteriors.sum(1, keepdims=True)
-        scores.write(
-            folder / evaluation.path, posteriors, labels, ids, {"data set": "made up", "run": evaluation.run.name}
-        )
+        about = {"run": evaluation.run.name, "protocol": evaluation.protocol, "Q": evaluation.Q}
+        scores.write(folder / evaluation.path, posteriors, labels, ids, about | {"data set": "made up", "data": ""})
     return len(wanted)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -56,7 +58,7 @@ def test_weights_of_another_run_are_refused(capsys, tmp_path, stores):
     assert cli.main(["train", "A_256_s0", "--settings", settings, *where]) == 0
     where = ["--weights", f"{tmp_path}/weights.safetensors", "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
     message = failed(capsys, "evaluate", "D_256_s0", "dense", "--scales", "256", *where)
-    assert "holds A_256_s0 for 10 classes, expected D_256_s0" in message
+    assert "holds A_256_s0, expected D_256_s0" in message
 
 
 def test_a_gpu_that_is_not_there(capsys):
@@ -104,6 +106,65 @@ def test_a_kill_leaves_nothing_that_would_be_trusted(tmp_path):
     process.wait()
     assert not (tmp_path / "o" / "train").exists()
     assert not (tmp_path / "o" / "val").exists()
+
+
+def test_a_schedulers_term_clears_away_what_was_begun(tmp_path):
+    call = [
+        sys.executable,
+        "-m",
+        "vggrepro.cli",
+        *prepare(tmp_path, "--layout", "stand-in", "--train-per-class", "2000"),
+    ]
+    process = subprocess.Popen(call, env=os.environ | {"TMPDIR": str(tmp_path)})
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2.5)
+    process.terminate()
+    assert process.wait(timeout=10) == 143
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "--layout", "stand-in", "--classes", "0", "--train", "a", "--val", "b"], "at least 1, got '0'"),
+        (["prepare", "--layout", "stand-in", "--train", "a", "--val", "./a"], "a store needs a folder of its own"),
+        (["prepare", "--layout", "tiny-imagenet", "--path", "", "--train", "a", "--val", "b"], "needs --path"),
+        (["table", "3", "--settings", "{", "--out", "x"], "--settings: no JSON"),
+        (["table", "8", "--settings", "smoke", "--out", "x"], "not among those that are made"),
+        (
+            ["train", "A_256_s0", "--settings", "smoke", "--device", "gpu", "--train", "a", "--val", "b", "--out", "c"],
+            "--device gpu",
+        ),
+        (
+            ["evaluate", "A_256_s0", "dense", "--scales", "2,x", "--weights", "w", "--val", "v", "--out", "o"],
+            "numbers with commas",
+        ),
+    ],
+)
+def test_senseless_arguments_are_named(capsys, arguments, message):
+    assert message in failed(capsys, *arguments)
+
+
+def test_a_folder_of_the_users_is_not_replaced(capsys, tmp_path):
+    (tmp_path / "o/train").mkdir(parents=True)
+    (tmp_path / "o/train/thesis.tex").touch()
+    assert "it will not be replaced" in failed(capsys, *prepare(tmp_path, "--layout", "stand-in"))
+    assert (tmp_path / "o/train/thesis.tex").exists()
+
+
+@pytest.mark.parametrize("damage", ["{}", "[]", "{"])
+def test_a_damaged_store_is_named(capsys, tmp_path, stores, damage):
+    folder = shutil.copytree(stores[0], tmp_path / "train")
+    (folder / "store.json").write_text(damage)
+    where = ["--train", str(folder), "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
+    assert "train/store.json: damaged" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
+
+
+def test_an_empty_index_is_named(capsys, tmp_path, stores):
+    folder = shutil.copytree(stores[0], tmp_path / "train")
+    (folder / "index.npy").write_bytes(b"")
+    where = ["--train", str(folder), "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
+    assert "train: damaged store" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
 
 
 @pytest.mark.parametrize(

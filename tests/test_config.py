@@ -70,6 +70,10 @@ WRONG = [
     ({"smoke": True, "preset": "paper"}, r"smoke=true asks for the preset smoke"),
     ({"tiny_imagenet": "x.zip"}, r"without a preset: add smoke=true"),
     ({"smoke": True, "tiny_imagenet": "x", "ilsvrc": "y"}, r"both given: one data set at a time"),
+    ({"smoke": True, "data": {"path": "x"}}, r"data.path: the stand-in has none, got x"),
+    ({"smoke": True, "train": {"patience": 1}}, r"train.patience do nothing, because train.drop_epochs=\[5\]"),
+    ({"smoke": True, "train": {"learning_rate": float("inf")}}, r"train.learning_rate: .*finite"),
+    ({"smoke": True, "seeds": [10**30]}, r"seeds.0: "),
     ({"smoke": True, "data": {"layout": "ilsvrc", "path": None}}, r"data.path: the layout ilsvrc needs"),
 ]
 

@@ -107,6 +107,22 @@ def test_bf16_changes_few_answers(net, stores):
     assert np.abs(full - half).max() < 0.1
 
 
+def test_rare_shapes_do_not_wait_for_ever(net, mixed, monkeypatch):
+    from vggrepro import evaluate
+
+    whole = posteriors(net, mixed, MEAN, "dense", (256,))[256]
+    monkeypatch.setattr(evaluate, "AT_MOST", 1)
+    monkeypatch.setattr(evaluate, "DEFAULT", Evaluate())
+    found = posteriors(net, mixed, MEAN, "dense", (256,), settings=Evaluate(batch_pixels=30_000))[256]
+    np.testing.assert_allclose(found, whole, atol=2e-5)
+
+
+@pytest.mark.parametrize("scales", [(128,), (256, 256), (0,), (-5, 256)])
+def test_senseless_scales_are_refused(net, mixed, scales):
+    with pytest.raises(ValueError, match="expected different ones of at least 224"):
+        posteriors(net, mixed, MEAN, "dense", scales)
+
+
 def test_an_unknown_protocol_is_refused(net, mixed):
     with pytest.raises(ValueError, match="no protocol is called 'ten-crop'"):
         posteriors(net, mixed, MEAN, "ten-crop", (256,))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from vggrepro.files import Files, atomic_file, atomic_folder, read_json, write_json
@@ -19,21 +21,29 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_a_failure_keeps_what_was_there(tmp_path):
-    for kind, name in ((atomic_file, "file"), (atomic_folder, "folder")):
+    for make, name in ((atomic_file, "file"), (partial(atomic_folder, marker="x"), "folder")):
         target = tmp_path / name
-        with kind(target) as temporary:
-            (temporary if kind is atomic_file else temporary / "x").write_text("old")
-        with pytest.raises(RuntimeError), kind(target):
+        with make(target) as temporary:
+            (temporary if name == "file" else temporary / "x").write_text("old")
+        with pytest.raises(RuntimeError), make(target):
             raise RuntimeError
-        assert (target if kind is atomic_file else target / "x").read_text() == "old"
+        assert (target if name == "file" else target / "x").read_text() == "old"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
     for name in ("a", "b"):
-        with atomic_folder(tmp_path / "folder") as temporary:
+        with atomic_folder(tmp_path / "folder", "marker") as temporary:
             (temporary / name).touch()
-    assert [path.name for path in (tmp_path / "folder").iterdir()] == ["b"]
+            (temporary / "marker").touch()
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["b", "marker"]
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="it will not be replaced"), atomic_folder(tmp_path, "made.json"):
+        pass
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_results_are_readable_by_others_as_the_user_set_it(tmp_path):
@@ -44,7 +54,7 @@ def test_results_are_readable_by_others_as_the_user_set_it(tmp_path):
 
 def test_damaged_json_is_named(tmp_path):
     (tmp_path / "x.json").write_text('{"a": ')
-    with pytest.raises(ValueError, match=r"x.json: damaged, not JSON"):
+    with pytest.raises(ValueError, match=r"x.json: damaged \(Expecting"):
         read_json(tmp_path / "x.json")
 
 

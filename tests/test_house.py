@@ -73,6 +73,22 @@ def test_no_file_names_a_registry():
     assert found == []
 
 
+def test_modules_import_only_from_those_above_them_in_the_readme():
+    block = re.search(r"## What is where\n\n```\n(.*?)\n```", text("README.md"), re.DOTALL)[1]
+    order = [
+        name.removesuffix(".py").replace("/", ".") for name in re.findall(r"^(vggrepro/\S+\.py)", block, re.MULTILINE)
+    ]
+    below = []
+    for place, module in enumerate(order):
+        source = ROOT / (module.replace(".", "/") + ".py")
+        for node in ast.parse(source.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vggrepro"):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                imported = {name for name in [node.module, *names] if name in order}
+                below += [f"{module} imports {name}" for name in imported if order.index(name) > place]
+    assert below == []
+
+
 def test_functions_are_of_a_readable_size():
     lengths = {}
     for path in sorted((ROOT / "vggrepro").rglob("*.py")):

@@ -31,6 +31,17 @@ def test_paired_intervals_hold_the_difference_19_times_in_20():
     assert 0.935 < held / 4000 < 0.965
 
 
+@pytest.mark.parametrize("seeds", [2, 3, 5])
+def test_intervals_over_seeds_hold_the_truth_19_times_in_20(seeds):
+    rng, held, trials = np.random.default_rng(seeds), 0, 3000
+    for _ in range(trials):
+        rates = np.clip(0.3 + rng.normal(0, 0.02, seeds), 0, 1)
+        # images on which all seeds agree, and others: what counts here is the mean of each seed
+        low, high = nested_interval((rng.random((seeds, 2000)) < rates[:, None]).astype(float))
+        held += low <= 0.3 <= high
+    assert held / trials > 0.945  # too wide rather than too narrow: the noise of images is in the spread of seeds too
+
+
 def test_seeds_widen_the_interval():
     rng = np.random.default_rng(0)
     alike = np.repeat((rng.random(1000) < 0.3)[None], 3, 0).astype(float)

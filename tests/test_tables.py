@@ -36,9 +36,13 @@ def made(tmp_path_factory) -> Path:
     numbers = catalogue.CLASSIFICATION
     for k, evaluation in enumerate({e: None for n in numbers for e in catalogue.evaluations(n, (0, 1))}):
         ranks = np.random.default_rng(k).choice(CLASSES, N, p=[0.6, *[0.4 / 11] * 11])
-        about = {"data set": "made up", "run": evaluation.run.name}
+        about = {"data set": "made up", "data": "digest"} | key_of(evaluation)
         scores.write(root / evaluation.path, posteriors_with_ranks(ranks, labels, k), labels, ids, about)
     return root
+
+
+def key_of(evaluation: catalogue.Evaluation) -> dict[str, object]:
+    return {"run": evaluation.run.name, "protocol": evaluation.protocol, "Q": evaluation.Q}
 
 
 def table(number: str, made: Path, **given) -> tables.Table:
@@ -144,9 +148,57 @@ def test_a_dry_run_says_in_each_table_that_deltas_compare_different_data(made):
             assert "The deltas compare different data" in text
 
 
-def test_a_missing_store_is_named(tmp_path):
-    with pytest.raises(ValueError, match="A_256_s0/dense/256/made.json: no such file"):
-        table("3", tmp_path)
+def test_what_was_not_run_says_so(made, tmp_path):
+    for name in ("A_256_s0", "B_256_s0"):
+        shutil.copytree(made / name, tmp_path / name)
+    shown = table("3", tmp_path)
+    assert [row.cells[0].status for row in shown.rows][:4] == ["measured", "not run", "measured", "not run"]
+    for text in (render.html(shown), render.markdown(shown), render.latex(shown), render.csv(shown)):
+        assert text.count("not run") == 20
+    empty = table("6", tmp_path / "nowhere")
+    assert {cell.status for row in empty.rows for cell in row.cells} == {"not run", "withheld"}
+
+
+def test_scores_of_another_evaluation_are_refused(made, tmp_path):
+    shutil.copytree(made, tmp_path / "s")
+    shutil.rmtree(tmp_path / "s/E_384_s0/dense/384")
+    shutil.copytree(made / "A_256_s0/dense/256", tmp_path / "s/E_384_s0/dense/384")
+    with pytest.raises(ValueError, match=r"E_384_s0/dense/384: holds the scores of \['A_256_s0', 'dense', 256\]"):
+        table("3", tmp_path / "s")
+
+
+def test_scores_of_other_images_are_refused(made, tmp_path):
+    shutil.copytree(made, tmp_path / "s")
+    said = tmp_path / "s/E_384_s0/dense/384/made.json"
+    said.write_text(said.read_text().replace('"digest"', '"another"'))
+    with pytest.raises(ValueError, match="made on different images"):
+        table("3", tmp_path / "s")
+
+
+@pytest.mark.parametrize("given", [{"data": {"classes": 10}}, {"model": {"width": 8}}, {"train": {"init": "glorot"}}])
+def test_a_paper_preset_that_is_not_the_papers_says_so(made, given):
+    settings = load(given)
+    assert report.warning(settings)
+    assert any("The deltas" in note for note in tables.make("3", settings, made).notes)
+
+
+def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypatch):
+    """A row that the paper does not print, of a run that was not trained yet."""
+    row = re.search(r"```\n(B,.*)\n```", (catalogue.ROOT / "README.md").read_text(encoding="utf-8"))[1]
+    folder = shutil.copytree(catalogue.PUBLISHED, tmp_path / "published")
+    with (folder / "table03.csv").open("a") as file:
+        file.write(f"{row}\nE-fc,[256;512],384,dense,-,-\n")
+    monkeypatch.setattr(catalogue, "PUBLISHED", folder)
+    catalogue.table.cache_clear()
+    try:
+        shown = table("3", made)
+    finally:
+        monkeypatch.undo()
+        catalogue.table.cache_clear()
+    assert [r.cells[0].status for r in shown.rows[-2:]] == ["not run", "not run"]
+    render.write(shown, tmp_path)
+    report.write(load({"smoke": True}), table_files=[tmp_path / "table03.json"], run_files=[], out=tmp_path)
+    assert "error-against-depth" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", catalogue.REPRODUCED)

@@ -111,13 +111,31 @@ def test_what_a_run_says_of_itself(stores, tmp_path):
 
 
 def test_fc_only_moves_the_fully_connected_layers_only(stores, tmp_path):
+    chain = [Run("A", "256"), Run("D", "256"), Run("D", "384")]
+    for before, after in zip([None, *chain], chain, strict=False):
+        file = tmp_path / before.name / "weights.safetensors" if before else None
+        run(after, small(), stores, tmp_path / after.name, file)
     parent = tmp_path / "D_384_s0"
-    run(Run("D", "384"), small(), stores, parent)
     run(Run("D", "256-512", "fc"), small(), stores, tmp_path / "fc", parent / "weights.safetensors")
     before = checkpoint.load(parent / "weights.safetensors").tensors
     after = checkpoint.load(tmp_path / "fc" / "weights.safetensors").tensors
     moved = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"fc6", "fc7", "fc8"}
+
+
+def test_only_the_papers_parent_will_do(stores, tmp_path):
+    with pytest.raises(ValueError, match="D_384_s0 goes on from D_256_s0: give its weights"):
+        run(Run("D", "384"), small(), stores, tmp_path / "D")
+    run(Run("A", "256"), small(), stores, tmp_path / "any name")
+    weights = tmp_path / "any name" / "weights.safetensors"
+    for child, wanted in (
+        (Run("D", "384"), "D_256_s0"),
+        (Run("A-LRN", "256"), "random weights"),
+        (Run("D", "256", seed=1), "A_256_s1"),
+    ):
+        with pytest.raises(ValueError, match=f"holds A_256_s0, but {child.name} begins with {wanted}"):
+            run(child, small(), stores, tmp_path / "child", weights)
+    assert run(Run("D", "256"), small(), stores, tmp_path / "child", weights)["parent"]["run"] == "A_256_s0"
 
 
 def test_a_step_is_sgd_with_momentum_and_weight_decay(stores):

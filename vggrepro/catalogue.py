@@ -30,6 +30,9 @@ NETS = ("A", "A-LRN", "B", "B-5x5", "C", "D", "E")
 SCALES = ("256", "384", "256-512")
 """Training scales S, in the order in which they are trained (section 3.1)."""
 
+SMALLEST_Q = 224
+"""A net sees no less than its input."""
+
 PROTOCOLS = ("dense", "multi-crop", "centre-crop")
 
 CLASSIFICATION = ("3", "4", "5", "6", "7", "text")
@@ -182,6 +185,8 @@ class PublishedTable:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     footnotes: dict[str, str]
+    best: str
+    """Where the best is sought: in the whole `table`, in each `group` of rows, or nowhere (`none`)."""
 
     @property
     def name(self) -> str:
@@ -227,8 +232,10 @@ def _parse_member(text: str) -> tuple[Run, list[int]]:
     """The run and the test scales of `D-fc/[256;512]/256,384,512`."""
     match = re.fullmatch(r"([^/]+?)(-fc)?/(256|384|\[256;512\])/([1-9][0-9]*(?:,[1-9][0-9]*)*)", text)
     scales = [int(q) for q in match[4].split(",")] if match else []
-    if not match or match[1] not in NETS or len(set(scales)) < len(scales):
-        raise ValueError(f"{text!r} is no system: expected net/train S/test Q like D/256/224,256,288")
+    if not match or match[1] not in NETS or len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
+        raise ValueError(
+            f"{text!r} is no system: expected net/train S/test Q like D/256/224,256,288, Q of at least {SMALLEST_Q}"
+        )
     return Run(match[1], match[3].strip("[]").replace(";", "-"), "fc" if match[2] else "all"), scales
 
 
@@ -281,6 +288,7 @@ def table(number: str) -> PublishedTable:
         columns=columns,
         rows=tuple(rows),
         footnotes=about.get("footnotes", {}),
+        best=about.get("best", "table"),
         **titles,
     )
 

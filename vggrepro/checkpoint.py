@@ -22,21 +22,22 @@ class Weights:
 
     run: Run
     model: Model
-    classes: int
+    wnids: tuple[str, ...]
+    """The classes, in the order of the net's outputs."""
     mean: tuple[float, float, float]
     """Mean RGB of the training set, 0-255, that images are reduced by."""
     tensors: dict[str, Tensor]
 
     def net(self) -> VGG:
         """The net with these weights, in evaluation mode."""
-        net = VGG(self.run.net, self.classes, self.model)
+        net = VGG(self.run.net, len(self.wnids), self.model)
         net.load_state_dict(self.tensors)
         return net.eval()
 
 
-def save(path: Path, net: VGG, run: Run, mean: tuple[float, float, float]) -> None:
+def save(path: Path, net: VGG, run: Run, mean: tuple[float, float, float], wnids: list[str]) -> None:
     """Write the weights of a run atomically."""
-    about = {"run": run.name, "model": net.model.model_dump(), "classes": net.classes, "mean": mean}
+    about = {"run": run.name, "model": net.model.model_dump(), "wnids": wnids, "mean": mean}
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     with atomic_file(path) as temporary:
         save_file(tensors, temporary, {"vggrepro": json.dumps(about)})
@@ -50,10 +51,15 @@ def load(path: Path) -> Weights:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: train the run first") from None
-    except SafetensorError as error:
+    except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: damaged weights ({error}): delete the file and train the run again") from None
     if about is None:
         raise ValueError(f"{path}: not written by vggrepro: it does not say which net it holds")
-    said = json.loads(about)
-    model = check(Model, said["model"], str(path))
-    return Weights(Run.parse(said["run"]), model, said["classes"], tuple(said["mean"]), tensors)
+    try:
+        said = json.loads(about)
+        run, wnids, mean = Run.parse(said["run"]), tuple(said["wnids"]), tuple(said["mean"])
+        weights = Weights(run, check(Model, said["model"], str(path)), wnids, mean, tensors)
+        weights.net()
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: its header and its weights do not fit together: {error}") from None
+    return weights

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from vggrepro import catalogue
 
@@ -22,10 +23,18 @@ if TYPE_CHECKING:
 def main(arguments: list[str] | None = None) -> int:
     """Run a verb; a user's mistake ends with one message and exit status 2."""
     given = _parser().parse_args(arguments)
+    # a scheduler's SIGTERM ends like Ctrl-C: temporary files are cleared away on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         given.verb(given)
     except (ValueError, OSError) as error:
         print(f"vggrepro {given.name}: {error}", file=sys.stderr)
+        return 2
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        advice = "lower evaluate.batch_pixels" if given.name == "evaluate" else "train on a GPU with more memory"
+        print(f"vggrepro {given.name}: out of GPU memory: {advice} ({error})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"vggrepro {given.name}: stopped", file=sys.stderr)
@@ -48,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--layout", choices=("ilsvrc", "tiny-imagenet", "stand-in"), required=True)
     p.add_argument("--path", type=Path, help="folder or archive of the data set; none for the stand-in")
     p.add_argument("--encoding", choices=("pixels", "files"), default="pixels")
-    p.add_argument("--classes", type=int, help="take the first so many classes")
-    p.add_argument("--train-per-class", type=int)
-    p.add_argument("--val-per-class", type=int)
+    p.add_argument("--classes", type=_positive, help="take the first so many classes")
+    p.add_argument("--train-per-class", type=_positive)
+    p.add_argument("--val-per-class", type=_positive)
     p.add_argument("--train", type=Path, required=True, help="folder to write the training store to")
     p.add_argument("--val", type=Path, required=True, help="folder to write the validation store to")
     _add_workers(p)
@@ -69,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("run", type=_run)
     p.add_argument("protocol", choices=catalogue.PROTOCOLS)
     p.add_argument("--scales", type=_numbers, required=True, help="test scales Q, such as 224,256,288")
-    p.add_argument("--settings", default="{}", help="JSON of the evaluate block of the settings")
+    p.add_argument("--settings", default="{}", help="the evaluate block of the settings as JSON, or a preset")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--val", type=Path, required=True, help="prepared validation store")
     p.add_argument("--out", type=Path, required=True, help="folder for one score store per Q")
@@ -136,7 +145,15 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _given(text: str) -> Settings:
     from vggrepro import config
 
-    return config.load(json.loads(text) if text.lstrip().startswith("{") else {"preset": text})
+    return config.load(_json(text) if text.lstrip().startswith("{") else {"preset": text})
+
+
+def _json(text: str) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"--settings: no JSON: {error}, got {text[:60]!r}") from None
+    return value
 
 
 def _prepare(given: argparse.Namespace) -> None:
@@ -154,16 +171,22 @@ def _prepare(given: argparse.Namespace) -> None:
     )
 
 
-def _torch(given: argparse.Namespace) -> torch.device:
+def _torch(given: argparse.Namespace, precision: str) -> torch.device:
     """Torch with so many threads, and the device asked for; a ValueError where it is not there."""
     import torch
 
     torch.set_num_threads(given.threads)
-    torch.backends.cudnn.benchmark = True
+    # torch lets convolutions drop 13 bits of an fp32 mantissa on a GPU unless it is told not to
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+    # trying out algorithms pays where every batch has one shape; evaluation has thousands of shapes
+    torch.backends.cudnn.benchmark = given.name == "train"
     name = given.device if given.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"--device {name}: no GPU that torch can use here: try --device cpu")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError:
+        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
 
 
 def _train(given: argparse.Namespace) -> None:
@@ -171,10 +194,10 @@ def _train(given: argparse.Namespace) -> None:
 
     settings: config.RunSettings
     if given.settings.lstrip().startswith("{"):
-        settings = config.check(config.RunSettings, json.loads(given.settings), "--settings")
+        settings = config.check(config.RunSettings, _json(given.settings), "--settings")
     else:
         settings = config.check(config.RunSettings, _given(given.settings).for_run(given.run), "--settings")
-    device = _torch(given)
+    device = _torch(given, settings.train.precision)
     from vggrepro.train import train
 
     train(
@@ -192,8 +215,12 @@ def _train(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     from vggrepro import config
 
-    settings = config.check(config.Evaluate, json.loads(given.settings), "--settings")
-    device = _torch(given)
+    settings: config.Evaluate
+    if given.settings.lstrip().startswith("{"):
+        settings = config.check(config.Evaluate, _json(given.settings), "--settings")
+    else:
+        settings = _given(given.settings).evaluate
+    device = _torch(given, settings.precision)
     from vggrepro.evaluate import evaluate
 
     evaluate(

@@ -33,7 +33,7 @@ class _Settings(BaseModel):
     """Frozen, no unknown keys, the docstring under a field is its description in the schema."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True, protected_namespaces=()
+        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True, allow_inf_nan=False
     )
 
 
@@ -107,8 +107,8 @@ class Train(_Settings):
     """Standard deviation of the colour shift along the principal components of RGB (Krizhevsky)."""
     flip: bool = True
     """Random horizontal flip."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Arithmetic of the forward and backward pass; weights and updates are always fp32."""
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
+    """Arithmetic of the forward and backward pass; weights and updates are always fp32. tf32: a GPU's short mantissa."""
 
 
 class Finetune(_Settings):
@@ -133,7 +133,7 @@ class Evaluate(_Settings):
     """CHOICE 5: the 5x5 grid of crops spans the whole image, or its central square."""
     batch_pixels: Count = 20_000_000
     """Upper bound of pixels in one batch of the net: images of equal shape are evaluated together."""
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of the forward pass; posteriors are always computed and stored in fp32."""
 
 
@@ -142,7 +142,7 @@ class Settings(_Settings):
 
     preset: Literal["paper", "tiny", "smoke"]
     """Name of the preset, and of the folder below `results/`."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
     """Every run is trained once per seed; with several, tables show the mean and the spread."""
     threads: Count = 8
     """CPU threads of a training or an evaluation. The smoke preset takes one, so that its numbers do not depend on the
@@ -161,6 +161,10 @@ class Settings(_Settings):
     def _consistent(self) -> Settings:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: each one once, got {list(self.seeds)}")
+        if self.data.layout == "stand-in" and self.data.path:
+            raise ValueError(
+                f"data.path: the stand-in has none, got {self.data.path}: for real images, tiny_imagenet=PATH"
+            )
         for name, stage in (("train", self.train), ("finetune", self.for_stage("384"))):
             if stage.drop_epochs and (
                 list(stage.drop_epochs) != sorted(set(stage.drop_epochs)) or stage.drop_epochs[-1] >= stage.epochs
@@ -276,10 +280,88 @@ def load(given: Mapping[str, Any]) -> Settings:
         given.pop(key, None)
     if len(paths) > 1:
         raise ValueError("config: tiny_imagenet and ilsvrc are both given: one data set at a time")
-    values = _lay_over(_read(CONFIG / f"{preset}.yaml"), given)
+    preset_values = _read(CONFIG / f"{preset}.yaml")
+    _check_schedule(preset_values, given)
+    values = _lay_over(preset_values, given)
     for layout, path in paths.items():
         values = _lay_over(values, {"data": {"layout": layout, "path": str(path)}})
     return check(Settings, values, "config")
+
+
+def _check_schedule(preset: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """A ValueError if the user gives a plateau rule where the preset fixes the epochs of the drops."""
+    for block in ("train", "finetune"):
+        said = given.get(block)
+        fixed = preset.get(block, {}).get("drop_epochs")
+        if fixed and isinstance(said, Mapping) and {"drops", "patience"} & set(said) and "drop_epochs" not in said:
+            raise ValueError(
+                f"config: {block}.drops and {block}.patience do nothing, because {block}.drop_epochs={fixed} fixes the drops: "
+                f"add drop_epochs: null to follow validation accuracy"
+            )
+
+
+def choices(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every setting that fills a silence of the paper: key, value, and what it decides, from the settings' own docs."""
+    found = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in _described(settings))
+    return [(key, value, text) for key, value, text in found if text]
+
+
+FIXED_CHOICES = [
+    ("normalisation", "alpha = 1e-4 per channel, k = 2", "2: Krizhevsky's formula: alpha is not divided by n."),
+    ("distribution of S", "uniform over the integers", "6: in pixels of the preset, both ends included."),
+    ("interpolation", "PIL's antialiased bilinear", "6: in training and in testing."),
+    (
+        "what A lends",
+        "layers of the same name",
+        "11: conv1_1, conv2_1, conv3_1, conv3_2, and the three FC layers. B-5x5 has no conv3_2; its 5x5 kernels get A's as "
+        "their middle, with zeros around: the same function.",
+    ),
+    (
+        "what steers the rate",
+        "top-1 error, centre crop",
+        "12: on validation images, at Q = S or the middle of its range.",
+    ),
+    (
+        "colour shift",
+        "PCA of RGB in [0, 1]",
+        "the eigenvalues are variances in that scale, as in the constants in common use; every pixel of the training set "
+        "counts the same.",
+    ),
+    (
+        "momentum",
+        "torch's SGD",
+        "the rate multiplies the velocity; in Caffe it enters it: no difference but where it drops.",
+    ),
+    (
+        "poolings of small nets",
+        "the first 3 of 5 at scale unit 8",
+        "so that a crop ends as 7x7 features, as in the paper.",
+    ),
+]
+"""Silences of the paper that are filled once and for all: what, how, and the number in the list of silences."""
+
+
+def departures(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every setting that decides numbers and is not the paper preset's: key, value here, value there."""
+    paper = {key: value for key, value, _ in _described(load({}))}
+    skipped = ("preset", "seeds", "threads", "data.path", "data.encoding", "evaluate.batch_pixels")
+    here = ((key, value) for key, value, _ in _described(settings) if key not in skipped)
+    return [(key, value, paper[key]) for key, value in here if value != paper[key]]
+
+
+def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
+    """(key, value, description) of every setting, blocks opened."""
+    found = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found += _described(value, f"{prefix}{name}.")
+        else:
+            shown = (
+                ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)
+            )
+            found.append((prefix + name, shown, " ".join((field.description or "").split())))
+    return found
 
 
 def schema() -> str:

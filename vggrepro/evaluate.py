@@ -5,25 +5,26 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from tqdm import tqdm
 
 from vggrepro import checkpoint, provenance, scores
-from vggrepro.catalogue import PROTOCOLS, Run
+from vggrepro.catalogue import PROTOCOLS, SMALLEST_Q, Run
 from vggrepro.config import Evaluate
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, grid, rescale
-from vggrepro.files import atomic_folder, digest
+from vggrepro.files import digest
+from vggrepro.flow import ahead, progress
 from vggrepro.nets import VGG
 
 DEFAULT = Evaluate()
+
+AT_MOST = 8
+"""Batches' worth of pixels that wait for images of their shape."""
 
 
 def views(image: Pixels, protocol: str, crop: int, crop_grid: str) -> list[Pixels]:
@@ -45,11 +46,8 @@ def _rescaled(store: Store, net: VGG, scales: tuple[int, ...], workers: int) -> 
         image = store.image(i)
         return [(i, Q, rescale(image, net.model.pixels(Q))) for Q in scales]
 
-    numbers = iter(range(len(store)))
-    with ThreadPoolExecutor(max(1, workers)) as pool:
-        while chunk := list(islice(numbers, 64)):
-            for found in pool.map(one, chunk):
-                yield from found
+    for found in ahead(one, range(len(store)), workers=workers, waiting=4 * workers):
+        yield from found
 
 
 def _posteriors_of(net: VGG, pixels: NDArray[np.uint8], mean: Tensor, protocol: str, settings: Evaluate) -> Tensor:
@@ -84,6 +82,10 @@ def posteriors(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol is called {protocol!r}: expected one of {', '.join(PROTOCOLS)}")
+    if len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
+        raise ValueError(
+            f"test scales Q: expected different ones of at least {SMALLEST_Q}, the net's input, got {scales}"
+        )
     device = device or torch.device("cpu")
     mean_rgb = torch.tensor(mean, device=device)
     result = {Q: np.zeros((len(store), store.classes), np.float32) for Q in scales}
@@ -98,16 +100,23 @@ def posteriors(
             result[Q][i] = share.mean(0, dtype=np.float64)
             seen[Q][i] += 1
 
+    def pixels_of(shape: tuple[int, ...]) -> int:
+        return sum(len(shown) for _, _, shown in waiting[shape]) * shape[0] * shape[1]
+
     with torch.inference_mode():
-        total = len(store) * len(scales)
-        for i, Q, image in tqdm(
-            _rescaled(store, net, scales, workers), total=total, desc=about, unit="image", disable=None
-        ):
+        images, pixels = _rescaled(store, net, scales, workers), 0
+        for i, Q, image in progress(images, total=len(store) * len(scales), about=about, unit="image"):
             shown = views(image, protocol, net.model.crop, settings.crop_grid)
-            shape = shown[0].shape
+            shape, more = shown[0].shape, len(shown) * shown[0].shape[0] * shown[0].shape[1]
             waiting[shape].append((i, Q, shown))
-            if (len(waiting[shape]) + 1) * len(shown) * shape[0] * shape[1] > settings.batch_pixels:
-                flush(shape)
+            pixels += more
+            full = shape if pixels_of(shape) + more > settings.batch_pixels else None
+            if full is None and pixels > AT_MOST * settings.batch_pixels:
+                # thousands of rare shapes must not fill the memory: the fullest batch goes as it is
+                full = max(waiting, key=pixels_of)
+            if full is not None:
+                pixels -= pixels_of(full)
+                flush(full)
         for shape in list(waiting):
             flush(shape)
     assert all((counts == 1).all() for counts in seen.values()), "every image must be seen once at every scale"
@@ -128,10 +137,12 @@ def evaluate(
 ) -> None:
     """Evaluate a run under a protocol at several Q, and write a score store per Q into the folder `out`."""
     weights, store = checkpoint.load(weights_file), Store(val_folder)
-    if weights.run != run or weights.classes != store.classes:
+    if weights.run != run:
+        raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
+    if list(weights.wnids) != store.about["wnids"]:
         raise ValueError(
-            f"{weights_file}: holds {weights.run.name} for {weights.classes} classes, "
-            f"expected {run.name} for the {store.classes} classes of {val_folder}: train it again"
+            f"{weights_file}: knows {len(weights.wnids)} classes from {weights.wnids[0]}, {val_folder} has "
+            f"{store.classes} others from {store.about['wnids'][0]}: train it again"
         )
     net = weights.net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     started = time.perf_counter()
@@ -154,8 +165,8 @@ def evaluate(
         "data": store.digest,
         "data set": store.about["data set"],
         "seconds": time.perf_counter() - started,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
         "made": provenance.made(),
     }
-    with atomic_folder(out) as temporary:
-        for Q, values in found.items():
-            scores.write(temporary / str(Q), values, store.labels, store.ids, made | {"Q": Q})
+    for Q, values in found.items():
+        scores.write(out / str(Q), values, store.labels, store.ids, made | {"Q": Q})

@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 
+from vggrepro import catalogue
 from vggrepro.catalogue import SCALES, Run, printed_scale
 from vggrepro.files import atomic_file
 from vggrepro.tables import Table
@@ -32,7 +33,8 @@ STYLES = {
 INK = "#010203"
 """Stands for the page's text colour, so that the same SVG serves light and dark."""
 
-DEPTHS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}
+DEPTHS = {net: int(layers) for net, layers in catalogue.table("1").rows[0].keys.items() if net in STYLES} | {"B-5x5": 8}
+"""Weight layers, from Table 1; the shallow net of section 4.1 has five convolutions."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def learning_curves(runs: dict[Run, Path], folder: Path) -> Drawn:
 
 def _line(axis: Any, run: Run, x: Sequence[float], y: Sequence[float]) -> None:  # noqa: ANN401
     name = run.label.split("/")[0]
-    colour, marker, dash = STYLES[name]
+    colour, marker, dash = STYLES[name] if name in STYLES else (STYLES[run.net][0], "x", "--")
     label = name if run.seed == 0 else None
     axis.plot(
         x, y, dash, color=colour, marker=marker, markersize=4, linewidth=1.4, label=label, alpha=1 if label else 0.5
@@ -119,37 +121,27 @@ def metrics(path: Path) -> list[dict[str, float]]:
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
 
 
+ON_THE_LINE = ("A", "B", "D", "E")
+"""Nets of the paper's argument about depth; A-LRN has the depth of A and C that of D: they stand beside the line."""
+
+
 def error_against_depth(table: Table, folder: Path) -> Drawn:
-    """Table 3 as the paper argues with it: top-1 error against the number of weight layers, ours and the published."""
+    """Table 3 as the paper argues with it: top-1 error against the number of weight layers, ours and the published.
+
+    Rows without a measured or a published number are left out of the panel that lacks it.
+    """
     from matplotlib import pyplot as plt
 
+    styles = {"256": ("#0072B2", "o", "-"), "384": ("#E69F00", "s", "--"), "[256;512]": ("#009E73", "^", ":")}
+    rows = [(row.keys[0], row.keys[1], row.cells[0]) for row in table.rows if row.keys[0] in DEPTHS]
     with plt.rc_context(_settings()):
         figure, (ours, paper) = plt.subplots(1, 2, figsize=(9, 3.4))
-        styles = {"256": ("#0072B2", "o", "-"), "384": ("#E69F00", "s", "--"), "[256;512]": ("#009E73", "^", ":")}
-        for S, (colour, marker, dash) in styles.items():
-            # A-LRN has A's depth, and C that of D: they stand beside the line
-            points = [(row.keys[0], row.cells[0]) for row in table.rows if row.keys[1] == S]
-            line = [(DEPTHS[net], cell) for net, cell in points if net not in ("A-LRN", "C")]
-            beside = [(DEPTHS[net], cell, net) for net, cell in points if net in ("A-LRN", "C")]
-            label = f"S = {S}"
-            low = [_below(cell.value, cell.interval) for _, cell in line]
-            bars = list(zip(*low, strict=True))
-            ours.errorbar(
-                [d for d, _ in line],
-                [c.value for _, c in line],
-                yerr=bars,
-                fmt=marker + dash,
-                color=colour,
-                capsize=3,
-                label=label,
-            )
-            paper.plot(
-                [d for d, _ in line], [float(c.published) for _, c in line], marker + dash, color=colour, label=label
-            )
-            for depth, cell, net in beside:
-                for axis, value in ((ours, cell.value), (paper, float(cell.published))):
-                    axis.plot([depth], [value], marker, color=colour, fillstyle="none")
-                    axis.annotate(net, (depth, value), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        for S, style in styles.items():
+            cells = [(net, cell) for net, scale, cell in rows if scale == S]
+            measured = [(net, cell.value, cell.interval) for net, cell in cells if cell.value is not None]
+            printed = [(net, float(cell.published), None) for net, cell in cells if cell.published != "-"]
+            _depths(ours, measured, style, f"S = {S}")
+            _depths(paper, printed, style, f"S = {S}")
         for axis, title in ((ours, "here (95% intervals)"), (paper, "published, ILSVRC-2012")):
             axis.set(title=title, xlabel="weight layers", ylabel="top-1 validation error (%)", xticks=[11, 13, 16, 19])
             axis.legend(fontsize=8)
@@ -160,8 +152,20 @@ def error_against_depth(table: Table, folder: Path) -> Drawn:
         return _finish(figure, "error-against-depth", "Error against depth", caption, folder)
 
 
-def _below(value: float | None, bounds: Iterable[float] | None) -> tuple[float, float]:
-    assert value is not None, "every cell of Table 3 is measured"
-    assert bounds is not None, "every measured error has an interval"
-    low, high = bounds
-    return value - low, high - value
+def _depths(
+    axis: Any,  # noqa: ANN401
+    points: Sequence[tuple[str, float, tuple[float, float] | None]],
+    style: tuple[str, str, str],
+    label: str,
+) -> None:
+    """One training scale in one panel: (net, error, interval) each."""
+    colour, marker, dash = style
+    line = [(DEPTHS[net], error, bounds) for net, error, bounds in points if net in ON_THE_LINE]
+    if line:
+        bars = [(error - low, high - error) for _, error, bounds in line for low, high in [bounds or (error, error)]]
+        x, y = [depth for depth, _, _ in line], [error for _, error, _ in line]
+        axis.errorbar(x, y, yerr=list(zip(*bars, strict=True)), fmt=marker + dash, color=colour, capsize=3, label=label)
+    for net, error, _ in points:
+        if net not in ON_THE_LINE:
+            axis.plot([DEPTHS[net]], [error], marker, color=colour, fillstyle="none")
+            axis.annotate(net, (DEPTHS[net], error), xytext=(6, 4), textcoords="offset points", fontsize=8)

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,8 +31,15 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well, and goes when it does not."""
+def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes its place when the block ends well, and goes when it does not.
+
+    A folder that is there already is replaced only if it is empty or one of ours, known by the file `marker` in it.
+    """
+    if path.exists() and not (path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))):
+        raise ValueError(
+            f"{path}: there is something else (no {marker} in it), it will not be replaced: name another folder"
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
@@ -61,14 +69,17 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path) -> Any:  # noqa: ANN401
-    """The value in a JSON file; a ValueError that names the file where there is none."""
+def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
+    """The value in a JSON file, with these keys at least; a ValueError that names the file where it is not."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if keys and not (isinstance(value, dict) and set(keys) <= set(value)):
+            raise ValueError(f"expected the keys {', '.join(keys)}")
+        return value
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None
     except ValueError as error:
-        raise ValueError(f"{path}: damaged, not JSON ({error}): delete it and make it again") from None
+        raise ValueError(f"{path}: damaged ({error}): delete it and make it again") from None
 
 
 def digest(path: Path) -> str:
@@ -85,7 +96,7 @@ class Files:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
-            found = (Path(root) / name for root, _, names in os.walk(path) for name in names)
+            found = (Path(root) / name for root, _, names in os.walk(path, followlinks=True) for name in names)
             self.names = sorted(file.relative_to(path).as_posix() for file in found)
         elif path.is_file():
             try:
@@ -100,7 +111,7 @@ class Files:
         """The bytes of one file; a ValueError that names it if they cannot be read."""
         try:
             return self._zip.read(name) if self._zip else (self.path / name).read_bytes()
-        except (OSError, KeyError, zipfile.BadZipFile, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
+        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
             raise ValueError(f"{self.path}: {name} cannot be read: {error}") from None
 
     def lines(self, name: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Errors from scores, and the average precision and recall of Appendix B. No torch."""
+"""Errors from scores. No torch."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ def ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDAr
     Of classes with equal posteriors the lower number comes first, as in a stable sort.
     """
     true = np.take_along_axis(posteriors, labels[:, None], 1)
-    before: NDArray[np.int32] = (posteriors > true).sum(1, dtype=np.int32)
+    # "not less or equal" rather than "greater": where a posterior is not a number, the true class is last, not first
+    before: NDArray[np.int32] = (~(posteriors <= true)).sum(1, dtype=np.int32)
     tied = posteriors == true
     if tied.sum() > len(labels):  # rarely anything but the true class itself
         before += (tied & (np.arange(posteriors.shape[1]) < labels[:, None])).sum(1, dtype=np.int32)

@@ -42,11 +42,6 @@ class Plan:
         self.targets = {n if n == "text" else f"table{n}": catalogue.table_name(n) for n in catalogue.REPRODUCED}
         self.runs = [run.name for run in catalogue.runs(seeds=settings.seeds, staged=settings.staged)]
 
-    def dataset(self, wildcards: Wildcards) -> list[str]:
-        """The data set on disk, where it is: nothing for the stand-in, and nothing yet where only the plan is asked for."""
-        path = self.settings.where_data
-        return [path] if path is not None and Path(path).exists() else []
-
     def check_data(self, dag: Iterable[Any]) -> None:
         """Before the first job: a ValueError if a job needs the data set and it is not there."""
         path = self.settings.where_data
@@ -92,9 +87,13 @@ class Plan:
         found = catalogue.evaluations(self._number(wildcards.table), self.settings.seeds)
         return sorted({f"results/{self.folder}/scores/{e.run.name}/{e.protocol}" for e in found})
 
-    def published(self, wildcards: Wildcards) -> str:
-        """The published numbers of a table."""
-        return str(catalogue.PUBLISHED / f"{wildcards.table}.csv")
+    def published(self, wildcards: Wildcards) -> list[str]:
+        """The published numbers of a table, what its columns are, and how it looks."""
+        templates = sorted((catalogue.ROOT / "tables" / "templates").glob("*.j2"))
+        return [
+            str(p)
+            for p in (catalogue.PUBLISHED / f"{wildcards.table}.csv", catalogue.PUBLISHED / "tables.yaml", *templates)
+        ]
 
     def table_number(self, wildcards: Wildcards) -> str:
         """`table03` -> `3`."""

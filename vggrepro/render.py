@@ -33,7 +33,10 @@ def write(table: Table, out: Path) -> None:
 
 def read(path: Path) -> Table:
     """The table in a JSON file that `write` wrote."""
-    return TypeAdapter(Table).validate_json(path.read_bytes())
+    try:
+        return TypeAdapter(Table).validate_json(path.read_bytes())
+    except ValueError as error:
+        raise ValueError(f"{path}: no table, or damaged: delete it and make it again ({error})") from None
 
 
 def heading(table: Table) -> str:

@@ -11,11 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
 from vggrepro import figures, provenance, render
 from vggrepro.catalogue import ROOT, Run
-from vggrepro.config import Settings, load
+from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
 from vggrepro.files import read_json, write_text
 
 
@@ -52,7 +50,7 @@ def write(settings: Settings, *, table_files: list[Path], run_files: list[Path],
         ],
         "figures": drawn,
         "trainings": [_training_row(t) for t in trainings],
-        "choices": choices(settings),
+        "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
     }
@@ -61,19 +59,31 @@ def write(settings: Settings, *, table_files: list[Path], run_files: list[Path],
 
 
 def _training(path: Path) -> Training:
-    about = read_json(path)
-    return Training(Run.parse(about["run"]), about, path.with_name("metrics.csv"))
+    about = read_json(
+        path, keys=("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "made")
+    )
+    metrics = path.with_name("metrics.csv")
+    if not figures.metrics(metrics):
+        raise ValueError(f"{metrics}: no epoch in it: train {about['run']} again")
+    return Training(Run.parse(about["run"]), about, metrics)
 
 
 def warning(settings: Settings) -> str:
-    """What a reader of any preset but the paper's has to know before the first number."""
-    if settings.preset == "paper" and settings.data.layout == "ilsvrc":
+    """What a reader of anything but the paper's own settings has to know before the first number."""
+    differs = [key for key, _, _ in departures(settings)]
+    if not differs:
         return ""
-    data = {"stand-in": "images drawn by the program", "tiny-imagenet": "Tiny ImageNet", "ilsvrc": "ILSVRC-2012"}
-    return (
-        f"This is a run of the {settings.preset} preset on {data[settings.data.layout]}. It shows that every step of the "
-        "paper runs; its errors are not the paper's, and every delta below compares different data."
-    )
+    if any(key.startswith("data.") for key in differs):
+        data = {
+            "stand-in": "images drawn by the program",
+            "tiny-imagenet": "Tiny ImageNet",
+            "ilsvrc": "a part of ILSVRC-2012",
+        }
+        return (
+            f"This is a run of the {settings.preset} preset on {data[settings.data.layout]}. It shows that every step of the "
+            "paper runs; its errors are not the paper's, and every delta below compares different data."
+        )
+    return f"This run departs from the paper in {', '.join(differs)}: its deltas do not compare like with like."
 
 
 def facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]]:
@@ -135,33 +145,3 @@ def _training_row(training: Training) -> dict[str, str]:
 
 def _layers(names: list[str]) -> str:
     return ", ".join(names) if len(names) < 9 else f"all {len(names)} layers"
-
-
-def choices(settings: Settings) -> list[tuple[str, str, str]]:
-    """Every place where the paper is silent: setting, what was taken, and the alternatives, from the settings' own docs."""
-    return [
-        (key, value, text.partition("CHOICE ")[2]) for key, value, text in _described(settings) if "CHOICE " in text
-    ]
-
-
-def departures(settings: Settings) -> list[tuple[str, str, str]]:
-    """Every setting that is not the paper preset's: setting, value here, value there."""
-    paper = {key: value for key, value, _ in _described(load({}))}
-    skipped = ("preset", "seeds", "threads", "data.path", "data.encoding", "evaluate.batch_pixels")
-    here = ((key, value) for key, value, _ in _described(settings) if key not in skipped)
-    return [(key, value, paper[key]) for key, value in here if value != paper[key]]
-
-
-def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
-    """(key, value, description) of every setting, blocks opened."""
-    found = []
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        if isinstance(value, BaseModel):
-            found += _described(value, f"{prefix}{name}.")
-        else:
-            shown = (
-                ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)
-            )
-            found.append((prefix + name, shown, " ".join((field.description or "").split())))
-    return found

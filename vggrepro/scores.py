@@ -45,10 +45,10 @@ def write(
 ) -> None:
     """Write a store atomically; a ValueError for what are no posteriors.
 
-    float32 is what the net computes, so that storing rounds nothing and no reported error changes.
+    A store keeps float32, in which the net computes; the mean over an image's views is rounded to it, once.
     """
     _check(folder, posteriors, labels, ids)
-    with atomic_folder(folder) as root:
+    with atomic_folder(folder, "made.json") as root:
         np.save(root / "posteriors.npy", posteriors.astype(np.float32, copy=False))
         np.save(root / "labels.npy", labels.astype(np.int64, copy=False))
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
@@ -99,6 +99,8 @@ def ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict
 
     Raises ValueError where stores do not hold the same images in the same order.
     """
+    if not mixtures:
+        return {}
     first = _same_images(stores)
     found = {name: np.empty(len(first), np.int32) for name in mixtures}
     # weights up to a common factor: whole numbers, so that equal weights are exactly equal

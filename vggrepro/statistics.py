@@ -29,10 +29,14 @@ def nested_interval(values: NDArray[np.floating]) -> tuple[float, float]:
     and Min do for paired proportions, two images are added, half of one for each outcome: no interval has length 0.
     """
     per_image, per_seed = values.mean(0), values.mean(1)
-    n = len(per_image) + 2
-    variance = (float((per_image**2).sum()) + 1 - float(per_image.sum()) ** 2 / n) / n**2
-    if len(per_seed) > 1:
-        variance += float(per_seed.var(ddof=1)) / len(per_seed)
-    half = Z * math.sqrt(variance)
+    n, seeds = len(per_image) + 2, len(per_seed)
+    images = (float((per_image**2).sum()) + 1 - float(per_image.sum()) ** 2 / n) / n**2
+    squared = Z**2 * images
+    if seeds > 1:
+        from scipy.special import stdtrit
+
+        # few seeds say little of their own variance: Student's quantile for their part, the normal one for the images'
+        squared += float(stdtrit(seeds - 1, 0.975)) ** 2 * float(per_seed.var(ddof=1)) / seeds
+    half = math.sqrt(squared)
     mean = float(values.mean())
     return mean - half, mean + half

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro import catalogue, metrics, scores, statistics
-from vggrepro.catalogue import Published, PublishedTable, Row, System
-from vggrepro.config import Settings
+from vggrepro.catalogue import Evaluation, Published, PublishedTable, Row, System
+from vggrepro.config import Settings, departures
 
 Status = Literal["measured", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
 Interval = tuple[float, float]
@@ -102,7 +102,7 @@ def make(number: str, settings: Settings, folder: Path | None) -> Table:
         return _of_nets(published, "parameters")
     if folder is None:
         raise ValueError(f"table {number} needs --scores: the folder of the score stores")
-    opened = {e.path: scores.read(folder / e.path) for e in catalogue.evaluations(number, settings.seeds)}
+    opened = _open(folder, catalogue.evaluations(number, settings.seeds))
     found = _outcomes(published, settings, opened)
     rows = [
         TableRow(_keys(published, row), _cells(published, row, found, settings), group)
@@ -133,21 +133,39 @@ class Outcome:
         return np.stack([metrics.wrong(found, quantity) for found in self.ranks]).astype(np.float64)
 
 
+def _open(folder: Path, evaluations: tuple[Evaluation, ...]) -> dict[str, scores.Scores]:
+    """The stores that are there; a ValueError for one that is damaged, of another evaluation, or of other images."""
+    opened: dict[str, scores.Scores] = {}
+    for e in evaluations:
+        if not (folder / e.path).exists():
+            continue
+        store = opened[e.path] = scores.read(folder / e.path)
+        said, expected = [store.made.get(key) for key in ("run", "protocol", "Q")], [e.run.name, e.protocol, e.Q]
+        if said != expected:
+            raise ValueError(f"{folder / e.path}: holds the scores of {said}, expected {expected}: evaluate again")
+        first = next(iter(opened.values()))
+        if store.made.get("data") != first.made.get("data"):
+            raise ValueError(f"{store.folder} and {first.folder} were made on different images: evaluate again")
+    return opened
+
+
 def _outcomes(
     published: PublishedTable, settings: Settings, opened: Mapping[str, scores.Scores]
 ) -> dict[System, Outcome]:
-    """The outcome of every system of the table; every store is read once for all of them."""
+    """The outcome of every system whose evaluations were all run; every store is read once for all of them."""
     systems = dict.fromkeys(s for row in published.rows for s in (row.system, row.minus) if s)
     mixtures = {
         f"{i}/{seed}": {e.path: share for e, share in catalogue.with_seed(system, seed)}
         for i, system in enumerate(systems)
         for seed in settings.seeds
     }
-    found = scores.ranks(opened, mixtures)
-    return {
-        system: Outcome(tuple(found[f"{i}/{seed}"] for seed in settings.seeds), tuple(e.path for e, _ in system))
-        for i, system in enumerate(systems)
-    }
+    found = scores.ranks(opened, {name: mixture for name, mixture in mixtures.items() if set(mixture) <= set(opened)})
+    outcomes = {}
+    for i, system in enumerate(systems):
+        ranks = tuple(found[f"{i}/{seed}"] for seed in settings.seeds if f"{i}/{seed}" in found)
+        if len(ranks) == len(settings.seeds):
+            outcomes[system] = Outcome(ranks, tuple(e.path for e, _ in system))
+    return outcomes
 
 
 def _cells(
@@ -162,6 +180,8 @@ def _cells(
             cells.append(replace(cell, status="spanned" if printed.spanned else status))
         elif column.split == "withheld":
             cells.append(replace(cell, status="withheld"))
+        elif {row.system, row.minus or row.system} - set(found):
+            cells.append(cell)  # not run
         elif row.minus:
             cells.append(
                 _difference(cell, printed, found[row.system], found[row.minus], column.quantity, settings.higher)
@@ -265,12 +285,14 @@ def _groups(published: PublishedTable) -> list[int]:
 
 def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRow, ...]:
     """Mark the lowest error of ours in each column: of the whole table, or of each group where the paper does so."""
-    groups = np.cumsum([row.group > 0 for row in rows]) if published.number == "5" else np.zeros(len(rows))
+    if published.best == "none":
+        return tuple(rows)
+    groups = np.cumsum([row.group > 0 for row in rows]) if published.best == "group" else np.zeros(len(rows))
     marked = [list(row.cells) for row in rows]
     for column in range(len(published.columns)):
         for group in set(groups):
             inside = [cells for cells, g in zip(marked, groups, strict=True) if g == group]
-            values = [c[column].value for c in inside if c[column].value is not None and published.number != "text"]
+            values = [c[column].value for c in inside if c[column].value is not None]
             for cells in inside:
                 if len(set(values)) > 1 and cells[column].value == min(v for v in values if v is not None):
                     cells[column] = replace(cells[column], best=True)
@@ -278,17 +300,29 @@ def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRo
 
 
 def _notes(settings: Settings, opened: Mapping[str, scores.Scores]) -> tuple[str, ...]:
+    if not opened:
+        return ("Nothing of this table was run.",)
     data = next(iter(opened.values()))
-    seen = f"{data.made['data set']}, {len(data):,} validation images of {data.posteriors.shape[1]} classes"
+    classes = data.posteriors.shape[1]
+    seen = f"{data.made['data set']}, {len(data):,} validation images of {classes} classes"
     notes = [f"Measured on {seen}, preset {settings.preset}."]
-    if settings.data.layout != "ilsvrc" or settings.preset != "paper":
+    differs = [key for key, _, _ in departures(settings)]
+    if (data.made["data set"], len(data), classes) != ILSVRC:
         notes.append(
             "The deltas compare different data: the published errors are of the paper's nets on ILSVRC-2012, "
             f"ours of the {settings.preset} preset's nets on other images. They say nothing about the paper."
         )
+    elif differs:
+        notes.append(
+            f"The deltas do not compare like with like: this run departs from the paper in {', '.join(differs)}."
+        )
     if len(settings.seeds) > 1:
         notes.append(f"Mean and standard deviation over the seeds {', '.join(map(str, settings.seeds))}.")
     return tuple(notes)
+
+
+ILSVRC = ("ILSVRC-2012", 50_000, 1_000)
+"""Data set, validation images and classes of the published errors."""
 
 
 def _of_nets(published: PublishedTable, kind: Literal["layers", "parameters"]) -> Table:

@@ -14,15 +14,15 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from tqdm import tqdm
 
 from vggrepro import checkpoint, evaluate, metrics, provenance
 from vggrepro.catalogue import Run
-from vggrepro.config import RunSettings, Train
+from vggrepro.config import Evaluate, RunSettings, Train
 from vggrepro.data.loader import Batches
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.files import digest, write_json, write_text
+from vggrepro.flow import progress
 from vggrepro.initialise import initialise_from, initialise_randomly
 from vggrepro.nets import VGG
 
@@ -122,18 +122,33 @@ class Trainer:
         self.net.train()
         started, seen = time.perf_counter(), 0
         total, missed = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
-        bar = tqdm(self.batches(epoch), desc=f"{self.run.name} epoch {epoch}", unit="batch", leave=False, disable=None)
-        for images, labels in bar:
+        batches = self.batches(epoch)
+        about = f"{self.run.name}, epoch {epoch}"
+        for images, labels in progress(batches, total=len(batches), about=about, unit="batch"):
             loss, errors = self.step(images, labels)
             total, missed, seen = total + loss * len(labels), missed + errors, seen + len(labels)
+            # reading a number from a GPU waits for it: now and then is enough
+            if self.iteration % LOOK_EVERY == 0 or seen == len(self.store):
+                self._check_loss(float(total) / seen, epoch)
         assert seen == len(self.store), f"an epoch saw {seen} of {len(self.store)} images"
-        mean, seconds = float(total) / seen, time.perf_counter() - started
-        if not math.isfinite(mean):
+        seconds = time.perf_counter() - started
+        return {
+            "loss": float(total) / seen,
+            "train_top1": float(missed) / seen,
+            "seconds": seconds,
+            "images_per_s": seen / seconds,
+        }
+
+    def _check_loss(self, loss: float, epoch: int) -> None:
+        if not math.isfinite(loss):
             raise ValueError(
-                f"{self.run.name}: the loss is {mean} in epoch {epoch}: training diverged. "
+                f"{self.run.name}: the loss is {loss} in epoch {epoch}: training diverged. "
                 "Lower train.learning_rate, or initialise in stages (staged: true)"
             )
-        return {"loss": mean, "train_top1": float(missed) / seen, "seconds": seconds, "images_per_s": seen / seconds}
+
+
+LOOK_EVERY = 100
+"""Steps between two looks at the loss."""
 
 
 def train(
@@ -151,8 +166,9 @@ def train(
     store, val = Store(train_folder), Store(val_folder)
     if store.about["wnids"] != val.about["wnids"]:
         raise ValueError(f"{train_folder} and {val_folder} have different classes: prepare them again, together")
+    parent = _parent(run, parent_file)
     trainer = Trainer(run, settings, store, device=device, workers=workers)
-    lent = trainer.start(checkpoint.load(parent_file) if parent_file else None)
+    lent = trainer.start(parent)
     schedule = Schedule(settings.train)
     rows: list[dict[str, float]] = []
     started = time.perf_counter()
@@ -165,13 +181,11 @@ def train(
         rows.append(row)
         write_text(out / "metrics.csv", _csv(rows))
         print(_line(run, row, settings.train.epochs, time.perf_counter() - started), file=sys.stderr, flush=True)
-    checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean)
+    checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean, store.about["wnids"])
     about: dict[str, Any] = {
         "run": run.name,
         "settings": settings.model_dump(mode="json"),
-        "parent": {"run": Run.parse(parent_file.parent.name).name, "weights": digest(parent_file)}
-        if parent_file
-        else None,
+        "parent": {"run": parent.run.name, "weights": digest(parent_file)} if parent and parent_file else None,
         "initialised": lent,
         "data": {"train": store.digest, "val": val.digest, "data set": store.about["data set"], "images": len(store)},
         "drops": schedule.drops,
@@ -185,18 +199,36 @@ def train(
     write_json(out / "run.json", about)
 
 
+def _parent(run: Run, file: Path | None) -> checkpoint.Weights | None:
+    """The weights to begin with; a ValueError if they are not those of the paper's parent, or lack where one is needed."""
+    expected = run.parent()
+    if file is None:
+        if run.S != "256" and expected:
+            raise ValueError(f"{run.name} goes on from {expected.name}: give its weights with --parent")
+        return None
+    weights = checkpoint.load(file)
+    if weights.run != expected:
+        wanted = expected.name if expected else "random weights, without --parent"
+        raise ValueError(f"{file}: holds {weights.run.name}, but {run.name} begins with {wanted}")
+    return weights
+
+
 def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
-    """PAPER 3.1: the validation error that steers the rate; on the centre crop, at Q = S or the middle of its range."""
+    """The validation error that steers the rate (section 3.1). CHOICE 12: centre crop, at Q = S or the middle of its range."""
     scales = [int(side) for side in trainer.run.S.split("-")]
     middle = sum(scales) // len(scales)
+    # a batch that fits in training fits here
+    size = trainer.settings.batch * trainer.model.crop**2
     posteriors = evaluate.posteriors(
         trainer.net.eval(),
         val,
         trainer.store.colours.mean,
         "centre-crop",
         (middle,),
+        settings=Evaluate(batch_pixels=size, precision=trainer.settings.precision),
         device=trainer.device,
         workers=trainer.workers,
+        about=f"{trainer.run.name}, validation",
     )[middle]
     found = metrics.ranks(posteriors, val.labels)
     return {f"val_{name.replace('-', '')}": float(metrics.wrong(found, name).mean()) for name in metrics.TOP}

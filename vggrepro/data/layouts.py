@@ -15,6 +15,9 @@ Split = Literal["train", "val"]
 Box = tuple[int, int, int, int]
 """xmin, ymin, xmax, ymax in pixels of the original image, 0-based and inclusive."""
 
+LARGEST = 100_000
+"""No side of an image is longer."""
+
 IMAGE = (".jpeg", ".jpg", ".png")
 
 
@@ -75,6 +78,8 @@ class TinyImageNet(Layout):
             )
         self.root = lists[0].removesuffix("wnids.txt")
         self.wnids = sorted(line.strip() for line in self.files.lines(lists[0]))
+        if len(set(self.wnids)) < len(self.wnids):
+            raise ValueError(f"{path}: {lists[0]} names a class twice")
         words = self.files.lines(f"{self.root}words.txt") if f"{self.root}words.txt" in self.files.names else []
         known = set(self.wnids)
         split = (line.split("\t", 1) for line in words if "\t" in line)
@@ -126,6 +131,8 @@ class TinyImageNet(Layout):
                 raise ValueError(
                     f"{self.files.path}: {listing}, line {number}: expected four numbers, got {line!r}"
                 ) from None
+            if not (0 <= x0 <= x1 < LARGEST and 0 <= y0 <= y1 < LARGEST):
+                raise ValueError(f"{self.files.path}: {listing}, line {number}: no box: {x0} {y0} {x1} {y1}")
             boxes[fields[0]] = (*boxes.get(fields[0], ()), (x0, y0, x1, y1))
         return boxes
 

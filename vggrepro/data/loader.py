@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -13,6 +11,7 @@ from torch import Tensor
 
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, training_crop
+from vggrepro.flow import ahead
 
 AHEAD = 4
 """Batches that are made before they are asked for."""
@@ -36,17 +35,7 @@ class Batches:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         chosen = np.array_split(self.draws.order, range(self.batch, len(self.store), self.batch))
-        if self.workers == 0:
-            yield from map(self._make, chosen)
-            return
-        with ThreadPoolExecutor(self.workers) as pool:
-            waiting: deque[Future[tuple[Tensor, Tensor]]] = deque()
-            for numbers in chosen:
-                waiting.append(pool.submit(self._make, numbers))
-                if len(waiting) > max(AHEAD, self.workers):
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
+        yield from ahead(self._make, chosen, workers=self.workers, waiting=AHEAD)
 
     def _make(self, numbers: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         pixels = np.empty((len(numbers), self.crop, self.crop, 3), np.uint8)

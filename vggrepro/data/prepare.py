@@ -25,6 +25,8 @@ def prepare(
 
     A ValueError names the file where the data set is not what it should be, before anything is trained on it.
     """
+    if train_folder.resolve() == val_folder.resolve():
+        raise ValueError(f"--train and --val are both {train_folder}: a store needs a folder of its own")
     if layout == "stand-in":
         drawn = Path(tempfile.mkdtemp(prefix="stand-in-"))
         try:
@@ -34,7 +36,7 @@ def prepare(
         finally:
             shutil.rmtree(drawn)
         return
-    if path is None:
+    if path is None or str(path) in ("", "."):
         raise ValueError(f"the layout {layout} needs --path: the folder or archive of the data set")
     _prepare(LAYOUTS[layout](path), train_folder, val_folder, classes, per_class, encoding, workers)
 

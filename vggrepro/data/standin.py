@@ -55,7 +55,7 @@ def draw(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple
 def write(folder: Path, *, train_per_class: int, val_per_class: int, seed: int = 0) -> None:
     """Draw a data set into `folder`, in the very layout of Tiny ImageNet, boxes included. The same seed draws the same."""
     rng = np.random.default_rng(seed)
-    with atomic_folder(folder) as root:
+    with atomic_folder(folder, "wnids.txt") as root:
         (root / "wnids.txt").write_text("".join(f"{wnid(label)}\n" for label in range(len(CLASSES))))
         named = ((wnid(i), f"{s}, stripes at {a} degrees, period {p:g} px") for i, (s, a, p) in enumerate(CLASSES))
         (root / "words.txt").write_text("".join(f"{name}\t{text}\n" for name, text in named))

@@ -11,20 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from tqdm import tqdm
 
 from vggrepro.data.layouts import Item, Layout
 from vggrepro.files import atomic_folder, read_json, write_json
+from vggrepro.flow import ahead, progress
 
 Encoding = Literal["pixels", "files"]
 INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
@@ -64,21 +63,25 @@ def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
     return r, g, b
 
 
+@dataclass(frozen=True)
 class _Sums:
-    """Running sums for `Colours`, in integers: the order of images changes nothing."""
+    """Sums for `Colours`, in whole numbers: the order of images changes nothing."""
 
-    def __init__(self) -> None:
-        self.count, self.total, self.products = 0, np.zeros(3, np.int64), np.zeros((3, 3), np.int64)
+    count: int = 0
+    total: NDArray[np.int64] | int = 0
+    products: NDArray[np.int64] | int = 0
 
-    def add(self, image: NDArray[np.uint8]) -> None:
+    @classmethod
+    def of(cls, image: NDArray[np.uint8]) -> _Sums:
         # float64 holds these sums exactly for any image under 10^11 pixels, and multiplies with BLAS
         pixels = image.reshape(-1, 3).astype(np.float64)
-        self.count += len(pixels)
-        self.total += pixels.sum(0).astype(np.int64)
-        self.products += (pixels.T @ pixels).astype(np.int64)
+        return cls(len(pixels), pixels.sum(0).astype(np.int64), (pixels.T @ pixels).astype(np.int64))
+
+    def __add__(self, other: _Sums) -> _Sums:
+        return _Sums(self.count + other.count, self.total + other.total, self.products + other.products)
 
     def colours(self) -> Colours:
-        return Colours.of(self.count, self.total.astype(np.float64), self.products.astype(np.float64))
+        return Colours.of(self.count, np.asarray(self.total, np.float64), np.asarray(self.products, np.float64))
 
 
 def write(
@@ -96,18 +99,19 @@ def write(
 
     Nothing is left at `folder` unless all went well. `colours` adds the statistics of the training set.
     """
+    if twice := [name for name, n in Counter(item.id for item in items).items() if n > 1]:
+        raise ValueError(f"{layout.files.path}: {len(twice)} images are there more than once, the first is {twice[0]}")
     sums, hasher, index = _Sums(), hashlib.sha256(), np.zeros(len(items), INDEX)
     boxes = np.array([(i, *box) for i, item in enumerate(items) for box in item.boxes], np.int32).reshape(-1, 5)
-    with atomic_folder(folder) as root:
+    with atomic_folder(folder, "store.json") as root:
         with (root / "images.bin").open("wb") as file:
-            bar = tqdm(_decoded(layout, items, workers), total=len(items), desc=about, unit="image", disable=None)
-            for i, (data, image) in enumerate(bar):
+            read = ahead(partial(_read, layout, colours), items, workers=workers, waiting=4 * workers)
+            for i, (data, image, found) in enumerate(progress(read, total=len(items), about=about, unit="image")):
                 data = image.tobytes() if encoding == "pixels" else data
                 index[i] = file.tell(), len(data), *image.shape[:2], items[i].label
                 file.write(data)
                 hasher.update(data)
-                if colours:
-                    sums.add(image)
+                sums = sums + found
         np.save(root / "index.npy", index)
         np.save(root / "boxes.npy", boxes)
         ids = "".join(f"{item.id}\n" for item in items)
@@ -129,17 +133,11 @@ def write(
         )
 
 
-def _decoded(layout: Layout, items: Iterable[Item], workers: int) -> Iterator[tuple[bytes, NDArray[np.uint8]]]:
-    """Files and their pixels in order, decoded ahead in threads: PIL lets go of the interpreter lock."""
-
-    def one(item: Item) -> tuple[bytes, NDArray[np.uint8]]:
-        data = layout.files.read(item.name)
-        return data, decode(data, f"{layout.files.path}: {item.name}")
-
-    left = iter(items)
-    with ThreadPoolExecutor(workers) as pool:
-        while chunk := list(islice(left, 256)):
-            yield from pool.map(one, chunk)
+def _read(layout: Layout, colours: bool, item: Item) -> tuple[bytes, NDArray[np.uint8], _Sums]:
+    """A file, its pixels and their sums. In a thread: PIL and numpy let go of the interpreter lock."""
+    data = layout.files.read(item.name)
+    image = decode(data, f"{layout.files.path}: {item.name}")
+    return data, image, _Sums.of(image) if colours else _Sums()
 
 
 class Store:
@@ -148,10 +146,13 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Open a store; a ValueError that names the file where it is missing or cut short."""
         self.folder = folder
-        self.about: dict[str, Any] = read_json(folder / "store.json")
-        self.index: NDArray[np.void] = np.load(folder / "index.npy")
-        self.labels: NDArray[np.int64] = self.index["label"].astype(np.int64)
-        self.ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
+        self.about: dict[str, Any] = read_json(folder / "store.json", keys=("wnids", "images", "encoding", "digest"))
+        try:
+            self.index: NDArray[np.void] = np.load(folder / "index.npy")
+            self.labels: NDArray[np.int64] = self.index["label"].astype(np.int64)
+            self.ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError, EOFError, IndexError) as error:
+            raise ValueError(f"{folder}: damaged store ({error}): delete the folder and prepare it again") from None
         self.classes = len(self.about["wnids"])
         if not len(self.index) == len(self.ids) == self.about["images"]:
             raise ValueError(

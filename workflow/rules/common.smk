@@ -1,5 +1,6 @@
 from snakemake.exceptions import WorkflowError
 
+from vggrepro.catalogue import PROTOCOLS
 from vggrepro.config import load
 from vggrepro.plan import Plan, find_own_commands
 
@@ -14,5 +15,5 @@ except ValueError as error:
 wildcard_constraints:
     folder=PLAN.folder,
     run="|".join(PLAN.runs),
-    protocol="dense|multi-crop|centre-crop",
+    protocol="|".join(PROTOCOLS),
     table="|".join(PLAN.tables),

@@ -1,7 +1,5 @@
 rule prepare:
     """Decode every image once and write the two stores that training reads; draw the stand-in where no data set is given."""
-    input:
-        PLAN.dataset,
     output:
         train=directory("results/{folder}/data/train"),
         val=directory("results/{folder}/data/val"),

@@ -12,6 +12,8 @@ rule evaluate:
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
+    resources:
+        gpu=1,
     params:
         scales=PLAN.scales,
         settings=PLAN.evaluate_settings,

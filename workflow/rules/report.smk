@@ -3,6 +3,7 @@ rule report:
     input:
         tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
         runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
+        metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.runs),
     output:
         html="results/{folder}/report/report.html",
         tex="results/{folder}/report/report.tex",

@@ -15,6 +15,8 @@ rule train:
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
+    resources:
+        gpu=1,
     params:
         settings=PLAN.run_settings,
         parent=PLAN.parent_option,

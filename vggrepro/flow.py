@@ -1,0 +1,48 @@
+"""Long work: done ahead in threads, and shown as it goes. No torch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+EVERY = 60.0
+"""Seconds between two lines of progress in a log."""
+
+
+def ahead(function: Callable[[T], U], items: Iterable[T], *, workers: int, waiting: int) -> Iterator[U]:
+    """`map` in order, up to `waiting` results made by `workers` threads before they are asked for; 0 workers: no threads."""
+    if workers == 0:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(workers) as pool:
+        made: deque[Future[U]] = deque()
+        for item in items:
+            made.append(pool.submit(function, item))
+            if len(made) > max(waiting, workers):
+                yield made.popleft().result()
+        while made:
+            yield made.popleft().result()
+
+
+def progress(items: Iterable[T], *, total: int, about: str, unit: str) -> Iterator[T]:
+    """The items as they are; a bar with the time to go in a terminal, a plain line a minute in a log."""
+    if sys.stderr.isatty():
+        yield from tqdm(items, total=total, desc=about, unit=unit, leave=False)
+        return
+    started = told = time.monotonic()
+    for done, item in enumerate(items, start=1):
+        yield item
+        now = time.monotonic()
+        if now - told >= EVERY and done < total:
+            told, passed = now, now - started
+            left = passed / done * (total - done)
+            print(f"{about}: {done:,} of {total:,} {unit}s, {left / 60:.0f} min to go", file=sys.stderr, flush=True)
