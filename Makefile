@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: setup smoke test lint bench docs clean
 
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report
-	$(BIN)/snakemake --cores all --config smoke=true
+	$(BIN)/snakemake --cores all --rerun-incomplete --config smoke=true
 
 test: setup  ## all tests, the smoke run among them: 6 minutes on 2 cores
 	$(BIN)/python -m pytest
