@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from vggrepro.catalogue import ROOT
 from vggrepro.config import RunSettings, Settings, load
 from vggrepro.data.prepare import prepare
+
+# the same examples everywhere, and no stop-watch: machines are shared
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("repeatable")
 
 REAL = ROOT.parent / "shared" / "data"
 

@@ -92,6 +92,8 @@ def view(table: Table) -> dict[str, Any]:
     return {
         "name": table.name,
         "heading": heading(table),
+        "number": table.number,
+        "title": table.title,
         "section": table.section,
         "caption": table.caption,
         "kind": table.kind,
@@ -115,7 +117,7 @@ def html(table: Table) -> str:
 
 
 def latex(table: Table) -> str:
-    """A `table` environment for booktabs and graphicx."""
+    """A `table` environment for array, booktabs and graphicx."""
     return _latex_environment().get_template("table.tex.j2").render(view(table)).strip()
 
 

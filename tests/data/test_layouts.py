@@ -40,7 +40,7 @@ def run(folder: Path, out: Path) -> None:
     )
 
 
-def refused(folder: Path, tmp_path: Path, message: str) -> None:
+def check_refused(folder: Path, tmp_path: Path, message: str) -> None:
     """Preparing ends with one message, and leaves nothing behind."""
     with pytest.raises(ValueError, match=message):
         run(folder, tmp_path / "out")
@@ -71,59 +71,59 @@ def test_the_real_tiny_imagenet_is_read():
 
 
 def test_a_missing_path_is_named(tmp_path):
-    refused(tmp_path / "nowhere", tmp_path, "nowhere: no such file or folder")
+    check_refused(tmp_path / "nowhere", tmp_path, "nowhere: no such file or folder")
 
 
 def test_a_zip_that_is_something_else_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as file:
         file.writestr("readme.txt", "hello")
-    refused(tmp_path / "other.zip", tmp_path, "not Tiny ImageNet: no wnids.txt")
+    check_refused(tmp_path / "other.zip", tmp_path, "not Tiny ImageNet: no wnids.txt")
 
 
 def test_a_cut_zip_is_refused(drawn, tmp_path):
     whole = shutil.make_archive(str(tmp_path / "whole"), "zip", drawn)
     (tmp_path / "cut.zip").write_bytes(Path(whole).read_bytes()[:-5000])
-    refused(tmp_path / "cut.zip", tmp_path, "cut.zip: neither a folder nor a whole zip file")
+    check_refused(tmp_path / "cut.zip", tmp_path, "cut.zip: neither a folder nor a whole zip file")
 
 
 def test_a_class_without_images_is_named(drawn, tmp_path):
     shutil.rmtree(drawn / "train" / "n99000003" / "images")
-    refused(drawn, tmp_path, "class n99000003 has no image in train")
+    check_refused(drawn, tmp_path, "class n99000003 has no image in train")
 
 
 def test_a_class_without_validation_images_is_named(drawn, tmp_path):
     listing = drawn / "val" / "val_annotations.txt"
     listing.write_text("".join(line + "\n" for line in listing.read_text().splitlines() if "n99000004" not in line))
-    refused(drawn, tmp_path, "class n99000004 has no image in val/val_annotations.txt")
+    check_refused(drawn, tmp_path, "class n99000004 has no image in val/val_annotations.txt")
 
 
 def test_a_label_file_with_an_unknown_class_is_named(drawn, tmp_path):
     listing = drawn / "val" / "val_annotations.txt"
     listing.write_text(listing.read_text().replace("n99000001", "n00000042", 1))
-    refused(drawn, tmp_path, r"val_annotations.txt, line \d+: class 'n00000042' is not in wnids.txt")
+    check_refused(drawn, tmp_path, r"val_annotations.txt, line \d+: class 'n00000042' is not in wnids.txt")
 
 
 def test_a_listed_image_that_is_missing_is_named(drawn, tmp_path):
     (drawn / "val" / "images" / "val_7.JPEG").unlink()
-    refused(drawn, tmp_path, r"line 8: val/images/val_7.JPEG is missing")
+    check_refused(drawn, tmp_path, r"line 8: val/images/val_7.JPEG is missing")
 
 
 def test_a_missing_listing_is_named(drawn, tmp_path):
     (drawn / "val" / "val_annotations.txt").unlink()
-    refused(drawn, tmp_path, "val/val_annotations.txt is missing")
+    check_refused(drawn, tmp_path, "val/val_annotations.txt is missing")
 
 
 def test_a_box_that_is_no_box_is_named(drawn, tmp_path):
     boxes = drawn / "train" / "n99000000" / "n99000000_boxes.txt"
     boxes.write_text("n99000000_0.JPEG\t1\t2\tx\t4\n")
-    refused(drawn, tmp_path, "n99000000_boxes.txt, line 1: expected four numbers")
+    check_refused(drawn, tmp_path, "n99000000_boxes.txt, line 1: expected four numbers")
 
 
 @pytest.mark.parametrize("where", ["train/n99000002/images/n99000002_1.JPEG", "val/images/val_3.JPEG"])
 def test_a_truncated_jpeg_is_named(drawn, tmp_path, where):
     image = drawn / where
     image.write_bytes(image.read_bytes()[: image.stat().st_size // 2])
-    refused(drawn, tmp_path, f"{image.name} is no image that can be decoded")
+    check_refused(drawn, tmp_path, f"{image.name} is no image that can be decoded")
 
 
 def test_the_first_images_of_the_first_classes_are_taken(drawn):

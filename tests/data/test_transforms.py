@@ -30,7 +30,7 @@ def test_rescale_is_pils_and_isotropic(height, width, smallest):
     assert np.array_equal(done, expected)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(60, 300), st.integers(60, 300), st.integers(56, 150), st.data())
 def test_a_window_is_the_window_of_the_rescaled_whole(height, width, smallest, data):
     image = picture(height, width)
