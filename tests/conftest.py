@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -26,14 +27,17 @@ def real(name: str) -> Path:
     return path
 
 
+def prepared(folder: Path, layout: str = "stand-in", path: Path | None = None, **changes: Any) -> tuple[Path, Path]:
+    """Training and validation store below `folder`; of the stand-in, if not said otherwise, 16 and 4 images a class."""
+    given = {"classes": None, "per_class": (16, 4), "encoding": "pixels", "workers": 2} | changes
+    prepare(layout, path, train_folder=folder / "train", val_folder=folder / "val", **given)
+    return folder / "train", folder / "val"
+
+
 @pytest.fixture(scope="session")
 def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Training and validation store of a small stand-in: 10 classes, 16 and 4 images each."""
-    root = tmp_path_factory.mktemp("stores")
-    train, val = root / "train", root / "val"
-    sizes = {"classes": None, "per_class": (16, 4), "encoding": "pixels", "workers": 1}
-    prepare("stand-in", None, train_folder=train, val_folder=val, **sizes)
-    return train, val
+    return prepared(tmp_path_factory.mktemp("stores"), workers=1)
 
 
 @pytest.fixture(scope="session")

@@ -91,13 +91,13 @@ def test_several_mistakes_are_told_at_once():
 
 def test_later_stages_go_on_at_a_lower_rate():
     settings = load({"smoke": True})
-    assert settings.for_run(Run("D", "256"))["train"]["epochs"] == 6
-    assert settings.for_run(Run("D", "384"))["train"]["epochs"] == 4
+    assert settings.for_run(Run("D", "256")).train.epochs == 6
+    assert settings.for_run(Run("D", "384")).train.epochs == 4
 
 
 def test_settings_of_a_run_come_back_from_the_command_line():
     sent = load({}).for_run(Run("D", "256-512"))
-    assert config.check(RunSettings, json.loads(json.dumps(sent)), "--settings").model_dump(mode="json") == sent
+    assert config.check(RunSettings, json.loads(sent.model_dump_json()), "--settings") == sent
 
 
 def test_the_schema_is_the_classes():

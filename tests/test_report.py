@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import small
-from vggrepro import catalogue, render, report, tables
+from vggrepro import render, report, tables
 from vggrepro.catalogue import Run
 from vggrepro.config import load
 from vggrepro.train import train
@@ -96,7 +96,3 @@ def test_the_smoke_preset_says_where_it_departs():
 def test_runs_of_different_code_are_not_hidden():
     assert report._common(["a", "a", "b"]) == "a (2 runs); b (1 runs)"
     assert report._common(["a", "a"]) == "a"
-
-
-def test_the_report_names_every_table_that_is_made():
-    assert [catalogue.table_name(n) for n in catalogue.REPRODUCED][:3] == ["table01", "table02", "table03"]

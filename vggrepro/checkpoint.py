@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -30,8 +31,10 @@ class Weights:
 
     def net(self) -> VGG:
         """The net with these weights, in evaluation mode."""
-        net = VGG(self.run.net, len(self.wnids), self.model)
-        net.load_state_dict(self.tensors)
+        # without memory of its own: no random weights are drawn to be thrown away, and the file's are not copied
+        with torch.device("meta"):
+            net = VGG(self.run.net, len(self.wnids), self.model)
+        net.load_state_dict(self.tensors, assign=True)
         return net.eval()
 
 

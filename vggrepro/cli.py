@@ -10,14 +10,19 @@ import json
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from vggrepro import catalogue
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import torch
+    from pydantic import BaseModel
 
     from vggrepro.config import Settings
+
+T = TypeVar("T", bound="BaseModel")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -148,6 +153,13 @@ def _given(text: str) -> Settings:
     return config.load(_json(text) if text.lstrip().startswith("{") else {"preset": text})
 
 
+def _block(text: str, kind: type[T], of: Callable[[Settings], T]) -> T:
+    """A part of the settings: given as JSON itself, or that of a preset."""
+    from vggrepro import config
+
+    return config.check(kind, _json(text), "--settings") if text.lstrip().startswith("{") else of(_given(text))
+
+
 def _json(text: str) -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(text)
@@ -192,11 +204,7 @@ def _torch(given: argparse.Namespace, precision: str) -> torch.device:
 def _train(given: argparse.Namespace) -> None:
     from vggrepro import config
 
-    settings: config.RunSettings
-    if given.settings.lstrip().startswith("{"):
-        settings = config.check(config.RunSettings, _json(given.settings), "--settings")
-    else:
-        settings = config.check(config.RunSettings, _given(given.settings).for_run(given.run), "--settings")
+    settings = _block(given.settings, config.RunSettings, lambda preset: preset.for_run(given.run))
     device = _torch(given, settings.train.precision)
     from vggrepro.train import train
 
@@ -215,11 +223,7 @@ def _train(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     from vggrepro import config
 
-    settings: config.Evaluate
-    if given.settings.lstrip().startswith("{"):
-        settings = config.check(config.Evaluate, _json(given.settings), "--settings")
-    else:
-        settings = _given(given.settings).evaluate
+    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
     from vggrepro.evaluate import evaluate
 
@@ -266,7 +270,7 @@ def _judge(given: argparse.Namespace) -> None:
 
 def _settings(given: argparse.Namespace) -> None:
     settings = _given(given.preset)
-    print(json.dumps(settings.for_run(given.run) if given.run else settings.model_dump(mode="json"), indent=1))
+    print((settings.for_run(given.run) if given.run else settings).model_dump_json(indent=1))
 
 
 def _schema(given: argparse.Namespace) -> None:

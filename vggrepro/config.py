@@ -182,11 +182,6 @@ class Settings(_Settings):
         """The folder below `results/`: two data sets under one preset do not share one."""
         return self.preset if self.data.layout == _preset_layout(self.preset) else f"{self.preset}-{self.data.layout}"
 
-    @property
-    def where_data(self) -> str | None:
-        """The path of the data set, or None for images that the program draws."""
-        return None if self.data.layout == "stand-in" else self.data.path
-
     def for_stage(self, S: str) -> Train:
         """The training settings of a run at training scale S (section 3.1)."""
         if S == "256":
@@ -196,9 +191,9 @@ class Settings(_Settings):
             given["drop_epochs"] = None
         return self.train.model_copy(update=given)
 
-    def for_run(self, run: Run) -> dict[str, Any]:
-        """All that decides the weights of a run, as plain values: a change of one of them retrains the run."""
-        return {"model": self.model.model_dump(), "train": self.for_stage(run.S).model_dump(mode="json")}
+    def for_run(self, run: Run) -> RunSettings:
+        """All that decides the weights of a run: a change of one value retrains it."""
+        return RunSettings(model=self.model, train=self.for_stage(run.S))
 
 
 class RunSettings(_Settings):

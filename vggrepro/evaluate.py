@@ -23,6 +23,12 @@ from vggrepro.nets import VGG
 
 DEFAULT = Evaluate()
 
+
+def device_name(device: torch.device) -> str:
+    """What a result says that it was computed on."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
 AT_MOST = 8
 """Batches' worth of pixels that wait for images of their shape."""
 
@@ -165,7 +171,7 @@ def evaluate(
         "data": store.digest,
         "data set": store.about["data set"],
         "seconds": time.perf_counter() - started,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "device": device_name(device),
         "made": provenance.made(),
     }
     for Q, values in found.items():

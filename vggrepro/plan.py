@@ -6,7 +6,6 @@ cluster reads the Snakefile again.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Iterable
@@ -44,7 +43,7 @@ class Plan:
 
     def check_data(self, dag: Iterable[Any]) -> None:
         """Before the first job: a ValueError if a job needs the data set and it is not there."""
-        path = self.settings.where_data
+        path = self.settings.data.path
         if path is not None and not Path(path).exists() and any(job.rule.name == "prepare" for job in dag):
             raise ValueError(missing(self.settings))
 
@@ -53,7 +52,7 @@ class Plan:
         data = self.settings.data
         given = {
             "--layout": data.layout,
-            "--path": self.settings.where_data,
+            "--path": self.settings.data.path,
             "--encoding": data.encoding,
             "--classes": data.classes,
             "--train-per-class": data.train_per_class,
@@ -63,7 +62,7 @@ class Plan:
 
     def run_settings(self, wildcards: Wildcards) -> str:
         """All that decides a run's weights, as JSON: a change of any value retrains it."""
-        return json.dumps(self.settings.for_run(Run.parse(wildcards.run)))
+        return self.settings.for_run(Run.parse(wildcards.run)).model_dump_json()
 
     def evaluate_settings(self, wildcards: Wildcards) -> str:
         """All that decides posteriors, as JSON."""

@@ -192,7 +192,7 @@ def train(
         "epochs": len(rows),
         "iterations": trainer.iteration,
         "seconds": time.perf_counter() - started,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU",
+        "device": evaluate.device_name(device),
         "weights": digest(out / "weights.safetensors"),
         "made": provenance.made(),
     }

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import real
+from tests.conftest import prepared, real
 from vggrepro.data import standin
 from vggrepro.data.layouts import ImageFolders, TinyImageNet, select
-from vggrepro.data.prepare import prepare
 
 
 @pytest.fixture(scope="module")
@@ -27,23 +26,10 @@ def drawn(pristine, tmp_path) -> Path:
     return Path(shutil.copytree(pristine, tmp_path / "tiny imagenet"))
 
 
-def run(folder: Path, out: Path) -> None:
-    prepare(
-        "tiny-imagenet",
-        folder,
-        train_folder=out / "train",
-        val_folder=out / "val",
-        classes=None,
-        per_class=(None, None),
-        encoding="pixels",
-        workers=2,
-    )
-
-
 def check_refused(folder: Path, tmp_path: Path, message: str) -> None:
     """Preparing ends with one message, and leaves nothing behind."""
     with pytest.raises(ValueError, match=message):
-        run(folder, tmp_path / "out")
+        prepared(tmp_path / "out", "tiny-imagenet", folder, per_class=(None, None))
     left = sorted((tmp_path / "out").rglob("*")) if (tmp_path / "out").exists() else []
     assert not [path for path in left if path.is_file() and path.parent.name != "train"]
     assert not (tmp_path / "out" / "val").exists()

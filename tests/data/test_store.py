@@ -9,25 +9,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import real
+from tests.conftest import prepared, real
 from tests.oracles.data import colour_statistics
 from vggrepro.data.layouts import TinyImageNet
-from vggrepro.data.prepare import prepare
 from vggrepro.data.store import Store, decode
 
 
 def test_pixels_and_files_give_the_same_images(stores, tmp_path):
-    files = tmp_path / "train", tmp_path / "val"
-    prepare(
-        "stand-in",
-        None,
-        train_folder=files[0],
-        val_folder=files[1],
-        classes=None,
-        per_class=(16, 4),
-        encoding="files",
-        workers=3,
-    )
+    files = prepared(tmp_path, encoding="files", workers=3)
     pixels, jpegs = Store(stores[0]), Store(files[0])
     assert len(pixels) == len(jpegs) == 160
     assert all(np.array_equal(pixels.image(i), jpegs.image(i)) for i in range(160))
@@ -36,17 +25,7 @@ def test_pixels_and_files_give_the_same_images(stores, tmp_path):
 
 
 def test_preparing_is_deterministic(stores, tmp_path):
-    prepare(
-        "stand-in",
-        None,
-        train_folder=tmp_path / "t",
-        val_folder=tmp_path / "v",
-        classes=None,
-        per_class=(16, 4),
-        encoding="pixels",
-        workers=2,
-    )
-    assert Store(tmp_path / "t").digest == Store(stores[0]).digest
+    assert Store(prepared(tmp_path)[0]).digest == Store(stores[0]).digest
 
 
 def test_colour_statistics_are_those_of_all_pixels(stores):
@@ -91,17 +70,7 @@ def test_damaged_metadata_is_named(stores, tmp_path):
 
 def test_real_jpegs_decode_as_pil_does_and_keep_their_boxes(tmp_path):
     zipped = real("tiny-imagenet-100.zip")
-    folders = tmp_path / "t", tmp_path / "v"
-    prepare(
-        "tiny-imagenet",
-        zipped,
-        train_folder=folders[0],
-        val_folder=folders[1],
-        classes=3,
-        per_class=(20, 5),
-        encoding="pixels",
-        workers=2,
-    )
+    folders = prepared(tmp_path, "tiny-imagenet", zipped, classes=3, per_class=(20, 5))
     store, layout = Store(folders[0]), TinyImageNet(zipped)
     items = [item for item in layout.items("train") if item.label < 3]
     first = [item for label in range(3) for item in [i for i in items if i.label == label][:20]]
