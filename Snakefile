@@ -12,6 +12,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/localise.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
 
@@ -23,7 +24,7 @@ rule all:
         f"results/{PLAN.folder}/report/report.html",
 
 
-# table1 ... table7, text
+# table1 ... table10, text
 for number, name in PLAN.targets.items():
 
     rule:

@@ -11,9 +11,10 @@ from fractions import Fraction
 import pytest
 
 from vggrepro import catalogue
-from vggrepro.catalogue import NETS, SCALES, Published, Run, parse_system
+from vggrepro.catalogue import NETS, OBJECTIVES, SCALES, Published, Run, parse_system
 
 # PAPER 3.1: run -> the run it is initialised from. PAPER 4.4: the jittered D of the submission moved its FC layers only.
+# PAPER A.1: a net that predicts boxes begins as the classification net of its scale.
 PARENTS = {
     "A_256_s0": None,
     "A-LRN_256_s0": None,
@@ -29,6 +30,10 @@ PARENTS = {
     "E_256_s0": "A_256_s0",
     "E_384_s0": "E_256_s0",
     "E_256-512_s0": "E_384_s0",
+    "D_384_scr_fc_s0": "D_384_s0",
+    "D_384_pcr_fc_s0": "D_384_s0",
+    "D_384_pcr_s0": "D_384_s0",
+    "D_256_pcr_s0": "D_256_s0",
 }
 
 SUBMISSION = """
@@ -55,6 +60,9 @@ EVALUATIONS = {
     "5": TWO_NETS,
     "6": SUBMISSION + TWO_NETS,
     "7": SUBMISSION + TWO_NETS,
+    "8": "D_384_scr_fc/centre-crop/384 D_384_pcr_fc/centre-crop/384 D_384_pcr/centre-crop/384",
+    "9": "D_256_pcr/dense/256 D_384_pcr/dense/352,384",
+    "10": "D_256_pcr/dense/256 D_384_pcr/dense/352,384",
     "text": "B-5x5_256/centre-crop/256 B_256/centre-crop/256 E_256-512/dense/256,384,512",
 }
 
@@ -123,17 +131,17 @@ PRINTED = {
         "Krizhevsky et al. (2012) (1 net) | 40.7 | 18.2 | -",
     ),
     "8": (
-        "net S layers objective",
-        "D 384 fc SCR | 36.4",
-        "D 384 fc PCR | 34.3",
-        "D 384 all PCR | **33.1**",
+        "net S Q protocol layers objective",
+        "D 384 384 centre-crop fc SCR | 36.4",
+        "D 384 384 centre-crop fc PCR | 34.3",
+        "D 384 384 centre-crop all PCR | **33.1**",
     ),
     "9": (
-        "systems objective layers",
-        "D/256/256 PCR all | 29.5 | -",
-        "D/384/384 PCR all | 28.2 | 26.7",
-        "D/384/352,384 PCR all | 27.5 | -",
-        "D/256/256 + D/384/352,384 PCR all | **26.9** | **25.3**",
+        "systems protocol objective layers",
+        "D/256/256 dense PCR all | 29.5 | -",
+        "D/384/384 dense PCR all | 28.2 | 26.7",
+        "D/384/352,384 dense PCR all | 27.5 | -",
+        "D/256/256 + D/384/352,384 dense PCR all | **26.9** | **25.3**",
     ),
     "10": (
         "method",
@@ -182,7 +190,7 @@ STACKS = {
 }
 # Localisation and transfer: what our own rows measure, in the key columns beside the method.
 OURS = {
-    "10": {"VGG": "D/256/256 + D/384/352,384 PCR all"},
+    "10": {"VGG": "D/256/256 + D/384/352,384 dense PCR all"},
     "11": {
         "VGG Net-D (16 layers)": "D/[256;512]",
         "VGG Net-E (19 layers)": "E/[256;512]",
@@ -219,10 +227,14 @@ def named(number, **keys):
 # Runs
 
 
-def test_the_classification_tables_need_these_fourteen_runs():
+def test_the_tables_need_these_eighteen_runs():
     found = names(catalogue.runs())
-    assert len(found) == len(PARENTS) == 14
+    assert len(found) == len(PARENTS) == 18
     assert set(found) == set(PARENTS)
+
+
+def test_the_classification_tables_need_the_fourteen_that_predict_classes():
+    assert set(names(catalogue.runs(catalogue.CLASSIFICATION))) == {n for n in PARENTS if "cr_" not in n}
 
 
 @pytest.mark.parametrize("name", PARENTS)
@@ -234,7 +246,8 @@ def test_a_run_starts_from_the_run_of_section_3_1(name):
 @pytest.mark.parametrize("name", PARENTS)
 def test_without_stages_a_run_at_256_starts_from_random_weights_and_the_others_as_before(name):
     parent = Run.parse(name).parent(staged=False)
-    assert (parent and parent.name) == (None if "_256_" in name else PARENTS[name])
+    random = "_256_s0" in name
+    assert (parent and parent.name) == (None if random else PARENTS[name])
 
 
 @pytest.mark.parametrize("staged", [True, False])
@@ -248,7 +261,7 @@ def test_parents_come_before_children(staged):
 
 def test_seeds_multiply_the_runs():
     found = names(catalogue.runs(seeds=(0, 1, 7)))
-    assert len(found) == 3 * 14
+    assert len(found) == 3 * 18
     assert set(found) == {name.replace("_s0", f"_s{seed}") for name in PARENTS for seed in (0, 1, 7)}
 
 
@@ -270,11 +283,14 @@ def test_tables_3_to_5_do_not_need_the_jittered_d_of_the_submission():
 
 
 def test_parse_inverts_name():
-    for net, S, layers, seed in itertools.product(NETS, SCALES, ("all", "fc"), (0, 1, 12)):
-        if layers == "fc" and S == "256":
+    seen = set()
+    for net, S, layers, seed, objective in itertools.product(NETS, SCALES, ("all", "fc"), (0, 1, 12), OBJECTIVES):
+        if layers == "fc" and S == "256" and objective == "classification":
             continue
-        run = Run(net, S, layers, seed)
+        run = Run(net, S, layers, seed, objective)
         assert Run.parse(run.name) == run
+        seen.add(run.name)
+    assert len(seen) == 7 * 3 * (3 * 6 - 1)
 
 
 @pytest.mark.parametrize(
@@ -301,17 +317,27 @@ def test_a_name_of_another_shape_is_no_run(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["a_256_s0", "F_256_s0", "D_512_s0", "D_[256;512]_s0", "D-fc_384_s0", "D_256-512_s0_fc", "D_256_scr_s0"]
+    "name",
+    ["a_256_s0", "F_256_s0", "D_512_s0", "D_[256;512]_s0", "D-fc_384_s0", "D_256-512_s0_fc", "D_256_fc_pcr_s0"]
+    + ["D_256_bbox_s0", "D_256_PCR_s0"],
 )
 def test_a_name_with_unknown_parts_is_no_run(name):
     with pytest.raises(ValueError, match="no run"):
         Run.parse(name)
 
 
-@pytest.mark.parametrize(("net", "S", "layers"), [("F", "256", "all"), ("A", "[256;512]", "all"), ("A", "256", "conv")])
-def test_a_run_has_a_net_a_scale_and_layers_of_the_paper(net, S, layers):
-    with pytest.raises(ValueError, match=re.escape(f"{net}/{S}/{layers}")):
-        Run(net, S, layers)
+@pytest.mark.parametrize(
+    ("net", "S", "layers", "objective", "wrong"),
+    [
+        ("F", "256", "all", "PCR", "F"),
+        ("A", "[256;512]", "all", "PCR", "[256;512]"),
+        ("A", "256", "conv", "PCR", "conv"),
+        ("A", "256", "all", "pcr", "pcr"),
+    ],
+)
+def test_a_run_has_a_net_a_scale_layers_and_an_objective_of_the_paper(net, S, layers, objective, wrong):
+    with pytest.raises(ValueError, match=re.escape(f"no run with {wrong!r}")):
+        Run(net, S, layers, objective=objective)
 
 
 @pytest.mark.parametrize(("S", "layers", "seed"), [("256", "fc", 0), ("256", "all", -1)])
@@ -326,6 +352,12 @@ def test_a_label_is_printed_as_in_the_paper():
         "D/[256;512]",
         "D-fc/[256;512]",
     ]
+    assert [Run.parse(name).label for name in ("D_384_scr_fc_s0", "D_256_pcr_s0")] == ["D-SCR-fc/384", "D-PCR/256"]
+
+
+def test_a_net_has_an_output_per_class_four_or_four_per_class():
+    outputs = {name: Run.parse(name).outputs(1000) for name in ("D_384_s0", "D_384_scr_fc_s0", "D_384_pcr_s0")}
+    assert outputs == {"D_384_s0": 1000, "D_384_scr_fc_s0": 4, "D_384_pcr_s0": 4000}
 
 
 # Evaluations and systems
@@ -385,6 +417,14 @@ def test_a_net_with_more_scales_does_not_weigh_more():
 def test_an_evaluation_that_is_named_twice_weighs_twice():
     system = parse_system("D/256/256 + D/256/256,384", "dense")
     assert {e.Q: weight for e, weight in system} == {256: Fraction(3, 4), 384: Fraction(1, 4)}
+
+
+def test_labels_of_localised_boxes_come_from_the_best_system_of_table_6():
+    assert catalogue.best_classification() == named("6", protocol="multi-crop & dense").system
+
+
+def test_table_10_repeats_the_fusion_of_table_9():
+    assert named("10", method="VGG").system == catalogue.table("9").rows[-1].system
 
 
 def test_table_7_repeats_systems_of_tables_5_and_6():
@@ -514,7 +554,7 @@ def test_only_our_own_rows_say_what_they_measure(number):
     assert {method: " ".join(texts) for method, texts in told.items() if texts} == OURS[number]
 
 
-@pytest.mark.parametrize("number", ["3", "4", "5", "6", "text"])
+@pytest.mark.parametrize("number", ["3", "4", "5", "6", "8", "9", "text"])
 def test_rows_of_the_paper_itself_have_a_system(number):
     assert all(row.system for row in catalogue.table(number).rows)
 
@@ -645,6 +685,12 @@ def test_a_difference_needs_both_sides(append):
     append("text.csv", "C against D,4.1,C/256/256,D/256/256,centre-crop,-,-,-")
     added = set(paths(catalogue.evaluations("text"))) - stores(EVALUATIONS["text"])
     assert added == stores("C_256/centre-crop/256 D_256/centre-crop/256")
+
+
+def test_a_line_more_adds_a_net_that_predicts_boxes(append):
+    append("table09.csv", "E/384/384,dense,SCR,fc,-,-")
+    assert set(names(catalogue.runs())) - set(PARENTS) == {"E_384_scr_fc_s0"}
+    assert set(paths(catalogue.evaluations("9"))) - stores(EVALUATIONS["9"]) == {"E_384_scr_fc_s0/dense/384"}
 
 
 def test_a_line_of_another_method_adds_a_row_only(append):

@@ -76,7 +76,7 @@ def losses(folder: Path) -> list[float]:
     trainer.start(None)
     trainer.net.train()
     batches = (batch for epoch in (1, 2) for batch in trainer.batches(epoch))
-    return [float(trainer.step(images, labels)[0]) for (images, labels), _ in zip(batches, range(20), strict=False)]
+    return [float(trainer.step(batch)[0]) for batch, _ in zip(batches, range(20), strict=False)]
 
 
 def test_the_same_settings_give_the_same_weights_whatever_the_workers(stores, tmp_path):
@@ -141,12 +141,12 @@ def test_only_the_papers_parent_will_do(stores, tmp_path):
 def test_a_step_is_sgd_with_momentum_and_weight_decay(stores):
     trainer = Trainer(Run("A", "256"), small(momentum=0.9, weight_decay=0.01), Store(stores[0]), device=CPU, workers=0)
     trainer.start(None)
-    images, labels = next(iter(trainer.batches(1)))
+    batch = next(iter(trainer.batches(1)))
     weight = trainer.net.fc8.weight
     velocity = torch.zeros_like(weight)
     for _ in range(3):
         before = weight.detach().clone()
-        trainer.step(images, labels)
+        trainer.step(batch)
         velocity = 0.9 * velocity + weight.grad + 0.01 * before
         torch.testing.assert_close(weight.detach(), before - 0.001 * velocity)
 

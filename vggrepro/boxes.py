@@ -1,7 +1,7 @@
-"""Boxes: their overlap, and how ILSVRC judges a guess (the official devkit). No torch.
+"""Boxes: their overlap, the frame in which nets predict them, and how ILSVRC judges a guess (the official devkit). No torch.
 
 A box is xmin, ymin, xmax, ymax in pixels, inclusive: a box of one pixel has xmin == xmax. Whether pixels count from 0 or
-from 1 does not matter, as long as guesses and truth count alike.
+from 1 does not matter for judging, as long as guesses and truth count alike; for nets, pixels count from 0.
 """
 
 from __future__ import annotations
@@ -26,6 +26,34 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     areas = [(box[..., 2:] - box[..., :2] + 1).prod(-1) for box in (a, b)]
     found: NDArray[np.float64] = intersection / (areas[0] + areas[1] - intersection)
     return found
+
+
+def to_vectors(boxes: Boxes, zoom: Boxes, corner: Boxes, side: int) -> NDArray[np.float64]:
+    """CHOICE 9: boxes [..., 4] of an image as a net is to predict them: centre x, centre y, width, height, [..., 4].
+
+    The net sees a window of `side` px of the rescaled image; its left and top are `corner` [..., 2], and the rescaled image
+    is `zoom` [2] times as wide and high as the original. The origin is the window's middle, the unit its side: mirroring
+    the window turns the sign of centre x.
+    """
+    # a box reaches from the left edge of its first pixel to the right edge of its last
+    low, high = (np.asarray(edge, np.float64) * zoom - corner for edge in (boxes[..., :2], boxes[..., 2:] + 1))
+    return np.concatenate([(low + high) / (2 * side) - 0.5, (high - low) / side], -1)
+
+
+def from_vectors(vectors: Boxes, zoom: Boxes, corner: Boxes, side: int) -> NDArray[np.float64]:
+    """The inverse of `to_vectors`. A box that a net predicts with no width or height gets one pixel of it."""
+    middle = ((np.asarray(vectors[..., :2], np.float64) + 0.5) * side + corner) / zoom
+    half = np.maximum(np.asarray(vectors[..., 2:], np.float64) * side / zoom, 1) / 2
+    return np.concatenate([middle - half, middle + half - 1], -1)
+
+
+def clip(boxes: Boxes, sizes: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Boxes [..., 4] cut at the edges of their images, whose heights and widths are `sizes` [..., 2].
+
+    One that lies outside of its image becomes a line of pixels at its edge, and overlaps what is there.
+    """
+    last = np.asarray(sizes)[..., [1, 0, 1, 0]] - 1
+    return np.clip(np.asarray(boxes, np.float64), 0, last)
 
 
 def check(box: Sequence[float], where: str) -> None:

@@ -4,7 +4,7 @@ Nothing here is chosen by us: `tables/published/*.csv` says which systems the pa
 each one is initialised from. Whoever adds a line to a CSV adds its runs and evaluations to the DAG.
 
 Words: a *run* is one training; an *evaluation* is a run under a protocol at one test scale Q; a *system* is what a row of
-a table measures: a weighted average of evaluations (scales, protocols, nets).
+a table measures: a weighted average of evaluations (scales, protocols, nets), or the union of their boxes.
 """
 
 from __future__ import annotations
@@ -35,54 +35,81 @@ SMALLEST_Q = 224
 
 PROTOCOLS = ("dense", "multi-crop", "centre-crop")
 
+OBJECTIVES = ("classification", "SCR", "PCR")
+"""What a net is trained for: class scores, or a box shared by all classes (SCR) or one per class (PCR; appendix A)."""
+
 CLASSIFICATION = ("3", "4", "5", "6", "7", "text")
 """The tables whose cells are classification errors."""
 
-REPRODUCED = ("1", "2", *CLASSIFICATION)
+LOCALISATION = ("8", "9", "10")
+"""The tables whose cells are localisation errors."""
+
+MEASURED = (*CLASSIFICATION, *LOCALISATION)
+"""The tables whose cells need trained nets."""
+
+REPRODUCED = ("1", "2", *MEASURED)
 """The tables that the DAG makes."""
 
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: a net at a training scale, with all layers moving or the fully connected ones only."""
+    """One training: a net at a training scale, for an objective, with all layers moving or the fully connected ones only."""
 
     net: str
     S: str
     layers: Literal["all", "fc"] = "all"
     seed: int = 0
+    objective: Literal["classification", "SCR", "PCR"] = "classification"
 
     def __post_init__(self) -> None:
-        if self.net not in NETS or self.S not in SCALES or self.layers not in ("all", "fc"):
-            raise ValueError(f"no run {self.net}/{self.S}/{self.layers}: nets are {NETS}, training scales {SCALES}")
-        if self.seed < 0 or (self.layers == "fc" and self.S == "256"):
+        known = (self.net, NETS), (self.S, SCALES), (self.layers, ("all", "fc")), (self.objective, OBJECTIVES)
+        for value, values in known:
+            if value not in values:
+                raise ValueError(f"no run with {value!r}: expected one of {', '.join(values)}")
+        if self.seed < 0 or (self.layers == "fc" and self.S == "256" and not self.localises):
             raise ValueError(
                 f"no run {self.name}: seeds count from 0, and fine-tuning FC layers needs a trained net: S > 256"
             )
 
     @property
+    def localises(self) -> bool:
+        """Whether the net predicts boxes instead of class scores."""
+        return self.objective != "classification"
+
+    @property
     def name(self) -> str:
-        """The run in file names: `D_256-512_fc_s0`."""
-        return f"{self.net}_{self.S}{'_fc' if self.layers == 'fc' else ''}_s{self.seed}"
+        """The run in file names: `D_256-512_fc_s0`, `D_384_pcr_s0`."""
+        parts = (self.net, self.S, self.objective.lower() * self.localises, "fc" * (self.layers == "fc"))
+        return "_".join([part for part in parts if part] + [f"s{self.seed}"])
 
     @property
     def label(self) -> str:
-        """The run as the paper writes it: `D-fc/[256;512]`."""
-        return f"{self.net}{'-fc' if self.layers == 'fc' else ''}/{printed_scale(self.S)}"
+        """The run as the paper writes it: `D-fc/[256;512]`, `D-PCR/384`."""
+        parts = (self.net, self.objective * self.localises, "fc" * (self.layers == "fc"))
+        return "-".join(part for part in parts if part) + f"/{printed_scale(self.S)}"
+
+    def outputs(self, classes: int) -> int:
+        """Outputs of the last layer: a score per class, one box of 4 numbers (SCR), or a box per class (PCR)."""
+        return {"classification": classes, "SCR": 4, "PCR": 4 * classes}[self.objective]
 
     @classmethod
     def parse(cls, name: str) -> Run:
         """The inverse of `name`; a ValueError for anything else."""
-        match = re.fullmatch(r"([A-Zx0-9-]+?)_(256|384|256-512)(_fc)?_s(0|[1-9][0-9]*)", name)
+        match = re.fullmatch(r"([A-Zx0-9-]+?)_(256|384|256-512)(?:_(scr|pcr))?(_fc)?_s(0|[1-9][0-9]*)", name)
         if not match:
-            raise ValueError(f"no run is called {name!r}: a name looks like D_256_s0 or D_256-512_fc_s0")
-        return cls(match[1], match[2], "fc" if match[3] else "all", int(match[4]))
+            raise ValueError(f"no run is called {name!r}: a name looks like D_256_s0, D_256-512_fc_s0 or D_384_pcr_s0")
+        objective: Any = match[3].upper() if match[3] else "classification"
+        return cls(match[1], match[2], "fc" if match[4] else "all", int(match[5]), objective)
 
     def parent(self, *, staged: bool = True) -> Run | None:
         """The run that this one is initialised from, None where it starts from random weights.
 
         PAPER 3.1: B-E from A; S = 384 from S = 256 of the same net; S in [256;512] from S = 384.
+        PAPER A.1: a net that predicts boxes from the classification net of its scale.
         `staged=False` is the paper's remark that a good random initialisation needs no A.
         """
+        if self.localises:
+            return Run(self.net, self.S, seed=self.seed)
         if self.S == "256":
             return Run("A", "256", seed=self.seed) if staged and self.net not in ("A", "A-LRN") else None
         return Run(self.net, SCALES[SCALES.index(self.S) - 1], seed=self.seed)
@@ -90,7 +117,7 @@ class Run:
 
 @dataclass(frozen=True, order=True)
 class Evaluation:
-    """A run under a protocol at one test scale Q: one score store."""
+    """A run under a protocol at one test scale Q: one score store, or box store."""
 
     run: Run
     protocol: str
@@ -98,12 +125,12 @@ class Evaluation:
 
     @property
     def path(self) -> str:
-        """Where its scores lie below `scores/`."""
+        """Where its scores lie below `scores/`, or its boxes below `boxes/`."""
         return f"{self.run.name}/{self.protocol}/{self.Q}"
 
 
 System = tuple[tuple[Evaluation, Fraction], ...]
-"""Evaluations and their weights, which sum to one, for seed 0."""
+"""Evaluations and their weights, which sum to one, for seed 0. Of boxes the union is taken, and weights say nothing."""
 
 
 def with_seed(system: System, seed: int) -> System:
@@ -160,9 +187,9 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row as printed: its key columns, its cells, and the system of classification that it measures.
+    """A row as printed: its key columns, its cells, and the system that it measures.
 
-    None where another paper is quoted, and in the tables of localisation and transfer.
+    None where another paper is quoted, and in the tables of transfer.
     """
 
     keys: dict[str, str]
@@ -209,10 +236,11 @@ def printed_scale(S: str) -> str:
     return f"[{S.replace('-', ';')}]" if "-" in S else S
 
 
-def parse_system(text: str, protocol: str) -> System:
+def parse_system(text: str, protocol: str, objective: str = "", layers: str = "") -> System:
     """The evaluations and weights of `D/256/224,256,288 + E/[256;512]/384` under `dense`, `multi-crop & dense`, ...
 
     PAPER 3.2, 4.3, 4.4: posteriors are averaged over scales, then over protocols, then over nets.
+    PAPER A.1: with an objective of localisation, whose fine-tuned layers are named apart, boxes are pooled instead.
     """
     members, protocols = text.split(" + "), protocol.split(" & ")
     if set(protocols) - set(PROTOCOLS) or len(set(protocols)) < len(protocols):
@@ -220,6 +248,9 @@ def parse_system(text: str, protocol: str) -> System:
     weights: dict[Evaluation, Fraction] = {}
     for member in members:
         run, scales = _parse_member(member)
+        if objective:
+            moved: Any = {"objective": objective, "layers": layers}
+            run = replace(run, **moved)
         for name in protocols:
             for q in scales:
                 key = Evaluation(run, name, q)
@@ -251,8 +282,9 @@ def _row(record: dict[str, str], columns: tuple[Column, ...]) -> Row:
         raise ValueError(
             f"a row of ours has nets and a protocol, another paper's has neither: got {member!r}, {protocol!r}"
         )
-    # Localisation and transfer tables have no such column: their rows are read by their own rooms.
-    system = parse_system(member, protocol) if protocol else None
+    # The tables of transfer have no such column: their rows are read by their own room.
+    how = keys.get("objective", ""), keys.get("layers", "")
+    system = parse_system(member, protocol, *how) if protocol else None
     minus = parse_system(keys["minus"], protocol) if keys.get("minus") else None
     return Row(keys, {name: Published.parse(record[name]) for name in names}, system, minus)
 
@@ -299,7 +331,7 @@ def evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation,
     return tuple(replace(e, run=replace(e.run, seed=seed)) for seed in seeds for e in found)
 
 
-def runs(numbers: tuple[str, ...] = CLASSIFICATION, seeds: tuple[int, ...] = (0,), *, staged: bool = True) -> list[Run]:
+def runs(numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, staged: bool = True) -> list[Run]:
     """The trainings that some tables need, parents before children."""
     wanted: dict[Run, None] = {}
 
@@ -322,6 +354,13 @@ def _scales_by_run(numbers: tuple[str, ...]) -> dict[tuple[Run, str], tuple[int,
     return {key: tuple(sorted(found)) for key, found in scales.items()}
 
 
-def scales_of(run: Run, protocol: str, numbers: tuple[str, ...] = CLASSIFICATION) -> tuple[int, ...]:
+def scales_of(run: Run, protocol: str, numbers: tuple[str, ...] = MEASURED) -> tuple[int, ...]:
     """Every Q at which the paper evaluates a run under a protocol, ascending: one job evaluates them all."""
     return _scales_by_run(numbers).get((replace(run, seed=0), protocol), ())
+
+
+def best_classification() -> System:
+    """PAPER A.1: "the top-5 class labels are predicted by our best-performing classification system": Table 6's last row."""
+    system = table("6").rows[-1].system
+    assert system is not None, "the last row of Table 6 is ours"
+    return system

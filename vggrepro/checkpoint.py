@@ -24,7 +24,7 @@ class Weights:
     run: Run
     model: Model
     wnids: tuple[str, ...]
-    """The classes, in the order of the net's outputs."""
+    """The classes, in the order of the net's outputs: a score each, or a box each (PCR)."""
     mean: tuple[float, float, float]
     """Mean RGB of the training set, 0-255, that images are reduced by."""
     tensors: dict[str, Tensor]
@@ -33,9 +33,14 @@ class Weights:
         """The net with these weights, in evaluation mode."""
         # without memory of its own: no random weights are drawn to be thrown away, and the file's are not copied
         with torch.device("meta"):
-            net = VGG(self.run.net, len(self.wnids), self.model)
+            net = VGG(self.run.net, self.run.outputs(len(self.wnids)), self.model)
         net.load_state_dict(self.tensors, assign=True)
         return net.eval()
+
+    def net_on(self, device: torch.device) -> VGG:
+        """The same on a device, in channels-last memory, which convolutions are fastest with."""
+        net: VGG = self.net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net
 
 
 def save(path: Path, net: VGG, run: Run, mean: tuple[float, float, float], wnids: list[str]) -> None:

@@ -90,16 +90,45 @@ def _parser() -> argparse.ArgumentParser:
     _add_workers(p)
     _add_device(p)
 
+    p = verb(
+        "answers", _answers, "the five best labels of every image, from the best classification system (appendix A)"
+    )
+    p.add_argument("seed", type=int)
+    p.add_argument("--scores", type=Path, required=True, help="folder of the score stores")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb("boxes", _boxes, "boxes of the validation images, from a net that predicts them (appendix A)")
+    p.add_argument("run", type=_run)
+    p.add_argument("protocol", choices=("dense", "centre-crop"))
+    p.add_argument("--scales", type=_numbers, required=True, help="test scales Q, such as 352,384")
+    p.add_argument("--settings", default="{}", help="the evaluate block of the settings as JSON, or a preset")
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--classifier", type=Path, help="weights of the net it began with, whose posteriors score the boxes")
+    p.add_argument("--answers", type=Path, help="what `answers` wrote; without it: the true class of every image")
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store")
+    p.add_argument("--out", type=Path, required=True, help="folder for one box store per Q")
+    _add_workers(p)
+    _add_device(p)
+
+    p = verb("merging", _merging, "how Table 9 moves with the parameters of merging, and examples")
+    p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
+    p.add_argument("--boxes", type=Path, required=True, help="folder of the box stores")
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store")
+    p.add_argument("--out", type=Path, required=True)
+    _add_workers(p)
+
     p = verb("table", _table, "one table, beside the published one, as JSON, CSV, Markdown, HTML and LaTeX")
     p.add_argument("number", help="1 to 12, or text")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
-    p.add_argument("--scores", type=Path, help="folder of the score stores")
+    p.add_argument("--scores", type=Path, help="folder of the score stores; for Tables 8 to 10 of the box stores")
     p.add_argument("--out", type=Path, required=True, help="folder for the files of the table")
+    _add_workers(p)
 
     p = verb("report", _report, "one self-contained HTML page of all tables and figures, and report.tex")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
     p.add_argument("--tables", type=Path, nargs="+", required=True, help="JSON files of tables")
     p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
+    p.add_argument("--merging", type=Path, help="what `merging` wrote, for its figures")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
     p = verb("judge", _judge, "score predictions in ILSVRC's official format, whoever made them, as the devkit does")
@@ -240,17 +269,57 @@ def _evaluate(given: argparse.Namespace) -> None:
     )
 
 
+def _answers(given: argparse.Namespace) -> None:
+    from vggrepro import answers
+
+    answers.write(given.scores, given.seed, given.out)
+
+
+def _boxes(given: argparse.Namespace) -> None:
+    from vggrepro import config
+
+    if (given.protocol == "dense") != bool(given.answers and given.classifier):
+        raise ValueError(
+            "dense boxes need --answers and --classifier; on a centre crop the true class is given, and neither"
+        )
+    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
+    device = _torch(given, settings.precision)
+    from vggrepro.localise import localise
+
+    localise(
+        given.run,
+        given.protocol,
+        given.scales,
+        settings,
+        weights_file=given.weights,
+        classifier_file=given.classifier,
+        answers_folder=given.answers,
+        val_folder=given.val,
+        out=given.out,
+        device=device,
+        workers=given.threads,
+    )
+
+
+def _merging(given: argparse.Namespace) -> None:
+    from vggrepro import study
+
+    study.write(_given(given.settings), given.boxes, given.val, given.out, given.threads)
+
+
 def _table(given: argparse.Namespace) -> None:
     from vggrepro import render, tables
 
-    made = tables.make(given.number, _given(given.settings), given.scores)
+    made = tables.make(given.number, _given(given.settings), given.scores, given.threads)
     render.write(made, given.out)
 
 
 def _report(given: argparse.Namespace) -> None:
     from vggrepro import report
 
-    report.write(_given(given.settings), table_files=given.tables, run_files=given.runs, out=given.out)
+    report.write(
+        _given(given.settings), table_files=given.tables, run_files=given.runs, merging=given.merging, out=given.out
+    )
 
 
 def _judge(given: argparse.Namespace) -> None:

@@ -124,6 +124,46 @@ class Finetune(_Settings):
     """CHOICE 12: a fixed schedule for these runs."""
 
 
+class Localise(_Settings):
+    """What differs in the runs that predict boxes, which begin as the classification net of their scale (appendix A)."""
+
+    epochs: Count | None = None
+    """CHOICE 9: the paper gives no length; not set: as many as from scratch."""
+    learning_rate: Positive = 1e-3
+    """PAPER A.1: 10^-3."""
+    drops: Annotated[int, Field(ge=0)] | None = None
+    """CHOICE 9: drops of the learning rate; not set: as from scratch. What has to stop improving is the error on the box of
+    the true class, on a centre crop."""
+    drop_epochs: tuple[Count, ...] | None = None
+    """CHOICE 12: a fixed schedule for these runs."""
+
+
+class Boxes(_Settings):
+    """What a net that predicts boxes is trained towards (appendix A)."""
+
+    target: Literal["largest", "random"] = "largest"
+    """CHOICE 9: of several true boxes, the target is the largest, or one drawn anew in every epoch."""
+    min_inside: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """CHOICE 9: share of the target that must lie in the crop for it to count in the loss. At 0 every crop counts: a box is
+    predicted where it is, though the net may see none of it. OverFeat asked for half."""
+
+
+class Merge(_Settings):
+    """How the boxes of all locations, scales and nets become one per label (appendix A, after OverFeat)."""
+
+    match: Literal["distance+overlap", "distance", "overlap"] = "distance+overlap"
+    """CHOICE 9: match score of two boxes, the smaller the better: distance of the centres over the root of the mean area,
+    1 - IoU, or the sum of the two. OverFeat adds the intersection, under which boxes that overlap would match worse."""
+    threshold: Positive = 0.83
+    """CHOICE 9: the two boxes that match best are merged until their match score exceeds this. At 5/6 are two equal boxes,
+    one shifted along a side, that overlap by one half: each would pass for the other."""
+    top_k: Count | None = None
+    """CHOICE 9: boxes of a label take part from so many locations a scale, those of its highest scores; all if not set."""
+    average: Literal["pairs", "members", "scores"] = "pairs"
+    """CHOICE 9: two boxes are replaced by the mean of their coordinates, whatever they were merged from (OverFeat's
+    words), or weighted by the number of their members, or by their scores."""
+
+
 class Evaluate(_Settings):
     """How the nets are tested (section 3.2)."""
 
@@ -149,13 +189,18 @@ class Settings(_Settings):
     number of cores."""
     staged: bool = True
     """PAPER 3.1: initialise B-E from A. False: from random weights, as the paper's remark on Glorot allows."""
+    localisation: bool = True
+    """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
     higher: Literal["points", "relative"] = "points"
     """CHOICE 8: the shallow net's error "7% higher" is read as percentage points or as a ratio."""
     data: Data
     model: Model = Model()
     train: Train = Train()
     finetune: Finetune = Finetune()
+    localise: Localise = Localise()
+    boxes: Boxes = Boxes()
     evaluate: Evaluate = Evaluate()
+    merge: Merge = Merge()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -165,7 +210,8 @@ class Settings(_Settings):
             raise ValueError(
                 f"data.path: the stand-in has none, got {self.data.path}: for real images, tiny_imagenet=PATH"
             )
-        for name, stage in (("train", self.train), ("finetune", self.for_stage("384"))):
+        stages = ("train", self.train), ("finetune", self._with(self.finetune)), ("localise", self._with(self.localise))
+        for name, stage in stages:
             if stage.drop_epochs and (
                 list(stage.drop_epochs) != sorted(set(stage.drop_epochs)) or stage.drop_epochs[-1] >= stage.epochs
             ):
@@ -182,18 +228,18 @@ class Settings(_Settings):
         """The folder below `results/`: two data sets under one preset do not share one."""
         return self.preset if self.data.layout == _preset_layout(self.preset) else f"{self.preset}-{self.data.layout}"
 
-    def for_stage(self, S: str) -> Train:
-        """The training settings of a run at training scale S (section 3.1)."""
-        if S == "256":
-            return self.train
-        given = {name: value for name, value in self.finetune.model_dump().items() if value is not None}
+    def _with(self, stage: Finetune | Localise) -> Train:
+        """The training settings with what differs in a stage."""
+        given = {name: value for name, value in stage.model_dump().items() if value is not None}
         if "epochs" in given and "drop_epochs" not in given:
             given["drop_epochs"] = None
         return self.train.model_copy(update=given)
 
     def for_run(self, run: Run) -> RunSettings:
         """All that decides the weights of a run: a change of one value retrains it."""
-        return RunSettings(model=self.model, train=self.for_stage(run.S))
+        if run.localises:
+            return RunSettings(model=self.model, train=self._with(self.localise), boxes=self.boxes)
+        return RunSettings(model=self.model, train=self.train if run.S == "256" else self._with(self.finetune))
 
 
 class RunSettings(_Settings):
@@ -201,6 +247,8 @@ class RunSettings(_Settings):
 
     model: Model
     train: Train
+    boxes: Boxes | None = None
+    """Of a run that predicts boxes."""
 
 
 def _preset_layout(preset: str) -> str:
@@ -285,7 +333,7 @@ def load(given: Mapping[str, Any]) -> Settings:
 
 def _check_schedule(preset: dict[str, Any], given: Mapping[str, Any]) -> None:
     """A ValueError if the user gives a plateau rule where the preset fixes the epochs of the drops."""
-    for block in ("train", "finetune"):
+    for block in ("train", "finetune", "localise"):
         said = given.get(block)
         fixed = preset.get(block, {}).get("drop_epochs")
         if fixed and isinstance(said, Mapping) and {"drops", "patience"} & set(said) and "drop_epochs" not in said:
@@ -328,6 +376,28 @@ FIXED_CHOICES = [
         "the rate multiplies the velocity; in Caffe it enters it: no difference but where it drops.",
     ),
     (
+        "frame of a box",
+        "the crop: its middle and its side",
+        "9: a box is centre x, centre y, width, height; the origin is the middle of the net's window and the unit the "
+        "window's side, so that a mirrored crop turns the sign of centre x and nothing else.",
+    ),
+    (
+        "images that teach boxes",
+        "those with a box",
+        "9: mirrored and shifted in colour as for classification.",
+    ),
+    (
+        "boxes at test",
+        "of the image, not of its mirror image",
+        "9: one per location, a window of the crop's size every scale unit. Before it is judged, the chosen box is cut at the "
+        "image's edges.",
+    ),
+    (
+        "score of a box",
+        "the label's posterior in its window",
+        "9: from the classification net that the run began with, at the same Q; a merged box has the sum of its members'.",
+    ),
+    (
         "poolings of small nets",
         "the first 3 of 5 at scale unit 8",
         "so that a crop ends as 7x7 features, as in the paper.",
@@ -339,7 +409,7 @@ FIXED_CHOICES = [
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
     """Every setting that decides numbers and is not the paper preset's: key, value here, value there."""
     paper = {key: value for key, value, _ in _described(load({}))}
-    skipped = ("preset", "seeds", "threads", "data.path", "data.encoding", "evaluate.batch_pixels")
+    skipped = ("preset", "seeds", "threads", "localisation", "data.path", "data.encoding", "evaluate.batch_pixels")
     here = ((key, value) for key, value, _ in _described(settings) if key not in skipped)
     return [(key, value, paper[key]) for key, value in here if value != paper[key]]
 

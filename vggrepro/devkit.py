@@ -6,7 +6,6 @@ keeps its place and names are no keys: everything here is keyed on the WNID.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro import boxes, metrics
+from vggrepro.data.annotations import read_solution
 
 PREFIX = "ILSVRC20*_clsloc_validation"
 GUESSES = 5
@@ -110,22 +110,16 @@ def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
     """The true boxes of every image in the order of image numbers, from `LOC_val_solution.csv`."""
     found: dict[int, NDArray[np.int64]] = {}
     with path.open(encoding="utf-8", newline="") as file:
-        for line, row in enumerate(csv.DictReader(file), start=2):
-            where = f"{path}, line {line}"
-            try:
-                image, fields = int(row["ImageId"].rsplit("_", 1)[1]), row["PredictionString"].split()
-                values = np.array([[int(v) for v in fields[i + 1 : i + 5]] for i in range(0, len(fields), 5)])
-            except (KeyError, ValueError, IndexError, AttributeError, TypeError):
-                raise ValueError(
-                    f"{where}: expected ImageId,PredictionString of wnid xmin ymin xmax ymax, got {row}"
-                ) from None
+        for where, name, objects in read_solution(file, str(path)):
+            number = name.rpartition("_")[2]
+            image = int(number) if number.isdigit() else 0
             if not 1 <= image <= len(wnids) or image in found:
-                raise ValueError(f"{where}: image {row['ImageId']} is not among the {len(wnids)}, or there twice")
-            if other := {wnid for wnid in fields[::5] if wnid != wnids[image - 1]}:
+                raise ValueError(f"{where}: image {name} is not among the {len(wnids)}, or there twice")
+            if other := {box.name for box in objects} - {wnids[image - 1]}:
                 raise ValueError(f"{where}: a box of {min(other)}, but the image's label is {wnids[image - 1]}")
-            for box in values:
-                boxes.check(box, where)
-            found[image] = values
+            for box in objects:
+                boxes.check(box.box, where)
+            found[image] = np.array([box.box for box in objects]).reshape(-1, 4)
     if missing := set(range(1, len(wnids) + 1)) - set(found):
         raise ValueError(
             f"{path}: {len(missing)} of {len(wnids)} images have no line, the first is number {min(missing)}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,60 @@ def _posteriors_of(net: VGG, pixels: NDArray[np.uint8], mean: Tensor, protocol: 
         return net.score_map(images).float().softmax(1).mean((2, 3))
 
 
+Members = list[tuple[int, int]]
+"""(number, Q) of the images of a batch."""
+
+
+def by_shape(
+    store: Store,
+    net: VGG,
+    scales: tuple[int, ...],
+    show: Callable[[Pixels], list[Pixels]],
+    *,
+    batch_pixels: int,
+    workers: int,
+    about: str,
+) -> Iterator[tuple[Members, NDArray[np.uint8]]]:
+    """Batches of images of exactly equal shape, nothing padded: their (number, Q), and their views [B, views, H, W, 3].
+
+    A batch has at most `batch_pixels` pixels, or one image. Every image is checked to have been seen once at every scale.
+    """
+    if len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
+        raise ValueError(
+            f"test scales Q: expected different ones of at least {SMALLEST_Q}, the net's input, got {scales}"
+        )
+    waiting: dict[tuple[int, ...], list[tuple[int, int, list[Pixels]]]] = defaultdict(list)
+    seen: Counter[tuple[int, int]] = Counter()
+
+    def pixels_of(shape: tuple[int, ...]) -> int:
+        return sum(len(shown) for _, _, shown in waiting[shape]) * shape[0] * shape[1]
+
+    def take(shape: tuple[int, ...]) -> tuple[Members, NDArray[np.uint8]]:
+        batch = waiting.pop(shape)
+        members = [(i, Q) for i, Q, _ in batch]
+        seen.update(members)
+        pixels = np.stack([view for _, _, shown in batch for view in shown])
+        return members, pixels.reshape(len(batch), -1, *shape)
+
+    images, pixels = _rescaled(store, net, scales, workers), 0
+    for i, Q, image in progress(images, total=len(store) * len(scales), about=about, unit="image"):
+        shown = show(image)
+        shape, more = shown[0].shape, len(shown) * shown[0].shape[0] * shown[0].shape[1]
+        waiting[shape].append((i, Q, shown))
+        pixels += more
+        full = shape if pixels_of(shape) + more > batch_pixels else None
+        if full is None and pixels > AT_MOST * batch_pixels:
+            # thousands of rare shapes must not fill the memory: the fullest batch goes as it is
+            full = max(waiting, key=pixels_of)
+        if full is not None:
+            pixels -= pixels_of(full)
+            yield take(full)
+    for shape in list(waiting):
+        yield take(shape)
+    assert set(seen.values()) == {1}, "an image was seen twice"
+    assert len(seen) == len(store) * len(scales), "every image must be seen at every scale"
+
+
 def posteriors(
     net: VGG,
     store: Store,
@@ -81,52 +136,34 @@ def posteriors(
     workers: int = 0,
     about: str = "",
 ) -> dict[int, NDArray[np.float32]]:
-    """Posteriors [images, classes] at every test scale Q, averaged over the views of an image.
-
-    Images of exactly equal shape share a batch of at most `settings.batch_pixels`; nothing is padded. Every image is
-    checked to have been seen once at every scale.
-    """
+    """Posteriors [images, classes] at every test scale Q, averaged over the views of an image."""
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol is called {protocol!r}: expected one of {', '.join(PROTOCOLS)}")
-    if len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
-        raise ValueError(
-            f"test scales Q: expected different ones of at least {SMALLEST_Q}, the net's input, got {scales}"
-        )
-    device = device or torch.device("cpu")
-    mean_rgb = torch.tensor(mean, device=device)
+    mean_rgb = torch.tensor(mean, device=device or torch.device("cpu"))
     result = {Q: np.zeros((len(store), store.classes), np.float32) for Q in scales}
-    seen = {Q: np.zeros(len(store), np.int64) for Q in scales}
-    waiting: dict[tuple[int, ...], list[tuple[int, int, list[Pixels]]]] = defaultdict(list)
-
-    def flush(shape: tuple[int, ...]) -> None:
-        batch = waiting.pop(shape)
-        pixels = np.stack([view for _, _, shown in batch for view in shown])
-        found = _posteriors_of(net, pixels, mean_rgb, protocol, settings).cpu().numpy()
-        for (i, Q, _), share in zip(batch, found.reshape(len(batch), -1, store.classes), strict=True):
-            result[Q][i] = share.mean(0, dtype=np.float64)
-            seen[Q][i] += 1
-
-    def pixels_of(shape: tuple[int, ...]) -> int:
-        return sum(len(shown) for _, _, shown in waiting[shape]) * shape[0] * shape[1]
-
+    show = partial(views, protocol=protocol, crop=net.model.crop, crop_grid=settings.crop_grid)
+    batches = by_shape(store, net, scales, show, batch_pixels=settings.batch_pixels, workers=workers, about=about)
     with torch.inference_mode():
-        images, pixels = _rescaled(store, net, scales, workers), 0
-        for i, Q, image in progress(images, total=len(store) * len(scales), about=about, unit="image"):
-            shown = views(image, protocol, net.model.crop, settings.crop_grid)
-            shape, more = shown[0].shape, len(shown) * shown[0].shape[0] * shown[0].shape[1]
-            waiting[shape].append((i, Q, shown))
-            pixels += more
-            full = shape if pixels_of(shape) + more > settings.batch_pixels else None
-            if full is None and pixels > AT_MOST * settings.batch_pixels:
-                # thousands of rare shapes must not fill the memory: the fullest batch goes as it is
-                full = max(waiting, key=pixels_of)
-            if full is not None:
-                pixels -= pixels_of(full)
-                flush(full)
-        for shape in list(waiting):
-            flush(shape)
-    assert all((counts == 1).all() for counts in seen.values()), "every image must be seen once at every scale"
+        for members, shown in batches:
+            flat = shown.reshape(-1, *shown.shape[2:])
+            found = _posteriors_of(net, flat, mean_rgb, protocol, settings).cpu().numpy()
+            shares = found.reshape(len(members), -1, store.classes).mean(1, dtype=np.float64)
+            for (i, Q), share in zip(members, shares, strict=True):
+                result[Q][i] = share
     return result
+
+
+def load_weights(weights_file: Path, run: Run, store: Store) -> checkpoint.Weights:
+    """The weights of `run`, for the classes of `store`; a ValueError for those of another run or of other classes."""
+    weights = checkpoint.load(weights_file)
+    if weights.run != run:
+        raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
+    if list(weights.wnids) != store.about["wnids"]:
+        raise ValueError(
+            f"{weights_file}: knows {len(weights.wnids)} classes from {weights.wnids[0]}, {store.folder} has "
+            f"{store.classes} others from {store.about['wnids'][0]}: train it again"
+        )
+    return weights
 
 
 def evaluate(
@@ -142,18 +179,11 @@ def evaluate(
     workers: int,
 ) -> None:
     """Evaluate a run under a protocol at several Q, and write a score store per Q into the folder `out`."""
-    weights, store = checkpoint.load(weights_file), Store(val_folder)
-    if weights.run != run:
-        raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
-    if list(weights.wnids) != store.about["wnids"]:
-        raise ValueError(
-            f"{weights_file}: knows {len(weights.wnids)} classes from {weights.wnids[0]}, {val_folder} has "
-            f"{store.classes} others from {store.about['wnids'][0]}: train it again"
-        )
-    net = weights.net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    store = Store(val_folder)
+    weights = load_weights(weights_file, run, store)
     started = time.perf_counter()
     found = posteriors(
-        net,
+        weights.net_on(device),
         store,
         weights.mean,
         protocol,
@@ -163,16 +193,30 @@ def evaluate(
         workers=workers,
         about=f"{run.name} {protocol}",
     )
-    made = {
+    made = about_result(run, protocol, settings, weights_file, store, device, time.perf_counter() - started)
+    for Q, values in found.items():
+        scores.write(out / str(Q), values, store.labels, store.ids, made | {"Q": Q})
+
+
+def about_result(
+    run: Run,
+    protocol: str,
+    settings: Evaluate,
+    weights_file: Path,
+    store: Store,
+    device: torch.device,
+    seconds: float,
+) -> dict[str, object]:
+    """What a store of scores or boxes says of how it was made."""
+    return {
         "run": run.name,
         "weights": digest(weights_file),
         "protocol": protocol,
         "settings": settings.model_dump(mode="json"),
         "data": store.digest,
         "data set": store.about["data set"],
-        "seconds": time.perf_counter() - started,
+        "classes": store.classes,
+        "seconds": seconds,
         "device": device_name(device),
         "made": provenance.made(),
     }
-    for Q, values in found.items():
-        scores.write(out / str(Q), values, store.labels, store.ids, made | {"Q": Q})

@@ -14,7 +14,9 @@ import matplotlib
 
 from vggrepro import catalogue
 from vggrepro.catalogue import SCALES, Run, printed_scale
+from vggrepro.config import Merge
 from vggrepro.files import atomic_file
+from vggrepro.study import Example
 from vggrepro.tables import Table
 
 matplotlib.use("Agg")
@@ -28,6 +30,10 @@ STYLES = {
     "C": ("#009E73", "D", "-"),
     "D": ("#0072B2", "P", "-"),
     "D-fc": ("#0072B2", "x", "--"),
+    "D-PCR/256": ("#E69F00", "o", "-"),
+    "D-PCR/384": ("#D55E00", "s", "-"),
+    "D-PCR-fc": ("#009E73", "x", "--"),
+    "D-SCR-fc": ("#56B4E9", "v", ":"),
     "E": ("#D55E00", "X", "-"),
 }
 INK = "#010203"
@@ -84,30 +90,36 @@ def _finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> D
     return Drawn(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
 
 
+def steering(row: dict[str, float]) -> float:
+    """The validation error that steers the learning rate, from a line of metrics.csv: of classes or of boxes."""
+    return row["val_localisation"] if "val_localisation" in row else row["val_top1"]
+
+
 def learning_curves(runs: dict[Run, Path], folder: Path) -> Drawn:
-    """Validation top-1 error after each epoch, a panel per training scale; `runs` gives each run's metrics.csv."""
+    """Validation error after each epoch, a panel per training scale and one for boxes; `runs` gives each run's metrics.csv."""
     from matplotlib import pyplot as plt
 
-    scales = [S for S in SCALES if any(run.S == S for run in runs)]
+    panels = {f"S = {printed_scale(S)}": [r for r in runs if r.S == S and not r.localises] for S in SCALES}
+    panels = {title: found for title, found in (panels | {"boxes": [r for r in runs if r.localises]}).items() if found}
     with plt.rc_context(_settings()):
-        figure, axes = plt.subplots(1, len(scales), figsize=(9, 3.2), sharey=True, squeeze=False)
-        for axis, S in zip(axes[0], scales, strict=True):
-            axis.set(title=f"S = {printed_scale(S)}", xlabel="epoch")
+        figure, axes = plt.subplots(1, len(panels), figsize=(9, 3.2), sharey=True, squeeze=False)
+        for axis, (title, found) in zip(axes[0], panels.items(), strict=True):
+            axis.set(title=title, xlabel="epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
-            for run in (r for r in runs if r.S == S):
+            for run in found:
                 rows = metrics(runs[run])
-                _line(axis, run, [r["epoch"] for r in rows], [100 * r["val_top1"] for r in rows])
-            axis.legend(fontsize=8, loc="upper right", ncols=2)
-        axes[0][0].set_ylabel("top-1 error, centre crop (%)")
+                _line(axis, run, [r["epoch"] for r in rows], [100 * steering(r) for r in rows])
+            axis.legend(fontsize=8, loc="upper right", ncols=2 if len(found) > 4 else 1)
+        axes[0][0].set_ylabel("error, centre crop (%)")
         caption = (
-            "Validation error after each epoch on the centre crop, which steers the learning rate. "
-            "Later scales go on from earlier ones."
+            "Validation error after each epoch on the centre crop, which steers the learning rate: top-1, and for boxes that "
+            "of the true class's box. Later scales go on from earlier ones, boxes from the classification net of their scale."
         )
         return _finish(figure, "learning-curves", "Learning curves", caption, folder)
 
 
 def _line(axis: Any, run: Run, x: Sequence[float], y: Sequence[float]) -> None:  # noqa: ANN401
-    name = run.label.split("/")[0]
+    name = run.label if run.label in STYLES else run.label.split("/")[0]
     colour, marker, dash = STYLES[name] if name in STYLES else (STYLES[run.net][0], "x", "--")
     label = name if run.seed == 0 else None
     axis.plot(
@@ -169,3 +181,81 @@ def _depths(
         if net not in ON_THE_LINE:
             axis.plot([DEPTHS[net]], [error], marker, color=colour, fillstyle="none")
             axis.annotate(net, (DEPTHS[net], error), xytext=(6, 4), textcoords="offset points", fontsize=8)
+
+
+def sensitivity(points: list[dict[str, str]], default: Merge, folder: Path) -> Drawn:
+    """How Table 9 moves with the parameters of merging; `points` are the lines of `study`'s sensitivity.csv."""
+    from matplotlib import pyplot as plt
+
+    kept = {"match": default.match, "average": default.average, "top_k": str(default.top_k or "all")}
+    systems = list(dict.fromkeys(point["system"] for point in points))
+    with plt.rc_context(_settings()):
+        figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
+        titles = {"system": "nets", "average": "average", "match": "match score", "top_k": "locations a scale"}
+        for axis, (name, title) in zip(axes, titles.items(), strict=True):
+            others = {key: value for key, value in kept.items() if key != name}
+            if name != "system":
+                others["system"] = systems[-1]
+            shown = [point for point in points if others.items() <= point.items()]
+            for i, value in enumerate(dict.fromkeys(point[name] for point in shown)):
+                line = [(float(p["threshold"]), float(p["error"])) for p in shown if p[name] == value]
+                colour, marker, dash = CURVES[i % len(CURVES)]
+                axis.plot(*zip(*line, strict=True), marker + dash, color=colour, markersize=3, label=value)
+            axis.axvline(default.threshold, color=INK, linewidth=0.8, linestyle=":")
+            axis.set(title=title, xlabel="threshold", xscale="log")
+            axis.legend(fontsize=7)
+        axes[0].set_ylabel("localisation error (%)")
+        caption = (
+            "The error of Table 9 against the threshold at which merging stops (dotted: the setting): of its systems, and of "
+            f"the last of them, {systems[-1]}, with one parameter changed at a time. The paper prints none of them."
+        )
+        return _finish(figure, "merging", "What merging's parameters do", caption, folder)
+
+
+CURVES = (
+    ("#0072B2", "o", "-"),
+    ("#E69F00", "s", "--"),
+    ("#009E73", "^", ":"),
+    ("#D55E00", "D", "-."),
+    ("#56B4E9", "v", "-"),
+)
+
+
+def boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Drawn:
+    """Images with their true boxes and the predicted ones, before and after merging; localised ones above, others below."""
+    from matplotlib import pyplot as plt
+    from matplotlib.image import imread
+
+    groups = [[e for e in examples if e.localised is localised] for localised in (True, False)]
+    groups = [group for group in groups if group]
+    columns = max([len(group) for group in groups], default=1)
+    with plt.rc_context(_settings() | {"axes.grid": False}):
+        figure, axes = plt.subplots(2 * len(groups), columns, figsize=(9, 4.6 * len(groups)), squeeze=False)
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for g, group in enumerate(groups):
+            for column, example in enumerate(group):
+                before, after = axes[2 * g][column], axes[2 * g + 1][column]
+                picture = imread(pictures / example.picture)
+                for axis, found, what in ((before, example.before, "before"), (after, example.after, "after")):
+                    axis.imshow(picture)
+                    for box in found:
+                        _rectangle(axis, box, "#56B4E9", "-", 0.8)
+                    for box in example.true:
+                        _rectangle(axis, box, "#009E73", "--", 2)
+                    axis.set_title(f"{'right' if example.localised else 'wrong'}, {what}", fontsize=8)
+                _rectangle(after, example.answer, "#D55E00", "-", 2)
+        caption = (
+            "Validation images whose class is among the five labels: the true boxes (green, dashed), those of the true class "
+            "predicted at all locations, scales and nets of Table 9's fusion (blue; before), what merging left of them (blue; "
+            "after), and the answer (orange). Above images that are localised, below some that are not."
+        )
+        return _finish(figure, "boxes", "Boxes before and after merging", caption, folder)
+
+
+def _rectangle(axis: Any, box: Sequence[float], colour: str, dash: str, width: float) -> None:  # noqa: ANN401
+    from matplotlib.patches import Rectangle
+
+    x0, y0, x1, y1 = box
+    frame = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color=colour, linestyle=dash, linewidth=width)
+    axis.add_patch(frame)

@@ -43,8 +43,8 @@ def initialise_randomly(net: VGG, init: str, seed: int) -> None:
                 module.bias.zero_()
 
 
-def initialise_from(net: VGG, weights: dict[str, Tensor], parent_net: str) -> list[str]:
-    """Copy what a parent run lends to `net`, and return the names of the layers copied.
+def initialise_from(net: VGG, weights: dict[str, Tensor], parent_net: str, *, but: tuple[str, ...] = ()) -> list[str]:
+    """Copy what a parent run lends to `net`, `but` for some layers, and return the names of the layers copied.
 
     A run of the same net lends everything, A lends the layers of `STAGED` to all others.
 
@@ -57,7 +57,7 @@ def initialise_from(net: VGG, weights: dict[str, Tensor], parent_net: str) -> li
     copied: dict[str, None] = {}
     for name in (name for name in own if name in weights):
         layer, tensor = name.split(".")[-2], weights[name]
-        if parent_net != net.net and layer not in STAGED:
+        if layer in but or (parent_net != net.net and layer not in STAGED):
             continue
         room = [own[name].shape[d] - tensor.shape[d] for d in range(tensor.ndim)]
         if tensor.ndim == 4 and room[:2] == [0, 0] and room[2] == room[3] >= 0:

@@ -88,17 +88,20 @@ class VGG(nn.Module):
     convolutions of A" (section 3.1) have the names of the layers of B-E that they initialise.
     """
 
-    def __init__(self, net: str, classes: int, model: Model) -> None:
+    def __init__(self, net: str, outputs: int, model: Model) -> None:
         super().__init__()
-        self.net, self.classes, self.model = net, classes, model
+        self.net, self.model = net, model
         self.features = nn.Sequential(OrderedDict(_feature_layers(net, model)))
         channels = _width(512, model)
         self.fc6 = nn.Linear(channels * 7 * 7, model.fc)
         self.fc7 = nn.Linear(model.fc, model.fc)
-        self.fc8 = nn.Linear(model.fc, classes)
+        self.fc8 = nn.Linear(model.fc, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Scores [N, classes] before the soft-max, of crops [N, 3, 7u, 7u] of the scale unit u, mean already subtracted."""
+        """Scores before the soft-max, or box vectors, [N, outputs] of crops [N, 3, 7u, 7u] of the scale unit u.
+
+        The mean is already subtracted.
+        """
         x = self.features(x).flatten(1)
         x = F.dropout(F.relu(self.fc6(x)), self.model.dropout, self.training)
         x = F.dropout(F.relu(self.fc7(x)), self.model.dropout, self.training)
@@ -119,7 +122,11 @@ class VGG(nn.Module):
         return F.relu(F.conv2d(x, self.fc7.weight[:, :, None, None], self.fc7.bias))
 
     def score_map(self, x: Tensor) -> Tensor:
-        """The class score map [N, classes, H/u - 6, W/u - 6] of whole images [N, 3, H, W]."""
+        """The map [N, outputs, H/u - 6, W/u - 6] of class scores, or of box vectors, of whole images [N, 3, H, W].
+
+        Its place (y, x) belongs to the window of the crop's size whose top-left corner is (u y, u x): strides multiply to u,
+        and every layer's padding keeps the middle of what it sees.
+        """
         return F.conv2d(self.hidden_map(x), self.fc8.weight[:, :, None, None], self.fc8.bias)
 
     def scores(self, x: Tensor) -> Tensor:

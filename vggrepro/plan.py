@@ -23,6 +23,7 @@ class Wildcards(Protocol):
     folder: str
     run: str
     protocol: str
+    seed: str
     table: str
 
 
@@ -39,13 +40,28 @@ class Plan:
         self.folder = settings.folder
         self.tables = [catalogue.table_name(number) for number in catalogue.REPRODUCED]
         self.targets = {n if n == "text" else f"table{n}": catalogue.table_name(n) for n in catalogue.REPRODUCED}
-        self.runs = [run.name for run in catalogue.runs(seeds=settings.seeds, staged=settings.staged)]
+        self.numbers = catalogue.MEASURED if settings.localisation else catalogue.CLASSIFICATION
+        runs = catalogue.runs(self.numbers, settings.seeds, staged=settings.staged)
+        self.runs = [run.name for run in runs]
+        self.by_class = [run.name for run in runs if not run.localises]
+        self.by_box = [run.name for run in runs if run.localises]
 
     def check_data(self, dag: Iterable[Any]) -> None:
-        """Before the first job: a ValueError if a job needs the data set and it is not there."""
-        path = self.settings.data.path
-        if path is not None and not Path(path).exists() and any(job.rule.name == "prepare" for job in dag):
+        """Before the first job: a ValueError if a job needs the data set, or boxes in it, and they are not there."""
+        rules = {(job.rule.name, job.wildcards_dict.get("run")) for job in dag}
+        prepares = "prepare" in {rule for rule, _ in rules}
+        data = self.settings.data
+        if prepares and data.path is not None and not Path(data.path).exists():
             raise ValueError(missing(self.settings))
+        if not {run for _, run in rules} & set(self.by_box):
+            return
+        from vggrepro.data.layouts import has_boxes
+        from vggrepro.data.store import count_boxes
+
+        stores = [Path(f"results/{self.folder}/data/{split}") for split in ("train", "val")]
+        there = has_boxes(data.layout, data.path) if prepares else all(count_boxes(store) for store in stores)
+        if not there:
+            raise ValueError(without_boxes(self.settings))
 
     def prepare_options(self, wildcards: Wildcards) -> list[str]:
         """All that decides the prepared stores, as options: a change of any value prepares them again."""
@@ -63,6 +79,29 @@ class Plan:
     def run_settings(self, wildcards: Wildcards) -> str:
         """All that decides a run's weights, as JSON: a change of any value retrains it."""
         return self.settings.for_run(Run.parse(wildcards.run)).model_dump_json()
+
+    def box_weights(self, wildcards: Wildcards) -> dict[str, str]:
+        """What boxes are predicted with: a net, and for dense boxes the net that scores them and the images' best labels."""
+        run = Run.parse(wildcards.run)
+        found = {"weights": f"results/{self.folder}/runs/{run.name}/weights.safetensors"}
+        if wildcards.protocol == "dense":
+            found["classifier"] = self.parent_weights(wildcards)[0]
+            found["answers"] = f"results/{self.folder}/answers/s{run.seed}"
+        return found
+
+    def box_options(self, wildcards: Wildcards) -> list[str]:
+        """`--classifier FILE --answers FOLDER` for dense boxes, or nothing."""
+        found = self.box_weights(wildcards)
+        return [t for key in ("classifier", "answers") if key in found for t in (f"--{key}", found[key])]
+
+    def answer_scores(self, wildcards: Wildcards) -> list[str]:
+        """The folders of score stores that the best classification system averages."""
+        system = catalogue.with_seed(catalogue.best_classification(), int(wildcards.seed))
+        return sorted({f"results/{self.folder}/scores/{e.run.name}/{e.protocol}" for e, _ in system})
+
+    def fusion_boxes(self, wildcards: Wildcards) -> list[str]:
+        """The folders of box stores of Table 9, of the first seed: what its figures are drawn from."""
+        return self._stores("9", self.settings.seeds[:1])
 
     def evaluate_settings(self, wildcards: Wildcards) -> str:
         """All that decides posteriors, as JSON."""
@@ -82,9 +121,24 @@ class Plan:
         return ",".join(map(str, catalogue.scales_of(Run.parse(wildcards.run), wildcards.protocol)))
 
     def table_scores(self, wildcards: Wildcards) -> list[str]:
-        """The folders of score stores that a table averages."""
-        found = catalogue.evaluations(self._number(wildcards.table), self.settings.seeds)
-        return sorted({f"results/{self.folder}/scores/{e.run.name}/{e.protocol}" for e in found})
+        """The folders of score stores that a table averages, or of box stores that it merges."""
+        return self._stores(self._number(wildcards.table), self.settings.seeds)
+
+    def table_threads(self, wildcards: Wildcards) -> int:
+        """CPU threads of a table: merging boxes is work, averaging scores is not."""
+        return self.settings.threads if self._number(wildcards.table) in catalogue.LOCALISATION else 1
+
+    def merging(self, wildcards: Wildcards) -> list[str]:
+        """What the figures of merging are drawn from, if boxes are predicted at all."""
+        return [f"results/{self.folder}/merging"] if self.settings.localisation else []
+
+    def merging_option(self, wildcards: Wildcards) -> list[str]:
+        """`--merging FOLDER`, or nothing."""
+        return [text for folder in self.merging(wildcards) for text in ("--merging", folder)]
+
+    def table_folder(self, wildcards: Wildcards) -> str:
+        """The folder of all score stores, or of all box stores."""
+        return f"results/{self.folder}/{self._kind(self._number(wildcards.table))}"
 
     def published(self, wildcards: Wildcards) -> list[str]:
         """The published numbers of a table, what its columns are, and how it looks."""
@@ -108,6 +162,15 @@ class Plan:
         if page.exists():
             print(f"\nThe report: {page}")
 
+    def _kind(self, number: str) -> str:
+        return "boxes" if number in catalogue.LOCALISATION else "scores"
+
+    def _stores(self, number: str, seeds: tuple[int, ...]) -> list[str]:
+        if number not in self.numbers:
+            return []
+        kind, found = self._kind(number), catalogue.evaluations(number, seeds)
+        return sorted({f"results/{self.folder}/{kind}/{e.run.name}/{e.protocol}" for e in found})
+
     def _number(self, name: str) -> str:
         return catalogue.REPRODUCED[self.tables.index(name)]
 
@@ -123,4 +186,18 @@ def missing(settings: Settings) -> str:
         f"The {settings.preset} preset needs {what}. It was looked for at {Path(str(settings.data.path)).absolute()} "
         f"and is not there. Name its place with --config {short}=PATH, or run without any data set: "
         "snakemake --cores all --config smoke=true"
+    )
+
+
+def without_boxes(settings: Settings) -> str:
+    """What to say where a data set has no boxes to learn and to judge by."""
+    where = {
+        "ilsvrc": "LOC_train_solution.csv and LOC_val_solution.csv, or the XML files below Annotations/CLS-LOC/{train,val}, "
+        f"in {settings.data.path}",
+        "tiny-imagenet": "the files *_boxes.txt and val_annotations.txt with boxes",
+        "stand-in": "the stand-in's own",
+    }[settings.data.layout]
+    return (
+        f"Tables 8 to 10 need boxes, and the data set has none. Expected {where}. Add them (and, if the images are prepared "
+        f"already, delete results/{settings.folder}/data), or leave these tables out: --config localisation=false"
     )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggrepro import figures, provenance, render
+from vggrepro import figures, provenance, render, study
 from vggrepro.catalogue import ROOT, Run
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
 from vggrepro.files import read_json, write_text
@@ -31,7 +31,9 @@ class Training:
         return figures.metrics(self.metrics)[-1]
 
 
-def write(settings: Settings, *, table_files: list[Path], run_files: list[Path], out: Path) -> None:
+def write(
+    settings: Settings, *, table_files: list[Path], run_files: list[Path], out: Path, merging: Path | None = None
+) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
     tables = [render.read(path) for path in table_files]
     trainings = [_training(path) for path in run_files]
@@ -40,6 +42,10 @@ def write(settings: Settings, *, table_files: list[Path], run_files: list[Path],
         drawn.append(figures.error_against_depth(one_scale[0], out / "figures"))
     if trainings:
         drawn.append(figures.learning_curves({t.run: t.metrics for t in trainings}, out / "figures"))
+    if merging:
+        points, examples = study.read(merging)
+        drawn.append(figures.sensitivity(points, settings.merge, out / "figures"))
+        drawn.append(figures.boxes(examples, merging, out / "figures"))
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
@@ -136,7 +142,7 @@ def _training_row(training: Training) -> dict[str, str]:
         "epochs": str(about["epochs"]),
         "drops": ", ".join(map(str, about["drops"])) or "none",
         "loss": f"{last['loss']:.3f}",
-        "error": f"{100 * last['val_top1']:.1f}",
+        "error": f"{100 * figures.steering(last):.1f}",
         "speed": f"{last['images_per_s']:,.0f}",
         "time": _duration(about["seconds"]),
         "weights": about["weights"][:12],

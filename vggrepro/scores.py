@@ -114,6 +114,20 @@ def ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict
     return found
 
 
+def best_labels(stores: Mapping[str, Scores], mixture: Mixture, count: int) -> NDArray[np.int64]:
+    """The `count` best labels of every image, best first, [N, count], under a weighted average of stores.
+
+    Of classes with equal posteriors the lower number comes first, as in `metrics.ranks`.
+    """
+    first, weights = _same_images(stores), _whole_weights(mixture)
+    found = np.empty((len(first), min(count, first.posteriors.shape[1])), np.int64)
+    for start in range(0, len(first), CHUNK):
+        part = slice(start, start + CHUNK)
+        mixed = _mixed({key: stores[key].rows(part) for key in mixture}, weights)
+        found[part] = np.argsort(-mixed, 1, kind="stable")[:, : found.shape[1]]
+    return found
+
+
 def _whole_weights(mixture: Mixture) -> list[tuple[str, int]]:
     smallest = min(mixture.values())
     shares = {key: weight / smallest for key, weight in mixture.items()}

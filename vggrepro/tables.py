@@ -6,15 +6,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro import catalogue, metrics, scores, statistics
+from vggrepro import catalogue, metrics, predictions, scores, statistics
 from vggrepro.catalogue import Evaluation, Published, PublishedTable, Row, System
 from vggrepro.config import Settings, departures
 
@@ -88,8 +88,8 @@ class Table:
     kind: Literal["errors", "layers", "parameters"] = "errors"
 
 
-def make(number: str, settings: Settings, folder: Path | None) -> Table:
-    """Table `number` from the score stores below `folder`; Tables 1 and 2 need none.
+def make(number: str, settings: Settings, folder: Path | None, workers: int = 1) -> Table:
+    """Table `number` from the score stores below `folder`, Tables 8 to 10 from the box stores; Tables 1 and 2 need none.
 
     Raises ValueError for a table that is not made yet, and for stores that are missing or do not fit together.
     """
@@ -101,9 +101,15 @@ def make(number: str, settings: Settings, folder: Path | None) -> Table:
     if number == "2":
         return _of_nets(published, "parameters")
     if folder is None:
-        raise ValueError(f"table {number} needs --scores: the folder of the score stores")
-    opened = _open(folder, catalogue.evaluations(number, settings.seeds))
-    found = _outcomes(published, settings, opened)
+        raise ValueError(f"table {number} needs --scores: the folder of the score stores (of the box stores: 8 to 10)")
+    evaluations = catalogue.evaluations(number, settings.seeds)
+    opened: Mapping[str, Stored]
+    if number in catalogue.LOCALISATION:
+        opened = boxes = open_stores(folder, evaluations, predictions.read)
+        found = _localised(published, settings, boxes, workers)
+    else:
+        opened = stores = open_stores(folder, evaluations, scores.read)
+        found = _classified(published, settings, stores)
     rows = [
         TableRow(_keys(published, row), _cells(published, row, found, settings), group)
         for row, group in zip(published.rows, _groups(published), strict=True)
@@ -123,23 +129,28 @@ def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes
 
 @dataclass(frozen=True)
 class Outcome:
-    """Ranks of the true class under one system, [N] for each seed."""
+    """Which images one system gets wrong."""
 
-    ranks: tuple[NDArray[np.int32], ...]
+    wrong: Mapping[str, NDArray[np.bool_]]
+    """By quantity (top-1, top-5, localisation): [seeds, N]."""
     how: tuple[str, ...]
 
     def errors(self, quantity: str) -> NDArray[np.float64]:
         """[seeds, N]: 1 where the answer is wrong."""
-        return np.stack([metrics.wrong(found, quantity) for found in self.ranks]).astype(np.float64)
+        return self.wrong[quantity].astype(np.float64)
 
 
-def _open(folder: Path, evaluations: tuple[Evaluation, ...]) -> dict[str, scores.Scores]:
+Stored = scores.Scores | predictions.Predictions
+S = TypeVar("S", scores.Scores, predictions.Predictions)
+
+
+def open_stores(folder: Path, evaluations: tuple[Evaluation, ...], read: Callable[[Path], S]) -> dict[str, S]:
     """The stores that are there; a ValueError for one that is damaged, of another evaluation, or of other images."""
-    opened: dict[str, scores.Scores] = {}
+    opened: dict[str, S] = {}
     for e in evaluations:
         if not (folder / e.path).exists():
             continue
-        store = opened[e.path] = scores.read(folder / e.path)
+        store = opened[e.path] = read(folder / e.path)
         said, expected = [store.made.get(key) for key in ("run", "protocol", "Q")], [e.run.name, e.protocol, e.Q]
         if said != expected:
             raise ValueError(f"{folder / e.path}: holds the scores of {said}, expected {expected}: evaluate again")
@@ -149,11 +160,35 @@ def _open(folder: Path, evaluations: tuple[Evaluation, ...]) -> dict[str, scores
     return opened
 
 
-def _outcomes(
+def _systems(published: PublishedTable) -> list[System]:
+    return list(dict.fromkeys(s for row in published.rows for s in (row.system, row.minus) if s))
+
+
+def _localised(
+    published: PublishedTable, settings: Settings, opened: Mapping[str, predictions.Predictions], workers: int
+) -> dict[System, Outcome]:
+    """The outcome of every system whose boxes were all predicted: their union, merged."""
+    outcomes = {}
+    for system in _systems(published):
+        missed = []
+        for seed in settings.seeds:
+            paths = [e.path for e, _ in catalogue.with_seed(system, seed)]
+            if set(paths) <= set(opened):
+                stores = [opened[path] for path in paths]
+                boxes = predictions.answer_boxes(
+                    stores, settings.merge, true_only=True, workers=workers, about=", ".join(paths)
+                )
+                missed.append(predictions.missed(stores[0], boxes)[0])
+        if len(missed) == len(settings.seeds):
+            outcomes[system] = Outcome({"localisation": np.stack(missed)}, tuple(e.path for e, _ in system))
+    return outcomes
+
+
+def _classified(
     published: PublishedTable, settings: Settings, opened: Mapping[str, scores.Scores]
 ) -> dict[System, Outcome]:
     """The outcome of every system whose evaluations were all run; every store is read once for all of them."""
-    systems = dict.fromkeys(s for row in published.rows for s in (row.system, row.minus) if s)
+    systems = _systems(published)
     mixtures = {
         f"{i}/{seed}": {e.path: share for e, share in catalogue.with_seed(system, seed)}
         for i, system in enumerate(systems)
@@ -164,7 +199,8 @@ def _outcomes(
     for i, system in enumerate(systems):
         ranks = tuple(found[f"{i}/{seed}"] for seed in settings.seeds if f"{i}/{seed}" in found)
         if len(ranks) == len(settings.seeds):
-            outcomes[system] = Outcome(ranks, tuple(e.path for e, _ in system))
+            wrong = {name: np.stack([metrics.wrong(found, name) for found in ranks]) for name in metrics.TOP}
+            outcomes[system] = Outcome(wrong, tuple(e.path for e, _ in system))
     return outcomes
 
 
@@ -299,13 +335,17 @@ def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRo
     return tuple(replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True))
 
 
-def _notes(settings: Settings, opened: Mapping[str, scores.Scores]) -> tuple[str, ...]:
+def _notes(settings: Settings, opened: Mapping[str, Stored]) -> tuple[str, ...]:
     if not opened:
         return ("Nothing of this table was run.",)
     data = next(iter(opened.values()))
-    classes = data.posteriors.shape[1]
+    classes = data.made["classes"]
     seen = f"{data.made['data set']}, {len(data):,} validation images of {classes} classes"
     notes = [f"Measured on {seen}, preset {settings.preset}."]
+    if isinstance(data, predictions.Predictions) and (left_out := int((~data.counted).sum())):
+        notes.append(f"{left_out:,} blacklisted images are left out of the localisation error.")
+    elif isinstance(data, predictions.Predictions) and data.made["data set"] == ILSVRC[0]:
+        notes.append("The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's.")
     differs = [key for key, _, _ in departures(settings)]
     if (data.made["data set"], len(data), classes) != ILSVRC:
         notes.append(

@@ -1,4 +1,4 @@
-"""One training, as section 3.1 describes it."""
+"""One training, as section 3.1 and appendix A describe it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from vggrepro import checkpoint, evaluate, metrics, provenance
+from vggrepro import checkpoint, evaluate, objectives, provenance
 from vggrepro.catalogue import Run
 from vggrepro.config import Evaluate, RunSettings, Train
-from vggrepro.data.loader import Batches
+from vggrepro.data.loader import Batch, Batches
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.files import digest, write_json, write_text
@@ -68,15 +67,18 @@ class Trainer:
     def __init__(self, run: Run, settings: RunSettings, train: Store, *, device: torch.device, workers: int) -> None:
         self.run, self.model, self.settings = run, settings.model, settings.train
         self.store, self.device, self.workers = train, device, workers
-        self.net = VGG(run.net, train.classes, self.model)
+        self.boxes, self.objective = settings.boxes, objectives.of(run)
+        self.net = VGG(run.net, run.outputs(train.classes), self.model)
         initialise_randomly(self.net, self.settings.init, run.seed)
         self.iteration = 0
 
     def start(self, parent: checkpoint.Weights | None) -> list[str]:
         """Take over what the parent lends, move to the device, and return the names of the layers lent."""
-        lent = initialise_from(self.net, parent.tensors, parent.run.net) if parent else []
+        # PAPER A.1: the last layer of a net that predicts boxes begins at random
+        but = ("fc8",) if self.run.localises else ()
+        lent = initialise_from(self.net, parent.tensors, parent.run.net, but=but) if parent else []
         self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        # PAPER 4.4: the jittered D of the submission moved its fully connected layers only
+        # PAPER 4.4, A.1: the jittered D of the submission and two of Table 8's nets moved their FC layers only
         self.net.features.requires_grad_(self.run.layers == "all")
         self.optimiser = torch.optim.SGD(
             [p for p in self.net.parameters() if p.requires_grad],
@@ -99,21 +101,22 @@ class Trainer:
             flip=self.settings.flip,
             colour_std=self.settings.colour_std,
             workers=self.workers,
+            boxes=self.boxes,
         )
 
-    def step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """One step of SGD; the batch's mean loss before it, and the number of its images answered wrongly."""
         # dropout's draws follow from the seed and the step, so that a restart repeats them
         torch.manual_seed(self.run.seed * 1_000_000_007 + self.iteration)
         self.iteration += 1
-        images, labels = images.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+        batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            scores = self.net(images)
-        loss = F.cross_entropy(scores.float(), labels)
+            outputs = self.net(batch.images)
+        loss, wrong = self.objective.loss(outputs.float(), batch)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        return loss.detach(), (scores.detach().argmax(1) != labels).sum()
+        return loss.detach(), wrong
 
     def epoch(self, epoch: int, learning_rate: float) -> dict[str, float]:
         """All batches of an epoch at one learning rate; its mean loss, training error, seconds and images/s."""
@@ -124,17 +127,17 @@ class Trainer:
         total, missed = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         batches = self.batches(epoch)
         about = f"{self.run.name}, epoch {epoch}"
-        for images, labels in progress(batches, total=len(batches), about=about, unit="batch"):
-            loss, errors = self.step(images, labels)
-            total, missed, seen = total + loss * len(labels), missed + errors, seen + len(labels)
+        for batch in progress(batches, total=len(batches), about=about, unit="batch"):
+            loss, errors = self.step(batch)
+            total, missed, seen = total + loss * len(batch.labels), missed + errors, seen + len(batch.labels)
             # reading a number from a GPU waits for it: now and then is enough
-            if self.iteration % LOOK_EVERY == 0 or seen == len(self.store):
+            if self.iteration % LOOK_EVERY == 0 or seen == len(batches.order):
                 self._check_loss(float(total) / seen, epoch)
-        assert seen == len(self.store), f"an epoch saw {seen} of {len(self.store)} images"
+        assert seen == len(batches.order), f"an epoch saw {seen} of {len(batches.order)} images"
         seconds = time.perf_counter() - started
         return {
             "loss": float(total) / seen,
-            "train_top1": float(missed) / seen,
+            f"train_{self.objective.error}": float(missed) / seen,
             "seconds": seconds,
             "images_per_s": seen / seconds,
         }
@@ -166,6 +169,8 @@ def train(
     store, val = Store(train_folder), Store(val_folder)
     if store.about["wnids"] != val.about["wnids"]:
         raise ValueError(f"{train_folder} and {val_folder} have different classes: prepare them again, together")
+    if run.localises and not val.annotated.all():
+        raise ValueError(f"{val_folder}: {run.name} predicts boxes, but not every image has a true box to judge by")
     parent = _parent(run, parent_file)
     trainer = Trainer(run, settings, store, device=device, workers=workers)
     lent = trainer.start(parent)
@@ -177,10 +182,12 @@ def train(
         row: dict[str, float] = {"epoch": number, "learning_rate": schedule.learning_rate}
         row |= trainer.epoch(number, schedule.learning_rate) | {"iteration": trainer.iteration}
         row |= _validate(trainer, val)
-        schedule.after(number, 1 - row["val_top1"])
+        error = trainer.objective.error
+        schedule.after(number, 1 - row[f"val_{error}"])
         rows.append(row)
         write_text(out / "metrics.csv", _csv(rows))
-        print(_line(run, row, settings.train.epochs, time.perf_counter() - started), file=sys.stderr, flush=True)
+        said = _line(run, error, row, settings.train.epochs, time.perf_counter() - started)
+        print(said, file=sys.stderr, flush=True)
     checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean, store.about["wnids"])
     about: dict[str, Any] = {
         "run": run.name,
@@ -203,7 +210,7 @@ def _parent(run: Run, file: Path | None) -> checkpoint.Weights | None:
     """The weights to begin with; a ValueError if they are not those of the paper's parent, or lack where one is needed."""
     expected = run.parent()
     if file is None:
-        if run.S != "256" and expected:
+        if expected and (run.S != "256" or run.localises):
             raise ValueError(f"{run.name} goes on from {expected.name}: give its weights with --parent")
         return None
     weights = checkpoint.load(file)
@@ -219,46 +226,30 @@ def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
     middle = sum(scales) // len(scales)
     # a batch that fits in training fits here
     size = trainer.settings.batch * trainer.model.crop**2
-    posteriors = evaluate.posteriors(
+    return trainer.objective.validate(
         trainer.net.eval(),
         val,
         trainer.store.colours.mean,
-        "centre-crop",
-        (middle,),
+        middle,
         settings=Evaluate(batch_pixels=size, precision=trainer.settings.precision),
         device=trainer.device,
         workers=trainer.workers,
         about=f"{trainer.run.name}, validation",
-    )[middle]
-    found = metrics.ranks(posteriors, val.labels)
-    return {f"val_{name.replace('-', '')}": float(metrics.wrong(found, name).mean()) for name in metrics.TOP}
-
-
-COLUMNS = (
-    "epoch",
-    "iteration",
-    "learning_rate",
-    "loss",
-    "train_top1",
-    "val_top1",
-    "val_top5",
-    "images_per_s",
-    "seconds",
-)
+    )
 
 
 def _csv(rows: list[dict[str, float]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: f"{row[name]:.6g}" for name in COLUMNS} for row in rows)
+    writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 
-def _line(run: Run, row: dict[str, float], epochs: int, seconds: float) -> str:
+def _line(run: Run, error: str, row: dict[str, float], epochs: int, seconds: float) -> str:
     left = seconds / row["epoch"] * (epochs - row["epoch"])
     return (
         f"{run.name}: epoch {row['epoch']:.0f}/{epochs}, loss {row['loss']:.4f}, "
-        f"top-1 error {row['train_top1']:.1%} train, {row['val_top1']:.1%} val, rate {row['learning_rate']:g}, "
+        f"{error} error {row[f'train_{error}']:.1%} train, {row[f'val_{error}']:.1%} val, rate {row['learning_rate']:g}, "
         f"{row['images_per_s']:.0f} images/s, at most {left:.0f} s to go"
     )

@@ -18,8 +18,8 @@ def batches(store: Store, workers: int) -> Batches:
 def test_workers_change_nothing(stores):
     store = Store(stores[0])
     alone, many = list(batches(store, 0)), list(batches(store, 3))
-    assert [len(labels) for _, labels in alone] == [24] * 6 + [16]
-    for (a, x), (b, y) in zip(alone, many, strict=True):
+    assert [len(labels) for _, labels, _ in alone] == [24] * 6 + [16]
+    for (a, x, _), (b, y, _) in zip(alone, many, strict=True):
         assert torch.equal(a, b)
         assert torch.equal(x, y)
 
@@ -27,7 +27,7 @@ def test_workers_change_nothing(stores):
 def test_a_batch_is_its_crops_less_the_mean_plus_the_shift(stores):
     store = Store(stores[0])
     made = batches(store, 0)
-    images, labels = next(iter(made))
+    images, labels, _ = next(iter(made))
     shift = colour_shift(made.draws.alpha, store.colours, 0.1)
     for image, label, i in zip(images, labels, made.draws.order[:24], strict=True):
         crop = training_crop(store.image(i), made.draws, i, 56).astype(np.float64)
@@ -37,5 +37,5 @@ def test_a_batch_is_its_crops_less_the_mean_plus_the_shift(stores):
 
 
 def test_batches_are_channels_last(stores):
-    images, _ = next(iter(batches(Store(stores[0]), 0)))
+    images, _, _ = next(iter(batches(Store(stores[0]), 0)))
     assert images.is_contiguous(memory_format=torch.channels_last)

@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vggrepro.data.annotations import Box, Object, read_solution, read_xml
 from vggrepro.files import Files
 
 Split = Literal["train", "val"]
-Box = tuple[int, int, int, int]
-"""xmin, ymin, xmax, ymax in pixels of the original image, 0-based and inclusive."""
-
+SPLITS: tuple[Split, ...] = ("train", "val")
 LARGEST = 100_000
 """No side of an image is longer."""
 
@@ -32,6 +32,9 @@ class Item:
     name: str
     """Its file, relative to the data set."""
     boxes: tuple[Box, ...] = ()
+    """In pixels of the original image, 0-based and inclusive."""
+    blacklisted: bool = False
+    """Left out of the localisation error, and of nothing else."""
 
 
 class Layout(ABC):
@@ -138,7 +141,11 @@ class TinyImageNet(Layout):
 
 
 class ImageFolders(Layout):
-    """ILSVRC as torchvision lays it out: `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`."""
+    """ILSVRC as torchvision lays it out: `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`.
+
+    Boxes, where they are there: `LOC_train_solution.csv` and `LOC_val_solution.csv`, or else XML below
+    `Annotations/CLS-LOC/{train,val}` or `Annotations/{train,val}`. The blacklist: `ILSVRC20*_clsloc_validation_blacklist.txt`.
+    """
 
     title = "ILSVRC-2012"
 
@@ -158,14 +165,66 @@ class ImageFolders(Layout):
         if unknown:
             raise ValueError(f"{self.files.path}: {split}/{min(unknown)} is a class that train/ does not have")
         grouped = self._grouped(rf"{split}/(n\d{{8}})/[^/]+")
+        names = [(name, label) for label, wnid in enumerate(self.wnids) for name in sorted(grouped[wnid], key=_natural)]
+        boxes = self._boxes(split, {_stem(name): self.wnids[label] for name, label in names})
+        blacklist = self._blacklist() if split == "val" else frozenset()
         return [
-            Item(name.split("/")[-1], label, name)
-            for label, wnid in enumerate(self.wnids)
-            for name in sorted(grouped[wnid], key=_natural)
+            Item(name.split("/")[-1], label, name, boxes.get(_stem(name), ()), _stem(name) in blacklist)
+            for name, label in names
         ]
+
+    def _boxes(self, split: Split, classes: dict[str, str]) -> dict[str, tuple[Box, ...]]:
+        """The boxes of annotated images; a ValueError for an annotation of another class or of no image.
+
+        Half of the training images have none. A validation image without one could never be localised: it is named.
+        """
+        boxes: dict[str, tuple[Box, ...]] = {}
+        for place, image, objects in self._annotations(split):
+            if image not in classes or image in boxes:
+                raise ValueError(f"{place}: {image} is annotated twice, or is no image of {split}/")
+            if other := {found.name for found in objects} - {classes[image]}:
+                raise ValueError(f"{place}: a box of {min(other)}, but {image} is a {classes[image]}")
+            boxes[image] = tuple(found.box for found in objects)
+        if split == "val" and boxes and (missing := set(classes) - {image for image in boxes if boxes[image]}):
+            raise ValueError(
+                f"{self.files.path}: {len(missing)} of {len(classes)} validation images have no box, the first is "
+                f"{min(missing)}: add their annotations, or take all annotations away (localisation=false)"
+            )
+        return boxes
+
+    def _annotations(self, split: Split) -> Iterator[tuple[str, str, list[Object]]]:
+        """(place, image, its objects) of every annotation there is."""
+        listing = f"LOC_{split}_solution.csv"
+        if listing in self.files.names:
+            yield from read_solution(self.files.lines(listing), f"{self.files.path}: {listing}")
+            return
+        for name in self.files.names:
+            if re.fullmatch(rf"Annotations/(CLS-LOC/)?{split}/(.+/)?[^/]+\.xml", name):
+                place = f"{self.files.path}: {name}"
+                yield place, _stem(name), read_xml(self.files.read(name), place)
+
+    def _blacklist(self) -> frozenset[str]:
+        found = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
+        lines = self.files.lines(found[0]) if found else []
+        if bad := [line for line in lines if not line.strip().isdigit()]:
+            raise ValueError(f"{self.files.path}: {found[0]}: expected the number of an image a line, got {bad[0]!r}")
+        return frozenset(f"ILSVRC2012_val_{int(line):08d}" for line in lines)
 
 
 LAYOUTS: dict[str, type[TinyImageNet | ImageFolders]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": ImageFolders}
+
+
+def has_boxes(layout: str, path: str | None) -> bool:
+    """Whether a data set seems to have boxes, from a look at its folder alone: both splits have annotations somewhere."""
+    if layout != "ilsvrc" or path is None:
+        return True
+    folder = Path(path)
+    below = [[f"LOC_{split}_solution.csv", f"Annotations/CLS-LOC/{split}", f"Annotations/{split}"] for split in SPLITS]
+    return not folder.is_dir() or all(any((folder / name).exists() for name in names) for names in below)
+
+
+def _stem(name: str) -> str:
+    return name.split("/")[-1].rsplit(".", 1)[0]
 
 
 def _natural(name: str) -> tuple[int | str, ...]:

@@ -60,7 +60,7 @@ def _prepare(
             items,
             classes=classes,
             encoding=encoding,
-            colours=folder == train_folder,
+            training=folder == train_folder,
             workers=workers,
             about=f"{layout.title}: {folder.name}",
         )

@@ -4,13 +4,14 @@ images.bin     the images one after another: decoded pixels (H x W x 3 bytes), o
 index.npy      per image: offset, length, height, width, label
 ids.txt        per image: its id, one a line
 boxes.npy      [M, 5]: number of the image, xmin, ymin, xmax, ymax (0-based, inclusive)
-store.json     encoding, classes, colour statistics (of the training set), digest of all the above
+store.json     encoding, classes, colour statistics (of the training set), blacklisted images, digest of all the above
 """
 
 from __future__ import annotations
 
 import hashlib
 import io
+import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -21,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vggrepro.data.annotations import Box
 from vggrepro.data.layouts import Item, Layout
 from vggrepro.files import atomic_folder, read_json, write_json
 from vggrepro.flow import ahead, progress
@@ -91,32 +93,38 @@ def write(
     *,
     classes: int | None = None,
     encoding: Encoding = "pixels",
-    colours: bool = False,
+    training: bool = False,
     workers: int = 1,
     about: str = "",
 ) -> None:
     """Prepare `items`: every image is decoded, so that a damaged one stops here and not in the middle of a training.
 
-    Nothing is left at `folder` unless all went well. `colours` adds the statistics of the training set.
+    Nothing is left at `folder` unless all went well. A training set gets its colour statistics; a box of its images that
+    is no box is left out, and one that reaches over the image's edge is cut there, with a message each: ILSVRC's own have
+    such. Boxes that others are judged by stay as they are, and one that is no box is a ValueError.
     """
     if twice := [name for name, n in Counter(item.id for item in items).items() if n > 1]:
         raise ValueError(f"{layout.files.path}: {len(twice)} images are there more than once, the first is {twice[0]}")
     sums, hasher, index = _Sums(), hashlib.sha256(), np.zeros(len(items), INDEX)
-    boxes = np.array([(i, *box) for i, item in enumerate(items) for box in item.boxes], np.int32).reshape(-1, 5)
+    boxes: list[tuple[int, ...]] = []
     with atomic_folder(folder, "store.json") as root:
         with (root / "images.bin").open("wb") as file:
-            read = ahead(partial(_read, layout, colours), items, workers=workers, waiting=4 * workers)
+            read = ahead(partial(_read, layout, training), items, workers=workers, waiting=4 * workers)
             for i, (data, image, found) in enumerate(progress(read, total=len(items), about=about, unit="image")):
                 data = image.tobytes() if encoding == "pixels" else data
                 index[i] = file.tell(), len(data), *image.shape[:2], items[i].label
                 file.write(data)
                 hasher.update(data)
                 sums = sums + found
+                where = f"{layout.files.path}: {items[i].name}"
+                boxes += [(i, *box) for box in _usable(items[i].boxes, image.shape, where, training=training)]
+        true_boxes = np.array(boxes, np.int32).reshape(-1, 5)
+        blacklisted = [item.id for item in items if item.blacklisted]
         np.save(root / "index.npy", index)
-        np.save(root / "boxes.npy", boxes)
+        np.save(root / "boxes.npy", true_boxes)
         ids = "".join(f"{item.id}\n" for item in items)
         (root / "ids.txt").write_text(ids, encoding="utf-8")
-        for part in (index.tobytes(), boxes.tobytes(), ids.encode()):
+        for part in (index.tobytes(), true_boxes.tobytes(), ids.encode(), "\n".join(blacklisted).encode()):
             hasher.update(part)
         wnids = layout.wnids[:classes]
         write_json(
@@ -127,10 +135,29 @@ def write(
                 "images": len(items),
                 "wnids": wnids,
                 "words": {wnid: layout.words[wnid] for wnid in wnids if wnid in layout.words},
-                "colours": vars(sums.colours()) if colours else None,
+                "colours": vars(sums.colours()) if training else None,
+                "blacklisted": blacklisted,
                 "digest": hasher.hexdigest(),
             },
         )
+
+
+def _usable(boxes: tuple[Box, ...], shape: tuple[int, ...], where: str, *, training: bool) -> list[Box]:
+    """The boxes of an image that are boxes in it; see `write`."""
+    kept, (height, width) = [], shape[:2]
+    for box in boxes:
+        x0, y0, x1, y1 = box
+        cut = max(x0, 0), max(y0, 0), min(x1, width - 1), min(y1, height - 1)
+        if cut[0] > cut[2] or cut[1] > cut[3]:
+            said = f"{where}: {box} is no box in an image of {width} x {height} px"
+            if not training:
+                raise ValueError(f"{said}: correct its annotation")
+            print(f"{said}: left out", file=sys.stderr)
+            continue
+        if training and cut != box:
+            print(f"{where}: {box} reaches out of an image of {width} x {height} px: cut at its edge", file=sys.stderr)
+        kept.append(cut if training else box)
+    return kept
 
 
 def _read(layout: Layout, colours: bool, item: Item) -> tuple[bytes, NDArray[np.uint8], _Sums]:
@@ -140,20 +167,32 @@ def _read(layout: Layout, colours: bool, item: Item) -> tuple[bytes, NDArray[np.
     return data, image, _Sums.of(image) if colours else _Sums()
 
 
+def count_boxes(folder: Path) -> int:
+    """How many boxes a prepared store has; a ValueError where it is damaged."""
+    try:
+        return len(np.load(folder / "boxes.npy", mmap_mode="r"))
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{folder}: damaged store ({error}): delete the folder and prepare it again") from None
+
+
 class Store:
     """A prepared split, open for reading. Safe to read from many threads."""
 
     def __init__(self, folder: Path) -> None:
         """Open a store; a ValueError that names the file where it is missing or cut short."""
         self.folder = folder
-        self.about: dict[str, Any] = read_json(folder / "store.json", keys=("wnids", "images", "encoding", "digest"))
+        self.about: dict[str, Any] = read_json(
+            folder / "store.json", keys=("wnids", "images", "encoding", "blacklisted", "digest")
+        )
         try:
             self.index: NDArray[np.void] = np.load(folder / "index.npy")
             self.labels: NDArray[np.int64] = self.index["label"].astype(np.int64)
             self.ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
+            self._boxes: NDArray[np.int32] = np.load(folder / "boxes.npy")
         except (OSError, ValueError, EOFError, IndexError) as error:
             raise ValueError(f"{folder}: damaged store ({error}): delete the folder and prepare it again") from None
         self.classes = len(self.about["wnids"])
+        self._first_box = np.searchsorted(self._boxes[:, 0], np.arange(len(self.index) + 1))
         if not len(self.index) == len(self.ids) == self.about["images"]:
             raise ValueError(
                 f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder, prepare it again"
@@ -179,6 +218,29 @@ class Store:
         if found is None:
             raise ValueError(f"{self.folder}: not a training set: it has no colour statistics")
         return Colours(tuple(found["mean"]), tuple(found["eigenvalues"]), tuple(map(tuple, found["eigenvectors"])))
+
+    def boxes(self, i: int) -> NDArray[np.int32]:
+        """The true boxes [T, 4] of image `i`; none in an image that was not annotated."""
+        return self._boxes[self._first_box[i] : self._first_box[i + 1], 1:]
+
+    @property
+    def annotated(self) -> NDArray[np.bool_]:
+        """[N]: whether an image has a box."""
+        return np.diff(self._first_box) > 0
+
+    @property
+    def blacklisted(self) -> NDArray[np.bool_]:
+        """[N]: whether an image is left out of the localisation error (ILSVRC's blacklist)."""
+        return np.isin(self.ids, self.about["blacklisted"])
+
+    def size(self, i: int) -> tuple[int, int]:
+        """Height and width of image `i`."""
+        return int(self.index[i]["height"]), int(self.index[i]["width"])
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """[N, 2]: height and width of the original images."""
+        return np.stack([self.index["height"], self.index["width"]], 1).astype(np.int64)
 
     def image(self, i: int) -> NDArray[np.uint8]:
         """The pixels [H, W, 3] of image `i`, in its original size."""

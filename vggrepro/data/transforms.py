@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vggrepro.boxes import to_vectors
+from vggrepro.config import Boxes
 from vggrepro.data.store import Colours
 
 Pixels = NDArray[np.uint8]
@@ -31,6 +33,8 @@ class Draws:
     """[N]: whether the crop is mirrored."""
     alpha: NDArray[np.float64]
     """[N, 3]: the colour shift's draws, of standard deviation 1."""
+    pick: NDArray[np.float64]
+    """[N]: which of an image's boxes is the target, as a share in [0, 1) of their number."""
 
     @classmethod
     def of(cls, seed: int, epoch: int, images: int, S: tuple[int, int]) -> Draws:
@@ -42,7 +46,13 @@ class Draws:
             place=rng.random((images, 2)),
             flip=rng.random(images) < 0.5,
             alpha=rng.standard_normal((images, 3)),
+            pick=rng.random(images),
         )
+
+    def corner(self, i: int, height: int, width: int, crop: int) -> tuple[int, int]:
+        """Top and left of image `i`'s crop in the rescaled image."""
+        top, left = (int(share * (side - crop + 1)) for share, side in zip(self.place[i], (height, width), strict=True))
+        return top, left
 
 
 def rescaled_size(height: int, width: int, smallest: int) -> tuple[int, int]:
@@ -76,10 +86,42 @@ def window(image: Pixels, smallest: int, top_left: tuple[int, int], size: tuple[
 def training_crop(image: Pixels, draws: Draws, i: int, crop: int, *, flip: bool = True) -> Pixels:
     """The crop [crop, crop, 3] of image number `i` in this epoch: rescaled to its S, cut out at random, perhaps mirrored."""
     smallest = int(draws.S[i])
-    height, width = rescaled_size(image.shape[0], image.shape[1], smallest)
-    top, left = (int(share * (side - crop + 1)) for share, side in zip(draws.place[i], (height, width), strict=True))
-    cut = window(image, smallest, (top, left), (crop, crop))
+    corner = draws.corner(i, *rescaled_size(image.shape[0], image.shape[1], smallest), crop)
+    cut = window(image, smallest, corner, (crop, crop))
     return cut[:, ::-1] if flip and draws.flip[i] else cut
+
+
+def zoom_of(height: int, width: int, smallest: int) -> NDArray[np.float64]:
+    """[2]: how many times wider and higher than the original the rescaled image is."""
+    rescaled = rescaled_size(height, width, smallest)
+    return np.array([rescaled[1] / width, rescaled[0] / height])
+
+
+def target_vector(
+    true_boxes: NDArray[np.integer],
+    size: tuple[int, int],
+    draws: Draws,
+    i: int,
+    crop: int,
+    settings: Boxes,
+    *,
+    flip: bool = True,
+) -> NDArray[np.float64]:
+    """What a net is to predict of image number `i`'s crop in this epoch: a box vector [4] (see `boxes.to_vectors`).
+
+    The crop is that of `training_crop`; `true_boxes` [T, 4] and `size` (height, width) are the original image's. NaN where
+    too little of the target lies in the crop for it to count (`settings.min_inside`).
+    """
+    smallest = int(draws.S[i])
+    top, left = draws.corner(i, *rescaled_size(*size, smallest), crop)
+    sides = true_boxes[:, 2:] - true_boxes[:, :2] + 1
+    which = int(draws.pick[i] * len(true_boxes)) if settings.target == "random" else int(sides.prod(1).argmax())
+    vector = to_vectors(true_boxes[which], zoom_of(*size, smallest), np.array([left, top]), crop)
+    low, high = vector[:2] - vector[2:] / 2, vector[:2] + vector[2:] / 2
+    inside = (np.minimum(high, 0.5) - np.maximum(low, -0.5)).clip(0).prod() / vector[2:].prod()
+    if inside < settings.min_inside:
+        return np.full(4, np.nan)
+    return vector * [-1, 1, 1, 1] if flip and draws.flip[i] else vector
 
 
 def colour_shift(alpha: NDArray[np.float64], colours: Colours, std: float) -> NDArray[np.float32]:

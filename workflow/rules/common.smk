@@ -16,4 +16,5 @@ wildcard_constraints:
     folder=PLAN.folder,
     run="|".join(PLAN.runs),
     protocol="|".join(PROTOCOLS),
+    seed="[0-9]+",
     table="|".join(PLAN.tables),

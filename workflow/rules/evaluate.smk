@@ -9,6 +9,8 @@ rule evaluate:
         "results/{folder}/logs/evaluate/{run}.{protocol}.log",
     benchmark:
         "results/{folder}/benchmarks/evaluate/{run}.{protocol}.tsv"
+    wildcard_constraints:
+        run="|".join(PLAN.by_class),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads

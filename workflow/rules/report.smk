@@ -4,6 +4,7 @@ rule report:
         tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
         runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
         metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.runs),
+        merging=PLAN.merging,
     output:
         html="results/{folder}/report/report.html",
         tex="results/{folder}/report/report.tex",
@@ -16,10 +17,12 @@ rule report:
         "../../environment.yml"
     params:
         settings=PLAN.table_settings,
+        merging=PLAN.merging_option,
     shell:
         "vggrepro report"
         " --settings {params.settings:q}"
         " --tables {input.tables:q}"
         " --runs {input.runs:q}"
+        " {params.merging:q}"
         " --out results/{wildcards.folder}/report"
         " 2>&1 | tee {log:q}"

@@ -1,5 +1,5 @@
 rule table:
-    """One table of the paper beside the published numbers, from score stores alone."""
+    """One table of the paper beside the published numbers, from score stores (or box stores) alone."""
     input:
         scores=PLAN.table_scores,
         published=PLAN.published,
@@ -13,12 +13,15 @@ rule table:
         "results/{folder}/benchmarks/tables/{table}.tsv"
     conda:
         "../../environment.yml"
+    threads: PLAN.table_threads
     params:
         number=PLAN.table_number,
+        stores=PLAN.table_folder,
         settings=PLAN.table_settings,
     shell:
         "vggrepro table {params.number}"
         " --settings {params.settings:q}"
-        " --scores results/{wildcards.folder}/scores"
+        " --scores {params.stores:q}"
         " --out results/{wildcards.folder}/tables"
+        " --threads {threads}"
         " 2>&1 | tee {log:q}"

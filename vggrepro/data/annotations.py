@@ -1,0 +1,67 @@
+"""Annotations as they are published: XML as of PASCAL VOC and ILSVRC, and ILSVRC's `LOC_*_solution.csv`. No torch."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from xml.etree import ElementTree
+
+Box = tuple[int, int, int, int]
+"""xmin, ymin, xmax, ymax, inclusive."""
+
+
+@dataclass(frozen=True)
+class Object:
+    """An object of an annotation."""
+
+    name: str
+    """Its class: a word in VOC, a WNID in ILSVRC."""
+    box: Box
+    """As it is written: VOC counts pixels from 1, ILSVRC from 0."""
+    difficult: bool
+    actions: frozenset[str]
+    """VOC's actions of a person."""
+
+
+def read_xml(data: bytes, where: str) -> list[Object]:
+    """The objects of an annotation; a ValueError that names `where` if it is cut off or has an object without a box."""
+    try:
+        root = ElementTree.fromstring(data)
+    except ElementTree.ParseError as error:
+        raise ValueError(f"{where}: no whole XML annotation ({error}): fetch it again") from None
+    return [_object(element, where) for element in root.iter("object")]
+
+
+def _object(element: ElementTree.Element, where: str) -> Object:
+    # parts of an object (a person's head) are boxes further down: the object's own is a direct child
+    values = [element.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+    name = element.findtext("name")
+    try:
+        # some of VOC-2012's coordinates have decimals
+        x0, y0, x1, y1 = (round(float(value or "")) for value in values)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{where}: object {name!r}: expected xmin, ymin, xmax, ymax, got {values}") from None
+    if not name:
+        raise ValueError(f"{where}: an object without a name")
+    did = (action.tag for action in element.findall("actions/*") if (action.text or "").strip() == "1")
+    difficult = (element.findtext("difficult") or "0").strip() == "1"
+    return Object(name.strip(), (x0, y0, x1, y1), difficult, frozenset(did))
+
+
+def read_solution(lines: Iterable[str], where: str) -> Iterator[tuple[str, str, list[Object]]]:
+    """(place, image, its objects) of every line of a `LOC_*_solution.csv`.
+
+    Raises ValueError that names the line of anything but ImageId,PredictionString of `wnid xmin ymin xmax ymax`.
+    """
+    for number, row in enumerate(csv.DictReader(lines), start=2):
+        place = f"{where}, line {number}"
+        try:
+            image, fields = row["ImageId"], row["PredictionString"].split()
+            rows = [(fields[i], [int(v) for v in fields[i + 1 : i + 5]]) for i in range(0, len(fields), 5)]
+            found = [Object(wnid, (x0, y0, x1, y1), False, frozenset()) for wnid, (x0, y0, x1, y1) in rows]
+        except (KeyError, ValueError, IndexError, AttributeError, TypeError):
+            raise ValueError(
+                f"{place}: expected ImageId,PredictionString of wnid xmin ymin xmax ymax, got {row}"
+            ) from None
+        yield place, image, found

@@ -1,0 +1,84 @@
+"""What a training minimises, and the error that steers its learning rate: classes (section 3.1) or boxes (appendix A)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vggrepro import evaluate, localise, metrics, predictions
+from vggrepro.boxes import OVERLAP, clip
+from vggrepro.catalogue import Run
+from vggrepro.config import Evaluate
+from vggrepro.data.loader import Batch
+from vggrepro.data.store import Store
+from vggrepro.nets import VGG
+
+Mean = tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss, and how a net in training is validated."""
+
+    error: str
+    """What a wrong answer is called in metrics: `train_<error>`, `val_<error>`."""
+    loss: Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
+    """Of outputs [B, outputs], float32: the mean loss of the batch, and how many of it are answered wrongly."""
+    validate: Callable[..., dict[str, float]]
+    """Validation errors; `val_<error>` steers the learning rate. CHOICE 12: on a centre crop."""
+
+
+def of(run: Run) -> Objective:
+    """The objective of a run."""
+    return BOXES if run.localises else CLASSES
+
+
+def class_loss(outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """PAPER 3.1: multinomial logistic regression."""
+    return F.cross_entropy(outputs, batch.labels), (outputs.detach().argmax(1) != batch.labels).sum()
+
+
+def box_loss(outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """PAPER A.1: half the squared distance of the predicted from the true box vector, averaged over the boxes that count.
+
+    PCR: of the true class's box alone; the others are not moved. A box is wrong if its IoU with the target is below 0.5.
+    """
+    vectors = outputs.reshape(len(outputs), -1, 4)
+    predicted = vectors[:, 0] if vectors.shape[1] == 1 else vectors[torch.arange(len(vectors)), batch.labels]
+    counts = ~batch.targets.isnan().any(1)
+    targets = torch.where(counts[:, None], batch.targets, 0)
+    off = torch.where(counts[:, None], predicted - targets, 0)
+    loss = off.square().sum() / (2 * counts.sum().clamp(min=1))
+    return loss, (counts & (vector_iou(predicted.detach(), targets) < OVERLAP)).sum()
+
+
+def vector_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of box vectors [..., 4]; sides below 0 count as 0."""
+    middle_a, middle_b, sides_a, sides_b = a[..., :2], b[..., :2], a[..., 2:].clamp(min=0), b[..., 2:].clamp(min=0)
+    high = torch.minimum(middle_a + sides_a / 2, middle_b + sides_b / 2)
+    low = torch.maximum(middle_a - sides_a / 2, middle_b - sides_b / 2)
+    shared = (high - low).clamp(min=0).prod(-1)
+    return shared / (sides_a.prod(-1) + sides_b.prod(-1) - shared).clamp(min=1e-12)
+
+
+def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> dict[str, float]:
+    found = evaluate.posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
+    ranks = metrics.ranks(found, val.labels)
+    return {f"val_{name.replace('-', '')}": float(metrics.wrong(ranks, name).mean()) for name in metrics.TOP}
+
+
+def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> dict[str, float]:
+    """The error of Table 8: the true class's box, on a centre crop."""
+    labels = val.labels[:, None]
+    found = localise.predict(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
+    # one location, one label: [N, 1, 4] as it is
+    answers = clip(found.boxes, val.sizes[:, None])
+    return {"val_localisation": float(predictions.missed(found, answers).mean())}
+
+
+CLASSES = Objective("top1", class_loss, _validate_classes)
+BOXES = Objective("localisation", box_loss, _validate_boxes)

@@ -1,0 +1,76 @@
+rule answers:
+    """The five best labels of every image, from the best classification system: what boxes are predicted for (appendix A)."""
+    input:
+        PLAN.answer_scores,
+    output:
+        directory("results/{folder}/answers/s{seed}"),
+    log:
+        "results/{folder}/logs/answers.s{seed}.log",
+    benchmark:
+        "results/{folder}/benchmarks/answers.s{seed}.tsv"
+    conda:
+        "../../environment.yml"
+    shell:
+        "vggrepro answers {wildcards.seed}"
+        " --scores results/{wildcards.folder}/scores"
+        " --out {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
+rule boxes:
+    """Boxes of the validation images, at every test scale of the paper's tables in one go (appendix A)."""
+    input:
+        unpack(PLAN.box_weights),
+        val="results/{folder}/data/val",
+    output:
+        directory("results/{folder}/boxes/{run}/{protocol}"),
+    log:
+        "results/{folder}/logs/boxes/{run}.{protocol}.log",
+    benchmark:
+        "results/{folder}/benchmarks/boxes/{run}.{protocol}.tsv"
+    wildcard_constraints:
+        run="|".join(PLAN.by_box),
+    conda:
+        "../../environment.yml"
+    threads: PLAN.settings.threads
+    resources:
+        gpu=1,
+    params:
+        options=PLAN.box_options,
+        scales=PLAN.scales,
+        settings=PLAN.evaluate_settings,
+    shell:
+        "vggrepro boxes {wildcards.run} {wildcards.protocol} {params.options:q}"
+        " --scales {params.scales}"
+        " --settings {params.settings:q}"
+        " --weights {input.weights:q}"
+        " --val {input.val:q}"
+        " --out {output:q}"
+        " --threads {threads}"
+        " 2>&1 | tee {log:q}"
+
+
+rule merging:
+    """How Table 9 moves with the parameters of merging, and images with their boxes before and after it."""
+    input:
+        boxes=PLAN.fusion_boxes,
+        val="results/{folder}/data/val",
+    output:
+        directory("results/{folder}/merging"),
+    log:
+        "results/{folder}/logs/merging.log",
+    benchmark:
+        "results/{folder}/benchmarks/merging.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PLAN.settings.threads
+    params:
+        settings=PLAN.table_settings,
+    shell:
+        "vggrepro merging"
+        " --settings {params.settings:q}"
+        " --boxes results/{wildcards.folder}/boxes"
+        " --val {input.val:q}"
+        " --out {output:q}"
+        " --threads {threads}"
+        " 2>&1 | tee {log:q}"
