@@ -47,6 +47,9 @@ LOCALISATION = ("8", "9", "10")
 MEASURED = (*CLASSIFICATION, *LOCALISATION)
 """The tables whose cells need trained nets."""
 
+COMPARED = ("7", "10")
+"""The tables that compare methods, to which systems of others are added."""
+
 REPRODUCED = ("1", "2", *MEASURED)
 """The tables that the DAG makes."""
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from vggrepro.config import Settings
 
 T = TypeVar("T", bound="BaseModel")
+BEST = "D/256/256 + D/384/352,384"
+"""The paper's best localisation system: the fusion of Table 9."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -121,6 +123,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("number", help="1 to 12, or text")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
     p.add_argument("--scores", type=Path, help="folder of the score stores; for Tables 8 to 10 of the box stores")
+    p.add_argument(
+        "--outside", type=Path, nargs="+", default=[], help="what `judge --out` wrote: rows of Tables 7 and 10"
+    )
     p.add_argument("--out", type=Path, required=True, help="folder for the files of the table")
     _add_workers(p)
 
@@ -137,6 +142,20 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--solution", type=Path, required=True, help="LOC_val_solution.csv: the true boxes")
     p.add_argument("--labels-only", action="store_true", help="lines are up to five labels, without boxes")
     p.add_argument("--first", type=_positive, help="judge the first so many validation images alone")
+    p.add_argument("--name", help="what tables call it; the file's name if not given")
+    p.add_argument("--out", type=Path, help="JSON file for `table --outside`: a row of Tables 7 and 10")
+
+    p = verb("submission", _submission, "write predictions in ILSVRC's official format, a line per validation image")
+    p.add_argument("system", nargs="?", default=BEST, help=f"a row of Table 9; if not given: {BEST}")
+    p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
+    p.add_argument("--boxes", type=Path, required=True, help="folder of the box stores")
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store")
+    p.add_argument(
+        "--devkit", type=Path, required=True, help="folder with meta_clsloc.mat: the devkit's ids of classes"
+    )
+    p.add_argument("--labels-only", action="store_true", help="write up to five labels, without boxes")
+    p.add_argument("--out", type=Path, required=True, help="file to write")
+    _add_workers(p)
 
     p = verb("settings", _settings, "print a preset's settings as JSON, those of one run if it is named")
     p.add_argument("preset", help='paper, tiny, smoke, or JSON such as \'{"smoke": true, "seeds": [0, 1]}\'')
@@ -310,7 +329,7 @@ def _merging(given: argparse.Namespace) -> None:
 def _table(given: argparse.Namespace) -> None:
     from vggrepro import render, tables
 
-    made = tables.make(given.number, _given(given.settings), given.scores, given.threads)
+    made = tables.make(given.number, _given(given.settings), given.scores, given.threads, given.outside)
     render.write(made, given.out)
 
 
@@ -323,18 +342,37 @@ def _report(given: argparse.Namespace) -> None:
 
 
 def _judge(given: argparse.Namespace) -> None:
-    from vggrepro import devkit
+    from vggrepro import submission
     from vggrepro.statistics import wilson
 
-    truth = devkit.read_truth(given.devkit, given.solution, given.first)
-    guesses = devkit.read_guesses(given.predictions, len(truth.labels), with_boxes=not given.labels_only)
-    found = devkit.judge(truth, guesses)
-    rows = [("top-1 error", found.top1, found.images), ("top-5 error", found.top5, found.images)]
-    if found.localisation is not None:
-        rows.append(("localisation error", found.localisation, found.localisation_images))
-    for name, errors, n in rows:
+    found = submission.judge(
+        given.predictions,
+        devkit_folder=given.devkit,
+        solution=given.solution,
+        first=given.first,
+        with_boxes=not given.labels_only,
+        name=given.name,
+        out=given.out,
+    )
+    for quantity, (errors, n) in found.counts().items():
         low, high = wilson(errors, n)
+        name = f"{quantity} error"
         print(f"{name:20} {errors / n:7.2%}  (95%: {low:.2%} to {high:.2%}), {errors:,} of {n:,} images")
+
+
+def _submission(given: argparse.Namespace) -> None:
+    from vggrepro import submission
+
+    submission.write(
+        _given(given.settings),
+        given.system,
+        boxes_folder=given.boxes,
+        val_folder=given.val,
+        devkit_folder=given.devkit,
+        out=given.out,
+        with_boxes=not given.labels_only,
+        workers=given.threads,
+    )
 
 
 def _settings(given: argparse.Namespace) -> None:

@@ -164,6 +164,24 @@ class Merge(_Settings):
     words), or weighted by the number of their members, or by their scores."""
 
 
+class Outside(_Settings):
+    """A system of somebody else, by its predictions for ILSVRC's validation images."""
+
+    file: str
+    """In the official format: a line per image, up to five `label xmin ymin xmax ymax` with devkit ids."""
+    labels_only: bool = False
+    """Lines are up to five labels, without boxes."""
+
+
+class Devkit(_Settings):
+    """What predictions in the official format are judged by."""
+
+    folder: str
+    """ILSVRC's devkit: the folder with meta_clsloc.mat, the validation labels and the blacklist."""
+    solution: str
+    """LOC_val_solution.csv: the true boxes of the validation images."""
+
+
 class Evaluate(_Settings):
     """How the nets are tested (section 3.2)."""
 
@@ -193,6 +211,10 @@ class Settings(_Settings):
     """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
     higher: Literal["points", "relative"] = "points"
     """CHOICE 8: the shallow net's error "7% higher" is read as percentage points or as a ratio."""
+    outside: dict[str, Outside] = {}
+    """Systems of others, by the name that Tables 7 and 10 show: `outside={"My net": {file: PATH}}`. Needs `devkit`."""
+    devkit: Devkit | None = None
+    """What systems of others are judged by: `devkit={folder: PATH, solution: PATH}`."""
     data: Data
     model: Model = Model()
     train: Train = Train()
@@ -206,6 +228,10 @@ class Settings(_Settings):
     def _consistent(self) -> Settings:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: each one once, got {list(self.seeds)}")
+        if self.outside and self.devkit is None:
+            raise ValueError(
+                "outside: other systems are judged by ILSVRC's devkit: give devkit={folder: PATH, solution: PATH}"
+            )
         if self.data.layout == "stand-in" and self.data.path:
             raise ValueError(
                 f"data.path: the stand-in has none, got {self.data.path}: for real images, tiny_imagenet=PATH"
@@ -409,7 +435,17 @@ FIXED_CHOICES = [
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
     """Every setting that decides numbers and is not the paper preset's: key, value here, value there."""
     paper = {key: value for key, value, _ in _described(load({}))}
-    skipped = ("preset", "seeds", "threads", "localisation", "data.path", "data.encoding", "evaluate.batch_pixels")
+    skipped = (
+        "preset",
+        "seeds",
+        "threads",
+        "localisation",
+        "outside",
+        "devkit",
+        "data.path",
+        "data.encoding",
+        "evaluate.batch_pixels",
+    )
     here = ((key, value) for key, value, _ in _described(settings) if key not in skipped)
     return [(key, value, paper[key]) for key, value in here if value != paper[key]]
 

@@ -6,7 +6,8 @@ keeps its place and names are no keys: everything here is keyed on the WNID.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,13 +62,20 @@ class Judgement:
     localisation_images: int
     """Images that are not blacklisted."""
 
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Errors and images by quantity, as tables name them."""
+        found = {"top-1": (self.top1, self.images), "top-5": (self.top5, self.images)}
+        if self.localisation is not None:
+            found["localisation"] = (self.localisation, self.localisation_images)
+        return found
+
 
 def read_truth(devkit: Path, solution: Path, first: int | None = None) -> Truth:
     """The devkit's folder (`meta_clsloc.mat`, labels, blacklist) and `LOC_val_solution.csv`; of the `first` images alone.
 
     Raises ValueError where the files do not fit together.
     """
-    wnids = _read_wnids(devkit / "meta_clsloc.mat")
+    wnids = read_wnids(devkit)
     labels = _numbers(_one(devkit, f"{PREFIX}_ground_truth.txt"), 1, len(wnids))
     listed = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), 1, len(labels))
     blacklisted = np.zeros(len(labels), bool)
@@ -84,9 +92,11 @@ def _one(folder: Path, pattern: str) -> Path:
     return found[0]
 
 
-def _read_wnids(path: Path) -> dict[int, str]:
+def read_wnids(devkit: Path) -> dict[int, str]:
+    """Devkit id -> WNID, for the classes, from `meta_clsloc.mat`; a ValueError where it cannot be read."""
     from scipy.io import loadmat
 
+    path = devkit / "meta_clsloc.mat"
     try:
         synsets = loadmat(path, squeeze_me=True)["synsets"]
     except (OSError, KeyError, ValueError, TypeError) as error:
@@ -163,6 +173,27 @@ def format_guesses(guesses: list[Guess]) -> Iterator[str]:
         else:
             rows = zip(guess.labels, guess.boxes, strict=True)
             yield " ".join(f"{label} " + " ".join(f"{v:.1f}".removesuffix(".0") for v in box) for label, box in rows)
+
+
+def official_order(ids: Sequence[str]) -> list[int]:
+    """Places of images in the order of their numbers, in which official files list them: `ILSVRC2012_val_00000002.JPEG`
+    after `...01.JPEG`. A ValueError for an id without a number, or for two with the same."""
+    numbers = [re.findall(r"\d+", name.rsplit(".", 1)[0])[-1:] for name in ids]
+    if nameless := [name for name, number in zip(ids, numbers, strict=True) if not number]:
+        raise ValueError(f"image {nameless[0]} has no number in its name: official files list images by number")
+    if len({int(number) for (number,) in numbers}) < len(ids):
+        raise ValueError("two images have the same number: official files list each number once")
+    return sorted(range(len(ids)), key=lambda i: int(numbers[i][0]))
+
+
+def official_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
+    """The devkit id of every class of a data set; a ValueError for a class that the devkit does not have."""
+    known = {wnid: label for label, wnid in read_wnids(devkit).items()}
+    if unknown := [wnid for wnid in wnids if wnid not in known]:
+        raise ValueError(
+            f"{devkit}: {len(unknown)} of {len(wnids)} classes are not the devkit's, the first is {unknown[0]}"
+        )
+    return [known[wnid] for wnid in wnids]
 
 
 def judge(truth: Truth, guesses: list[Guess]) -> Judgement:

@@ -24,6 +24,7 @@ class Wildcards(Protocol):
     run: str
     protocol: str
     seed: str
+    system: str
     table: str
 
 
@@ -139,6 +140,28 @@ class Plan:
     def table_folder(self, wildcards: Wildcards) -> str:
         """The folder of all score stores, or of all box stores."""
         return f"results/{self.folder}/{self._kind(self._number(wildcards.table))}"
+
+    def outside(self, wildcards: Wildcards) -> list[str]:
+        """The judgements of other systems that a table shows."""
+        shown = self._number(wildcards.table) in catalogue.COMPARED
+        return [f"results/{self.folder}/outside/{i}.json" for i in range(len(self.settings.outside))] if shown else []
+
+    def outside_option(self, wildcards: Wildcards) -> list[str]:
+        """`--outside FILES`, or nothing."""
+        found = self.outside(wildcards)
+        return ["--outside", *found] if found else []
+
+    def outside_file(self, wildcards: Wildcards) -> str:
+        """The predictions of another system."""
+        return list(self.settings.outside.values())[int(wildcards.system)].file
+
+    def judge_options(self, wildcards: Wildcards) -> list[str]:
+        """What another system is judged by, as options."""
+        name, system = list(self.settings.outside.items())[int(wildcards.system)]
+        by = self.settings.devkit
+        assert by is not None, "settings without a devkit have no other systems"
+        found = ["--name", name, "--devkit", by.folder, "--solution", by.solution]
+        return [*found, "--labels-only"] if system.labels_only else found
 
     def published(self, wildcards: Wildcards) -> list[str]:
         """The published numbers of a table, what its columns are, and how it looks."""

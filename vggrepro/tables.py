@@ -6,8 +6,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from vggrepro import catalogue, metrics, predictions, scores, statistics
 from vggrepro.catalogue import Evaluation, Published, PublishedTable, Row, System
 from vggrepro.config import Settings, departures
+from vggrepro.devkit import Judgement
+from vggrepro.files import read_json
 
 Status = Literal["measured", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
 Interval = tuple[float, float]
@@ -88,8 +90,10 @@ class Table:
     kind: Literal["errors", "layers", "parameters"] = "errors"
 
 
-def make(number: str, settings: Settings, folder: Path | None, workers: int = 1) -> Table:
+def make(number: str, settings: Settings, folder: Path | None, workers: int = 1, outside: Sequence[Path] = ()) -> Table:
     """Table `number` from the score stores below `folder`, Tables 8 to 10 from the box stores; Tables 1 and 2 need none.
+
+    `outside` are judgements of other systems (`vggrepro judge --out`): each becomes a row of Tables 7 and 10.
 
     Raises ValueError for a table that is not made yet, and for stores that are missing or do not fit together.
     """
@@ -114,7 +118,24 @@ def make(number: str, settings: Settings, folder: Path | None, workers: int = 1)
         TableRow(_keys(published, row), _cells(published, row, found, settings), group)
         for row, group in zip(published.rows, _groups(published), strict=True)
     ]
+    if number in catalogue.COMPARED:
+        rows += [_outside(published, read_json(path, ("name", "file", "images"))) for path in outside]
     return _described(published, rows, "errors", _notes(settings, opened))
+
+
+def _outside(published: PublishedTable, said: Mapping[str, Any]) -> TableRow:
+    """The row of a system that was judged by its predictions on ILSVRC's validation images."""
+    judged = Judgement(**{field.name: said[field.name] for field in fields(Judgement)}).counts()
+    cells = []
+    for column in published.columns:
+        cell = Cell("not reported", "-")
+        if column.split == "val" and column.quantity in judged:
+            errors, n = judged[column.quantity]
+            low, high = statistics.wilson(errors, n)
+            bounds = (100 * low, 100 * high)
+            cell = replace(cell, status="measured", value=100 * errors / n, interval=bounds, n=n, how=(said["file"],))
+        cells.append(cell)
+    return TableRow((f"{said['name']} (judged here)",), tuple(cells), 1)
 
 
 def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes: tuple[str, ...]) -> Table:  # noqa: ANN401

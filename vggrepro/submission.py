@@ -1,0 +1,74 @@
+"""Predictions in ILSVRC's official format, ours written and anyone's judged. No torch."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from vggrepro import catalogue, devkit, predictions, tables
+from vggrepro.config import Settings
+from vggrepro.data.store import Store
+from vggrepro.devkit import Guess
+from vggrepro.files import digest, write_json, write_text
+
+
+def write(
+    settings: Settings,
+    text: str,
+    *,
+    boxes_folder: Path,
+    val_folder: Path,
+    devkit_folder: Path,
+    out: Path,
+    with_boxes: bool,
+    workers: int,
+) -> None:
+    """Write the predictions of a row of Table 9, such as `D/256/256 + D/384/352,384`: a line per image, by image number.
+
+    Up to five `label xmin ymin xmax ymax`, or labels alone, devkit ids, best first; of the first seed. Raises ValueError for a
+    system that Table 9 does not have, and for classes that the devkit does not have.
+    """
+    rows = {row.keys["systems"]: row.system for row in catalogue.table("9").rows}
+    system = rows.get(text)
+    if system is None:
+        raise ValueError(f"no row of Table 9 measures {text!r}: expected one of {', '.join(map(repr, rows))}")
+    seeded = catalogue.with_seed(system, settings.seeds[0])
+    opened = tables.open_stores(boxes_folder, tuple(e for e, _ in seeded), predictions.read)
+    if missing := [e.path for e, _ in seeded if e.path not in opened]:
+        raise ValueError(
+            f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"
+        )
+    store, stores = Store(val_folder), list(opened.values())
+    if stores[0].made["data"] != store.digest:
+        raise ValueError(f"{stores[0].folder}: boxes of other images than those in {val_folder}: predict them again")
+    labels = devkit.official_labels(store.about["wnids"], devkit_folder)
+    order = devkit.official_order(store.ids)
+    boxes = predictions.answer_boxes(stores, settings.merge, workers=workers, about=text)[0] if with_boxes else None
+    guesses = [
+        Guess(tuple(labels[c] for c in stores[0].answers[i]), boxes[i] if boxes is not None else None) for i in order
+    ]
+    write_text(out, "".join(f"{line}\n" for line in devkit.format_guesses(guesses)))
+
+
+def judge(
+    predictions_file: Path,
+    *,
+    devkit_folder: Path,
+    solution: Path,
+    first: int | None,
+    with_boxes: bool,
+    name: str | None = None,
+    out: Path | None = None,
+) -> devkit.Judgement:
+    """Judge predictions in the official format; with `out`, write what a table needs to show them under a `name`."""
+    truth = devkit.read_truth(devkit_folder, solution, first)
+    guesses = devkit.read_guesses(predictions_file, len(truth.labels), with_boxes=with_boxes)
+    found = devkit.judge(truth, guesses)
+    if out:
+        about = {
+            "name": name or predictions_file.stem,
+            "file": predictions_file.name,
+            "digest": digest(predictions_file),
+        }
+        write_json(out, {**about, **asdict(found)})
+    return found
