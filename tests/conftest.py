@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import hypothesis
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from vggrepro.catalogue import ROOT
 from vggrepro.config import RunSettings, Settings, load
 from vggrepro.data.prepare import prepare
+from vggrepro.data.store import Store
+from vggrepro.devkit import official_order
 
 # the same examples everywhere, and no stop-watch: machines are shared
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -38,6 +42,27 @@ def prepared(folder: Path, layout: str = "stand-in", path: Path | None = None, *
 def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Training and validation store of a small stand-in: 10 classes, 16 and 4 images each."""
     return prepared(tmp_path_factory.mktemp("stores"), workers=1)
+
+
+def write_devkit(folder: Path, val: Store, blacklisted: tuple[int, ...] = ()) -> None:
+    """ILSVRC's devkit and solution file for the images of a validation store, as if its classes were numbered backwards."""
+    folder.mkdir()
+    wnids = val.about["wnids"]
+    ids = {wnid: len(wnids) - i for i, wnid in enumerate(wnids)}
+    synsets = np.array(
+        [(n, wnid, 0) for wnid, n in ids.items()], [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("num_children", "O")]
+    )
+    savemat(folder / "meta_clsloc.mat", {"synsets": synsets[:, None]})
+    order = official_order(val.ids)
+    labels = [wnids[val.labels[i]] for i in order]
+    prefix = "ILSVRC2014_clsloc_validation_"
+    (folder / f"{prefix}ground_truth.txt").write_text("".join(f"{ids[wnid]}\n" for wnid in labels))
+    (folder / f"{prefix}blacklist.txt").write_text("".join(f"{number}\n" for number in blacklisted))
+    lines = ["ImageId,PredictionString"]
+    for number, (i, wnid) in enumerate(zip(order, labels, strict=True), start=1):
+        boxes = " ".join(f"{wnid} {' '.join(map(str, box))}" for box in val.boxes(i).tolist())
+        lines.append(f"ILSVRC2012_val_{number:08d},{boxes} ")
+    (folder / "LOC_val_solution.csv").write_text("\n".join(lines) + "\n")
 
 
 @pytest.fixture(scope="session")

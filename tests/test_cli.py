@@ -45,10 +45,10 @@ def test_an_unknown_run(capsys):
     assert "no run" in message
 
 
-def test_missing_stores_and_weights_are_named(capsys, tmp_path):
+def test_missing_stores_and_weights_are_named(capsys, tmp_path, stores):
     where = ["--train", f"{tmp_path}/t", "--val", f"{tmp_path}/v", "--out", f"{tmp_path}/o"]
     assert "t/store.json: no such file" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
-    where = ["--weights", f"{tmp_path}/w", "--val", f"{tmp_path}/v", "--out", f"{tmp_path}/o"]
+    where = ["--weights", f"{tmp_path}/w", "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
     assert "w: no such file" in failed(capsys, "evaluate", "A_256_s0", "dense", "--scales", "256", *where)
 
 
@@ -130,7 +130,7 @@ def test_a_schedulers_term_clears_away_what_was_begun(tmp_path):
         (["prepare", "--layout", "stand-in", "--train", "a", "--val", "./a"], "a store needs a folder of its own"),
         (["prepare", "--layout", "tiny-imagenet", "--path", "", "--train", "a", "--val", "b"], "needs --path"),
         (["table", "3", "--settings", "{", "--out", "x"], "--settings: no JSON"),
-        (["table", "8", "--settings", "smoke", "--out", "x"], "not among those that are made"),
+        (["table", "12", "--settings", "smoke", "--out", "x"], "not among those that are made"),
         (
             ["train", "A_256_s0", "--settings", "smoke", "--device", "gpu", "--train", "a", "--val", "b", "--out", "c"],
             "--device gpu",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from vggrepro.config import Settings
 
+    Verb = Callable[[str, object, str], argparse.ArgumentParser]
+
 T = TypeVar("T", bound="BaseModel")
 BEST = "D/256/256 + D/384/352,384"
 """The paper's best localisation system: the fusion of Table 9."""
@@ -60,6 +62,19 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(verb=function)
         return added
 
+    _add_steps_with_nets(verb)
+    _add_steps_without_nets(verb)
+    _add_official_formats(verb)
+    p = verb("settings", _settings, "print a preset's settings as JSON, those of one run if it is named")
+    p.add_argument("preset", help='paper, tiny, smoke, or JSON such as \'{"smoke": true, "seeds": [0, 1]}\'')
+    p.add_argument("run", type=_run, nargs="?")
+
+    verb("schema", _schema, "write the reference of all settings, made from vggrepro/config.py")
+    return parser
+
+
+def _add_steps_with_nets(verb: Verb) -> None:
+    """From images to runs, scores and boxes."""
     p = verb("prepare", _prepare, "decode a data set (or draw the stand-in) into the stores that training reads")
     p.add_argument("--layout", choices=("ilsvrc", "tiny-imagenet", "stand-in"), required=True)
     p.add_argument("--path", type=Path, help="folder or archive of the data set; none for the stand-in")
@@ -92,13 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_workers(p)
     _add_device(p)
 
-    p = verb(
-        "answers", _answers, "the five best labels of every image, from the best classification system (appendix A)"
-    )
-    p.add_argument("seed", type=int)
-    p.add_argument("--scores", type=Path, required=True, help="folder of the score stores")
-    p.add_argument("--out", type=Path, required=True)
-
     p = verb("boxes", _boxes, "boxes of the validation images, from a net that predicts them (appendix A)")
     p.add_argument("run", type=_run)
     p.add_argument("protocol", choices=("dense", "centre-crop"))
@@ -111,6 +119,16 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--out", type=Path, required=True, help="folder for one box store per Q")
     _add_workers(p)
     _add_device(p)
+
+
+def _add_steps_without_nets(verb: Verb) -> None:
+    """From scores and boxes to tables and the report."""
+    p = verb(
+        "answers", _answers, "the five best labels of every image, from the best classification system (appendix A)"
+    )
+    p.add_argument("seed", type=int)
+    p.add_argument("--scores", type=Path, required=True, help="folder of the score stores")
+    p.add_argument("--out", type=Path, required=True)
 
     p = verb("merging", _merging, "how Table 9 moves with the parameters of merging, and examples")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
@@ -136,6 +154,9 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--merging", type=Path, help="what `merging` wrote, for its figures")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
+
+def _add_official_formats(verb: Verb) -> None:
+    """Predictions in ILSVRC's official format."""
     p = verb("judge", _judge, "score predictions in ILSVRC's official format, whoever made them, as the devkit does")
     p.add_argument("predictions", type=Path, help="a line per validation image: up to five `label xmin ymin xmax ymax`")
     p.add_argument("--devkit", type=Path, required=True, help="folder with meta_clsloc.mat, ground truth and blacklist")
@@ -156,13 +177,6 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--labels-only", action="store_true", help="write up to five labels, without boxes")
     p.add_argument("--out", type=Path, required=True, help="file to write")
     _add_workers(p)
-
-    p = verb("settings", _settings, "print a preset's settings as JSON, those of one run if it is named")
-    p.add_argument("preset", help='paper, tiny, smoke, or JSON such as \'{"smoke": true, "seeds": [0, 1]}\'')
-    p.add_argument("run", type=_run, nargs="?")
-
-    p = verb("schema", _schema, "write the reference of all settings, made from vggrepro/config.py")
-    return parser
 
 
 def _add_workers(parser: argparse.ArgumentParser) -> None:

@@ -203,7 +203,7 @@ def sensitivity(points: list[dict[str, str]], default: Merge, folder: Path) -> D
                 axis.plot(*zip(*line, strict=True), marker + dash, color=colour, markersize=3, label=value)
             axis.axvline(default.threshold, color=INK, linewidth=0.8, linestyle=":")
             axis.set(title=title, xlabel="threshold", xscale="log")
-            axis.legend(fontsize=7)
+            axis.legend(fontsize=6, loc="best")
         axes[0].set_ylabel("localisation error (%)")
         caption = (
             "The error of Table 9 against the threshold at which merging stops (dotted: the setting): of its systems, and of "

@@ -49,6 +49,11 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.made["classes"])
+
     def of(self, i: int, k: int, top_k: int | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes [n, 4] and scores [n] for the `k`-th label of image `i`, from its `top_k` best locations."""
         here = slice(self.offsets[i], self.offsets[i + 1])

@@ -45,7 +45,7 @@ def write(
     if merging:
         points, examples = study.read(merging)
         drawn.append(figures.sensitivity(points, settings.merge, out / "figures"))
-        drawn.append(figures.boxes(examples, merging, out / "figures"))
+        drawn += [figures.boxes(examples, merging, out / "figures")] if examples else []
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
@@ -150,4 +150,6 @@ def _training_row(training: Training) -> dict[str, str]:
 
 
 def _layers(names: list[str]) -> str:
-    return ", ".join(names) if len(names) < 9 else f"all {len(names)} layers"
+    if len(names) < 9:
+        return ", ".join(names)
+    return f"all {len(names)} layers" if "fc8" in names else "all layers but fc8"

@@ -35,6 +35,11 @@ class Scores:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.posteriors.shape[1])
+
     def rows(self, part: slice) -> NDArray[np.float32]:
         """A copy of some images' posteriors, over a map of its own: the pages of forty stores would fill the memory."""
         return np.array(np.load(self.folder / "posteriors.npy", mmap_mode="r")[part])

@@ -360,7 +360,7 @@ def _notes(settings: Settings, opened: Mapping[str, Stored]) -> tuple[str, ...]:
     if not opened:
         return ("Nothing of this table was run.",)
     data = next(iter(opened.values()))
-    classes = data.made["classes"]
+    classes = data.classes
     seen = f"{data.made['data set']}, {len(data):,} validation images of {classes} classes"
     notes = [f"Measured on {seen}, preset {settings.preset}."]
     if isinstance(data, predictions.Predictions) and (left_out := int((~data.counted).sum())):

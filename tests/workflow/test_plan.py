@@ -38,7 +38,8 @@ def test_the_whole_paper_is_planned_in_seconds_without_any_data(tmp_path):
     started = time.perf_counter()
     done = snakemake(tmp_path)
     assert time.perf_counter() - started < 20
-    assert jobs(done) == {"prepare": 1, "train": 14, "evaluate": 17, "table": 8, "report": 1, "all": 1, "total": 42}
+    expected = {"prepare": 1, "train": 18, "evaluate": 17, "answers": 1, "boxes": 5, "merging": 1, "table": 11}
+    assert jobs(done) == expected | {"report": 1, "all": 1, "total": 56}
 
 
 def test_all_presets_have_the_same_dag(tmp_path):
@@ -51,12 +52,69 @@ def test_one_table_needs_only_its_own(tmp_path):
     assert runs(done) == {"A_256_s0"} | {f"{net}_{S}_s0" for net in "DE" for S in ("256", "384", "256-512")}
 
 
+def test_localisation_needs_fusion(tmp_path):
+    done = snakemake(tmp_path, "table9")
+    assert jobs(done) == {
+        "prepare": 1, "train": 9, "evaluate": 4, "answers": 1, "boxes": 2, "table": 1, "table9": 1, "total": 19,
+    }  # fmt: skip
+    classifiers = {"A_256_s0"} | {f"{net}_{S}_s0" for net in "DE" for S in ("256", "384", "256-512")}
+    assert runs(done) == classifiers | {"D_256_pcr_s0", "D_384_pcr_s0"}
+
+
+def test_a_centre_crop_with_the_class_given_needs_no_fusion(tmp_path):
+    assert jobs(snakemake(tmp_path, "table8")) == {
+        "prepare": 1, "train": 6, "boxes": 3, "table": 1, "table8": 1, "total": 12,
+    }  # fmt: skip
+
+
+def test_a_data_set_without_boxes_can_do_without_localisation(tmp_path):
+    done = snakemake(tmp_path, "--config", "localisation=false")
+    assert jobs(done) == {"prepare": 1, "train": 14, "evaluate": 17, "table": 11, "report": 1, "all": 1, "total": 45}
+
+
+def test_missing_boxes_are_told_before_any_job(tmp_path):
+    images = tmp_path / "images"
+    for split in ("train", "val"):
+        (images / split / "n01440764").mkdir(parents=True)
+    done = snakemake(tmp_path, "--config", f"ilsvrc={images}", cores=1)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert said.count("Tables 8 to 10 need boxes, and the data set has none. Expected LOC_train_solution.csv") == 1
+    assert "--config localisation=false" in said
+    assert not (tmp_path / "results").exists()
+
+
+def test_prepared_images_without_boxes_are_told_before_any_job(tmp_path):
+    import numpy as np
+
+    for split in ("train", "val"):
+        folder = tmp_path / "results/smoke/data" / split
+        folder.mkdir(parents=True)
+        np.save(folder / "boxes.npy", np.empty((0, 5)))
+    # as if the images had been prepared by an earlier call
+    done = snakemake(tmp_path, "table8", "--config", "smoke=true", "--rerun-triggers", "mtime", cores=1)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert "delete results/smoke/data" in said
+    assert not (tmp_path / "results/smoke/runs").exists()
+
+
+def test_a_system_of_others_is_judged_and_shown(tmp_path):
+    (tmp_path / "p.txt").touch()
+    given = ("outside={Ours: {file: p.txt}}", "devkit={folder: d, solution: s.csv}")
+    done = snakemake(tmp_path, "table10", "--config", "localisation=false", *given, "-p")
+    assert jobs(done) == {"judge": 1, "table": 1, "table10": 1, "total": 3}
+    assert "--name Ours --devkit d --solution s.csv" in done.stdout + done.stderr
+    done = snakemake(tmp_path, "--config", given[0])
+    assert "outside: other systems are judged by ILSVRC's devkit" in done.stdout + done.stderr
+
+
 def test_tables_1_and_2_need_no_data(tmp_path):
     assert jobs(snakemake(tmp_path, "table1", "table2")) == {"table": 2, "table1": 1, "table2": 1, "total": 4}
 
 
 def test_seeds_train_everything_again(tmp_path):
-    assert jobs(snakemake(tmp_path, "--config", "smoke=true", "seeds=[0,1,2]"))["train"] == 42
+    assert jobs(snakemake(tmp_path, "--config", "smoke=true", "seeds=[0,1,2]"))["train"] == 54
 
 
 def test_without_stages_only_a_table_of_a_needs_a(tmp_path):
@@ -98,5 +156,5 @@ def test_every_rule_says_what_it_does():
     listed = subprocess.run(
         [sys.executable, "-m", "snakemake", "--list-rules"], cwd=ROOT, capture_output=True, text=True
     ).stdout
-    for rule in ("prepare", "train", "evaluate", "table", "report"):
+    for rule in ("prepare", "train", "evaluate", "answers", "boxes", "merging", "judge", "table", "report"):
         assert re.search(rf"^{rule} \(.{{20,}}\)$", listed, re.MULTILINE), rule

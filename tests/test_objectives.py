@@ -1,0 +1,93 @@
+"""The losses of classes and boxes, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import small
+from vggrepro import objectives
+from vggrepro.boxes import from_vectors, iou
+from vggrepro.catalogue import Run
+from vggrepro.config import Boxes
+from vggrepro.data.loader import Batch, Batches
+from vggrepro.data.store import Store
+from vggrepro.data.transforms import Draws
+from vggrepro.train import Trainer
+
+NONE = torch.empty(2, 0)
+
+
+def batch(labels: list[int], targets: list[list[float]]) -> Batch:
+    return Batch(torch.empty(len(labels), 3, 1, 1), torch.tensor(labels), torch.tensor(targets))
+
+
+def test_class_loss_is_cross_entropy_and_counts_wrong_answers():
+    outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    loss, wrong = objectives.class_loss(outputs, Batch(torch.empty(2, 3, 1, 1), torch.tensor([0, 0]), NONE))
+    expected = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))) / 2
+    assert (float(loss), int(wrong)) == (pytest.approx(expected), 1)
+
+
+def test_box_loss_is_half_the_squared_distance_of_the_true_classes_box():
+    outputs = torch.tensor([[0.0, 0, 1, 1, 9, 9, 9, 9], [9.0, 9, 9, 9, 0.5, 0, 1, 2]], requires_grad=True)
+    loss, wrong = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
+    assert loss.item() == pytest.approx((0.5**2 + 1**2) / 2 / 2)
+    assert int(wrong) == 1  # half of a box twice as high: IoU 0.2
+    loss.backward()
+    assert outputs.grad.tolist() == [[0.0] * 8, [0, 0, 0, 0, 0.25, 0, 0, 0.5]]
+
+
+def test_one_box_serves_all_classes():
+    outputs = torch.tensor([[0.1, 0.0, 1.0, 1.0]])
+    for label in (0, 7):
+        assert float(objectives.box_loss(outputs, batch([label], [[0, 0, 1, 1]]))[0]) == pytest.approx(0.005)
+
+
+def test_boxes_that_do_not_count_change_nothing():
+    nan = float("nan")
+    outputs = torch.tensor([[0.5, 0.0, 1.0, 1.0], [3.0, 3.0, 3.0, 3.0]], requires_grad=True)
+    loss, wrong = objectives.box_loss(outputs, batch([0, 0], [[0, 0, 1, 1], [nan] * 4]))
+    loss.backward()
+    assert (loss.item(), int(wrong)) == (pytest.approx(0.125), 1)
+    assert outputs.grad[1].tolist() == [0.0] * 4
+    nothing, _ = objectives.box_loss(outputs, batch([0, 0], [[nan] * 4] * 2))
+    assert float(nothing) == 0
+
+
+def test_overlap_of_vectors_is_that_of_their_boxes():
+    rng = np.random.default_rng(0)
+    a, b = (np.concatenate([rng.normal(0, 0.2, (50, 2)), rng.uniform(0.2, 1, (50, 2))], 1) for _ in "ab")
+    side = 10_000  # so large that a pixel more or less does not matter
+    boxes = [from_vectors(v, np.ones(2), np.zeros(2), side) for v in (a, b)]
+    found = objectives.vector_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    np.testing.assert_allclose(found, iou(*boxes), atol=1e-3)
+    assert float(objectives.vector_iou(torch.tensor([0.0, 0, -1, 1]), torch.tensor([0.0, 0, 1, 1]))) == 0
+
+
+def test_images_without_a_box_are_not_seen(stores):
+    store = Store(stores[0])
+    store._boxes = store._boxes[20:]  # the first twenty images lose theirs
+    store._first_box = np.searchsorted(store._boxes[:, 0], np.arange(len(store) + 1))
+    draws = Draws.of(0, 1, len(store), (64, 64))
+    batches = Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=Boxes())
+    assert sorted(batches.order) == list(range(20, len(store)))
+    assert sum(len(b.labels) for b in batches) == len(store) - 20
+    assert all(b.targets.shape == (len(b.labels), 4) for b in batches)
+    store._first_box[:] = 0
+    with pytest.raises(ValueError, match="no training image has a box"):
+        Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=Boxes())
+
+
+@pytest.mark.parametrize("objective", ["SCR", "PCR"])
+def test_boxes_are_learnt_in_a_few_steps(stores, objective):
+    """A random net fits the boxes of 160 images better and better."""
+    torch.manual_seed(0)
+    settings = small(learning_rate=0.01).model_copy(update={"boxes": Boxes()})
+    run = Run("D", "256", "all", 0, objective)
+    trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
+    trainer.start(None)
+    rows = [trainer.epoch(epoch, 0.01) for epoch in range(1, 6)]
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    assert rows[-1]["train_localisation"] < rows[0]["train_localisation"]
