@@ -85,6 +85,8 @@ def _finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> D
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    # a picture that is shown twice would have its id twice; nothing refers to it
+    svg = re.sub(r' id="image[0-9a-f]+"', "", svg)
     # ids are unique within a page, not only within a figure
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Drawn(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
