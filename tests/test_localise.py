@@ -12,13 +12,14 @@ from tests.conftest import prepared, small
 from vggrepro import answers, checkpoint, evaluate, predictions, scores
 from vggrepro.boxes import from_vectors
 from vggrepro.catalogue import Run, best_classification
-from vggrepro.config import Evaluate, Merge, Model
+from vggrepro.config import Boxes, Evaluate, Merge, Model
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale, zoom_of
 from vggrepro.devkit import Guess, Truth, judge
 from vggrepro.initialise import initialise_randomly
 from vggrepro.localise import localise, predict, windows
 from vggrepro.nets import VGG
+from vggrepro.train import Trainer
 
 MEAN = (120.0, 110.0, 100.0)
 SCR, PCR, DENSE = Run("D", "256", "fc", 0, "SCR"), Run("D", "256", "all", 0, "PCR"), "dense"
@@ -257,7 +258,7 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
     def trained(run: Run, parent: Path | None) -> Path:
         train(
             run,
-            small() if not run.localises else small().model_copy(update={"boxes": evaluate_boxes()}),
+            small().model_copy(update={"boxes": Boxes() if run.localises else None}),
             train_folder=stores[0],
             val_folder=stores[1],
             parent_file=parent,
@@ -290,9 +291,6 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
     store = predictions.read(tmp_path / "boxes" / "384")
     assert store.made["run"] == PCR.name
     assert np.diff(store.offsets).tolist() == [36] * len(store)
-    # scores are the classifier's posteriors in the location's window: at Q = 256 their mean is near the dense posterior
-    assert (store.scores >= 0).all()
-    assert (store.scores <= 1).all()
     with pytest.raises(ValueError, match="holds A_256_s0, expected D_256_s0"):
         localise(
             PCR, DENSE, (256,), Evaluate(), weights_file=pcr, classifier_file=a, answers_folder=tmp_path / "answers",
@@ -300,10 +298,11 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
         )  # fmt: skip
 
 
-def evaluate_boxes():
-    from vggrepro.config import Boxes
-
-    return Boxes()
+@pytest.mark.parametrize(("run", "boxes"), [(Run("D", "256"), Boxes()), (PCR, None)])
+def test_settings_of_boxes_belong_to_runs_that_predict_them(stores, run, boxes):
+    settings = small().model_copy(update={"boxes": boxes})
+    with pytest.raises(ValueError, match=f"{run.name}: the settings of a run for {run.objective} (need|have no) boxes"):
+        Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
 
 
 def test_a_net_of_classes_predicts_no_boxes(val):

@@ -25,14 +25,15 @@ def batch(labels: list[int], targets: list[list[float]]) -> Batch:
 
 def test_class_loss_is_cross_entropy_and_counts_wrong_answers():
     outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    loss, wrong = objectives.class_loss(outputs, Batch(torch.empty(2, 3, 1, 1), torch.tensor([0, 0]), NONE))
+    loss, wrong, counted = objectives.class_loss(outputs, Batch(torch.empty(2, 3, 1, 1), torch.tensor([0, 0]), NONE))
+    assert counted == 2
     expected = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))) / 2
     assert (float(loss), int(wrong)) == (pytest.approx(expected), 1)
 
 
 def test_box_loss_is_half_the_squared_distance_of_the_true_classes_box():
     outputs = torch.tensor([[0.0, 0, 1, 1, 9, 9, 9, 9], [9.0, 9, 9, 9, 0.5, 0, 1, 2]], requires_grad=True)
-    loss, wrong = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
+    loss, wrong, _ = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
     assert loss.item() == pytest.approx((0.5**2 + 1**2) / 2 / 2)
     assert int(wrong) == 1  # half of a box twice as high: IoU 0.2
     loss.backward()
@@ -48,12 +49,29 @@ def test_one_box_serves_all_classes():
 def test_boxes_that_do_not_count_change_nothing():
     nan = float("nan")
     outputs = torch.tensor([[0.5, 0.0, 1.0, 1.0], [3.0, 3.0, 3.0, 3.0]], requires_grad=True)
-    loss, wrong = objectives.box_loss(outputs, batch([0, 0], [[0, 0, 1, 1], [nan] * 4]))
+    loss, wrong, counted = objectives.box_loss(outputs, batch([0, 0], [[0, 0, 1, 1], [nan] * 4]))
     loss.backward()
-    assert (loss.item(), int(wrong)) == (pytest.approx(0.125), 1)
+    assert (loss.item(), int(wrong), int(counted)) == (pytest.approx(0.125), 1, 1)
     assert outputs.grad[1].tolist() == [0.0] * 4
-    nothing, _ = objectives.box_loss(outputs, batch([0, 0], [[nan] * 4] * 2))
-    assert float(nothing) == 0
+    nothing, _, _ = objectives.box_loss(outputs, batch([0, 0], [[nan] * 4] * 2))
+    assert nothing.item() == 0
+
+
+def test_images_that_do_not_count_are_in_no_denominator(stores):
+    """Where a box must lie in the crop whole, few do: mean loss and error are over them."""
+    settings = small().model_copy(update={"boxes": Boxes(min_inside=1.0)})
+    run = Run("D", "256", "all", 0, "SCR")
+    trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
+    trainer.start(None)
+    counted = sum(int((~b.targets.isnan()).all(1).sum()) for b in trainer.batches(1))
+    assert 0 < counted < len(trainer.store)
+    with torch.no_grad():
+        for parameter in trainer.net.parameters():
+            parameter.zero_()
+    row = trainer.epoch(1, 0.0)
+    squares = [(b.targets.nan_to_num() ** 2).sum() for b in trainer.batches(1)]
+    assert row["loss"] == pytest.approx(float(sum(squares)) / 2 / counted, rel=1e-5)
+    assert row["train_localisation"] == 1.0
 
 
 def test_overlap_of_vectors_is_that_of_their_boxes():

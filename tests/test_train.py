@@ -76,7 +76,7 @@ def losses(folder: Path) -> list[float]:
     trainer.start(None)
     trainer.net.train()
     batches = (batch for epoch in (1, 2) for batch in trainer.batches(epoch))
-    return [float(trainer.step(batch)[0]) for batch, _ in zip(batches, range(20), strict=False)]
+    return [trainer.step(batch).mean.item() for batch, _ in zip(batches, range(20), strict=False)]
 
 
 def test_the_same_settings_give_the_same_weights_whatever_the_workers(stores, tmp_path):

@@ -38,6 +38,6 @@ def read(folder: Path, store: Store) -> NDArray[np.int64]:
         found: NDArray[np.int64] = np.load(folder / "answers.npy")
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and make them again") from None
-    if made["data"] != store.digest or len(found) != len(store):
+    if made["data"] != store.digest or (folder / "ids.txt").read_text(encoding="utf-8").splitlines() != store.ids:
         raise ValueError(f"{folder}: labels of other images than those in {store.folder}: make them again")
     return found

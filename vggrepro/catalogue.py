@@ -363,7 +363,19 @@ def scales_of(run: Run, protocol: str, numbers: tuple[str, ...] = MEASURED) -> t
 
 
 def best_classification() -> System:
-    """PAPER A.1: "the top-5 class labels are predicted by our best-performing classification system": Table 6's last row."""
-    system = table("6").rows[-1].system
-    assert system is not None, "the last row of Table 6 is ours"
-    return system
+    """PAPER A.1: "the top-5 class labels are predicted by our best-performing classification system": the best of Table 6."""
+    return next(row.system for row in table("6").rows if row.system and row.cells["top5_val"].bold)
+
+
+def localisation_systems() -> dict[str, System]:
+    """What the rows of Table 9 measure, by their names: `D/384/352,384`, with the objective and layers where not PCR, all."""
+    rows = [row for row in table("9").rows if row.system]
+    how = {id(row): (row.keys["objective"], row.keys["layers"]) for row in rows}
+    names = [row.keys["systems"] + (f" ({', '.join(how[id(row)])})" * (how[id(row)] != ("PCR", "all"))) for row in rows]
+    return {name: row.system for name, row in zip(names, rows, strict=True) if row.system}
+
+
+def best_localisation() -> str:
+    """The name of the system that Table 10 compares with others: the fusion of Table 9."""
+    ours = next(row.system for row in table("10").rows if row.system)
+    return next(name for name, system in localisation_systems().items() if system == ours)

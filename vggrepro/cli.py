@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     Verb = Callable[[str, object, str], argparse.ArgumentParser]
 
 T = TypeVar("T", bound="BaseModel")
-BEST = "D/256/256 + D/384/352,384"
-"""The paper's best localisation system: the fusion of Table 9."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        advice = "lower evaluate.batch_pixels" if given.name == "evaluate" else "train on a GPU with more memory"
+        advice = "lower evaluate.batch_pixels" if given.name != "train" else "train on a GPU with more memory"
         print(f"vggrepro {given.name}: out of GPU memory: {advice} ({error})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -167,7 +165,7 @@ def _add_official_formats(verb: Verb) -> None:
     p.add_argument("--out", type=Path, help="JSON file for `table --outside`: a row of Tables 7 and 10")
 
     p = verb("submission", _submission, "write predictions in ILSVRC's official format, a line per validation image")
-    p.add_argument("system", nargs="?", default=BEST, help=f"a row of Table 9; if not given: {BEST}")
+    p.add_argument("system", nargs="?", help="a row of Table 9, such as D/384/352,384; if not given, Table 10's")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
     p.add_argument("--boxes", type=Path, required=True, help="folder of the box stores")
     p.add_argument("--val", type=Path, required=True, help="prepared validation store")
@@ -311,7 +309,8 @@ def _answers(given: argparse.Namespace) -> None:
 def _boxes(given: argparse.Namespace) -> None:
     from vggrepro import config
 
-    if (given.protocol == "dense") != bool(given.answers and given.classifier):
+    dense = given.protocol == "dense"
+    if bool(given.answers) != dense or bool(given.classifier) != dense:
         raise ValueError(
             "dense boxes need --answers and --classifier; on a centre crop the true class is given, and neither"
         )
@@ -379,7 +378,7 @@ def _submission(given: argparse.Namespace) -> None:
 
     submission.write(
         _given(given.settings),
-        given.system,
+        given.system or catalogue.best_localisation(),
         boxes_folder=given.boxes,
         val_folder=given.val,
         devkit_folder=given.devkit,

@@ -158,7 +158,8 @@ class Merge(_Settings):
     """CHOICE 9: the two boxes that match best are merged until their match score exceeds this. At 5/6 are two equal boxes,
     one shifted along a side, that overlap by one half: each would pass for the other."""
     top_k: Count | None = None
-    """CHOICE 9: boxes of a label take part from so many locations a scale, those of its highest scores; all if not set."""
+    """CHOICE 9: boxes of a label take part from so many locations a scale, those of its highest scores; all if not set.
+    (OverFeat's k counts classes a scale; here the five labels of the classification system are given.)"""
     average: Literal["pairs", "members", "scores"] = "pairs"
     """CHOICE 9: two boxes are replaced by the mean of their coordinates, whatever they were merged from (OverFeat's
     words), or weighted by the number of their members, or by their scores."""
@@ -408,6 +409,11 @@ FIXED_CHOICES = [
         "window's side, so that a mirrored crop turns the sign of centre x and nothing else.",
     ),
     (
+        "loss of a box",
+        "half the squared distance",
+        "9: of the box vectors, in units of the window's side, averaged over a batch's boxes: what a rate of 10^-3 means.",
+    ),
+    (
         "images that teach boxes",
         "those with a box",
         "9: mirrored and shifted in colour as for classification.",
@@ -446,7 +452,8 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         "data.encoding",
         "evaluate.batch_pixels",
     )
-    here = ((key, value) for key, value, _ in _described(settings) if key not in skipped)
+    described = ((key, value) for key, value, _ in _described(settings))
+    here = ((key, value) for key, value in described if key not in skipped and key.split(".")[0] not in skipped)
     return [(key, value, paper[key]) for key, value in here if value != paper[key]]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro import boxes, metrics
-from vggrepro.data.annotations import read_solution
+from vggrepro.data.annotations import read_numbers, read_solution
 
 PREFIX = "ILSVRC20*_clsloc_validation"
 GUESSES = 5
@@ -76,8 +76,8 @@ def read_truth(devkit: Path, solution: Path, first: int | None = None) -> Truth:
     Raises ValueError where the files do not fit together.
     """
     wnids = read_wnids(devkit)
-    labels = _numbers(_one(devkit, f"{PREFIX}_ground_truth.txt"), 1, len(wnids))
-    listed = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), 1, len(labels))
+    labels = _numbers(_one(devkit, f"{PREFIX}_ground_truth.txt"), len(wnids))
+    listed = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), len(labels))
     blacklisted = np.zeros(len(labels), bool)
     blacklisted[np.array(listed, int) - 1] = True
     true_boxes = _read_solution(solution, [wnids[label] for label in labels])
@@ -106,21 +106,16 @@ def read_wnids(devkit: Path) -> dict[int, str]:
     return dict(rows)
 
 
-def _numbers(path: Path, low: int, high: int) -> list[int]:
-    """A whole number a line; a ValueError that names the line of anything else."""
-    found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip().isdigit() or not low <= int(line) <= high:
-            raise ValueError(f"{path}, line {number}: expected a number from {low} to {high}, got {line!r}")
-        found.append(int(line))
-    return found
+def _numbers(path: Path, high: int) -> list[int]:
+    return read_numbers(path.read_text(encoding="utf-8"), str(path), 1, high)
 
 
 def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
     """The true boxes of every image in the order of image numbers, from `LOC_val_solution.csv`."""
     found: dict[int, NDArray[np.int64]] = {}
     with path.open(encoding="utf-8", newline="") as file:
-        for where, name, objects in read_solution(file, str(path)):
+        for where, name, annotation in read_solution(file, str(path)):
+            objects = annotation.objects
             number = name.rpartition("_")[2]
             image = int(number) if number.isdigit() else 0
             if not 1 <= image <= len(wnids) or image in found:
@@ -166,24 +161,32 @@ def _guess(line: str, classes: int, with_boxes: bool, where: str) -> Guess:
 
 
 def format_guesses(guesses: list[Guess]) -> Iterator[str]:
-    """Lines in the official format. Box coordinates keep a decimal, as the devkit reads numbers."""
+    """Lines in the official format. Box coordinates keep four decimals, which the devkit reads: no overlap changes sides."""
     for guess in guesses:
         if guess.boxes is None:
             yield " ".join(map(str, guess.labels))
         else:
             rows = zip(guess.labels, guess.boxes, strict=True)
-            yield " ".join(f"{label} " + " ".join(f"{v:.1f}".removesuffix(".0") for v in box) for label, box in rows)
+            yield " ".join(
+                f"{label} " + " ".join(f"{v:.4f}".rstrip("0").rstrip(".") for v in box) for label, box in rows
+            )
 
 
 def official_order(ids: Sequence[str]) -> list[int]:
     """Places of images in the order of their numbers, in which official files list them: `ILSVRC2012_val_00000002.JPEG`
-    after `...01.JPEG`. A ValueError for an id without a number, or for two with the same."""
+    after `...01.JPEG`. A ValueError for an id without a number, and unless numbers run from 0 or 1 without a gap."""
     numbers = [re.findall(r"\d+", name.rsplit(".", 1)[0])[-1:] for name in ids]
     if nameless := [name for name, number in zip(ids, numbers, strict=True) if not number]:
         raise ValueError(f"image {nameless[0]} has no number in its name: official files list images by number")
-    if len({int(number) for (number,) in numbers}) < len(ids):
-        raise ValueError("two images have the same number: official files list each number once")
-    return sorted(range(len(ids)), key=lambda i: int(numbers[i][0]))
+    order = sorted(range(len(ids)), key=lambda i: int(numbers[i][0]))
+    first = int(numbers[order[0]][0])
+    for place, i in enumerate(order):
+        if int(numbers[i][0]) != first + place or first > 1:
+            raise ValueError(
+                f"the images are numbered {first}, ..., but {ids[i]} follows as number {place + 1}: official files list every "
+                "image from the first on; predict for the whole validation set, not a part of it"
+            )
+    return order
 
 
 def official_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
@@ -199,7 +202,8 @@ def official_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
 def judge(truth: Truth, guesses: list[Guess]) -> Judgement:
     """Classification and localisation errors, as the official devkit counts them.
 
-    Every image counts for classification; a blacklisted one does not count for localisation.
+    Every image counts for classification; a blacklisted one does not count for localisation. Stricter than the devkit in
+    what it takes (see `read_guesses`): that drops a sixth label in silence and takes boxes that are upside down.
     """
     if len(guesses) != len(truth.labels):
         raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")

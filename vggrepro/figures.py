@@ -190,14 +190,14 @@ def sensitivity(points: list[dict[str, str]], default: Merge, folder: Path) -> D
     from matplotlib import pyplot as plt
 
     kept = {"match": default.match, "average": default.average, "top_k": str(default.top_k or "all")}
-    systems = list(dict.fromkeys(point["system"] for point in points))
+    best = catalogue.best_localisation()
     with plt.rc_context(_settings()):
         figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
         titles = {"system": "nets", "average": "average", "match": "match score", "top_k": "locations a scale"}
         for axis, (name, title) in zip(axes, titles.items(), strict=True):
             others = {key: value for key, value in kept.items() if key != name}
             if name != "system":
-                others["system"] = systems[-1]
+                others["system"] = best
             shown = [point for point in points if others.items() <= point.items()]
             for i, value in enumerate(dict.fromkeys(point[name] for point in shown)):
                 line = [(float(p["threshold"]), float(p["error"])) for p in shown if p[name] == value]
@@ -209,7 +209,7 @@ def sensitivity(points: list[dict[str, str]], default: Merge, folder: Path) -> D
         axes[0].set_ylabel("localisation error (%)")
         caption = (
             "The error of Table 9 against the threshold at which merging stops (dotted: the setting): of its systems, and of "
-            f"the last of them, {systems[-1]}, with one parameter changed at a time. The paper prints none of them."
+            f"{best} with one parameter changed at a time. The paper prints none of them."
         )
         return _finish(figure, "merging", "What merging's parameters do", caption, folder)
 

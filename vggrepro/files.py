@@ -107,6 +107,12 @@ class Files:
         else:
             raise ValueError(f"{path}: no such file or folder")
 
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file."""
+        if self._zip:
+            return {info.filename: info.file_size for info in self._zip.infolist()}
+        return {name: (self.path / name).stat().st_size for name in self.names}
+
     def read(self, name: str) -> bytes:
         """The bytes of one file; a ValueError that names it if they cannot be read."""
         try:

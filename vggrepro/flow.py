@@ -46,3 +46,23 @@ def progress(items: Iterable[T], *, total: int, about: str, unit: str) -> Iterat
             told, passed = now, now - started
             left = passed / done * (total - done)
             print(f"{about}: {done:,} of {total:,} {unit}s, {left / 60:.0f} min to go", file=sys.stderr, flush=True)
+
+
+class Complaints:
+    """Messages about many small things: the first few are printed, the others counted."""
+
+    FIRST = 10
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def add(self, said: str) -> None:
+        """Print a message, unless there were enough."""
+        self.count += 1
+        if self.count <= self.FIRST:
+            print(said, file=sys.stderr)
+
+    def end(self) -> None:
+        """Say how many were not printed."""
+        if self.count > self.FIRST:
+            print(f"... and {self.count - self.FIRST:,} more like these", file=sys.stderr)

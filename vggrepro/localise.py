@@ -164,5 +164,6 @@ def localise(
     seconds = time.perf_counter() - started
     made = evaluate.about_result(run, protocol, settings, weights_file, store, device, seconds)
     made["classifier"] = digest(classifier_file) if classifier_file else None
+    made["answers"] = digest(answers_folder / "answers.npy") if answers_folder else "the true classes"
     for Q, boxes in found.items():
         predictions.write(out / str(Q), boxes, made | {"Q": Q})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,14 +21,25 @@ from vggrepro.nets import VGG
 Mean = tuple[float, float, float]
 
 
+class Loss(NamedTuple):
+    """What a batch costs."""
+
+    mean: Tensor
+    """Over the images that count, with its gradient."""
+    wrong: Tensor
+    """How many of them are answered wrongly."""
+    counted: Tensor
+    """How many count."""
+
+
 @dataclass(frozen=True)
 class Objective:
     """A loss, and how a net in training is validated."""
 
     error: str
     """What a wrong answer is called in metrics: `train_<error>`, `val_<error>`."""
-    loss: Callable[[Tensor, Batch], tuple[Tensor, Tensor]]
-    """Of outputs [B, outputs], float32: the mean loss of the batch, and how many of it are answered wrongly."""
+    loss: Callable[[Tensor, Batch], Loss]
+    """Of outputs [B, outputs], float32."""
     validate: Callable[..., dict[str, float]]
     """Validation errors; `val_<error>` steers the learning rate. CHOICE 12: on a centre crop."""
 
@@ -37,12 +49,13 @@ def of(run: Run) -> Objective:
     return BOXES if run.localises else CLASSES
 
 
-def class_loss(outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def class_loss(outputs: Tensor, batch: Batch) -> Loss:
     """PAPER 3.1: multinomial logistic regression."""
-    return F.cross_entropy(outputs, batch.labels), (outputs.detach().argmax(1) != batch.labels).sum()
+    wrong = (outputs.detach().argmax(1) != batch.labels).sum()
+    return Loss(F.cross_entropy(outputs, batch.labels), wrong, torch.tensor(len(batch.labels)))
 
 
-def box_loss(outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+def box_loss(outputs: Tensor, batch: Batch) -> Loss:
     """PAPER A.1: half the squared distance of the predicted from the true box vector, averaged over the boxes that count.
 
     PCR: of the true class's box alone; the others are not moved. A box is wrong if its IoU with the target is below 0.5.
@@ -53,7 +66,7 @@ def box_loss(outputs: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     targets = torch.where(counts[:, None], batch.targets, 0)
     off = torch.where(counts[:, None], predicted - targets, 0)
     loss = off.square().sum() / (2 * counts.sum().clamp(min=1))
-    return loss, (counts & (vector_iou(predicted.detach(), targets) < OVERLAP)).sum()
+    return Loss(loss, (counts & (vector_iou(predicted.detach(), targets) < OVERLAP)).sum(), counts.sum())
 
 
 def vector_iou(a: Tensor, b: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ cluster reads the Snakefile again.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable
@@ -178,6 +179,16 @@ class Plan:
     def table_settings(self, wildcards: Wildcards) -> str:
         """The settings that a table shows, as JSON."""
         return self.settings.model_dump_json()
+
+    def merging_settings(self, wildcards: Wildcards) -> str:
+        """What decides the study of merging, as JSON: a preset with its seeds and parameters of merging."""
+        block = self.settings.model_dump(mode="json", include={"preset", "seeds", "merge"})
+        return json.dumps(block | {"seeds": block["seeds"][:1]})
+
+    def judge_truth(self, wildcards: Wildcards) -> list[str]:
+        """The files that other systems are judged by."""
+        by = self.settings.devkit
+        return [by.solution, f"{by.folder}/meta_clsloc.mat"] if by else []
 
     def say_where(self, log: str) -> None:
         """Print where the report lies, if it is there."""

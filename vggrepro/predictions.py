@@ -76,7 +76,6 @@ def of_images(
     for name, (box, score) in zip(store.ids, found, strict=True):
         if not (np.isfinite(box).all() and np.isfinite(score).all()):
             raise ValueError(f"the boxes of {name} are not finite: the net diverged, train it again")
-    truth = [(i, *box) for i in range(len(store)) for box in store.boxes(i).tolist()]
     return Predictions(
         Path(),
         boxes=np.concatenate([box for box, _ in found]),
@@ -86,7 +85,7 @@ def of_images(
         labels=store.labels,
         sizes=store.sizes,
         counted=~store.blacklisted,
-        truth=np.array(truth, np.int32).reshape(-1, 5),
+        truth=store.truth,
         ids=tuple(store.ids),
         made={},
     )

@@ -51,12 +51,15 @@ def write(settings: Settings, boxes_folder: Path, val_folder: Path, out: Path, w
     """Write `sensitivity.csv`, `examples.json` and its pictures into the folder `out`, from the box stores of Table 9."""
     seeds = settings.seeds[:1]
     stores = tables.open_stores(boxes_folder, catalogue.evaluations("9", seeds), predictions.read)
-    rows = [row for row in catalogue.table("9").rows if row.system]
-    systems = {row.keys["systems"]: _stores(row.system, seeds[0], stores) for row in rows if row.system}
-    points = list(_sweep(systems, settings.merge, workers))
+    systems = {name: _stores(found, seeds[0], stores) for name, found in catalogue.localisation_systems().items()}
+    val, best = Store(val_folder), catalogue.best_localisation()
+    for store in stores.values():
+        if store.made["data"] != val.digest:
+            raise ValueError(f"{store.folder}: boxes of other images than those in {val_folder}: predict them again")
+    points = list(_sweep(systems, best, settings.merge, workers))
     with atomic_folder(out, "examples.json") as root:
         write_text(root / "sensitivity.csv", _csv(points))
-        examples = _examples(list(systems.values())[-1], settings, Store(val_folder), root, workers)
+        examples = _examples(systems[best], settings, val, root, workers)
         write_json(root / "examples.json", [asdict(example) for example in examples])
 
 
@@ -74,15 +77,14 @@ def _stores(system: System, seed: int, stores: dict[str, Predictions]) -> list[P
     return [stores[path] for path in paths]
 
 
-def _sweep(systems: dict[str, list[Predictions]], default: Merge, workers: int) -> Iterator[dict[str, Any]]:
-    """An error for every system and threshold, and for the last system with every other parameter changed alone."""
+def _sweep(systems: dict[str, list[Predictions]], best: str, default: Merge, workers: int) -> Iterator[dict[str, Any]]:
+    """An error for every system and threshold, and for the best system with every other parameter changed alone."""
     thresholds = sorted({*THRESHOLDS, default.threshold})
     changes: list[dict[str, Any]] = [{"average": name} for name in AVERAGE if name != default.average]
     changes += [{"match": name} for name in MATCH if name != default.match]
     changes += [{"top_k": k} for k in (None, *TOP_K) if k != default.top_k]
-    last = list(systems)[-1]
     for name, stores in systems.items():
-        for change in [{}, *(changes if name == last else [])]:
+        for change in [{}, *(changes if name == best else [])]:
             merge = default.model_copy(update=change)
             about = f"merging {name}, {change or 'as set'}"
             boxes = predictions.answer_boxes(

@@ -14,7 +14,7 @@ from vggrepro.files import digest, write_json, write_text
 
 def write(
     settings: Settings,
-    text: str,
+    name: str,
     *,
     boxes_folder: Path,
     val_folder: Path,
@@ -28,11 +28,12 @@ def write(
     Up to five `label xmin ymin xmax ymax`, or labels alone, devkit ids, best first; of the first seed. Raises ValueError for a
     system that Table 9 does not have, and for classes that the devkit does not have.
     """
-    rows = {row.keys["systems"]: row.system for row in catalogue.table("9").rows}
-    system = rows.get(text)
-    if system is None:
-        raise ValueError(f"no row of Table 9 measures {text!r}: expected one of {', '.join(map(repr, rows))}")
-    seeded = catalogue.with_seed(system, settings.seeds[0])
+    systems = catalogue.localisation_systems()
+    if name not in systems:
+        raise ValueError(f"no row of Table 9 measures {name!r}: expected one of {', '.join(map(repr, systems))}")
+    seeded = catalogue.with_seed(systems[name], settings.seeds[0])
+    if given := [e.path for e, _ in seeded if e.protocol != "dense"]:
+        raise ValueError(f"{name!r} is no submission: {given[0]} was told the true classes")
     opened = tables.open_stores(boxes_folder, tuple(e for e, _ in seeded), predictions.read)
     if missing := [e.path for e, _ in seeded if e.path not in opened]:
         raise ValueError(
@@ -43,7 +44,7 @@ def write(
         raise ValueError(f"{stores[0].folder}: boxes of other images than those in {val_folder}: predict them again")
     labels = devkit.official_labels(store.about["wnids"], devkit_folder)
     order = devkit.official_order(store.ids)
-    boxes = predictions.answer_boxes(stores, settings.merge, workers=workers, about=text)[0] if with_boxes else None
+    boxes = predictions.answer_boxes(stores, settings.merge, workers=workers, about=name)[0] if with_boxes else None
     guesses = [
         Guess(tuple(labels[c] for c in stores[0].answers[i]), boxes[i] if boxes is not None else None) for i in order
     ]

@@ -108,7 +108,9 @@ def make(number: str, settings: Settings, folder: Path | None, workers: int = 1,
         raise ValueError(f"table {number} needs --scores: the folder of the score stores (of the box stores: 8 to 10)")
     evaluations = catalogue.evaluations(number, settings.seeds)
     opened: Mapping[str, Stored]
-    if number in catalogue.LOCALISATION:
+    if number in catalogue.LOCALISATION and not settings.localisation:
+        opened, found = {}, {}
+    elif number in catalogue.LOCALISATION:
         opened = boxes = open_stores(folder, evaluations, predictions.read)
         found = _localised(published, settings, boxes, workers)
     else:
@@ -118,19 +120,22 @@ def make(number: str, settings: Settings, folder: Path | None, workers: int = 1,
         TableRow(_keys(published, row), _cells(published, row, found, settings), group)
         for row, group in zip(published.rows, _groups(published), strict=True)
     ]
-    if number in catalogue.COMPARED:
-        rows += [_outside(published, read_json(path, ("name", "file", "images"))) for path in outside]
-    return _described(published, rows, "errors", _notes(settings, opened))
+    made = _described(published, rows, "errors", _notes(number, settings, opened))
+    if number not in catalogue.COMPARED or not outside:
+        return made
+    # after the best was marked: theirs is measured on ILSVRC, ours perhaps on other images
+    return replace(made, rows=made.rows + tuple(_outside(published, path) for path in outside))
 
 
-def _outside(published: PublishedTable, said: Mapping[str, Any]) -> TableRow:
+def _outside(published: PublishedTable, path: Path) -> TableRow:
     """The row of a system that was judged by its predictions on ILSVRC's validation images."""
+    said = read_json(path, ("name", "file", *(field.name for field in fields(Judgement))))
     judged = Judgement(**{field.name: said[field.name] for field in fields(Judgement)}).counts()
     cells = []
     for column in published.columns:
         cell = Cell("not reported", "-")
-        if column.split == "val" and column.quantity in judged:
-            errors, n = judged[column.quantity]
+        errors, n = judged.get(column.quantity, (0, 0))
+        if column.split == "val" and n:
             low, high = statistics.wilson(errors, n)
             bounds = (100 * low, 100 * high)
             cell = replace(cell, status="measured", value=100 * errors / n, interval=bounds, n=n, how=(said["file"],))
@@ -356,9 +361,12 @@ def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRo
     return tuple(replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True))
 
 
-def _notes(settings: Settings, opened: Mapping[str, Stored]) -> tuple[str, ...]:
+def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tuple[str, ...]:
     if not opened:
-        return ("Nothing of this table was run.",)
+        switched_off = number in catalogue.LOCALISATION and not settings.localisation
+        return (
+            "Nothing of ours was run for this table" + (": localisation is switched off." if switched_off else "."),
+        )
     data = next(iter(opened.values()))
     classes = data.classes
     seen = f"{data.made['data set']}, {len(data):,} validation images of {classes} classes"
@@ -368,6 +376,8 @@ def _notes(settings: Settings, opened: Mapping[str, Stored]) -> tuple[str, ...]:
     elif isinstance(data, predictions.Predictions) and data.made["data set"] == ILSVRC[0]:
         notes.append("The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's.")
     differs = [key for key, _, _ in departures(settings)]
+    if number in catalogue.CLASSIFICATION:
+        differs = [key for key in differs if key.split(".")[0] not in ("localise", "boxes", "merge")]
     if (data.made["data set"], len(data), classes) != ILSVRC:
         notes.append(
             "The deltas compare different data: the published errors are of the paper's nets on ILSVRC-2012, "

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from vggrepro import checkpoint, evaluate, objectives, provenance
 from vggrepro.catalogue import Run
@@ -67,6 +66,11 @@ class Trainer:
     def __init__(self, run: Run, settings: RunSettings, train: Store, *, device: torch.device, workers: int) -> None:
         self.run, self.model, self.settings = run, settings.model, settings.train
         self.store, self.device, self.workers = train, device, workers
+        if (settings.boxes is not None) != run.localises:
+            expected = "need" if run.localises else "have no"
+            raise ValueError(
+                f"{run.name}: the settings of a run for {run.objective} {expected} boxes, got {settings.boxes}"
+            )
         self.boxes, self.objective = settings.boxes, objectives.of(run)
         self.net = VGG(run.net, run.outputs(train.classes), self.model)
         initialise_randomly(self.net, self.settings.init, run.seed)
@@ -104,19 +108,19 @@ class Trainer:
             boxes=self.boxes,
         )
 
-    def step(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One step of SGD; the batch's mean loss before it, and the number of its images answered wrongly."""
+    def step(self, batch: Batch) -> objectives.Loss:
+        """One step of SGD, and the batch's loss before it."""
         # dropout's draws follow from the seed and the step, so that a restart repeats them
         torch.manual_seed(self.run.seed * 1_000_000_007 + self.iteration)
         self.iteration += 1
         batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
             outputs = self.net(batch.images)
-        loss, wrong = self.objective.loss(outputs.float(), batch)
+        loss = self.objective.loss(outputs.float(), batch)
         self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.mean.backward()  # type: ignore[no-untyped-call]
         self.optimiser.step()
-        return loss.detach(), wrong
+        return loss
 
     def epoch(self, epoch: int, learning_rate: float) -> dict[str, float]:
         """All batches of an epoch at one learning rate; its mean loss, training error, seconds and images/s."""
@@ -124,20 +128,25 @@ class Trainer:
             group["lr"] = learning_rate
         self.net.train()
         started, seen = time.perf_counter(), 0
-        total, missed = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        total, missed, counted = (torch.zeros((), device=self.device) for _ in range(3))
         batches = self.batches(epoch)
         about = f"{self.run.name}, epoch {epoch}"
         for batch in progress(batches, total=len(batches), about=about, unit="batch"):
-            loss, errors = self.step(batch)
-            total, missed, seen = total + loss * len(batch.labels), missed + errors, seen + len(batch.labels)
+            loss = self.step(batch)
+            total, missed = total + loss.mean.detach() * loss.counted, missed + loss.wrong
+            counted, seen = counted + loss.counted, seen + len(batch.labels)
             # reading a number from a GPU waits for it: now and then is enough
             if self.iteration % LOOK_EVERY == 0 or seen == len(batches.order):
-                self._check_loss(float(total) / seen, epoch)
+                self._check_loss(float(total / counted.clamp(min=1)), epoch)
         assert seen == len(batches.order), f"an epoch saw {seen} of {len(batches.order)} images"
+        if not counted:
+            raise ValueError(
+                f"{self.run.name}: in no crop of epoch {epoch} did enough of a box lie: lower boxes.min_inside"
+            )
         seconds = time.perf_counter() - started
         return {
-            "loss": float(total) / seen,
-            f"train_{self.objective.error}": float(missed) / seen,
+            "loss": float(total / counted),
+            f"train_{self.objective.error}": float(missed / counted),
             "seconds": seconds,
             "images_per_s": seen / seconds,
         }

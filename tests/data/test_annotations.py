@@ -8,9 +8,10 @@ import zipfile
 import pytest
 
 from tests.conftest import prepared, real
-from vggrepro.data.annotations import read_solution, read_xml
+from vggrepro.data.annotations import Annotation, read_solution, read_xml
 from vggrepro.data.layouts import ImageFolders
 from vggrepro.data.store import Store
+from vggrepro.flow import Complaints
 
 OBJECT = (
     "<object><name>{}</name>{}<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
@@ -24,12 +25,14 @@ def xml(*objects: str) -> bytes:
 def test_objects_have_name_box_difficult_and_actions():
     actions = "<difficult>1</difficult><actions><jumping>1</jumping><reading>0</reading></actions>"
     part = "<part><name>head</name><bndbox><xmin>0</xmin><ymin>0</ymin><xmax>1</xmax><ymax>1</ymax></bndbox></part>"
-    dog, person = read_xml(
-        xml(OBJECT.format("dog", "", 1, 2, 3, "4.0"), OBJECT.format("person", part + actions, 5, 6, 7.4, 8)), "x"
-    )
+    objects = OBJECT.format("dog", "", 1, 2, 3, "4.0"), OBJECT.format("person", part + actions, 5, 6, 7.4, 8)
+    dog, person = read_xml(xml(*objects), "x").objects
     assert (dog.name, dog.box, dog.difficult, dog.actions) == ("dog", (1, 2, 3, 4), False, frozenset())
     assert (person.name, person.box, person.difficult, person.actions) == ("person", (5, 6, 7, 8), True, {"jumping"})
-    assert read_xml(xml(), "x") == []
+    assert read_xml(xml(), "x") == Annotation((), None)
+    sized = b"<annotation><size><width>500</width><height>375</height></size></annotation>"
+    assert read_xml(sized, "x").size == (375, 500)
+    assert read_xml(sized.replace(b"375", b"0"), "x").size is None
 
 
 @pytest.mark.parametrize(
@@ -53,7 +56,7 @@ def test_the_real_annotations_of_bccd_are_read():
     with zipfile.ZipFile(real("bccd-voc.zip")) as file:
         found = {n: read_xml(file.read(n), n) for n in file.namelist() if n.endswith(".xml")}
     assert len(found) == 364
-    assert {o.name for objects in found.values() for o in objects} == {"RBC", "WBC", "Platelets"}
+    assert {o.name for annotation in found.values() for o in annotation.objects} == {"RBC", "WBC", "Platelets"}
 
 
 def test_the_real_solution_is_read():
@@ -61,15 +64,19 @@ def test_the_real_solution_is_read():
         name = next(n for n in file.namelist() if n.endswith("LOC_val_solution.csv"))
         found = list(read_solution(file.read(name).decode().splitlines(), name))
     assert len(found) == 50_000
-    place, image, objects = found[0]
-    assert (image, objects[0].name, objects[0].box) == ("ILSVRC2012_val_00048981", "n03995372", (85, 1, 499, 272))
+    place, image, annotation = found[0]
+    assert (image, annotation.objects[0].name, annotation.objects[0].box) == (
+        "ILSVRC2012_val_00048981",
+        "n03995372",
+        (85, 1, 499, 272),
+    )
     assert place.endswith("LOC_val_solution.csv, line 2")
 
 
-@pytest.mark.parametrize("line", ["x", "a,n1 0 0 5", "a,n1 0 0 5 x", "a", "a,n1 0 0 5 5 n2"])
+@pytest.mark.parametrize("line", ["x", "a,n1 0 0 5", "a,n1 0 0 5 x", "a", "a,n1 0 0 5 5 n2", "a,n1 0 0 5 5,more"])
 def test_a_malformed_line_is_named(line):
-    with pytest.raises(ValueError, match="s.csv, line 3: expected ImageId,PredictionString"):
-        list(read_solution(["ImageId,PredictionString", "b,n1 0 0 5 5", line], "s.csv"))
+    with pytest.raises(ValueError, match="s.csv, line 4: expected ImageId,PredictionString"):
+        list(read_solution(["ImageId,PredictionString", "", "b,n1 0 0 5 5", line], "s.csv"))
 
 
 # ILSVRC as class folders, with annotations of either kind
@@ -127,7 +134,11 @@ def test_the_blacklist_is_read(ilsvrc):
     store = Store(prepared(ilsvrc / "out", "ilsvrc", ilsvrc, per_class=(None, None))[1])
     assert store.blacklisted.tolist() == [False, True, True, False]
     (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("2\nx\n")
-    with pytest.raises(ValueError, match="blacklist.txt: expected the number of an image a line, got 'x'"):
+    with pytest.raises(ValueError, match="blacklist.txt, line 2: expected a number from 1 to 50000, got 'x'"):
+        ImageFolders(ilsvrc).items("val")
+    (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("2\n")
+    (ilsvrc / "devkit" / "ILSVRC2012_clsloc_validation_blacklist.txt").write_text("3\n")
+    with pytest.raises(ValueError, match="blacklist.txt differ: keep one"):
         ImageFolders(ilsvrc).items("val")
 
 
@@ -176,6 +187,39 @@ def test_training_boxes_that_are_none_are_left_out_with_a_message(ilsvrc, capsys
     assert "n01440764_1.JPEG: (8, 8, 2, 2) is no box in an image of 20 x 10 px: left out" in said
     assert "n01443537_0.JPEG: (-4, 0, 30, 8) reaches out of an image of 20 x 10 px: cut at its edge" in said
     assert store.annotated.all()
+
+
+def test_training_boxes_named_in_words_are_kept_and_those_of_other_classes_left_out(ilsvrc, capsys):
+    """Some of ILSVRC's training annotations say Scottish_deerhound for n02092002, and some hold another class too."""
+    change(ilsvrc, "train", "n01440764_1,n01440764 0 1 12 8", "n01440764_1,Tench 0 1 12 8")
+    change(ilsvrc, "train", "n01443537_0,n01443537 1 0 12 8", "n01443537_0,n01440764 1 0 12 8")
+    boxes = [item.boxes for item in ImageFolders(ilsvrc).items("train")]
+    assert boxes[1] == ((0, 1, 12, 8), (0, 0, 3, 3))
+    assert boxes[2] == ((0, 0, 3, 3),)
+    assert "line 4: a box of n01440764, but n01443537_0 is a n01443537: left out" in capsys.readouterr().err
+
+
+def test_boxes_drawn_on_another_size_are_never_used(ilsvrc, capsys):
+    to_xml(ilsvrc, "Annotations")
+    size = b"<size><width>40</width><height>20</height></size>"
+    for file, stops in (("train/n01440764/n01440764_0.xml", False), ("val/ILSVRC2012_val_00000001.xml", True)):
+        path = ilsvrc / "Annotations" / file
+        path.write_bytes(path.read_bytes().replace(b"<size><width>9</width></size>", size))
+        if stops:
+            with pytest.raises(ValueError, match="was drawn on an image of 40 x 20 px, this has 20 x 10: correct"):
+                prepared(ilsvrc / "out", "ilsvrc", ilsvrc, per_class=(None, None))
+        else:
+            store = Store(prepared(ilsvrc / "out", "ilsvrc", ilsvrc, per_class=(None, None))[0])
+            assert store.annotated.tolist() == [False, True, True, True]
+            assert "was drawn on an image of 40 x 20 px, this has 20 x 10: left out" in capsys.readouterr().err
+
+
+def test_a_thousand_messages_are_ten_and_a_count(capsys):
+    complaints = Complaints()
+    for i in range(1000):
+        complaints.add(f"box {i}")
+    complaints.end()
+    assert capsys.readouterr().err.splitlines() == [*(f"box {i}" for i in range(10)), "... and 990 more like these"]
 
 
 def test_a_cut_xml_is_named(ilsvrc):

@@ -100,7 +100,9 @@ def test_prepared_images_without_boxes_are_told_before_any_job(tmp_path):
 
 
 def test_a_system_of_others_is_judged_and_shown(tmp_path):
-    (tmp_path / "p.txt").touch()
+    (tmp_path / "d").mkdir()
+    for name in ("p.txt", "s.csv", "d/meta_clsloc.mat"):
+        (tmp_path / name).touch()
     given = ("outside={Ours: {file: p.txt}}", "devkit={folder: d, solution: s.csv}")
     done = snakemake(tmp_path, "table10", "--config", "localisation=false", *given, "-p")
     assert jobs(done) == {"judge": 1, "table": 1, "table10": 1, "total": 3}

@@ -74,8 +74,7 @@ def test_table_9_is_what_a_submission_is_judged_to_be(made, tmp_path):
         with_boxes=True,
     )
     fused = top1(folder, "9")["D/256/256 + D/384/352,384"]
-    # the file keeps a decimal of a coordinate: an IoU of almost exactly one half may fall to the other side
-    assert abs(100 * judged.localisation / 400 - fused) <= 0.5
+    assert 100 * judged.localisation / 400 == pytest.approx(fused)
     assert judged.top1 / 4 == pytest.approx(top1(folder, "6")["post-submission/" + TWO_NETS + "/multi-crop & dense"])
 
 

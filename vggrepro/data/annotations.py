@@ -24,13 +24,25 @@ class Object:
     """VOC's actions of a person."""
 
 
-def read_xml(data: bytes, where: str) -> list[Object]:
-    """The objects of an annotation; a ValueError that names `where` if it is cut off or has an object without a box."""
+@dataclass(frozen=True)
+class Annotation:
+    """What is said of an image."""
+
+    objects: tuple[Object, ...]
+    size: tuple[int, int] | None = None
+    """Height and width of the image that was annotated, where it is said."""
+
+
+def read_xml(data: bytes, where: str) -> Annotation:
+    """An annotation; a ValueError that names `where` if it is cut off or has an object without a box."""
     try:
         root = ElementTree.fromstring(data)
     except ElementTree.ParseError as error:
         raise ValueError(f"{where}: no whole XML annotation ({error}): fetch it again") from None
-    return [_object(element, where) for element in root.iter("object")]
+    height, width = (root.findtext(f"size/{side}") or "" for side in ("height", "width"))
+    # 0 is written where nobody knew
+    size = (int(height), int(width)) if height.isdigit() and width.isdigit() and int(height) * int(width) else None
+    return Annotation(tuple(_object(element, where) for element in root.iter("object")), size)
 
 
 def _object(element: ElementTree.Element, where: str) -> Object:
@@ -49,14 +61,17 @@ def _object(element: ElementTree.Element, where: str) -> Object:
     return Object(name.strip(), (x0, y0, x1, y1), difficult, frozenset(did))
 
 
-def read_solution(lines: Iterable[str], where: str) -> Iterator[tuple[str, str, list[Object]]]:
-    """(place, image, its objects) of every line of a `LOC_*_solution.csv`.
+def read_solution(lines: Iterable[str], where: str) -> Iterator[tuple[str, str, Annotation]]:
+    """(place, image, its annotation) of every line of a `LOC_*_solution.csv`.
 
     Raises ValueError that names the line of anything but ImageId,PredictionString of `wnid xmin ymin xmax ymax`.
     """
-    for number, row in enumerate(csv.DictReader(lines), start=2):
-        place = f"{where}, line {number}"
+    reader = csv.DictReader(lines)
+    for row in reader:
+        place = f"{where}, line {reader.line_num}"
         try:
+            if None in row:
+                raise ValueError
             image, fields = row["ImageId"], row["PredictionString"].split()
             rows = [(fields[i], [int(v) for v in fields[i + 1 : i + 5]]) for i in range(0, len(fields), 5)]
             found = [Object(wnid, (x0, y0, x1, y1), False, frozenset()) for wnid, (x0, y0, x1, y1) in rows]
@@ -64,4 +79,14 @@ def read_solution(lines: Iterable[str], where: str) -> Iterator[tuple[str, str, 
             raise ValueError(
                 f"{place}: expected ImageId,PredictionString of wnid xmin ymin xmax ymax, got {row}"
             ) from None
-        yield place, image, found
+        yield place, image, Annotation(tuple(found))
+
+
+def read_numbers(text: str, where: str, low: int, high: int) -> list[int]:
+    """A whole number a line; a ValueError that names the line of anything else."""
+    found = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip().isdigit() or not low <= int(line) <= high:
+            raise ValueError(f"{where}, line {number}: expected a number from {low} to {high}, got {line!r}")
+        found.append(int(line))
+    return found

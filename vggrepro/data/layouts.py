@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vggrepro.data.annotations import Box, Object, read_solution, read_xml
+from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_xml
 from vggrepro.files import Files
+from vggrepro.flow import Complaints, ahead, progress
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -33,6 +34,8 @@ class Item:
     """Its file, relative to the data set."""
     boxes: tuple[Box, ...] = ()
     """In pixels of the original image, 0-based and inclusive."""
+    annotated: tuple[int, int] | None = None
+    """Height and width of the image that the boxes were drawn on, where it is said."""
     blacklisted: bool = False
     """Left out of the localisation error, and of nothing else."""
 
@@ -97,7 +100,7 @@ class TinyImageNet(Layout):
         items = []
         for label, wnid in enumerate(self.wnids):
             boxes = self._boxes(f"{self.root}train/{wnid}/{wnid}_boxes.txt", box_column=1)
-            for name in sorted(grouped[wnid], key=_natural):
+            for name in sorted(grouped[wnid], key=natural):
                 image = name.split("/")[-1]
                 items.append(Item(image, label, name, boxes.get(image, ())))
         return items
@@ -119,7 +122,7 @@ class TinyImageNet(Layout):
             items.append(Item(image, labels[wnid], name, boxes[image]))
         if empty := set(range(len(self.wnids))) - {item.label for item in items}:
             raise ValueError(f"{self.files.path}: class {self.wnids[min(empty)]} has no image in {listing}")
-        return sorted(items, key=lambda item: _natural(item.id))
+        return sorted(items, key=lambda item: natural(item.id))
 
     def _boxes(self, listing: str, box_column: int) -> dict[str, tuple[Box, ...]]:
         """Boxes by image, from lines of tab-separated image (and WNID), xmin, ymin, xmax, ymax."""
@@ -165,50 +168,70 @@ class ImageFolders(Layout):
         if unknown:
             raise ValueError(f"{self.files.path}: {split}/{min(unknown)} is a class that train/ does not have")
         grouped = self._grouped(rf"{split}/(n\d{{8}})/[^/]+")
-        names = [(name, label) for label, wnid in enumerate(self.wnids) for name in sorted(grouped[wnid], key=_natural)]
+        names = [(name, label) for label, wnid in enumerate(self.wnids) for name in sorted(grouped[wnid], key=natural)]
         boxes = self._boxes(split, {_stem(name): self.wnids[label] for name, label in names})
         blacklist = self._blacklist() if split == "val" else frozenset()
-        return [
-            Item(name.split("/")[-1], label, name, boxes.get(_stem(name), ()), _stem(name) in blacklist)
-            for name, label in names
-        ]
+        items = []
+        for name, label in names:
+            boxed, size = boxes.get(_stem(name), ((), None))
+            items.append(Item(name.split("/")[-1], label, name, boxed, size, _stem(name) in blacklist))
+        return items
 
-    def _boxes(self, split: Split, classes: dict[str, str]) -> dict[str, tuple[Box, ...]]:
-        """The boxes of annotated images; a ValueError for an annotation of another class or of no image.
+    def _boxes(
+        self, split: Split, classes: dict[str, str]
+    ) -> dict[str, tuple[tuple[Box, ...], tuple[int, int] | None]]:
+        """The boxes of annotated images, and the size they were drawn on; a ValueError for an annotation of no image.
 
-        Half of the training images have none. A validation image without one could never be localised: it is named.
+        Half of the training images have none. A validation image without one could never be localised: it is named. So is
+        a box of another class; in training it is left out. A name that is no WNID stands for the image's class: some of
+        ILSVRC's training boxes are named in words.
         """
-        boxes: dict[str, tuple[Box, ...]] = {}
-        for place, image, objects in self._annotations(split):
+        boxes, complaints = {}, Complaints()
+        for place, image, found in self._annotations(split):
             if image not in classes or image in boxes:
                 raise ValueError(f"{place}: {image} is annotated twice, or is no image of {split}/")
-            if other := {found.name for found in objects} - {classes[image]}:
-                raise ValueError(f"{place}: a box of {min(other)}, but {image} is a {classes[image]}")
-            boxes[image] = tuple(found.box for found in objects)
-        if split == "val" and boxes and (missing := set(classes) - {image for image in boxes if boxes[image]}):
+            for other in {o.name for o in found.objects if _WNID.fullmatch(o.name)} - {classes[image]}:
+                said = f"{place}: a box of {other}, but {image} is a {classes[image]}"
+                if split == "val":
+                    raise ValueError(said)
+                complaints.add(f"{said}: left out")
+            kept = [o.box for o in found.objects if o.name == classes[image] or not _WNID.fullmatch(o.name)]
+            boxes[image] = tuple(kept), found.size
+        complaints.end()
+        if split == "val" and boxes and (missing := set(classes) - {image for image in boxes if boxes[image][0]}):
             raise ValueError(
                 f"{self.files.path}: {len(missing)} of {len(classes)} validation images have no box, the first is "
                 f"{min(missing)}: add their annotations, or take all annotations away (localisation=false)"
             )
         return boxes
 
-    def _annotations(self, split: Split) -> Iterator[tuple[str, str, list[Object]]]:
-        """(place, image, its objects) of every annotation there is."""
+    def _annotations(self, split: Split) -> Iterator[tuple[str, str, Annotation]]:
+        """(place, image, its annotation) of every annotation there is."""
         listing = f"LOC_{split}_solution.csv"
         if listing in self.files.names:
-            yield from read_solution(self.files.lines(listing), f"{self.files.path}: {listing}")
+            text = self.files.read(listing).decode("utf-8", "replace")
+            yield from read_solution(text.splitlines(), f"{self.files.path}: {listing}")
             return
-        for name in self.files.names:
-            if re.fullmatch(rf"Annotations/(CLS-LOC/)?{split}/(.+/)?[^/]+\.xml", name):
-                place = f"{self.files.path}: {name}"
-                yield place, _stem(name), read_xml(self.files.read(name), place)
+        pattern = re.compile(rf"Annotations/(CLS-LOC/)?{split}/(.+/)?[^/]+\.xml")
+        names = [name for name in self.files.names if pattern.fullmatch(name)]
+
+        def read(name: str) -> tuple[str, str, Annotation]:
+            place = f"{self.files.path}: {name}"
+            return place, _stem(name), read_xml(self.files.read(name), place)
+
+        # half a million small files: what a network file system takes for one, it takes for sixteen
+        found = ahead(read, names, workers=READERS, waiting=16 * READERS)
+        yield from progress(found, total=len(names), about=f"annotations, {split}", unit="file")
 
     def _blacklist(self) -> frozenset[str]:
-        found = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
-        lines = self.files.lines(found[0]) if found else []
-        if bad := [line for line in lines if not line.strip().isdigit()]:
-            raise ValueError(f"{self.files.path}: {found[0]}: expected the number of an image a line, got {bad[0]!r}")
-        return frozenset(f"ILSVRC2012_val_{int(line):08d}" for line in lines)
+        names = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
+        found = {tuple(self._numbers(name)) for name in names}
+        if len(found) > 1:
+            raise ValueError(f"{self.files.path}: {' and '.join(names)} differ: keep one blacklist")
+        return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in found for number in numbers)
+
+    def _numbers(self, name: str) -> list[int]:
+        return read_numbers(self.files.read(name).decode("utf-8", "replace"), f"{self.files.path}: {name}", 1, 50_000)
 
 
 LAYOUTS: dict[str, type[TinyImageNet | ImageFolders]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": ImageFolders}
@@ -223,11 +246,17 @@ def has_boxes(layout: str, path: str | None) -> bool:
     return not folder.is_dir() or all(any((folder / name).exists() for name in names) for names in below)
 
 
+READERS = 16
+"""Annotations that are read at a time."""
+
+_WNID = re.compile(r"n\d{8}")
+
+
 def _stem(name: str) -> str:
     return name.split("/")[-1].rsplit(".", 1)[0]
 
 
-def _natural(name: str) -> tuple[int | str, ...]:
+def natural(name: str) -> tuple[int | str, ...]:
     """`val_2` before `val_10`."""
     return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +24,7 @@ from PIL import Image
 from vggrepro.data.annotations import Box
 from vggrepro.data.layouts import Item, Layout
 from vggrepro.files import atomic_folder, read_json, write_json
-from vggrepro.flow import ahead, progress
+from vggrepro.flow import Complaints, ahead, progress
 
 Encoding = Literal["pixels", "files"]
 INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
@@ -100,13 +99,14 @@ def write(
     """Prepare `items`: every image is decoded, so that a damaged one stops here and not in the middle of a training.
 
     Nothing is left at `folder` unless all went well. A training set gets its colour statistics; a box of its images that
-    is no box is left out, and one that reaches over the image's edge is cut there, with a message each: ILSVRC's own have
-    such. Boxes that others are judged by stay as they are, and one that is no box is a ValueError.
+    is no box, or was drawn on an image of another size, is left out, and one that reaches over the image's edge is cut
+    there, with a message: ILSVRC's own have such. Boxes that others are judged by stay as they are, or are a ValueError.
     """
     if twice := [name for name, n in Counter(item.id for item in items).items() if n > 1]:
         raise ValueError(f"{layout.files.path}: {len(twice)} images are there more than once, the first is {twice[0]}")
     sums, hasher, index = _Sums(), hashlib.sha256(), np.zeros(len(items), INDEX)
     boxes: list[tuple[int, ...]] = []
+    complaints = Complaints()
     with atomic_folder(folder, "store.json") as root:
         with (root / "images.bin").open("wb") as file:
             read = ahead(partial(_read, layout, training), items, workers=workers, waiting=4 * workers)
@@ -117,7 +117,9 @@ def write(
                 hasher.update(data)
                 sums = sums + found
                 where = f"{layout.files.path}: {items[i].name}"
-                boxes += [(i, *box) for box in _usable(items[i].boxes, image.shape, where, training=training)]
+                usable = _usable(items[i], image.shape[:2], where, None if not training else complaints)
+                boxes += [(i, *box) for box in usable]
+        complaints.end()
         true_boxes = np.array(boxes, np.int32).reshape(-1, 5)
         blacklisted = [item.id for item in items if item.blacklisted]
         np.save(root / "index.npy", index)
@@ -142,21 +144,24 @@ def write(
         )
 
 
-def _usable(boxes: tuple[Box, ...], shape: tuple[int, ...], where: str, *, training: bool) -> list[Box]:
-    """The boxes of an image that are boxes in it; see `write`."""
-    kept, (height, width) = [], shape[:2]
-    for box in boxes:
+def _usable(item: Item, size: tuple[int, int], where: str, complaints: Complaints | None) -> list[Box]:
+    """The boxes of an image [height, width] that are boxes in it; without `complaints`, all or a ValueError. See `write`."""
+    (height, width), kept = size, []
+    for box in item.boxes:
         x0, y0, x1, y1 = box
         cut = max(x0, 0), max(y0, 0), min(x1, width - 1), min(y1, height - 1)
-        if cut[0] > cut[2] or cut[1] > cut[3]:
-            said = f"{where}: {box} is no box in an image of {width} x {height} px"
-            if not training:
-                raise ValueError(f"{said}: correct its annotation")
-            print(f"{said}: left out", file=sys.stderr)
+        said = f"{where}: {box} is no box in an image of {width} x {height} px"
+        if item.annotated and item.annotated != size:
+            drawn_on = "{1} x {0} px".format(*item.annotated)
+            said = f"{where}: {box} was drawn on an image of {drawn_on}, this has {width} x {height}"
+        elif cut[0] <= cut[2] and cut[1] <= cut[3]:
+            if complaints and cut != box:
+                complaints.add(f"{where}: {box} reaches out of an image of {width} x {height} px: cut at its edge")
+            kept.append(cut if complaints else box)
             continue
-        if training and cut != box:
-            print(f"{where}: {box} reaches out of an image of {width} x {height} px: cut at its edge", file=sys.stderr)
-        kept.append(cut if training else box)
+        if complaints is None:
+            raise ValueError(f"{said}: correct its annotation")
+        complaints.add(f"{said}: left out")
     return kept
 
 
@@ -222,6 +227,11 @@ class Store:
     def boxes(self, i: int) -> NDArray[np.int32]:
         """The true boxes [T, 4] of image `i`; none in an image that was not annotated."""
         return self._boxes[self._first_box[i] : self._first_box[i + 1], 1:]
+
+    @property
+    def truth(self) -> NDArray[np.int32]:
+        """[M, 5]: number of the image and true box, of all true boxes."""
+        return self._boxes
 
     @property
     def annotated(self) -> NDArray[np.bool_]:

@@ -65,7 +65,7 @@ rule merging:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        settings=PLAN.table_settings,
+        settings=PLAN.merging_settings,
     shell:
         "vggrepro merging"
         " --settings {params.settings:q}"

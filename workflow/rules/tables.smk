@@ -1,7 +1,8 @@
 rule judge:
     """A system of somebody else, judged by its predictions in ILSVRC's official format."""
     input:
-        PLAN.outside_file,
+        file=PLAN.outside_file,
+        truth=PLAN.judge_truth,
     output:
         "results/{folder}/outside/{system}.json",
     log:
@@ -15,7 +16,7 @@ rule judge:
     params:
         options=PLAN.judge_options,
     shell:
-        "vggrepro judge {input:q} {params.options:q}"
+        "vggrepro judge {input.file:q} {params.options:q}"
         " --out {output:q}"
         " 2>&1 | tee {log:q}"
 
