@@ -13,6 +13,7 @@ include: "workflow/rules/data.smk"
 include: "workflow/rules/train.smk"
 include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/localise.smk"
+include: "workflow/rules/transfer.smk"
 include: "workflow/rules/tables.smk"
 include: "workflow/rules/report.smk"
 
@@ -24,7 +25,7 @@ rule all:
         f"results/{PLAN.folder}/report/report.html",
 
 
-# table1 ... table10, text
+# table1 ... table12, text
 for number, name in PLAN.targets.items():
 
     rule:

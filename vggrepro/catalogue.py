@@ -44,7 +44,10 @@ CLASSIFICATION = ("3", "4", "5", "6", "7", "text")
 LOCALISATION = ("8", "9", "10")
 """The tables whose cells are localisation errors."""
 
-MEASURED = (*CLASSIFICATION, *LOCALISATION)
+TRANSFER = ("11", "12")
+"""The tables whose cells are of linear SVMs on features (appendix B)."""
+
+MEASURED = (*CLASSIFICATION, *LOCALISATION, *TRANSFER)
 """The tables whose cells need trained nets."""
 
 COMPARED = ("7", "10")
@@ -192,7 +195,7 @@ class Column:
 class Row:
     """A row as printed: its key columns, its cells, and the system that it measures.
 
-    None where another paper is quoted, and in the tables of transfer.
+    None where another paper is quoted, and in the tables of transfer, whose rows have `members`.
     """
 
     keys: dict[str, str]
@@ -200,6 +203,13 @@ class Row:
     system: System | None
     minus: System | None = None
     """For a printed difference: the system that is subtracted."""
+    members: tuple[Run, ...] = ()
+    """In the tables of transfer: the nets whose features are stacked."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether the row is measured here, not quoted."""
+        return bool(self.system or self.members)
 
 
 @dataclass(frozen=True)
@@ -217,6 +227,8 @@ class PublishedTable:
     footnotes: dict[str, str]
     best: str
     """Where the best is sought: in the whole `table`, in each `group` of rows, or nowhere (`none`)."""
+    higher_is_better: bool
+    """Whether cells are precisions and recalls, not errors."""
 
     @property
     def name(self) -> str:
@@ -273,6 +285,15 @@ def _parse_member(text: str) -> tuple[Run, list[int]]:
     return Run(match[1], match[3].strip("[]").replace(";", "-"), "fc" if match[2] else "all"), scales
 
 
+def _parse_net(text: str) -> Run:
+    """The run of `D/[256;512]`, as the tables of transfer write it."""
+    net, _, scale = text.partition("/")
+    S = scale.strip("[]").replace(";", "-")
+    if net not in NETS or S not in SCALES:
+        raise ValueError(f"{text!r} is no net: expected net/train S like D/[256;512]")
+    return Run(net, S)
+
+
 def _row(record: dict[str, str], columns: tuple[Column, ...]) -> Row:
     """A line of a CSV: value columns into cells, the others into keys and, where they name one, a system."""
     if None in record or None in record.values():
@@ -281,11 +302,13 @@ def _row(record: dict[str, str], columns: tuple[Column, ...]) -> Row:
     keys = {name: text for name, text in record.items() if name not in names}
     member = keys.get("systems") or ("/".join(keys[name] for name in ("net", "S", "Q")) if "Q" in keys else "")
     protocol = keys.get("protocol", "")
-    if "protocol" in keys and bool(member) != bool(protocol):
+    if "protocol" not in keys:
+        members = tuple(_parse_net(text) for text in keys["systems"].split(" + ")) if keys.get("systems") else ()
+        return Row(keys, {name: Published.parse(record[name]) for name in names}, None, members=members)
+    if bool(member) != bool(protocol):
         raise ValueError(
             f"a row of ours has nets and a protocol, another paper's has neither: got {member!r}, {protocol!r}"
         )
-    # The tables of transfer have no such column: their rows are read by their own room.
     how = keys.get("objective", ""), keys.get("layers", "")
     system = parse_system(member, protocol, *how) if protocol else None
     minus = parse_system(keys["minus"], protocol) if keys.get("minus") else None
@@ -324,6 +347,7 @@ def table(number: str) -> PublishedTable:
         rows=tuple(rows),
         footnotes=about.get("footnotes", {}),
         best=about.get("best", "table"),
+        higher_is_better=about.get("higher_is_better", False),
         **titles,
     )
 
@@ -346,7 +370,51 @@ def runs(numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, 
     for number in numbers:
         for evaluation in evaluations(number, seeds):
             visit(evaluation.run)
+        for seed in seeds:
+            for row in table(number).rows:
+                for run in row.members:
+                    visit(replace(run, seed=seed))
     return list(wanted)
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem of transfer: a column of Table 11, or a row of Table 12."""
+
+    data: str
+    """The data set, by the name that it has in the settings."""
+    collections: tuple[str, ...]
+    """What is described: images, or the persons in them. Descriptors of several are stacked."""
+    scales: tuple[int, ...]
+    """PAPER B: test scales Q."""
+    combine: Literal["average", "stack"]
+    """PAPER B: what becomes of an image's features at several Q."""
+    counted: Literal["all", "but other"] = "all"
+    """The classes whose mean is printed. VOC's "other" is no action."""
+
+
+VOC_SCALES, CALTECH_SCALES = (256, 384, 512, 640, 768), (256, 384, 512)
+TASKS = {
+    "voc2007": Task("voc2007", ("voc2007",), VOC_SCALES, "average"),
+    "voc2012": Task("voc2012", ("voc2012",), VOC_SCALES, "average"),
+    "caltech101": Task("caltech101", ("caltech101",), CALTECH_SCALES, "stack"),
+    "caltech256": Task("caltech256", ("caltech256",), CALTECH_SCALES, "stack"),
+    "actions-image": Task("voc2012", ("actions-image",), VOC_SCALES, "average", "but other"),
+    "actions-image-and-box": Task("voc2012", ("actions-image", "actions-box"), VOC_SCALES, "average", "but other"),
+}
+"""Every problem of Tables 11 and 12, by the name of its folder."""
+
+COLLECTIONS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.collections))
+
+
+def task_of(row: Row, column: Column) -> str:
+    """The name of the task that a cell of Table 11 or 12 measures."""
+    return f"{column.quantity}-{row.keys['input'].replace(' ', '-')}" if "input" in row.keys else column.quantity
+
+
+def members_name(members: tuple[Run, ...], seed: int) -> str:
+    """Nets whose features are stacked, in file names: `D_256-512_s0+E_256-512_s0`."""
+    return "+".join(replace(run, seed=seed).name for run in members)
 
 
 @cache

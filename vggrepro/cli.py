@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     Verb = Callable[[str, object, str], argparse.ArgumentParser]
 
 T = TypeVar("T", bound="BaseModel")
+TRANSFER_SETS = tuple(dict.fromkeys(task.data for task in catalogue.TASKS.values()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -118,9 +119,40 @@ def _add_steps_with_nets(verb: Verb) -> None:
     _add_workers(p)
     _add_device(p)
 
+    p = verb("features", _features, "what a net without its last layer says of every image of a data set (appendix B)")
+    p.add_argument("run", type=_run)
+    p.add_argument("collection", choices=catalogue.COLLECTIONS)
+    p.add_argument("--path", type=Path, required=True, help="folder or zip of the data set")
+    p.add_argument("--scales", type=_numbers, required=True, help="test scales Q, such as 256,384,512")
+    p.add_argument("--settings", default="{}", help="the evaluate block of the settings as JSON, or a preset")
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--out", type=Path, required=True)
+    _add_workers(p)
+    _add_device(p)
+
 
 def _add_steps_without_nets(verb: Verb) -> None:
     """From scores and boxes to tables and the report."""
+    p = verb("draw", _draw, "a small data set in the layout of VOC or Caltech, for a dry run of transfer")
+    p.add_argument("set", choices=TRANSFER_SETS)
+    p.add_argument("--per-class", type=int, default=0, help="images of a class (Caltech)")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb("splits", _splits, "the random splits of a Caltech set, a file each")
+    p.add_argument("set", choices=("caltech101", "caltech256"))
+    p.add_argument("--path", type=Path, required=True, help="folder or zip of the data set")
+    p.add_argument("--settings", default="{}", help="the transfer block of the settings as JSON, or a preset")
+    p.add_argument("--out", type=Path, required=True)
+
+    p = verb("classify", _classify, "linear SVMs on features (appendix B)")
+    p.add_argument("task", choices=tuple(catalogue.TASKS))
+    p.add_argument("--path", type=Path, required=True, help="folder or zip of the data set: its labels")
+    p.add_argument("--features", type=Path, nargs="+", required=True, help="folders of features, stacked in this order")
+    p.add_argument("--splits", type=Path, help="what `splits` wrote (Caltech)")
+    p.add_argument("--settings", default="{}", help="the transfer block of the settings as JSON, or a preset")
+    p.add_argument("--out", type=Path, required=True)
+    _add_workers(p)
+
     p = verb(
         "answers", _answers, "the five best labels of every image, from the best classification system (appendix A)"
     )
@@ -329,6 +361,57 @@ def _boxes(given: argparse.Namespace) -> None:
         val_folder=given.val,
         out=given.out,
         device=device,
+        workers=given.threads,
+    )
+
+
+def _draw(given: argparse.Namespace) -> None:
+    from vggrepro.data import standin
+
+    if given.set.startswith("voc"):
+        standin.write_voc(given.out, given.set.removeprefix("voc"))
+    else:
+        standin.write_caltech(given.out, given.set.removeprefix("caltech"), per_class=given.per_class)
+
+
+def _features(given: argparse.Namespace) -> None:
+    from vggrepro import config, transfer
+
+    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
+    device = _torch(given, settings.precision)
+    collection = transfer.open_collection(given.collection, given.path)
+    from vggrepro import features
+
+    features.write(
+        given.run,
+        collection,
+        given.scales,
+        settings,
+        weights_file=given.weights,
+        out=given.out,
+        device=device,
+        workers=given.threads,
+    )
+
+
+def _splits(given: argparse.Namespace) -> None:
+    from vggrepro import config, transfer
+
+    settings = _block(given.settings, config.Transfer, lambda preset: preset.transfer)
+    transfer.write_splits(transfer.open_caltech(given.set, given.path), settings, given.out)
+
+
+def _classify(given: argparse.Namespace) -> None:
+    from vggrepro import config, transfer
+
+    settings = _block(given.settings, config.Transfer, lambda preset: preset.transfer)
+    transfer.classify(
+        given.task,
+        transfer.open_collection(catalogue.TASKS[given.task].collections[0], given.path),
+        given.features,
+        settings,
+        splits=given.splits,
+        out=given.out,
         workers=given.threads,
     )
 

@@ -23,6 +23,8 @@ PRESETS = ("paper", "tiny", "smoke")
 CONFIG = ROOT / "workflow" / "config"
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
 
+TRANSFER_SETS = ("voc2007", "voc2012", "caltech101", "caltech256")
+
 T = TypeVar("T", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -165,6 +167,43 @@ class Merge(_Settings):
     words), or weighted by the number of their members, or by their scores."""
 
 
+class Transfer(_Settings):
+    """Data sets that features are tried on, in their official layouts, and how (appendix B). One not given is not run."""
+
+    voc2007: str | None = None
+    """Folder or zip of PASCAL VOC-2007, its test part included. `voc2007=PATH` sets it."""
+    voc2012: str | None = None
+    """Folder or zip of PASCAL VOC-2012, also for Table 12. `voc2012=PATH` sets it."""
+    caltech101: str | None = None
+    """Folder or zip of Caltech-101. `caltech101=PATH` sets it."""
+    caltech256: str | None = None
+    """Folder or zip of Caltech-256. `caltech256=PATH` sets it."""
+    stand_in: bool = False
+    """Draw small data sets in the same layouts in place of those that are not given."""
+    normalise: Literal["after", "before"] = "after"
+    """CHOICE 10: an image's features are scaled to unit length once, after those of several Q were averaged or stacked, or
+    before that too."""
+    C: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    """CHOICE 10: the SVM's costs to choose from, on held-out training images."""
+    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    """PAPER B: share of the training images of a class on which C is chosen; in VOC-2007 it is the part called val."""
+    ap_2007: Literal["11-point", "area"] = "11-point"
+    """CHOICE 10: average precision on VOC-2007, as VOC counted it that year, or as from 2010 on."""
+    splits: Count = 3
+    """PAPER B: random splits of Caltech."""
+    caltech101_train: Count = 30
+    """PAPER B: training images of a class of Caltech-101."""
+    caltech101_test: Count = 50
+    """PAPER B: test images of a class of Caltech-101, at most."""
+    caltech256_train: Count = 60
+    """PAPER B: training images of a class of Caltech-256; the others are for testing."""
+
+    @property
+    def paths(self) -> dict[str, str | None]:
+        """Where the data sets are, by name."""
+        return {name: getattr(self, name) for name in TRANSFER_SETS}
+
+
 class Outside(_Settings):
     """A system of somebody else, by its predictions for ILSVRC's validation images."""
 
@@ -224,6 +263,7 @@ class Settings(_Settings):
     boxes: Boxes = Boxes()
     evaluate: Evaluate = Evaluate()
     merge: Merge = Merge()
+    transfer: Transfer = Transfer()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -306,7 +346,7 @@ def _lay_over(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(value: Any) -> Any:  # noqa: ANN401
     """Snakemake hands most values of `--config` on as text: `true`, `[0,1]` and `1e-3` become what they say."""
     if isinstance(value, Mapping):
-        return {key: inner if key == "path" else _typed(inner) for key, inner in value.items()}
+        return {key: inner if key in ("path", *TRANSFER_SETS) else _typed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_typed(inner) for inner in value]
     if not isinstance(value, str):
@@ -317,45 +357,53 @@ def _typed(value: Any) -> Any:  # noqa: ANN401
         return {"true": True, "false": False, "null": None}.get(value.lower(), value)
 
 
-SHORTHANDS = ("smoke", "tiny_imagenet", "ilsvrc")
+LAYOUT_OF = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
+PATHS = (*LAYOUT_OF, *TRANSFER_SETS)
+SHORTHANDS = ("smoke", *PATHS)
 """Keys of the command line that stand for longer ones."""
 
 
 def load(given: Mapping[str, Any]) -> Settings:
     """The settings for what the user gave: a preset's file with the user's values on top.
 
-    `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`.
+    `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
+    `voc2007=PATH` and its like for `transfer={voc2007: PATH}`.
     A ValueError names the key, what was expected and, for a mistyped key, the nearest one.
     """
-    given = {key: value if key in ("tiny_imagenet", "ilsvrc") else _typed(value) for key, value in given.items()}
-    smoke = given.pop("smoke", False)
+    paths = {key: str(given[key]) for key in PATHS if given.get(key) is not None}
+    values = {key: _typed(value) for key, value in given.items() if key not in PATHS}
+    preset = _preset(values, paths)
+    preset_values = _read(CONFIG / f"{preset}.yaml")
+    _check_schedule(preset_values, values)
+    values = _lay_over(preset_values, values)
+    for key, path in paths.items():
+        layout = LAYOUT_OF.get(key)
+        block = {"data": {"layout": layout, "path": path}} if layout else {"transfer": {key: path}}
+        values = _lay_over(values, block)
+    return check(Settings, values, "config")
+
+
+def _preset(values: dict[str, Any], paths: Mapping[str, str]) -> str:
+    """The preset that is asked for, and its name put in place of `smoke`; a ValueError where the user contradicts himself."""
+    smoke = values.pop("smoke", False)
     if not isinstance(smoke, bool):
         raise ValueError(f"config: smoke: expected true or false, got {smoke!r}")
-    if smoke and given.get("preset", "smoke") != "smoke":
+    if smoke and values.get("preset", "smoke") != "smoke":
         raise ValueError(
-            f"config: smoke=true asks for the preset smoke and preset={given['preset']} for another: give one"
+            f"config: smoke=true asks for the preset smoke and preset={values['preset']} for another: give one"
         )
-    if given.get("tiny_imagenet") is not None and not smoke and "preset" not in given:
+    if "tiny_imagenet" in paths and not smoke and "preset" not in values:
         raise ValueError(
             "config: tiny_imagenet is given without a preset: add smoke=true (minutes) or preset=tiny (one GPU)"
         )
-    preset = given.setdefault("preset", "smoke" if smoke else "paper")
+    if {"tiny_imagenet", "ilsvrc"} <= set(paths):
+        raise ValueError("config: tiny_imagenet and ilsvrc are both given: one data set at a time")
+    preset = str(values.setdefault("preset", "smoke" if smoke else "paper"))
     if preset not in PRESETS:
         raise ValueError(
-            f"config: preset: expected one of {', '.join(PRESETS)}, got {preset!r}{_nearest(str(preset), PRESETS)}"
+            f"config: preset: expected one of {', '.join(PRESETS)}, got {preset!r}{_nearest(preset, PRESETS)}"
         )
-    layouts = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
-    paths = {layout: given.pop(key) for key, layout in layouts.items() if given.get(key) is not None}
-    for key in layouts:
-        given.pop(key, None)
-    if len(paths) > 1:
-        raise ValueError("config: tiny_imagenet and ilsvrc are both given: one data set at a time")
-    preset_values = _read(CONFIG / f"{preset}.yaml")
-    _check_schedule(preset_values, given)
-    values = _lay_over(preset_values, given)
-    for layout, path in paths.items():
-        values = _lay_over(values, {"data": {"layout": layout, "path": str(path)}})
-    return check(Settings, values, "config")
+    return preset
 
 
 def _check_schedule(preset: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -430,6 +478,31 @@ FIXED_CHOICES = [
         "9: from the classification net that the run began with, at the same Q; a merged box has the sum of its members'.",
     ),
     (
+        "features",
+        "after the ReLU",
+        "10: the second FC layer's output; the mean over space and over the image and its mirror image is taken of it.",
+    ),
+    (
+        "stacked nets",
+        "each of unit length",
+        "10: descriptors of nets (and of image and box) are stacked after each was scaled to unit length; so is the whole.",
+    ),
+    (
+        "scales of actions",
+        "those of VOC",
+        "10: for whole images and for persons' boxes, which are cut out as they are.",
+    ),
+    (
+        "mean over actions",
+        "the ten that VOC counts",
+        '10: persons who do something else are among the examples, but "other" has no part in the mean.',
+    ),
+    (
+        "SVM",
+        "LIBLINEAR, squared hinge",
+        "10: one class against the rest; one C for all classes, with the best mean on held-out images.",
+    ),
+    (
         "poolings of small nets",
         "the first 3 of 5 at scale unit 8",
         "so that a crop ends as 7x7 features, as in the paper.",
@@ -449,6 +522,7 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         "outside",
         "devkit",
         "data.path",
+        *(f"transfer.{name}" for name in TRANSFER_SETS),
         "data.encoding",
         "evaluate.batch_pixels",
     )

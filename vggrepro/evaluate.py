@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -46,7 +47,7 @@ def views(image: Pixels, protocol: str, crop: int, crop_grid: str) -> list[Pixel
     return [image[top : top + crop, left : left + crop]]
 
 
-def _rescaled(store: Store, net: VGG, scales: tuple[int, ...], workers: int) -> Iterator[tuple[int, int, Pixels]]:
+def _rescaled(store: Images, net: VGG, scales: tuple[int, ...], workers: int) -> Iterator[tuple[int, int, Pixels]]:
     """(number, Q, rescaled image) of every image at every scale; an image is decoded once for all scales."""
 
     def one(i: int) -> list[tuple[int, int, Pixels]]:
@@ -74,8 +75,18 @@ Members = list[tuple[int, int]]
 """(number, Q) of the images of a batch."""
 
 
+class Images(Protocol):
+    """Images in a fixed order: a prepared store, or a collection as it lies on disk."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, i: int) -> Pixels:
+        """The pixels [H, W, 3] of image `i`."""
+        ...
+
+
 def by_shape(
-    store: Store,
+    store: Images,
     net: VGG,
     scales: tuple[int, ...],
     show: Callable[[Pixels], list[Pixels]],
@@ -212,10 +223,17 @@ def about_result(
         "run": run.name,
         "weights": digest(weights_file),
         "protocol": protocol,
-        "settings": settings.model_dump(mode="json"),
         "data": store.digest,
         "data set": store.about["data set"],
         "classes": store.classes,
+        **how_computed(settings, device, seconds),
+    }
+
+
+def how_computed(settings: Evaluate, device: torch.device, seconds: float) -> dict[str, object]:
+    """Settings, hardware, code and time of what a net computed."""
+    return {
+        "settings": settings.model_dump(mode="json"),
         "seconds": seconds,
         "device": device_name(device),
         "made": provenance.made(),

@@ -27,3 +27,24 @@ TOP = {"top-1": 1, "top-5": 5}
 def wrong(found: NDArray[np.int32], quantity: str) -> NDArray[np.bool_]:
     """PAPER 4: which images count as errors, from the ranks of their true classes."""
     return found >= TOP[quantity]
+
+
+def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_], kind: str) -> float:
+    """VOC's average precision of a class, from scores [n] and truth [n]; not a number where nothing is positive.
+
+    `area` (VOC from 2010 on): the area under precision against recall, precision made to fall with recall. `11-point`
+    (VOC-2007): the mean, over recalls of 0, 0.1 ... 1, of the best precision at that recall or a higher one. Of images with
+    equal scores the earlier one comes first, as in a stable sort.
+    """
+    if kind not in ("area", "11-point"):
+        raise ValueError(f"no average precision is called {kind!r}: expected area or 11-point")
+    hits = positive[np.argsort(-scores, kind="stable")].cumsum()
+    if not len(hits) or not hits[-1]:
+        return float("nan")
+    precision, recall = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    if kind == "area":
+        return float((best * np.diff(recall, prepend=0)).sum())
+    # in whole numbers: a recall of exactly 3 in 10 must reach the threshold 0.3
+    reached = np.searchsorted(10 * hits, np.arange(11) * hits[-1])
+    return float(best[reached].mean())

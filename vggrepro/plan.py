@@ -26,6 +26,10 @@ class Wildcards(Protocol):
     protocol: str
     seed: str
     system: str
+    collection: str
+    set: str
+    task: str
+    members: str
     table: str
 
 
@@ -42,8 +46,10 @@ class Plan:
         self.folder = settings.folder
         self.tables = [catalogue.table_name(number) for number in catalogue.REPRODUCED]
         self.targets = {n if n == "text" else f"table{n}": catalogue.table_name(n) for n in catalogue.REPRODUCED}
-        self.numbers = catalogue.MEASURED if settings.localisation else catalogue.CLASSIFICATION
-        runs = catalogue.runs(self.numbers, settings.seeds, staged=settings.staged)
+        off = () if settings.localisation else catalogue.LOCALISATION
+        self.numbers = tuple(number for number in catalogue.MEASURED if number not in off)
+        wanted = [n for n in self.numbers if n not in catalogue.TRANSFER or any(map(self.given, catalogue.TASKS))]
+        runs = catalogue.runs(tuple(wanted), settings.seeds, staged=settings.staged)
         self.runs = [run.name for run in runs]
         self.by_class = [run.name for run in runs if not run.localises]
         self.by_box = [run.name for run in runs if run.localises]
@@ -52,6 +58,8 @@ class Plan:
         """Before the first job: a ValueError if a job needs the data set, or boxes in it, and they are not there."""
         rules = {(job.rule.name, job.wildcards_dict.get("run")) for job in dag}
         prepares = "prepare" in {rule for rule, _ in rules}
+        if {"features", "splits", "classify"} & {rule for rule, _ in rules}:
+            self._check_transfer()
         data = self.settings.data
         if prepares and data.path is not None and not Path(data.path).exists():
             raise ValueError(missing(self.settings))
@@ -64,6 +72,77 @@ class Plan:
         there = has_boxes(data.layout, data.path) if prepares else all(count_boxes(store) for store in stores)
         if not there:
             raise ValueError(without_boxes(self.settings))
+
+    def _check_transfer(self) -> None:
+        for name, path in self.settings.transfer.paths.items():
+            if path is not None and not Path(path).exists():
+                raise ValueError(
+                    f"transfer.{name}: there is nothing at {Path(path).absolute()}: name the folder or zip with --config "
+                    f"{name}=PATH, or leave it out: its column then says that it was not run"
+                )
+
+    def given(self, task: str) -> bool:
+        """Whether the data set of a task of transfer is there, or a stand-in is drawn."""
+        transfer = self.settings.transfer
+        return transfer.stand_in or transfer.paths[catalogue.TASKS[task].data] is not None
+
+    def _drawn(self, data: str) -> list[str]:
+        """The folder of a drawn data set, if it is one."""
+        return [] if self.settings.transfer.paths[data] else [f"results/{self.folder}/data/drawn/{data}"]
+
+    def _where(self, data: str) -> str:
+        return self.settings.transfer.paths[data] or self._drawn(data)[0]
+
+    def collection_drawn(self, wildcards: Wildcards) -> list[str]:
+        """What the features of a collection need, if it is drawn."""
+        return self._drawn(_data_of(wildcards.collection))
+
+    def set_drawn(self, wildcards: Wildcards) -> list[str]:
+        """A data set, if it is drawn."""
+        return self._drawn(wildcards.set)
+
+    def set_path(self, wildcards: Wildcards) -> str:
+        """Where a data set lies."""
+        return self._where(wildcards.set)
+
+    def collection_path(self, wildcards: Wildcards) -> str:
+        """Where a collection lies."""
+        return self._where(_data_of(wildcards.collection))
+
+    def collection_scales(self, wildcards: Wildcards) -> str:
+        """The test scales of a collection's features."""
+        scales = next(t.scales for t in catalogue.TASKS.values() if wildcards.collection in t.collections)
+        return ",".join(map(str, scales))
+
+    def task_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
+        """What SVMs are trained on: features of every net and collection, random splits, the data set if it is drawn."""
+        task = catalogue.TASKS[wildcards.task]
+        features = [
+            f"results/{self.folder}/features/{run}/{collection}"
+            for collection in task.collections
+            for run in wildcards.members.split("+")
+        ]
+        splits = [f"results/{self.folder}/splits/{task.data}"] if task.data.startswith("caltech") else []
+        return {"features": features, "splits": splits, "drawn": self._drawn(task.data)}
+
+    def splits_option(self, wildcards: Wildcards) -> list[str]:
+        """`--splits FOLDER`, or nothing."""
+        return [text for folder in self.task_inputs(wildcards)["splits"] for text in ("--splits", folder)]
+
+    def task_path(self, wildcards: Wildcards) -> str:
+        """Where the data set of a task lies."""
+        return self._where(catalogue.TASKS[wildcards.task].data)
+
+    def transfer_settings(self, wildcards: Wildcards) -> str:
+        """All that decides splits and SVMs, as JSON."""
+        return self.settings.transfer.model_dump_json(exclude={*self.settings.transfer.paths, "stand_in"})
+
+    def drawn_size(self, wildcards: Wildcards) -> int:
+        """Images of a class of a drawn Caltech: a few more than for training, to test."""
+        transfer = self.settings.transfer
+        return {"caltech101": transfer.caltech101_train + 10, "caltech256": transfer.caltech256_train + 10}.get(
+            wildcards.set, 0
+        )
 
     def prepare_options(self, wildcards: Wildcards) -> list[str]:
         """All that decides the prepared stores, as options: a change of any value prepares them again."""
@@ -197,16 +276,34 @@ class Plan:
             print(f"\nThe report: {page}")
 
     def _kind(self, number: str) -> str:
+        if number in catalogue.TRANSFER:
+            return "transfer"
         return "boxes" if number in catalogue.LOCALISATION else "scores"
+
+    def _results(self, number: str, seeds: tuple[int, ...]) -> Iterable[str]:
+        """The folders of results that a table of transfer shows: of the data sets that are there."""
+        table = catalogue.table(number)
+        for row in table.rows:
+            for task in {catalogue.task_of(row, column) for column in table.columns if row.members}:
+                if self.given(task):
+                    names = (catalogue.members_name(row.members, seed) for seed in seeds)
+                    yield from (f"results/{self.folder}/transfer/{task}/{name}" for name in names)
 
     def _stores(self, number: str, seeds: tuple[int, ...]) -> list[str]:
         if number not in self.numbers:
             return []
+        if number in catalogue.TRANSFER:
+            return sorted(set(self._results(number, seeds)))
         kind, found = self._kind(number), catalogue.evaluations(number, seeds)
         return sorted({f"results/{self.folder}/{kind}/{e.run.name}/{e.protocol}" for e in found})
 
     def _number(self, name: str) -> str:
         return catalogue.REPRODUCED[self.tables.index(name)]
+
+
+def _data_of(collection: str) -> str:
+    """The data set that a collection of pictures belongs to."""
+    return next(task.data for task in catalogue.TASKS.values() if collection in task.collections)
 
 
 def missing(settings: Settings) -> str:

@@ -59,11 +59,14 @@ def _cell(cell: Cell, kind: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
     decimals = 3 if kind == "parameters" else 1
     ours = cell.text if cell.value is None else number(cell.value, decimals=decimals)
-    spread = "" if cell.spread is None else f"\u00b1\u2009{number(cell.spread)} over {cell.seeds} seeds"
+    over = f"{cell.splits} splits" if cell.splits else f"{cell.seeds} seeds"
+    spread = "" if cell.spread is None else f"\u00b1\u2009{number(cell.spread)} over {over}"
+    if cell.status == "validation":
+        spread = ", ".join(filter(None, (spread, MARKS["validation"])))
     return {
         "status": cell.status,
         "here": ours,
-        "mark": MARKS.get(cell.status, ""),
+        "mark": MARKS.get(cell.status, "") if cell.value is None else "",
         "interval": interval(cell.interval),
         "spread": spread,
         "best": cell.best,

@@ -5,25 +5,28 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro import catalogue, metrics, predictions, scores, statistics
+from vggrepro import catalogue, metrics, predictions, scores, statistics, transfer
 from vggrepro.catalogue import Evaluation, Published, PublishedTable, Row, System
 from vggrepro.config import Settings, departures
 from vggrepro.devkit import Judgement
 from vggrepro.files import read_json
 
-Status = Literal["measured", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
+Status = Literal["measured", "validation", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
 Interval = tuple[float, float]
 
 MARKS: dict[Status, str] = {
+    "validation": "on val",
     "withheld": "labels withheld",
     "quoted": "quoted",
     "not reported": "not reported",
@@ -56,7 +59,9 @@ class Cell:
     """Images."""
     seeds: int = 0
     spread: float | None = None
-    """Standard deviation over seeds."""
+    """Standard deviation over seeds, or over splits where there are several."""
+    splits: int = 0
+    """Random splits that the value is a mean over, where there are several."""
     best: bool = False
     how: tuple[str, ...] = ()
     """The evaluations that were averaged."""
@@ -88,6 +93,8 @@ class Table:
     notes: tuple[str, ...]
     """What has to be known to read the deltas."""
     kind: Literal["errors", "layers", "parameters"] = "errors"
+    higher_is_better: bool = False
+    """Whether cells are precisions and recalls, not errors."""
 
 
 def make(number: str, settings: Settings, folder: Path | None, workers: int = 1, outside: Sequence[Path] = ()) -> Table:
@@ -106,6 +113,8 @@ def make(number: str, settings: Settings, folder: Path | None, workers: int = 1,
         return _of_nets(published, "parameters")
     if folder is None:
         raise ValueError(f"table {number} needs --scores: the folder of the score stores (of the box stores: 8 to 10)")
+    if number in catalogue.TRANSFER:
+        return _transferred(published, settings, folder)
     evaluations = catalogue.evaluations(number, settings.seeds)
     opened: Mapping[str, Stored]
     if number in catalogue.LOCALISATION and not settings.localisation:
@@ -149,7 +158,18 @@ def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes
     footnotes = tuple(published.footnotes.items())
     p = published
     return Table(
-        p.number, p.name, p.title, str(p.section), p.caption, keys, columns, _with_best(p, rows), footnotes, notes, kind
+        p.number,
+        p.name,
+        p.title,
+        str(p.section),
+        p.caption,
+        keys,
+        columns,
+        _with_best(p, rows),
+        footnotes,
+        notes,
+        kind,
+        p.higher_is_better,
     )
 
 
@@ -237,9 +257,10 @@ def _cells(
     for column in published.columns:
         printed = row.cells[column.name]
         cell = _printed(printed, row, column.name)
-        if row.system is None:
-            status: Status = "quoted" if printed.value is not None else "not reported"
-            cells.append(replace(cell, status="spanned" if printed.spanned else status))
+        if not row.ours:
+            cells.append(_quoted(cell, printed))
+        elif row.system is None:
+            raise AssertionError("rows of transfer are made elsewhere")
         elif column.split == "withheld":
             cells.append(replace(cell, status="withheld"))
         elif {row.system, row.minus or row.system} - set(found):
@@ -251,6 +272,92 @@ def _cells(
         else:
             cells.append(_error(cell, printed, found[row.system], column.quantity))
     return tuple(cells)
+
+
+def _quoted(cell: Cell, printed: Published) -> Cell:
+    """A cell of another paper's row."""
+    status: Status = "quoted" if printed.value is not None else "not reported"
+    return replace(cell, status="spanned" if printed.spanned else status)
+
+
+def _transferred(published: PublishedTable, settings: Settings, folder: Path) -> Table:
+    """Table 11 or 12 from the results of SVMs below `folder`; a data set that was not given is not run."""
+    rows, seen = [], {}
+    for row, group in zip(published.rows, _groups(published), strict=True):
+        cells = []
+        for column in published.columns:
+            printed = row.cells[column.name]
+            cell = _printed(printed, row, column.name)
+            task = catalogue.task_of(row, column)
+            folders = [folder / task / catalogue.members_name(row.members, seed) for seed in settings.seeds]
+            if not row.ours:
+                cell = _quoted(cell, printed)
+            elif all(found.exists() for found in folders):
+                results = [transfer.read(found) for found in folders]
+                cell = _of_results(cell, printed, results, task)
+                seen[task] = results[0]
+            cells.append(cell)
+        rows.append(TableRow(_keys(published, row), tuple(cells), group))
+    return _described(published, rows, "errors", _transfer_notes(seen, settings))
+
+
+def _of_results(cell: Cell, printed: Published, results: Sequence[transfer.Result], task: str) -> Cell:
+    """A mean precision or recall with its interval, over seeds and splits."""
+    values = np.array([[r.values(k).mean() for k in range(len(r.scores))] for r in results])
+    n = len(results[0].scores[0])
+    if values.shape[1] > 1:
+        interval = statistics.student_interval(values.mean(0), n)
+    else:
+        interval = statistics.resampled_interval([partial(_mean_of, r) for r in results], n)
+    outcome = Outcome({}, tuple(f"{task}/{r.folder.name}" for r in results))
+    splits = values.shape[1] if values.shape[1] > 1 else 0
+    per = values.mean(0) if splits else values[:, 0]
+    measured = _measured(cell, printed, outcome, float(values.mean()), interval, n, per)
+    measured = replace(measured, seeds=len(results), splits=splits)
+    if results[0].made["part"] == "test":
+        return measured
+    # the published number is of the test part: a difference would compare two sets of images
+    return replace(measured, status="validation", delta=None, delta_interval=None)
+
+
+def _mean_of(result: transfer.Result, chosen: NDArray[np.int64]) -> float:
+    # a class of which a resample has no image says nothing there
+    return float(np.nanmean(result.values(0, chosen)))
+
+
+def _transfer_notes(seen: Mapping[str, transfer.Result], settings: Settings) -> tuple[str, ...]:
+    if not seen:
+        return ("Nothing of ours was run for this table: give the folders of its data sets, such as voc2007=PATH.",)
+    notes = []
+    for task, result in seen.items():
+        made, n = result.made, sum(map(len, result.scores))
+        costs = ", ".join(f"{C:g}" for C in dict.fromkeys(made["C"]))
+        named = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}[made["measure"]]
+        notes.append(
+            f"{task}: {made['collection']}, {named} of {len(made['counted'])} classes, {n:,} images of its {made['part']} part"
+            f"{f' in {len(result.scores)} splits' if len(result.scores) > 1 else ''}, C = {costs}."
+        )
+    if any(r.made["part"] == "val" for r in seen.values()):
+        notes.append(
+            'Cells "on val": the test labels are withheld, so val is measured and train alone trains; no difference is '
+            "taken from the published test figure. The files for the evaluation server lie beside the result."
+        )
+    drawn = [task for task in seen if settings.transfer.paths[catalogue.TASKS[task].data] is None]
+    differs = _differences(settings, but=("localise", "boxes", "merge"))
+    if drawn:
+        notes.append(
+            f"Images drawn by the program stand for {', '.join(drawn)}: the deltas there say nothing about the paper."
+        )
+    if differs:
+        notes.append(
+            f"The deltas do not compare like with like: the nets depart from the paper in {', '.join(differs)}."
+        )
+    return tuple(notes)
+
+
+def _differences(settings: Settings, but: tuple[str, ...]) -> list[str]:
+    """The settings that are not the paper preset's, without those of some blocks."""
+    return [key for key, _, _ in departures(settings) if key.split(".")[0] not in but]
 
 
 def _printed(printed: Published, row: Row, name: str) -> Cell:
@@ -328,8 +435,9 @@ def _spread(per_seed: NDArray[np.float64]) -> float | None:
 
 def _rounding(printed: str) -> float:
     """Half a unit of the last printed digit: `25.5` may be 25.45 to 25.55."""
-    decimals = printed.rstrip("*").partition(".")[2]
-    return float(0.5 * 10.0 ** -len(decimals))
+    decimals = re.match(r"[0-9]*\.?([0-9]*)", printed)
+    assert decimals is not None, "the pattern matches anything"
+    return float(0.5 * 10.0 ** -len(decimals[1]))
 
 
 def _keys(published: PublishedTable, row: Row) -> tuple[str, ...]:
@@ -346,17 +454,18 @@ def _groups(published: PublishedTable) -> list[int]:
 
 
 def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRow, ...]:
-    """Mark the lowest error of ours in each column: of the whole table, or of each group where the paper does so."""
+    """Mark the best value of ours in each column: of the whole table, or of each group where the paper does so."""
     if published.best == "none":
         return tuple(rows)
     groups = np.cumsum([row.group > 0 for row in rows]) if published.best == "group" else np.zeros(len(rows))
     marked = [list(row.cells) for row in rows]
+    best = max if published.higher_is_better else min
     for column in range(len(published.columns)):
         for group in set(groups):
             inside = [cells for cells, g in zip(marked, groups, strict=True) if g == group]
             values = [c[column].value for c in inside if c[column].value is not None]
             for cells in inside:
-                if len(set(values)) > 1 and cells[column].value == min(v for v in values if v is not None):
+                if len(set(values)) > 1 and cells[column].value == best(v for v in values if v is not None):
                     cells[column] = replace(cells[column], best=True)
     return tuple(replace(row, cells=tuple(cells)) for row, cells in zip(rows, marked, strict=True))
 
@@ -375,9 +484,8 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
         notes.append(f"{left_out:,} blacklisted images are left out of the localisation error.")
     elif isinstance(data, predictions.Predictions) and data.made["data set"] == ILSVRC[0]:
         notes.append("The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's.")
-    differs = [key for key, _, _ in departures(settings)]
-    if number in catalogue.CLASSIFICATION:
-        differs = [key for key in differs if key.split(".")[0] not in ("localise", "boxes", "merge")]
+    others = ("localise", "boxes", "merge") if number in catalogue.CLASSIFICATION else ()
+    differs = _differences(settings, but=("transfer", *others))
     if (data.made["data set"], len(data), classes) != ILSVRC:
         notes.append(
             "The deltas compare different data: the published errors are of the paper's nets on ILSVRC-2012, "

@@ -1,7 +1,7 @@
 from snakemake.exceptions import WorkflowError
 
-from vggrepro.catalogue import PROTOCOLS
-from vggrepro.config import load
+from vggrepro.catalogue import COLLECTIONS, PROTOCOLS, TASKS
+from vggrepro.config import TRANSFER_SETS, load
 from vggrepro.plan import Plan, find_own_commands
 
 find_own_commands()
@@ -17,4 +17,8 @@ wildcard_constraints:
     run="|".join(PLAN.runs),
     protocol="|".join(PROTOCOLS),
     seed="[0-9]+",
+    collection="|".join(COLLECTIONS),
+    set="|".join(TRANSFER_SETS),
+    task="|".join(TASKS),
+    members=f"({'|'.join(PLAN.by_class)})([+]({'|'.join(PLAN.by_class)}))*",
     table="|".join(PLAN.tables),

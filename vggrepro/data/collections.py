@@ -1,0 +1,319 @@
+"""Data sets of transfer (appendix B) as they lie on disk: PASCAL VOC and Caltech. A collection is its images and labels.
+
+Nothing is prepared: features are computed once from the original files, and no net sees an image again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from abc import ABC
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.data.annotations import Box, Object, read_xml
+from vggrepro.data.layouts import IMAGE, natural
+from vggrepro.data.store import decode
+from vggrepro.files import Files
+
+SPLITS = ("train", "val", "test")
+"""VOC's parts: it trains on both of the first two."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image, or a person in it."""
+
+    id: str
+    name: str
+    """Its file, relative to the data set."""
+    box: Box | None = None
+    """Of a person; 0-based, inclusive."""
+
+
+class Collection(ABC):
+    """Images in a fixed order, with what is known of them."""
+
+    title: str
+    files: Files
+    classes: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    cut: bool = False
+    """Whether pictures are cut to their boxes."""
+
+    def __len__(self) -> int:
+        return len(self.pictures)
+
+    @property
+    def ids(self) -> list[str]:
+        """The ids of the images."""
+        return [picture.id for picture in self.pictures]
+
+    def image(self, i: int) -> NDArray[np.uint8]:
+        """The pixels [H, W, 3] of picture `i`; a ValueError that names its file if it is damaged or its box lies outside."""
+        picture = self.pictures[i]
+        where = f"{self.files.path}: {picture.name}"
+        pixels = decode(self.files.read(picture.name), where)
+        if not self.cut or picture.box is None:
+            return pixels
+        x0, y0, x1, y1 = picture.box
+        cut = pixels[max(y0, 0) : y1 + 1, max(x0, 0) : x1 + 1]
+        if not cut.size:
+            height, width = pixels.shape[:2]
+            raise ValueError(
+                f"{where}: {picture.box} is no box in an image of {width} x {height} px: correct its annotation"
+            )
+        return cut
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of ids, files, their sizes and boxes: what features of the collection are known by."""
+        sizes = self.files.sizes()
+        lines = (f"{p.id} {p.name} {sizes[p.name]} {p.box}\n" for p in self.pictures)
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+class VOC(Collection):
+    """PASCAL VOC for classification: several classes per image; `JPEGImages`, `Annotations`, `ImageSets/Main`.
+
+    Labels are those of the lists `ImageSets/Main/<class>_<part>.txt`: 1, -1, or 0 for "difficult", which does not count. Where
+    there are no such lists, labels come from the annotations: 0 where all objects of a class are difficult.
+    """
+
+    def __init__(self, path: Path, year: str) -> None:
+        """Read the lists; a ValueError that names the file for a layout that is not VOC's or does not fit together."""
+        self.title, self.files = f"VOC-{year}", Files(path)
+        self.root = _voc_root(self.files, year)
+        self._present = set(self.files.names)
+        names = {part: self._image_list("Main", part) for part in SPLITS}
+        for part in SPLITS[:2]:
+            if not names[part]:
+                raise ValueError(
+                    f"{path}: {self.root}ImageSets/Main/{part}.txt is missing or empty: not the whole {self.title}"
+                )
+        self.pictures = tuple(
+            Picture(name, f"{self.root}JPEGImages/{name}.jpg") for part in SPLITS for name in names[part]
+        )
+        if twice := [name for name, n in Counter(self.ids).items() if n > 1]:
+            raise ValueError(
+                f"{path}: image {twice[0]} is in two of {', '.join(SPLITS)}: expected each image in one list"
+            )
+        starts = np.cumsum([0, *(len(names[part]) for part in SPLITS)])
+        self.parts = {p: np.arange(a, b) for p, a, b in zip(SPLITS, starts[:-1], starts[1:], strict=True)}
+        lists = _class_lists(self.files.names, f"{self.root}ImageSets/Main/")
+        self.classes = tuple(lists)
+        self.labels = np.zeros((len(self), len(lists)), np.int8)
+        """[N, classes]: 1, -1, or 0 for what does not count; all 0 in a part whose labels are withheld."""
+        if lists:
+            self._read_lists(names)
+        else:
+            self._read_annotations()
+
+    def labelled(self, part: str) -> bool:
+        """Whether the labels of a part are known."""
+        return bool((self.labels[self.parts[part]] != 0).any())
+
+    def _image_list(self, task: str, part: str) -> list[str]:
+        listing = f"{self.root}ImageSets/{task}/{part}.txt"
+        if listing not in self._present:
+            return []
+        found = [line.split()[0] for line in self.files.lines(listing)]
+        for number, name in enumerate(found, start=1):
+            if f"{self.root}JPEGImages/{name}.jpg" not in self._present:
+                raise ValueError(
+                    f"{self.files.path}: {listing}, line {number}: {self.root}JPEGImages/{name}.jpg is missing: "
+                    "unpack the archive of this part into the same folder"
+                )
+        return found
+
+    def _read_lists(self, names: dict[str, list[str]]) -> None:
+        place = {name: i for i, name in enumerate(self.ids)}
+        for part in SPLITS:
+            for c, cls in enumerate(self.classes):
+                listing = f"{self.root}ImageSets/Main/{cls}_{part}.txt"
+                if listing not in self._present:
+                    if part == "test" and self.title == "VOC-2012":
+                        continue  # withheld
+                    raise ValueError(f"{self.files.path}: {listing} is missing: not the whole {self.title}")
+                rows = [
+                    _label_line(self.files, listing, n, line) for n, line in enumerate(self.files.lines(listing), 1)
+                ]
+                if sorted(name for name, _ in rows) != sorted(names[part]):
+                    raise ValueError(
+                        f"{self.files.path}: {listing} lists other images than {part}.txt: fetch both again"
+                    )
+                for name, label in rows:
+                    self.labels[place[name], c] = label
+
+    def _read_annotations(self) -> None:
+        found = [self._objects(picture.id) for picture in self.pictures]
+        for picture, objects in zip(self.pictures, found, strict=True):
+            if not objects:
+                raise ValueError(
+                    f"{self.files.path}: {self.root}Annotations/{picture.id}.xml has no object: without lists of classes the "
+                    "labels come from it; correct it, or take the image out of its list"
+                )
+        self.classes = tuple(sorted({o.name for objects in found for o in objects}))
+        self.labels = np.full((len(self), len(self.classes)), -1, np.int8)
+        for row, objects in zip(self.labels, found, strict=True):
+            for o in objects:
+                c = self.classes.index(o.name)
+                row[c] = 1 if not o.difficult else max(row[c], 0)
+
+    def _objects(self, name: str) -> list[Object]:
+        file = f"{self.root}Annotations/{name}.xml"
+        if file not in self._present:
+            raise ValueError(
+                f"{self.files.path}: {file} is missing: every listed image has an annotation in {self.title}"
+            )
+        return list(read_xml(self.files.read(file), f"{self.files.path}: {file}").objects)
+
+
+class Actions(VOC):
+    """VOC's persons and what they do: `ImageSets/Action`. Each picture is a person, or the whole image it is in.
+
+    PAPER B: the person is known by its box. Several persons may be in an image, and one may do several things.
+    """
+
+    def __init__(self, path: Path, year: str = "2012", *, boxes: bool) -> None:
+        """Read the lists; `boxes`: pictures are cut to the persons' boxes."""
+        self.title, self.files, self.cut = f"VOC-{year} actions", Files(path), boxes
+        self.root = _voc_root(self.files, year)
+        self._present = set(self.files.names)
+        lists = _class_lists(self.files.names, f"{self.root}ImageSets/Action/")
+        if not lists:
+            raise ValueError(f"{path}: no lists of actions such as {self.root}ImageSets/Action/jumping_train.txt")
+        self.classes = tuple(lists)
+        people: list[tuple[str, int]] = []
+        self.parts: dict[str, NDArray[np.int64]] = {}
+        for part in SPLITS:
+            images = self._image_list("Action", part)
+            found = self._people(part, images)
+            self.parts[part] = np.arange(len(people), len(people) + len(found))
+            people += found
+        place = {person: i for i, person in enumerate(people)}
+        if len(place) < len(people):
+            raise ValueError(
+                f"{path}: a person is listed twice in {self.root}ImageSets/Action: expected each in one part"
+            )
+        self.labels = np.zeros((len(people), len(lists)), np.int8)
+        for part in ("train", "val"):
+            self._read_actions(part, place)
+        self.pictures = tuple(self._picture(name, number) for name, number in people)
+
+    def _people(self, part: str, images: list[str]) -> list[tuple[str, int]]:
+        """The persons of a part, by image and number of the object, which counts from 1."""
+        listing = f"{self.root}ImageSets/Action/{self.classes[0]}_{part}.txt"
+        if listing in self._present:
+            rows = (line.split() for line in self.files.lines(listing))
+            return [(row[0], int(row[1])) for row in rows if len(row) > 1 and row[1].isdigit()]
+        # the test part has no lists of classes: every annotated person is to be judged
+        return [(name, k) for name in images for k, o in enumerate(self._objects(name), start=1) if o.name == "person"]
+
+    def _read_actions(self, part: str, place: dict[tuple[str, int], int]) -> None:
+        for c, cls in enumerate(self.classes):
+            listing = f"{self.root}ImageSets/Action/{cls}_{part}.txt"
+            if listing not in self._present:
+                raise ValueError(f"{self.files.path}: {listing} is missing: not the whole {self.title}")
+            lines = self.files.lines(listing)
+            for n, line in enumerate(lines, start=1):
+                fields = line.split()
+                person = (fields[0], int(fields[1])) if len(fields) == 3 and fields[1].isdigit() else None
+                if person not in place or fields[2] not in ("1", "-1", "0"):
+                    raise ValueError(
+                        f"{self.files.path}: {listing}, line {n}: expected an image, the number of a person in it and "
+                        f"1, 0 or -1, got {line!r}"
+                    )
+                self.labels[place[person], c] = int(fields[2])
+            if len(lines) != len(self.parts[part]):
+                raise ValueError(f"{self.files.path}: {listing} lists other persons than {self.classes[0]}_{part}.txt")
+
+    def _picture(self, name: str, number: int) -> Picture:
+        file = f"{self.root}JPEGImages/{name}.jpg"
+        if file not in self._present:
+            raise ValueError(f"{self.files.path}: {file} is missing, but ImageSets/Action lists a person in it")
+        objects = self._objects(name)
+        if not 1 <= number <= len(objects):
+            raise ValueError(
+                f"{self.files.path}: {self.root}Annotations/{name}.xml has {len(objects)} objects, "
+                f"ImageSets/Action lists number {number}"
+            )
+        x0, y0, x1, y1 = objects[number - 1].box
+        return Picture(f"{name} {number}", file, (x0 - 1, y0 - 1, x1 - 1, y1 - 1))
+
+
+class Caltech(Collection):
+    """Caltech-101 and Caltech-256: a folder per class, the background one kept."""
+
+    def __init__(self, path: Path, size: str) -> None:
+        """List the images of `101_ObjectCategories` or `256_ObjectCategories`; a ValueError without class folders."""
+        self.title, self.files = f"Caltech-{size}", Files(path)
+        found = [m for name in self.files.names if (m := re.fullmatch(r"((?:.*/)?)([^/]+)/([^/]+)", name))]
+        images = [m for m in found if m[3].lower().endswith(IMAGE)]
+        inside = [m for m in images if m[1].rstrip("/").endswith(f"{size}_ObjectCategories")] or images
+        if not inside:
+            raise ValueError(
+                f"{path}: no {size}_ObjectCategories/<class>/*.jpg in it: expected the folder of {self.title}"
+            )
+        # a class may have folders inside, which hold copies: only the images beside each other count
+        root = min((m[1] for m in inside), key=lambda name: (name.count("/"), name))
+        kept = sorted((m for m in inside if m[1] == root), key=lambda m: (m[2], natural(m[3])))
+        self.classes = tuple(dict.fromkeys(m[2] for m in kept))
+        if len(self.classes) < 2:
+            raise ValueError(f"{path}: only one class folder, {self.classes[0]}: expected the folder of {self.title}")
+        self.pictures = tuple(Picture(f"{m[2]}/{m[3]}", m[0]) for m in kept)
+        place = {name: c for c, name in enumerate(self.classes)}
+        self.labels = np.array([place[m[2]] for m in kept])
+        """[N]: index of the class."""
+
+    def splits(self, count: int, train: int, test: int | None) -> list[NDArray[np.int8]]:
+        """PAPER B: random splits [N] each: 1 for training images, 2 for test images, 0 for images that are left out.
+
+        `train` images of each class, and of the rest up to `test`, or all. The same numbers give the same splits everywhere.
+
+        Raises ValueError for a class with too few images.
+        """
+        few = [(name, n) for name, n in zip(self.classes, np.bincount(self.labels), strict=True) if n <= train]
+        if few:
+            raise ValueError(
+                f"{self.files.path}: class {few[0][0]} has {few[0][1]} images, and {train} are for training: none is left to "
+                f"test. Lower transfer.{self.title.lower().replace('-', '')}_train, or complete the class"
+            )
+        return [self._split(seed, train, test) for seed in range(count)]
+
+    def _split(self, seed: int, train: int, test: int | None) -> NDArray[np.int8]:
+        rng, found = np.random.default_rng(seed), np.zeros(len(self), np.int8)
+        for c in range(len(self.classes)):
+            order = rng.permutation(np.flatnonzero(self.labels == c))
+            found[order[:train]] = 1
+            found[order[train : None if test is None else train + test]] = 2
+        return found
+
+
+def _voc_root(files: Files, year: str) -> str:
+    """The folder, with a slash at its end, that holds ImageSets and JPEGImages."""
+    roots = sorted({m[1] for name in files.names if (m := re.match(r"((?:.*/)?)ImageSets/(?:Main|Action)/", name))})
+    of_year = [root for root in roots if root.endswith(f"VOC{year}/")] or roots
+    if len(of_year) != 1:
+        raise ValueError(
+            f"{files.path}: expected one folder with ImageSets/Main, such as VOCdevkit/VOC{year}, found {len(of_year)}: "
+            f"{', '.join(of_year) or 'none'}"
+        )
+    return of_year[0]
+
+
+def _class_lists(names: list[str], folder: str) -> list[str]:
+    """The classes that have lists: `aeroplane` for `aeroplane_train.txt`. One of VOC's classes is called train."""
+    found = (re.fullmatch(rf"{re.escape(folder)}([^/]+)_train\.txt", name) for name in names)
+    return sorted(match[1] for match in found if match)
+
+
+def _label_line(files: Files, listing: str, number: int, line: str) -> tuple[str, int]:
+    fields = line.split()
+    if len(fields) != 2 or fields[1] not in ("1", "0", "-1"):
+        raise ValueError(f"{files.path}: {listing}, line {number}: expected an image and 1, 0 or -1, got {line!r}")
+    return fields[0], int(fields[1])
