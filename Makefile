@@ -17,8 +17,10 @@ lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --config smoke=true
 
-bench: setup  ## time and memory of Tables 1-7 at ILSVRC's size: 9 GB of made-up scores in results/bench
+bench: setup  ## time and memory at full size, on 12 GB of made-up scores and features in results/bench
 	$(BIN)/python bench/tables.py results/bench
+	$(BIN)/python bench/merging.py
+	$(BIN)/python bench/svm.py results/bench/svm
 
 docs: setup  ## the reference of all settings, made from vggrepro/config.py
 	$(BIN)/vggrepro schema

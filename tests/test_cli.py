@@ -130,7 +130,7 @@ def test_a_schedulers_term_clears_away_what_was_begun(tmp_path):
         (["prepare", "--layout", "stand-in", "--train", "a", "--val", "./a"], "a store needs a folder of its own"),
         (["prepare", "--layout", "tiny-imagenet", "--path", "", "--train", "a", "--val", "b"], "needs --path"),
         (["table", "3", "--settings", "{", "--out", "x"], "--settings: no JSON"),
-        (["table", "12", "--settings", "smoke", "--out", "x"], "not among those that are made"),
+        (["table", "13", "--settings", "smoke", "--out", "x"], "the paper has no table '13'"),
         (
             ["train", "A_256_s0", "--settings", "smoke", "--device", "gpu", "--train", "a", "--val", "b", "--out", "c"],
             "--device gpu",

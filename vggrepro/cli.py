@@ -170,7 +170,11 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p = verb("table", _table, "one table, beside the published one, as JSON, CSV, Markdown, HTML and LaTeX")
     p.add_argument("number", help="1 to 12, or text")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
-    p.add_argument("--scores", type=Path, help="folder of the score stores; for Tables 8 to 10 of the box stores")
+    p.add_argument(
+        "--scores",
+        type=Path,
+        help="folder of score stores; for Tables 8 to 10 of box stores, for 11 and 12 of SVMs' results",
+    )
     p.add_argument(
         "--outside", type=Path, nargs="+", default=[], help="what `judge --out` wrote: rows of Tables 7 and 10"
     )

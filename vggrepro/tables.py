@@ -98,21 +98,21 @@ class Table:
 
 
 def make(number: str, settings: Settings, folder: Path | None, workers: int = 1, outside: Sequence[Path] = ()) -> Table:
-    """Table `number` from the score stores below `folder`, Tables 8 to 10 from the box stores; Tables 1 and 2 need none.
+    """Table `number` from what lies below `folder`: score stores, box stores (8 to 10), results of SVMs (11, 12), or nothing.
 
     `outside` are judgements of other systems (`vggrepro judge --out`): each becomes a row of Tables 7 and 10.
 
-    Raises ValueError for a table that is not made yet, and for stores that are missing or do not fit together.
+    Raises ValueError for a table that the paper does not have, and for stores that are missing or do not fit together.
     """
-    if number not in catalogue.REPRODUCED:
-        raise ValueError(f"table {number!r} is not among those that are made: {', '.join(catalogue.REPRODUCED)}")
     published = catalogue.table(number)
     if number == "1":
         return _of_nets(published, "layers")
     if number == "2":
         return _of_nets(published, "parameters")
     if folder is None:
-        raise ValueError(f"table {number} needs --scores: the folder of the score stores (of the box stores: 8 to 10)")
+        raise ValueError(
+            f"table {number} needs --scores: the folder of score stores (8 to 10: boxes; 11, 12: transfer)"
+        )
     if number in catalogue.TRANSFER:
         return _transferred(published, settings, folder)
     evaluations = catalogue.evaluations(number, settings.seeds)

@@ -38,12 +38,40 @@ def test_the_whole_paper_is_planned_in_seconds_without_any_data(tmp_path):
     started = time.perf_counter()
     done = snakemake(tmp_path)
     assert time.perf_counter() - started < 20
-    expected = {"prepare": 1, "train": 18, "evaluate": 17, "answers": 1, "boxes": 5, "merging": 1, "table": 11}
-    assert jobs(done) == expected | {"report": 1, "all": 1, "total": 56}
+    expected = {"prepare": 1, "train": 18, "evaluate": 17, "answers": 1, "boxes": 5, "merging": 1, "table": 13}
+    assert jobs(done) == expected | {"report": 1, "all": 1, "total": 58}
 
 
-def test_all_presets_have_the_same_dag(tmp_path):
-    assert jobs(snakemake(tmp_path, "--config", "smoke=true")) == jobs(snakemake(tmp_path, "--config", "preset=tiny"))
+def test_all_presets_have_the_same_dag_but_for_data_sets_of_transfer(tmp_path):
+    smoke, tiny = (jobs(snakemake(tmp_path, "--config", given)) for given in ("smoke=true", "preset=tiny"))
+    transfer = Counter({"draw": 4, "features": 12, "splits": 2, "classify": 14})
+    assert smoke == tiny + transfer + Counter({"total": transfer.total()})
+
+
+def test_a_table_of_transfer_needs_the_data_sets_that_are_given(tmp_path):
+    for name in ("voc", "c"):
+        (tmp_path / name).mkdir()
+    given = ("table11", "table12", "--config", f"voc2012={tmp_path / 'voc'}", f"caltech101={tmp_path / 'c'}")
+    assert jobs(snakemake(tmp_path, *given)) == {
+        "prepare": 1, "train": 7, "features": 8, "splits": 1, "classify": 8, "table": 2, "table11": 1, "table12": 1,
+        "total": 29,
+    }  # fmt: skip
+    assert jobs(snakemake(tmp_path, "table11", "table12")) == {"table": 2, "table11": 1, "table12": 1, "total": 4}
+
+
+def test_a_given_data_set_takes_the_place_of_its_stand_in(tmp_path):
+    (tmp_path / "voc").mkdir()
+    done = snakemake(tmp_path, "table11", "--config", "smoke=true", f"voc2007={tmp_path / 'voc'}", "-p")
+    assert jobs(done)["draw"] == 3
+    assert f"--path {tmp_path / 'voc'}" in done.stdout + done.stderr
+
+
+def test_a_missing_data_set_of_transfer_is_told_before_any_job(tmp_path):
+    done = snakemake(tmp_path, "table11", "--config", "smoke=true", "voc2007=nowhere", cores=1)
+    said = done.stdout + done.stderr
+    assert done.returncode != 0
+    assert said.count(f"transfer.voc2007: there is nothing at {tmp_path / 'nowhere'}") == 1
+    assert not (tmp_path / "results").exists()
 
 
 def test_one_table_needs_only_its_own(tmp_path):
@@ -69,7 +97,7 @@ def test_a_centre_crop_with_the_class_given_needs_no_fusion(tmp_path):
 
 def test_a_data_set_without_boxes_can_do_without_localisation(tmp_path):
     done = snakemake(tmp_path, "--config", "localisation=false")
-    assert jobs(done) == {"prepare": 1, "train": 14, "evaluate": 17, "table": 11, "report": 1, "all": 1, "total": 45}
+    assert jobs(done) == {"prepare": 1, "train": 14, "evaluate": 17, "table": 13, "report": 1, "all": 1, "total": 47}
 
 
 def test_missing_boxes_are_told_before_any_job(tmp_path):
@@ -158,5 +186,19 @@ def test_every_rule_says_what_it_does():
     listed = subprocess.run(
         [sys.executable, "-m", "snakemake", "--list-rules"], cwd=ROOT, capture_output=True, text=True
     ).stdout
-    for rule in ("prepare", "train", "evaluate", "answers", "boxes", "merging", "judge", "table", "report"):
+    for rule in (
+        "prepare",
+        "train",
+        "evaluate",
+        "answers",
+        "boxes",
+        "merging",
+        "judge",
+        "draw",
+        "features",
+        "splits",
+        "classify",
+        "table",
+        "report",
+    ):
         assert re.search(rf"^{rule} \(.{{20,}}\)$", listed, re.MULTILINE), rule

@@ -59,6 +59,14 @@ def test_boxes_are_learnt(made):
 
 
 @pytest.mark.slow
+def test_features_know_more_than_chance(made):
+    """Four shapes of VOC, six of Caltech, three actions: by chance about a third, a sixth and a half."""
+    rows = render.read(made / "results/smoke/tables/table11.json").rows[-3:]
+    values = np.array([[cell.value for cell in row.cells] for row in rows])
+    assert (values.min(0) > [50, 50, 40, 40]).all(), values
+
+
+@pytest.mark.slow
 def test_table_9_is_what_a_submission_is_judged_to_be(made, tmp_path):
     """Table 10's number, and the error of the file that `submission` writes, judged by the devkit's rules."""
     folder = made / "results/smoke"
@@ -90,12 +98,14 @@ def test_no_cell_of_ours_is_left_open(made):
         table = render.read(made / f"results/smoke/tables/{catalogue.table_name(number)}.json")
         assert {cell.status for row in table.rows for cell in row.cells} <= {
             "measured",
+            "validation",
             "withheld",
             "quoted",
             "not reported",
             "spanned",
         }
-        assert {cell.n for row in table.rows for cell in row.cells if cell.status == "measured"} == {400}
+        if number not in catalogue.TRANSFER:
+            assert {cell.n for row in table.rows for cell in row.cells if cell.status == "measured"} == {400}
 
 
 @pytest.mark.slow

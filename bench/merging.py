@@ -1,0 +1,59 @@
+"""Merging of boxes at ILSVRC's size: 50,000 images x 5 labels x 150 locations x 3 scales, from a part of them.
+
+    python bench/merging.py
+
+Prints the time for all five labels (a submission) and for the true label alone (Tables 9 and 10), scaled from 2,000 images.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vggrepro import predictions
+from vggrepro.config import Merge
+
+IMAGES, LOCATIONS, LABELS, SCALES, WHOLE = 2_000, 150, 5, 3, 50_000
+
+
+def made_up(seed: int) -> predictions.Predictions:
+    """Boxes around an object per label, as scattered as those of a net that half knows where it is."""
+    rng = np.random.default_rng(seed)
+    objects = np.random.default_rng(0)
+    middle, side = objects.uniform(100, 400, (IMAGES, 1, LABELS, 2)), objects.uniform(60, 250, (IMAGES, 1, LABELS, 2))
+    middle = middle + rng.normal(0, 40, (IMAGES, LOCATIONS, LABELS, 2))
+    side = side * np.exp(rng.normal(0, 0.2, middle.shape))
+    boxes = np.concatenate([middle - side / 2, middle + side / 2], -1).astype(np.float32)
+    return predictions.Predictions(
+        Path(),
+        boxes=boxes.reshape(-1, LABELS, 4),
+        scores=rng.random((IMAGES * LOCATIONS, LABELS)).astype(np.float32),
+        offsets=np.arange(IMAGES + 1) * LOCATIONS,
+        answers=np.tile(np.arange(LABELS), (IMAGES, 1)),
+        labels=np.zeros(IMAGES, np.int64),
+        sizes=np.full((IMAGES, 2), 500),
+        counted=np.ones(IMAGES, bool),
+        truth=np.array([(i, 10, 10, 300, 300) for i in range(IMAGES)], np.int32),
+        ids=tuple(map(str, range(IMAGES))),
+        made={},
+    )
+
+
+def main() -> None:
+    """Measure with one worker and with two, after a first call that compiles."""
+    stores = [made_up(seed) for seed in range(SCALES)]
+    predictions.answer_boxes(stores, Merge(), true_only=True)
+    for workers in (1, 2):
+        for true_only in (False, True):
+            started = time.perf_counter()
+            predictions.answer_boxes(stores, Merge(), true_only=true_only, workers=workers)
+            minutes = (time.perf_counter() - started) * WHOLE / IMAGES / 60
+            labels = "the true one" if true_only else "all five"
+            print(json.dumps({"workers": workers, "labels": labels, "minutes": round(minutes, 2)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""VOC's average precision as its development kits describe it: one recall after another."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+
+def curve(scores, positive):
+    """(recall, precision) after each image, best first; of equal scores the earlier image first."""
+    order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+    total, hits, points = sum(positive), 0, []
+    for seen, i in enumerate(order, start=1):
+        hits += bool(positive[i])
+        points.append((Fraction(hits, total), Fraction(hits, seen)))
+    return points
+
+
+def eleven_points(scores, positive):
+    points = curve(scores, positive)
+    best = [max(p for r, p in points if r >= Fraction(k, 10)) for k in range(11)]
+    return float(sum(best) / 11)
+
+
+def area(scores, positive):
+    points, total, before = curve(scores, positive), Fraction(0), Fraction(0)
+    for k, (recall, _) in enumerate(points):
+        total += (recall - before) * max(p for _, p in points[k:])
+        before = recall
+    return float(total)
