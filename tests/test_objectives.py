@@ -14,7 +14,7 @@ from vggrepro.config import Boxes
 from vggrepro.data.loader import Batch, Batches
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
-from vggrepro.train import Trainer
+from vggrepro.train import Part, Trainer
 
 NONE = torch.empty(2, 0)
 
@@ -68,7 +68,7 @@ def test_images_that_do_not_count_are_in_no_denominator(stores):
     with torch.no_grad():
         for parameter in trainer.net.parameters():
             parameter.zero_()
-    row = trainer.epoch(1, 0.0)
+    row = trainer.epoch(Part(), 0.0)
     squares = [(b.targets.nan_to_num() ** 2).sum() for b in trainer.batches(1)]
     assert row["loss"] == pytest.approx(float(sum(squares)) / 2 / counted, rel=1e-5)
     assert row["train_localisation"] == 1.0
@@ -106,6 +106,6 @@ def test_boxes_are_learnt_in_a_few_steps(stores, objective):
     run = Run("D", "256", "all", 0, objective)
     trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
     trainer.start(None)
-    rows = [trainer.epoch(epoch, 0.01) for epoch in range(1, 6)]
+    rows = [trainer.epoch(Part(epoch), 0.01) for epoch in range(1, 6)]
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     assert rows[-1]["train_localisation"] < rows[0]["train_localisation"]

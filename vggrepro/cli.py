@@ -92,6 +92,8 @@ def _add_steps_with_nets(verb: Verb) -> None:
     p.add_argument("--val", type=Path, required=True, help="prepared validation store")
     p.add_argument("--parent", type=Path, help="weights of the run that it is initialised from")
     p.add_argument("--out", type=Path, required=True, help="folder for weights, metrics and run.json")
+    p.add_argument("--state", type=Path, help="folder to keep the state in: an interrupted training goes on from there")
+    p.add_argument("--every", type=float, default=600, help="seconds between two states")
     _add_workers(p)
     _add_device(p)
 
@@ -311,6 +313,8 @@ def _train(given: argparse.Namespace) -> None:
         val_folder=given.val,
         parent_file=given.parent,
         out=given.out,
+        state_folder=given.state,
+        every=given.every,
         device=device,
         workers=given.threads - 1 if device.type == "cpu" else given.threads,
     )

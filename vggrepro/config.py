@@ -99,6 +99,8 @@ class Train(_Settings):
     patience: Count = 5
     """CHOICE 7: epochs without a better validation accuracy after which the rate drops, or, after the last drop,
     training ends. The paper says only "stopped improving"."""
+    stuck_epochs: Count = 10
+    """Training stops, with advice, when the loss has stayed at ln(classes) for so many epochs."""
     drop_epochs: tuple[Count, ...] | None = None
     """CHOICE 12: a fixed schedule instead: the rate drops after these epochs, and training runs for all `epochs`.
     A finished run records where its drops fell, so that it can be repeated without looking at validation images."""

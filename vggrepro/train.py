@@ -7,11 +7,15 @@ import io
 import math
 import sys
 import time
+from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vggrepro import checkpoint, evaluate, objectives, provenance
 from vggrepro.catalogue import Run
@@ -23,6 +27,7 @@ from vggrepro.files import digest, write_json, write_text
 from vggrepro.flow import progress
 from vggrepro.initialise import initialise_from, initialise_randomly
 from vggrepro.nets import VGG
+from vggrepro.state import EVERY, Signals, States, Stopped
 
 
 @dataclass
@@ -60,6 +65,39 @@ class Schedule:
         self.finished = self.finished or epoch >= self.settings.epochs
 
 
+@dataclass
+class Part:
+    """How much of an epoch is done, and what its images gave so far."""
+
+    epoch: int = 1
+    """Counted from 1."""
+    batches: int = 0
+    seen: int = 0
+    seconds: float = 0.0
+    sums: Tensor = field(default_factory=lambda: torch.zeros(3))
+    """Summed loss, wrong answers, and the number of images that count."""
+
+    @property
+    def loss(self) -> float:
+        """Mean loss so far."""
+        return float(self.sums[0] / self.sums[2].clamp(min=1))
+
+    def add(self, loss: objectives.Loss, images: int) -> None:
+        """Take note of a batch."""
+        found = torch.stack([loss.mean.detach() * loss.counted, loss.wrong, loss.counted])
+        self.sums = self.sums.to(found.device) + found
+        self.batches, self.seen = self.batches + 1, self.seen + images
+
+    def as_json(self) -> dict[str, Any]:
+        """To be read back as it is: floats come back to the last bit."""
+        return {**vars(self), "sums": self.sums.tolist()}
+
+    @classmethod
+    def from_json(cls, said: dict[str, Any]) -> Part:
+        """The inverse of `as_json`."""
+        return cls(**{**said, "sums": torch.tensor(said["sums"])})
+
+
 class Trainer:
     """A net, its optimiser and its data: what the steps of one training share."""
 
@@ -93,8 +131,8 @@ class Trainer:
         )
         return lent
 
-    def batches(self, epoch: int) -> Batches:
-        """The batches of an epoch (counted from 1)."""
+    def batches(self, epoch: int, start: int = 0) -> Batches:
+        """The batches of an epoch (counted from 1), but for the first `start`."""
         low, high = (self.model.pixels(int(side)) for side in (self.run.S.split("-") * 2)[:2])
         draws = Draws.of(self.run.seed, epoch, len(self.store), (low, high))
         return Batches(
@@ -106,6 +144,7 @@ class Trainer:
             colour_std=self.settings.colour_std,
             workers=self.workers,
             boxes=self.boxes,
+            start=start,
         )
 
     def step(self, batch: Batch) -> objectives.Loss:
@@ -122,34 +161,49 @@ class Trainer:
         self.optimiser.step()
         return loss
 
-    def epoch(self, epoch: int, learning_rate: float) -> dict[str, float]:
-        """All batches of an epoch at one learning rate; its mean loss, training error, seconds and images/s."""
+    def epoch(
+        self, part: Part, learning_rate: float, after_step: Callable[[], None] = lambda: None
+    ) -> dict[str, float]:
+        """The rest of an epoch at one learning rate; the whole epoch's mean loss, training error, seconds and images/s."""
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate
         self.net.train()
-        started, seen = time.perf_counter(), 0
-        total, missed, counted = (torch.zeros((), device=self.device) for _ in range(3))
-        batches = self.batches(epoch)
-        about = f"{self.run.name}, epoch {epoch}"
+        batches = self.batches(part.epoch, part.batches)
+        about = f"{self.run.name}, epoch {part.epoch}"
+        started, before = time.perf_counter(), part.seconds
         for batch in progress(batches, total=len(batches), about=about, unit="batch"):
             loss = self.step(batch)
-            total, missed = total + loss.mean.detach() * loss.counted, missed + loss.wrong
-            counted, seen = counted + loss.counted, seen + len(batch.labels)
+            part.add(loss, len(batch.labels))
+            part.seconds = before + time.perf_counter() - started
             # reading a number from a GPU waits for it: now and then is enough
-            if self.iteration % LOOK_EVERY == 0 or seen == len(batches.order):
-                self._check_loss(float(total / counted.clamp(min=1)), epoch)
-        assert seen == len(batches.order), f"an epoch saw {seen} of {len(batches.order)} images"
+            if self.iteration % LOOK_EVERY == 0 or part.seen == len(batches.order):
+                self._check_loss(part.loss, part.epoch)
+            after_step()
+        assert part.seen == len(batches.order), f"an epoch saw {part.seen} of {len(batches.order)} images"
+        _, missed, counted = part.sums.tolist()
         if not counted:
             raise ValueError(
-                f"{self.run.name}: in no crop of epoch {epoch} did enough of a box lie: lower boxes.min_inside"
+                f"{self.run.name}: in no crop of epoch {part.epoch} did enough of a box lie: lower boxes.min_inside"
             )
-        seconds = time.perf_counter() - started
         return {
-            "loss": float(total / counted),
-            f"train_{self.objective.error}": float(missed / counted),
-            "seconds": seconds,
-            "images_per_s": seen / seconds,
+            "loss": part.loss,
+            f"train_{self.objective.error}": missed / counted,
+            "seconds": part.seconds,
+            "images_per_s": part.seen / part.seconds,
         }
+
+    def momentum(self) -> dict[str, Tensor]:
+        """The optimiser's velocity of every parameter that moves."""
+        state = self.optimiser.state
+        return {name: state[p]["momentum_buffer"] for name, p in self.net.named_parameters() if state.get(p)}
+
+    def restore(self, weights: dict[str, Tensor], momentum: dict[str, Tensor], iteration: int) -> None:
+        """Go on from a state."""
+        self.net.load_state_dict(weights)
+        for name, parameter in self.net.named_parameters():
+            if name in momentum:
+                self.optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum[name])
+        self.iteration = iteration
 
     def _check_loss(self, loss: float, epoch: int) -> None:
         if not math.isfinite(loss):
@@ -163,6 +217,36 @@ LOOK_EVERY = 100
 """Steps between two looks at the loss."""
 
 
+@dataclass
+class Course:
+    """How far a training has come: what a state keeps beside weights and momentum."""
+
+    schedule: Schedule
+    part: Part = field(default_factory=Part)
+    rows: list[dict[str, float]] = field(default_factory=list)
+    """A line of metrics for every finished epoch."""
+    attempts: list[dict[str, Any]] = field(default_factory=list)
+    """Of every attempt, this one last: when it began, on what, and how many seconds it took."""
+
+    def as_json(self, iteration: int) -> dict[str, Any]:
+        """To be read back by `go_on`."""
+        schedule = {name: value for name, value in vars(self.schedule).items() if name != "settings"}
+        part = self.part.as_json()
+        return {
+            "iteration": iteration,
+            "schedule": schedule,
+            "part": part,
+            "rows": self.rows,
+            "attempts": self.attempts,
+        }
+
+    def go_on(self, said: dict[str, Any]) -> None:
+        """Take over the course of earlier attempts."""
+        vars(self.schedule).update(said["schedule"])
+        self.part, self.rows = Part.from_json(said["part"]), said["rows"]
+        self.attempts = said["attempts"] + self.attempts
+
+
 def train(
     run: Run,
     settings: RunSettings,
@@ -173,8 +257,14 @@ def train(
     out: Path,
     device: torch.device,
     workers: int,
+    state_folder: Path | None = None,
+    every: float = EVERY,
 ) -> None:
-    """Train a run; write `weights.safetensors`, `metrics.csv` (a line per epoch) and `run.json` (what made it) to `out`."""
+    """Train a run; write `weights.safetensors`, `metrics.csv` (a line per epoch) and `run.json` (what made it) to `out`.
+
+    With a `state_folder` it keeps its state there every so many seconds, and when it is told to stop, which it then does
+    within a step; the same call goes on from there, and ends with the same weights.
+    """
     store, val = Store(train_folder), Store(val_folder)
     if store.about["wnids"] != val.about["wnids"]:
         raise ValueError(f"{train_folder} and {val_folder} have different classes: prepare them again, together")
@@ -183,36 +273,102 @@ def train(
     parent = _parent(run, parent_file)
     trainer = Trainer(run, settings, store, device=device, workers=workers)
     lent = trainer.start(parent)
-    schedule = Schedule(settings.train)
-    rows: list[dict[str, float]] = []
-    started = time.perf_counter()
-    while not schedule.finished:
-        number = len(rows) + 1
-        row: dict[str, float] = {"epoch": number, "learning_rate": schedule.learning_rate}
-        row |= trainer.epoch(number, schedule.learning_rate) | {"iteration": trainer.iteration}
-        row |= _validate(trainer, val)
-        error = trainer.objective.error
-        schedule.after(number, 1 - row[f"val_{error}"])
-        rows.append(row)
-        write_text(out / "metrics.csv", _csv(rows))
-        said = _line(run, error, row, settings.train.epochs, time.perf_counter() - started)
-        print(said, file=sys.stderr, flush=True)
-    checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean, store.about["wnids"])
     about: dict[str, Any] = {
         "run": run.name,
         "settings": settings.model_dump(mode="json"),
         "parent": {"run": parent.run.name, "weights": digest(parent_file)} if parent and parent_file else None,
-        "initialised": lent,
         "data": {"train": store.digest, "val": val.digest, "data set": store.about["data set"], "images": len(store)},
-        "drops": schedule.drops,
-        "epochs": len(rows),
+    }
+    course = Course(Schedule(settings.train))
+    states = States(state_folder, about, every) if state_folder else None
+    try:
+        _attempt(trainer, course, val, states, out)
+    except Stopped:
+        print(
+            f"{run.name}: told to stop; its state is kept in {state_folder}: the same command goes on", file=sys.stderr
+        )
+        raise
+    checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean, store.about["wnids"])
+    about |= {
+        "initialised": lent,
+        "drops": course.schedule.drops,
+        "epochs": len(course.rows),
         "iterations": trainer.iteration,
-        "seconds": time.perf_counter() - started,
+        "seconds": sum(attempt["seconds"] for attempt in course.attempts),
+        "attempts": course.attempts,
         "device": evaluate.device_name(device),
         "weights": digest(out / "weights.safetensors"),
         "made": provenance.made(),
     }
     write_json(out / "run.json", about)
+    if states:
+        states.forget()
+
+
+def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None, out: Path) -> None:
+    """Train from where earlier attempts came to, to the end; a `Stopped` where the process is told to stop."""
+    device = evaluate.device_name(trainer.device)
+    course.attempts = [{"began": datetime.now(UTC).isoformat(timespec="seconds"), "device": device, "seconds": 0.0}]
+    if states and (found := states.read()):
+        weights, momentum, said = found
+        trainer.restore(weights, momentum, said["iteration"])
+        course.go_on(said)
+        where = f"epoch {course.part.epoch}, step {trainer.iteration}"
+        print(f"{trainer.run.name}: goes on from {where}, attempt {len(course.attempts)}", file=sys.stderr, flush=True)
+    signals, started = Signals(), time.perf_counter()
+
+    def keep() -> None:
+        course.attempts[-1]["seconds"] = time.perf_counter() - started
+        if states:
+            net = dict(trainer.net.state_dict())
+            states.write(trainer.iteration, net, trainer.momentum(), course.as_json(trainer.iteration))
+
+    def after_step() -> None:
+        if signals.received is not None:
+            keep()
+            raise Stopped(128 + signals.received)
+        if states and states.due():
+            keep()
+
+    with signals.watched() if states else nullcontext():
+        while not course.schedule.finished:
+            signals.patient = True
+            row = trainer.epoch(course.part, course.schedule.learning_rate, after_step)
+            keep()
+            # nothing is lost from here to the next step: whoever is told to stop may do so at once
+            signals.patient = False
+            signals.obey()
+            _finish_epoch(trainer, course, val, row, out)
+    course.attempts[-1]["seconds"] = time.perf_counter() - started
+
+
+def _finish_epoch(trainer: Trainer, course: Course, val: Store, row: dict[str, float], out: Path) -> None:
+    """Validate after an epoch, take note of it in schedule, metrics and log, and turn to the next."""
+    run, error, epochs = trainer.run, trainer.objective.error, trainer.settings.epochs
+    about = {"epoch": course.part.epoch, "learning_rate": course.schedule.learning_rate}
+    row = about | row | {"iteration": trainer.iteration} | _validate(trainer, val)
+    course.schedule.after(course.part.epoch, 1 - row[f"val_{error}"])
+    course.rows.append(row)
+    course.part = Part(course.part.epoch + 1)
+    write_text(out / "metrics.csv", _csv(course.rows))
+    spent = sum(earlier["seconds"] for earlier in course.rows)
+    print(_line(run, error, row, epochs, spent), file=sys.stderr, flush=True)
+    _check_not_stuck(trainer, course.rows)
+
+
+def _check_not_stuck(trainer: Trainer, rows: list[dict[str, float]]) -> None:
+    """A ValueError where the loss has stayed at that of a net that knows nothing."""
+    epochs, chance = trainer.settings.stuck_epochs, math.log(trainer.store.classes)
+    if (
+        len(rows) >= epochs
+        and not trainer.run.localises
+        and all(row["loss"] > 0.995 * chance for row in rows[-epochs:])
+    ):
+        raise ValueError(
+            f"{trainer.run.name}: for {epochs} epochs the loss stayed at ln({trainer.store.classes}) = {chance:.2f}, that of "
+            "a net that knows nothing. Deep nets do so when they begin with small random weights: initialise in stages "
+            "(staged: true), or with train.init: glorot; lower train.learning_rate; or allow more train.stuck_epochs"
+        )
 
 
 def _parent(run: Run, file: Path | None) -> checkpoint.Weights | None:

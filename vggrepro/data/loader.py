@@ -33,7 +33,7 @@ class Batch(NamedTuple):
 class Batches:
     """The batches of one epoch. The last may be smaller.
 
-    With `boxes` they are of the images that have one.
+    With `boxes` they are of the images that have one. The first `start` batches are left out.
     """
 
     def __init__(
@@ -47,20 +47,21 @@ class Batches:
         colour_std: float,
         workers: int,
         boxes: Boxes | None = None,
+        start: int = 0,
     ) -> None:
         self.store, self.draws, self.batch, self.crop, self.flip = store, draws, batch, crop, flip
         self.shift = colour_shift(draws.alpha, store.colours, colour_std) - np.array(store.colours.mean, np.float32)
-        self.workers, self.boxes = workers, boxes
+        self.workers, self.boxes, self.start = workers, boxes, start
         self.order = draws.order[store.annotated[draws.order]] if boxes else draws.order
         if not len(self.order):
             raise ValueError(f"{store.folder}: no training image has a box: nothing to learn boxes from")
 
     def __len__(self) -> int:
-        return -(-len(self.order) // self.batch)
+        return -(-len(self.order) // self.batch) - self.start
 
     def __iter__(self) -> Iterator[Batch]:
         chosen = np.array_split(self.order, range(self.batch, len(self.order), self.batch))
-        yield from ahead(self._make, chosen, workers=self.workers, waiting=AHEAD)
+        yield from ahead(self._make, chosen[self.start :], workers=self.workers, waiting=AHEAD)
 
     def _make(self, numbers: NDArray[np.int64]) -> Batch:
         pixels = np.empty((len(numbers), self.crop, self.crop, 3), np.uint8)

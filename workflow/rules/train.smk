@@ -26,5 +26,6 @@ rule train:
         " --train {input.train:q}"
         " --val {input.val:q}"
         " --out results/{wildcards.folder}/runs/{wildcards.run}"
+        " --state results/{wildcards.folder}/state/{wildcards.run}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"

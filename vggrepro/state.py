@@ -1,0 +1,129 @@
+"""What an interrupted training goes on from: written now and then and when it is told to stop, read when it starts again.
+
+A state is a folder `<iteration>/` with `weights.safetensors`, `momentum.safetensors` and `state.json`, which names the digests
+of the two and everything else that the course of the training depends on. Nothing random needs to be kept: draws follow
+from the seed, the epoch and the step. The two newest states stay; nothing in them is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from vggrepro.files import atomic_folder, digest, read_json, write_json
+
+KEPT = 2
+EVERY = 600.0
+"""Seconds between two states."""
+
+
+class Stopped(SystemExit):
+    """A training was told to stop, and its state is kept."""
+
+
+class Signals:
+    """Whether the process was told to stop (SIGTERM, SIGUSR1 before a time limit, Ctrl-C)."""
+
+    NAMES = (signal.SIGTERM, signal.SIGUSR1, signal.SIGINT)
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self.patient = False
+        """Whether a signal only leaves a note: the work in hand ends by itself within seconds."""
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Take the signals in this block; the handlers from before come back after it."""
+        before = {number: signal.signal(number, self._handle) for number in self.NAMES}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def obey(self) -> None:
+        """Stop if the process was told to."""
+        if self.received is not None:
+            raise Stopped(128 + self.received)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self.received = number
+        if not self.patient:
+            raise Stopped(128 + number)
+
+
+class States:
+    """The states of one training in a folder of their own."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Any], every: float = EVERY) -> None:
+        """`identity` is what a state has to have been made by to be gone on from: run, settings, data, parent."""
+        self.folder, self.identity, self.every = folder, dict(identity), every
+        self.last = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time for a state."""
+        return time.monotonic() - self.last >= self.every
+
+    def write(self, iteration: int, weights: dict[str, Tensor], momentum: dict[str, Tensor], about: Any) -> None:  # noqa: ANN401
+        """Write a state atomically, and forget all but the newest."""
+        with atomic_folder(self.folder / f"{iteration:09d}", "state.json") as root:
+            for name, tensors in (("weights", weights), ("momentum", momentum)):
+                save_file(
+                    {key: t.detach().cpu().contiguous() for key, t in tensors.items()}, root / f"{name}.safetensors"
+                )
+            files = {file.name: digest(file) for file in sorted(root.iterdir())}
+            write_json(root / "state.json", {"identity": self.identity, "files": files, "about": about})
+        for old in self._found()[:-KEPT]:
+            shutil.rmtree(old)
+        self.last = time.monotonic()
+
+    def read(self) -> tuple[dict[str, Tensor], dict[str, Tensor], Any] | None:
+        """Weights, momentum and what was said beside them, of the newest state that is whole; None where there is none.
+
+        A damaged state is passed over with a message. Raises ValueError for a state of another identity, which names what
+        differs.
+        """
+        for folder in reversed(self._found()):
+            try:
+                said = read_json(folder / "state.json", ("identity", "files", "about"))
+                for name, expected in said["files"].items():
+                    if digest(folder / name) != expected:
+                        raise ValueError(f"{folder / name}: not the bytes that were written")
+                weights, momentum = (load_file(folder / f"{name}.safetensors") for name in ("weights", "momentum"))
+            except (ValueError, OSError, SafetensorError) as error:
+                print(f"a damaged state is passed over: {error}", file=sys.stderr, flush=True)
+                continue
+            if differs := list(_differences(said["identity"], self.identity)):
+                raise ValueError(
+                    f"{folder}: the state of an unfinished training that differs from this one in {'; '.join(differs)}. Go on "
+                    f"with its settings, or delete {self.folder} to train anew"
+                )
+            return weights, momentum, said["about"]
+        return None
+
+    def forget(self) -> None:
+        """Remove all states: the training is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _found(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("[0-9]*") if path.is_dir())
+
+
+def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401
+    """`train.batch: 16, now 32` for every value that differs in two nested dictionaries."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted({*old, *new}):
+            yield from _differences(old.get(key), new.get(key), f"{where}.{key}" if where else str(key))
+    elif old != new:
+        yield f"{where}: {old}, now {new}"
