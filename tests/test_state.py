@@ -53,6 +53,8 @@ while True:
     _, status = os.waitpid(child, 0)
     if status == 0:
         break
+    if os.WIFEXITED(status):
+        sys.exit("an attempt failed by itself")
 print(attempts)
 """
 

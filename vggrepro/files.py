@@ -42,13 +42,17 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
         )
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    aside = temporary.with_name(f"{temporary.name}.old")
     try:
         yield temporary
         temporary.chmod(0o777 & ~_umask())
-        shutil.rmtree(path, ignore_errors=True)
+        # the old folder goes in one piece: who is killed here leaves no half of it under its name
+        if path.exists():
+            path.replace(aside)
         temporary.replace(path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _umask() -> int:

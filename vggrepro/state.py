@@ -76,7 +76,11 @@ class States:
         return time.monotonic() - self.last >= self.every
 
     def write(self, iteration: int, weights: dict[str, Tensor], momentum: dict[str, Tensor], about: Any) -> None:  # noqa: ANN401
-        """Write a state atomically, and forget all but the newest."""
+        """Write a state atomically, unless there is one of this step, and forget all but the newest."""
+        if (self.folder / f"{iteration:09d}" / "state.json").exists():
+            return
+        # all that lies in this folder is ours: what a kill left of an older state is cleared away
+        shutil.rmtree(self.folder / f"{iteration:09d}", ignore_errors=True)
         with atomic_folder(self.folder / f"{iteration:09d}", "state.json") as root:
             for name, tensors in (("weights", weights), ("momentum", momentum)):
                 save_file(

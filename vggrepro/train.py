@@ -403,9 +403,17 @@ def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
     )
 
 
+COLUMNS = ("epoch", "iteration", "learning_rate", "loss", "train_", "val_", "images_per_s", "seconds")
+"""How the names of metrics begin, in their order."""
+
+
+def _place(name: str) -> tuple[int, str]:
+    return next(i for i, start in enumerate(COLUMNS) if name.startswith(start)), name
+
+
 def _csv(rows: list[dict[str, float]]) -> str:
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, sorted(rows[0], key=_place), lineterminator="\n")
     writer.writeheader()
     writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
     return text.getvalue()
