@@ -113,3 +113,15 @@ def test_every_setting_says_what_it_is():
         if "description" not in value
     ]
     assert silent == []
+
+
+def test_an_empty_path_is_no_path():
+    with pytest.raises(ValueError, match="transfer.voc2007: String should have at least 1 character"):
+        load({"voc2007": ""})
+
+
+def test_a_data_set_of_transfer_has_a_short_name():
+    settings = load({"smoke": True, "voc2007": "VOC devkit", "caltech101": 101})
+    assert (settings.transfer.voc2007, settings.transfer.caltech101) == ("VOC devkit", "101")
+    assert settings.transfer.given("voc2012")
+    assert not load({"voc2007": "x"}).transfer.given("voc2012")

@@ -173,17 +173,38 @@ def separable(n: int = 60, classes: int = 3) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), np.where(np.arange(classes) == labels[:, None], 1, -1).astype(np.int8)
 
 
-def test_an_svm_is_liblinears_and_threads_change_nothing():
+def test_an_svm_is_liblinears_and_processes_change_nothing():
+    """More dimensions than images: LIBLINEAR then draws at random, from one generator a process."""
     from sklearn.svm import LinearSVC
 
-    x, targets = separable()
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 1, (120, 400)).astype(np.float32)
+    targets = np.where(rng.random((120, 4)) < 0.3, 1, -1).astype(np.int8)
     targets[::7, 1] = 0
-    model = transfer.fit(x, targets, 2.0, ("a", "b", "c"), workers=3)
-    for c in range(3):
+    names = ("a", "b", "c", "d")
+    model = transfer.fit(x, targets, 0.01, names, workers=1)
+    for c in range(4):
         kept = targets[:, c] != 0
-        theirs = LinearSVC(C=2.0, random_state=0, max_iter=10_000).fit(x[kept], targets[kept, c])
-        assert model.scores(x)[:, c] == pytest.approx(theirs.decision_function(x), abs=1e-5)
-    assert np.array_equal(model.scores(x), transfer.fit(x, targets, 2.0, ("a", "b", "c"), workers=1).scores(x))
+        theirs = LinearSVC(C=0.01, random_state=0, max_iter=10_000).fit(x[kept], targets[kept, c])
+        assert model.scores(x)[:, c] == pytest.approx(theirs.decision_function(x), abs=1e-6)
+    assert np.array_equal(model.weights, transfer.fit(x, targets, 0.01, names, workers=2).weights)
+
+
+def test_classes_that_exclude_each_other_are_trained_in_one_call():
+    """The same classifiers, but for LIBLINEAR's draws."""
+    x, targets = separable(90)
+    together = transfer.fit(x, targets, 1.0, ("a", "b", "c"), 1)
+    targets[0, 0] = 0  # one that does not count: a call per class
+    apart = transfer.fit(x, targets, 1.0, ("a", "b", "c"), 1)
+    assert together.weights.shape == apart.weights.shape == (3, 3)
+    assert together.scores(x)[:, 1:] == pytest.approx(apart.scores(x)[:, 1:], abs=1e-2)
+
+
+def test_a_search_that_does_not_end_is_told(monkeypatch):
+    x, targets = separable()
+    monkeypatch.setattr(transfer, "ITERATIONS", 1)
+    with pytest.raises(ValueError, match="LIBLINEAR did not converge with C = 1000"):
+        transfer.fit(x, targets, 1000.0, ("a", "b", "c"), 1)
 
 
 def test_a_class_without_examples_or_counterexamples_is_named():
@@ -195,28 +216,58 @@ def test_a_class_without_examples_or_counterexamples_is_named():
 
 
 def test_the_cost_is_the_best_on_held_out_images_and_of_equals_the_smallest():
-    x, targets = separable(200)
-    train, held = np.arange(150), np.arange(150, 200)
-    seen = {}
-    for C in (0.001, 0.1, 10.0):
+    """A third of the training labels are wrong: the largest C believes them all, the smallest learns little."""
+    rng = np.random.default_rng(3)
+    labels = rng.integers(0, 3, 160)
+    x = np.concatenate([np.eye(3)[labels], rng.normal(0, 1.5, (160, 60))], 1).astype(np.float32)
+    targets = np.where(np.arange(3) == labels[:, None], 1, -1).astype(np.int8)
+    train, held = np.arange(80), np.arange(80, 160)
+    targets[:27] = np.roll(targets[:27], 1, axis=1)
+    seen, costs = {}, (1e-5, 1e-3, 0.03, 100.0)
+    for C in costs:
         model = transfer.fit(x[train], targets[train], C, ("a", "b", "c"), 1)
         seen[C] = transfer.recalls(model.scores(x[held]), targets[held]).mean()
-    found = transfer.choose_cost(
-        x, targets, train, held, ("a", "b", "c"), transfer.measure("recall"), (10.0, 0.1, 0.001), 1
-    )
-    assert found == min(C for C in seen if seen[C] == max(seen.values()))
+    best = [C for C in seen if seen[C] == max(seen.values())]
+    assert not {costs[0], costs[-1]} & set(best), seen
+    measured = transfer.measure("recall")
+    assert transfer.choose_cost(x, targets, train, held, ("a", "b", "c"), measured, costs[::-1], 1) == min(best)
+
+
+def test_a_class_that_no_held_out_image_shows_is_named():
+    x, targets = separable()
+    held = np.flatnonzero(targets[:, 2] < 0)
+    with pytest.raises(ValueError, match="held-out training images shows c: more images"):
+        transfer.choose_cost(x, targets, np.arange(60), held, ("a", "b", "c"), transfer.measure("area"), (1.0, 2.0), 1)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
-def test_held_out_images_are_a_share_of_every_class_and_never_all(share):
-    labels = np.repeat(np.arange(4), [5, 30, 30, 2])
-    targets = np.where(np.arange(4) == labels[:, None], 1, -1).astype(np.int8)
+def test_held_out_images_are_a_share_of_every_class_and_never_its_last(share):
+    labels = np.repeat(np.arange(5), [5, 30, 30, 2, 1])
+    targets = np.where(np.arange(5) == labels[:, None], 1, -1).astype(np.int8)
     train = np.arange(len(labels))
-    drawn = transfer._part_held_out(targets, train, share)
-    taken = np.bincount(labels[drawn], minlength=4)
-    assert taken.tolist() == [max(1, round(share * n)) for n in (5, 30, 30, 2)]
-    assert (np.bincount(labels[~drawn]) > 0).all()
-    assert np.array_equal(drawn, transfer._part_held_out(targets, train, share))
+    drawn = transfer.part_held_out(targets, train, train, share)
+    taken = np.bincount(labels[drawn], minlength=5)
+    assert taken.tolist() == [max(1, round(share * n)) for n in (5, 30, 30, 2)] + [0]
+    assert np.array_equal(drawn, transfer.part_held_out(targets, train, train, share))
+
+
+def test_images_of_several_classes_leave_each_class_one_to_train_on():
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        targets = np.where(rng.random((14, 4)) < 0.3, 1, -1).astype(np.int8)
+        train = np.arange(14)
+        drawn = transfer.part_held_out(targets, train, train, 0.4)
+        shown = (targets > 0).any(0)
+        assert ((targets[~drawn] > 0).any(0) == shown).all()
+
+
+def test_persons_of_one_image_are_held_out_together():
+    rng = np.random.default_rng(0)
+    targets = np.where(np.arange(3) == rng.integers(0, 3, 60)[:, None], 1, -1).astype(np.int8)
+    groups = np.repeat(np.arange(30), 2)
+    drawn = transfer.part_held_out(targets, np.arange(60), groups, 0.2)
+    assert np.array_equal(drawn[::2], drawn[1::2])
+    assert 0 < drawn.sum() < 30
 
 
 # The whole way, on the drawn data sets
@@ -242,7 +293,8 @@ def results(drawn, tmp_path_factory) -> Path:
     for name, task in TASKS.items():
         for members in ([NETS[0]], [NETS[1]], NETS):
             folders = [str(root / "f" / run.name / c) for c in task.collections for run in members]
-            splits = ["--splits", str(root / "splits" / task.data)] if task.data.startswith("caltech") else []
+            splits = [str(root / "splits" / task.data / f"{k}.csv") for k in range(3)]
+            splits = ["--splits", *splits] if task.data.startswith("caltech") else []
             out = root / "transfer" / name / catalogue.members_name(tuple(members), 0)
             where = ["--path", str(drawn / task.data), "--features", *folders, *splits, "--out", str(out)]
             assert cli.main(["classify", name, *where, "--settings", settings, "--threads", "2"]) == 0
@@ -302,7 +354,35 @@ def test_a_set_that_was_not_given_is_not_run(results, tmp_path):
     table = tables.make("11", load({"smoke": True}), tmp_path)
     assert [cell.status for cell in table.rows[-1].cells] == ["not run", "not run", "measured", "not run"]
     empty = tables.make("12", load({"smoke": True}), tmp_path)
-    assert "give the folders of its data sets, such as voc2007=PATH" in empty.notes[0]
+    assert "give the folders of its data sets, such as voc2012=PATH" in empty.notes[0]
+
+
+def test_results_of_a_set_that_is_no_longer_given_are_not_shown(results):
+    """They lie where an earlier call left them, made with who knows which weights."""
+    table = tables.make("11", load({"smoke": True, "transfer": {"stand_in": False}}), results / "transfer")
+    assert {cell.status for row in table.rows if row.keys[0].startswith("VGG") for cell in row.cells} == {"not run"}
+
+
+def test_a_set_of_other_classes_says_so_and_a_drawn_one_too(results):
+    drawn = tables.make("11", load({"smoke": True}), results / "transfer").notes
+    assert any("drawn by the program stand for voc2007, voc2012, caltech101, caltech256" in note for note in drawn)
+    given = tables.make("11", load({"smoke": True, "voc2007": "x"}), results / "transfer").notes
+    assert any("voc2007 has 4 classes here and 20 in the paper: the delta compares different data" in n for n in given)
+    assert any("The deltas do not compare like with like: the nets depart" in note for note in given)
+
+
+def test_results_of_another_task_or_of_other_nets_are_refused(results, tmp_path):
+    for source, target in (
+        ("voc2007/D_256-512_s0", "voc2007/E_256-512_s0"),
+        ("voc2012/D_256-512_s0", "voc2007/D_256-512_s0"),
+    ):
+        folder = tmp_path / target.replace("/", "_")
+        shutil.copytree(results / "transfer" / source, folder / target)
+        for name in ("D_256-512_s0", "D_256-512_s0+E_256-512_s0"):
+            if not (folder / "voc2007" / name).exists():
+                shutil.copytree(results / "transfer" / "voc2007" / name, folder / "voc2007" / name)
+        with pytest.raises(ValueError, match=r"holds voc20\d\d with D_256-512_s0: classify again"):
+            tables.make("11", load({"smoke": True}), folder)
 
 
 def test_files_for_the_evaluation_server_list_every_test_image_and_person(results, drawn):
@@ -326,15 +406,49 @@ def test_splits_come_back_from_their_files_and_others_are_refused(results, drawn
     caltech = Caltech(drawn / "caltech101", "101")
     for k, parts in enumerate(caltech.splits(3, 6, 5)):
         assert np.array_equal(transfer.read_split(results / "splits" / "caltech101" / f"{k}.csv", caltech), parts)
-    with pytest.raises(ValueError, match="0.csv: not a split of Caltech-256"):
-        transfer.read_split(results / "splits" / "caltech101" / "0.csv", Caltech(drawn / "caltech256", "256"))
+    file = results / "splits" / "caltech101" / "0.csv"
+    with pytest.raises(ValueError, match="0.csv: expected image,part for every image of Caltech-256"):
+        transfer.read_split(file, Caltech(drawn / "caltech256", "256"))
+    damaged = tmp_path / "0.csv"
+    for old, new, message in [
+        ("image,part", "file,part", "expected image,part for every image"),
+        (",train", ",tain", "and each part one of unused, train, test"),
+        (",test", ",unused", "class BACKGROUND_Google has no test image"),
+    ]:
+        damaged.write_text(file.read_text().replace(old, new))
+        with pytest.raises(ValueError, match=message):
+            transfer.read_split(damaged, caltech)
 
 
 def test_features_of_other_images_are_refused(results, drawn, tmp_path, capsys):
     where = ["--path", str(drawn / "voc2012"), "--features", str(results / "f" / NETS[0].name / "voc2007")]
     assert cli.main(["classify", "voc2012", *where, "--out", str(tmp_path / "o")]) == 2
-    assert "features of other images: delete the folder" in capsys.readouterr().err
+    assert "features of other images than voc2012: delete the folder" in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["D/actions-image", "D/actions-image"], "features of other images than actions-box"),
+        (["D/actions-box", "D/actions-image"], "features of other images than actions-image"),
+        (["D/actions-image", "E/actions-box"], "expected the same nets for actions-image and actions-box"),
+    ],
+)
+def test_features_of_images_and_boxes_are_told_apart(results, drawn, tmp_path, capsys, folders, message):
+    found = [str(results / "f" / folder.replace("/", "_256-512_s0/")) for folder in folders]
+    where = ["--path", str(drawn / "voc2012"), "--features", *found, "--out", str(tmp_path / "o")]
+    assert cli.main(["classify", "actions-image-and-box", *where]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_splits_are_for_caltech_alone(results, drawn, tmp_path, capsys):
+    features = ["--features", str(results / "f" / NETS[0].name / "caltech101")]
+    assert (
+        cli.main(["classify", "caltech101", "--path", str(drawn / "caltech101"), *features, "--out", str(tmp_path)])
+        == 2
+    )
+    assert "--splits are for Caltech, and needed there" in capsys.readouterr().err
 
 
 def test_weights_of_another_run_are_refused(results, drawn, tmp_path, capsys):
@@ -361,18 +475,44 @@ def test_a_damaged_result_is_named(results, tmp_path):
 
 
 def test_intervals_of_shares_stay_in_range_and_have_a_length():
-    assert statistics.student_interval(np.array([1.0, 1.0, 1.0]), 50)[1] == 1
-    low, high = statistics.student_interval(np.array([0.5, 0.5, 0.5]), 50)
+    same = np.ones((1, 3))
+    assert statistics.student_interval(same, 50)[1] == 1
+    low, high = statistics.student_interval(same / 2, 50)
     assert 0 < high - low < 0.2
-    low, high = statistics.student_interval(np.array([0.4, 0.5, 0.6]), 10**9)
-    assert (low, high) == (pytest.approx(0.5 - 4.302653 * 0.1 / 3**0.5), pytest.approx(0.5 + 4.302653 * 0.1 / 3**0.5))
+    half = 4.302653 * 0.1 / 3**0.5
+    assert statistics.student_interval(np.array([[0.4, 0.5, 0.6]]), 10**9) == pytest.approx((0.5 - half, 0.5 + half))
+
+
+def test_intervals_of_splits_cover_as_often_as_they_say():
+    """Splits of one share that vary alone, and with seeds that vary too."""
+    rng, covered, with_seeds = np.random.default_rng(0), 0, 0
+    for _ in range(2000):
+        low, high = statistics.student_interval(rng.normal(0.8, 0.01, (1, 3)), 10**6)
+        covered += low <= 0.8 <= high
+        values = 0.8 + rng.normal(0, 0.02, (4, 1)) + rng.normal(0, 0.01, (1, 3))
+        low, high = statistics.student_interval(values, 10**6)
+        with_seeds += low <= 0.8 <= high
+    assert covered / 2000 == pytest.approx(0.95, abs=0.015)
+    assert 0.935 < with_seeds / 2000 <= 1
 
 
 def test_resampling_a_mean_gives_its_standard_error():
     values = np.random.default_rng(0).random(2000)
-    low, high = statistics.resampled_interval([lambda chosen: float(values[chosen].mean())], len(values))
+    low, high = statistics.resampled_interval([lambda chosen: float(values[chosen].mean())], np.arange(2000))
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 2000**0.5, rel=0.12)
     assert (low + high) / 2 == pytest.approx(values.mean())
+
+
+def test_pictures_of_one_image_are_drawn_together():
+    """Pairs of equal values say as much as half as many: the interval is wider by the root of two."""
+    values = np.repeat(np.random.default_rng(0).random(500), 2)
+
+    def length(groups: np.ndarray) -> float:
+        low, high = statistics.resampled_interval([lambda chosen: float(values[chosen].mean())], groups)
+        return high - low
+
+    ratio = length(np.repeat(np.arange(500), 2)) / length(np.arange(1000))
+    assert ratio == pytest.approx(2**0.5, rel=0.2)
 
 
 def test_runs_of_transfer_are_those_of_the_jittered_nets():

@@ -389,18 +389,20 @@ class Task:
     """PAPER B: test scales Q."""
     combine: Literal["average", "stack"]
     """PAPER B: what becomes of an image's features at several Q."""
+    classes: int
+    """How many the data set has in the paper."""
     counted: Literal["all", "but other"] = "all"
     """The classes whose mean is printed. VOC's "other" is no action."""
 
 
 VOC_SCALES, CALTECH_SCALES = (256, 384, 512, 640, 768), (256, 384, 512)
 TASKS = {
-    "voc2007": Task("voc2007", ("voc2007",), VOC_SCALES, "average"),
-    "voc2012": Task("voc2012", ("voc2012",), VOC_SCALES, "average"),
-    "caltech101": Task("caltech101", ("caltech101",), CALTECH_SCALES, "stack"),
-    "caltech256": Task("caltech256", ("caltech256",), CALTECH_SCALES, "stack"),
-    "actions-image": Task("voc2012", ("actions-image",), VOC_SCALES, "average", "but other"),
-    "actions-image-and-box": Task("voc2012", ("actions-image", "actions-box"), VOC_SCALES, "average", "but other"),
+    "voc2007": Task("voc2007", ("voc2007",), VOC_SCALES, "average", 20),
+    "voc2012": Task("voc2012", ("voc2012",), VOC_SCALES, "average", 20),
+    "caltech101": Task("caltech101", ("caltech101",), CALTECH_SCALES, "stack", 102),
+    "caltech256": Task("caltech256", ("caltech256",), CALTECH_SCALES, "stack", 257),
+    "actions-image": Task("voc2012", ("actions-image",), VOC_SCALES, "average", 11, "but other"),
+    "actions-image-and-box": Task("voc2012", ("actions-image", "actions-box"), VOC_SCALES, "average", 11, "but other"),
 }
 """Every problem of Tables 11 and 12, by the name of its folder."""
 

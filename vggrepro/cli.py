@@ -150,7 +150,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("task", choices=tuple(catalogue.TASKS))
     p.add_argument("--path", type=Path, required=True, help="folder or zip of the data set: its labels")
     p.add_argument("--features", type=Path, nargs="+", required=True, help="folders of features, stacked in this order")
-    p.add_argument("--splits", type=Path, help="what `splits` wrote (Caltech)")
+    p.add_argument("--splits", type=Path, nargs="+", default=[], help="the files that `splits` wrote (Caltech)")
     p.add_argument("--settings", default="{}", help="the transfer block of the settings as JSON, or a preset")
     p.add_argument("--out", type=Path, required=True)
     _add_workers(p)
@@ -392,6 +392,7 @@ def _features(given: argparse.Namespace) -> None:
 
     features.write(
         given.run,
+        given.collection,
         collection,
         given.scales,
         settings,
@@ -415,7 +416,7 @@ def _classify(given: argparse.Namespace) -> None:
     settings = _block(given.settings, config.Transfer, lambda preset: preset.transfer)
     transfer.classify(
         given.task,
-        transfer.open_collection(catalogue.TASKS[given.task].collections[0], given.path),
+        given.path,
         given.features,
         settings,
         splits=given.splits,

@@ -29,6 +29,7 @@ T = TypeVar("T", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
+Given = Annotated[str, Field(min_length=1)]
 
 
 class _Settings(BaseModel):
@@ -172,13 +173,13 @@ class Merge(_Settings):
 class Transfer(_Settings):
     """Data sets that features are tried on, in their official layouts, and how (appendix B). One not given is not run."""
 
-    voc2007: str | None = None
+    voc2007: Given | None = None
     """Folder or zip of PASCAL VOC-2007, its test part included. `voc2007=PATH` sets it."""
-    voc2012: str | None = None
+    voc2012: Given | None = None
     """Folder or zip of PASCAL VOC-2012, also for Table 12. `voc2012=PATH` sets it."""
-    caltech101: str | None = None
+    caltech101: Given | None = None
     """Folder or zip of Caltech-101. `caltech101=PATH` sets it."""
-    caltech256: str | None = None
+    caltech256: Given | None = None
     """Folder or zip of Caltech-256. `caltech256=PATH` sets it."""
     stand_in: bool = False
     """Draw small data sets in the same layouts in place of those that are not given."""
@@ -204,6 +205,10 @@ class Transfer(_Settings):
     def paths(self) -> dict[str, str | None]:
         """Where the data sets are, by name."""
         return {name: getattr(self, name) for name in TRANSFER_SETS}
+
+    def given(self, name: str) -> bool:
+        """Whether a data set is there, or a stand-in is drawn for it."""
+        return self.stand_in or self.paths[name] is not None
 
 
 class Outside(_Settings):
@@ -502,7 +507,7 @@ FIXED_CHOICES = [
     (
         "SVM",
         "LIBLINEAR, squared hinge",
-        "10: one class against the rest; one C for all classes, with the best mean on held-out images.",
+        "10: one class against the rest, the bias regularised as a weight; one C for all, the best on held-out images.",
     ),
     (
         "poolings of small nets",

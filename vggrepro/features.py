@@ -57,6 +57,7 @@ def features(
 
 def write(
     run: Run,
+    name: str,
     collection: Collection,
     scales: tuple[int, ...],
     settings: Evaluate,
@@ -84,6 +85,7 @@ def write(
     made = {
         "run": run.name,
         "weights": digest(weights_file),
+        "name": name,
         "collection": collection.title,
         "data": collection.digest,
         "scales": list(scales),
@@ -96,5 +98,5 @@ def write(
                     f"the features of {run.name} at Q = {Q} are not finite: the net diverged, train it again"
                 )
             np.save(root / f"{Q}.npy", values)
-        (root / "ids.txt").write_text("".join(f"{name}\n" for name in collection.ids), encoding="utf-8")
+        (root / "ids.txt").write_text("".join(f"{image}\n" for image in collection.ids), encoding="utf-8")
         write_json(root / "made.json", made)

@@ -83,15 +83,15 @@ class Plan:
 
     def given(self, task: str) -> bool:
         """Whether the data set of a task of transfer is there, or a stand-in is drawn."""
-        transfer = self.settings.transfer
-        return transfer.stand_in or transfer.paths[catalogue.TASKS[task].data] is not None
+        return self.settings.transfer.given(catalogue.TASKS[task].data)
 
     def _drawn(self, data: str) -> list[str]:
         """The folder of a drawn data set, if it is one."""
-        return [] if self.settings.transfer.paths[data] else [f"results/{self.folder}/data/drawn/{data}"]
+        path = self.settings.transfer.paths[data]
+        return [f"results/{self.folder}/data/drawn/{data}"] if path is None and self.settings.transfer.stand_in else []
 
     def _where(self, data: str) -> str:
-        return self.settings.transfer.paths[data] or self._drawn(data)[0]
+        return self.settings.transfer.paths[data] or "".join(self._drawn(data))
 
     def collection_drawn(self, wildcards: Wildcards) -> list[str]:
         """What the features of a collection need, if it is drawn."""
@@ -122,20 +122,32 @@ class Plan:
             for collection in task.collections
             for run in wildcards.members.split("+")
         ]
-        splits = [f"results/{self.folder}/splits/{task.data}"] if task.data.startswith("caltech") else []
+        count = self.settings.transfer.splits if task.data.startswith("caltech") else 0
+        splits = [f"results/{self.folder}/splits/{task.data}/{k}.csv" for k in range(count)]
         return {"features": features, "splits": splits, "drawn": self._drawn(task.data)}
 
     def splits_option(self, wildcards: Wildcards) -> list[str]:
-        """`--splits FOLDER`, or nothing."""
-        return [text for folder in self.task_inputs(wildcards)["splits"] for text in ("--splits", folder)]
+        """`--splits FILES`, or nothing."""
+        files = self.task_inputs(wildcards)["splits"]
+        return ["--splits", *files] if files else []
 
     def task_path(self, wildcards: Wildcards) -> str:
         """Where the data set of a task lies."""
         return self._where(catalogue.TASKS[wildcards.task].data)
 
-    def transfer_settings(self, wildcards: Wildcards) -> str:
-        """All that decides splits and SVMs, as JSON."""
-        return self.settings.transfer.model_dump_json(exclude={*self.settings.transfer.paths, "stand_in"})
+    def splits_settings(self, wildcards: Wildcards) -> str:
+        """What decides the splits of a set, as JSON."""
+        mine = {name for name in type(self.settings.transfer).model_fields if name.startswith(f"{wildcards.set}_")}
+        return self.settings.transfer.model_dump_json(include={"splits", *mine})
+
+    def classify_settings(self, wildcards: Wildcards) -> str:
+        """What decides the SVMs of a task, as JSON."""
+        mine = {"ap_2007"} if wildcards.task == "voc2007" else set()
+        return self.settings.transfer.model_dump_json(include={"normalise", "C", "held_out", *mine})
+
+    def features_settings(self, wildcards: Wildcards) -> str:
+        """What decides features, as JSON."""
+        return self.settings.evaluate.model_dump_json(include={"precision", "batch_pixels"})
 
     def drawn_size(self, wildcards: Wildcards) -> int:
         """Images of a class of a drawn Caltech: a few more than for training, to test."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from vggrepro.catalogue import ROOT
 
-LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "snakemake")
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "scipy", "numba", "snakemake")
 
 
 @cache

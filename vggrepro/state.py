@@ -107,6 +107,7 @@ class States:
                 weights, momentum = (load_file(folder / f"{name}.safetensors") for name in ("weights", "momentum"))
             except (ValueError, OSError, SafetensorError) as error:
                 print(f"a damaged state is passed over: {error}", file=sys.stderr, flush=True)
+                shutil.rmtree(folder)
                 continue
             if differs := list(_differences(said["identity"], self.identity)):
                 raise ValueError(

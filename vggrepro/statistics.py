@@ -44,14 +44,23 @@ def nested_interval(values: NDArray[np.floating]) -> tuple[float, float]:
 
 
 def student_interval(values: NDArray[np.floating], n: int) -> tuple[float, float]:
-    """Student's 95% interval of the mean of a few shares [k], one per random split with n test images each.
+    """Student's 95% interval of the mean of [seeds, splits] shares, of random splits with n test images each.
 
-    Never of length 0: where all splits agree, one image might yet have gone the other way.
+    It speaks of the choice of splits (and of seeds, where there are several), which share images. Never of length 0: where
+    all agree, one image might yet have gone the other way.
     """
+    squared = (Z / n) ** 2
+    for per in (values.mean(0), values.mean(1)):
+        if len(per) > 1:
+            squared += _student(len(per)) ** 2 * float(per.var(ddof=1)) / len(per)
+    return _around(float(values.mean()), math.sqrt(squared))
+
+
+def _student(count: int) -> float:
+    """Student's quantile for the mean of so many values."""
     from scipy.special import stdtrit
 
-    squared = float(stdtrit(len(values) - 1, 0.975)) ** 2 * float(values.var(ddof=1)) / len(values) + (Z / n) ** 2
-    return _around(float(values.mean()), math.sqrt(squared))
+    return float(stdtrit(count - 1, 0.975))
 
 
 def _around(middle: float, half: float) -> tuple[float, float]:
@@ -62,19 +71,23 @@ def _around(middle: float, half: float) -> tuple[float, float]:
 RESAMPLES = 200
 
 
-def resampled_interval(measures: Sequence[Callable[[NDArray[np.int64]], float]], n: int) -> tuple[float, float]:
-    """95% interval of a measure of n images that is no mean over them (average precision), by resampling the images.
+def resampled_interval(
+    measures: Sequence[Callable[[NDArray[np.int64]], float]], groups: NDArray[np.int64]
+) -> tuple[float, float]:
+    """95% interval of a measure of images that is no mean over them (average precision), by resampling the images.
 
-    With several seeds, a measure each: of their mean over the same resamples, and their variance is added as in
-    `nested_interval`. One image's worth is added, so that no interval has length 0. The same numbers give the same interval.
+    `groups` [n] numbers the image that each of n pictures belongs to: persons of one image are drawn together. With several
+    seeds, a measure each: of their mean over the same resamples, and their variance is added as in `nested_interval`. One
+    image's worth is added, so that no interval has length 0. The same numbers give the same interval.
     """
     rng = np.random.default_rng(0)
-    resamples = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    n = len(members)
+    resamples = [np.concatenate([members[i] for i in rng.integers(0, n, n)]) for _ in range(RESAMPLES)]
     found = np.array([[measure(chosen) for chosen in resamples] for measure in measures])
-    whole = np.array([measure(np.arange(n)) for measure in measures])
-    squared = Z**2 * (float(found.mean(0).var(ddof=1)) + 1 / n**2)
+    whole = np.array([measure(np.arange(len(groups))) for measure in measures])
+    squared = Z**2 * (float(np.nanvar(found.mean(0), ddof=1)) + 1 / n**2)
     if len(whole) > 1:
-        from scipy.special import stdtrit
-
-        squared += float(stdtrit(len(whole) - 1, 0.975)) ** 2 * float(whole.var(ddof=1)) / len(whole)
+        squared += _student(len(whole)) ** 2 * float(whole.var(ddof=1)) / len(whole)
     return _around(float(whole.mean()), math.sqrt(squared))

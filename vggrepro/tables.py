@@ -282,7 +282,8 @@ def _quoted(cell: Cell, printed: Published) -> Cell:
 
 def _transferred(published: PublishedTable, settings: Settings, folder: Path) -> Table:
     """Table 11 or 12 from the results of SVMs below `folder`; a data set that was not given is not run."""
-    rows, seen = [], {}
+    rows: list[TableRow] = []
+    seen: dict[str, list[transfer.Result]] = {}
     for row, group in zip(published.rows, _groups(published), strict=True):
         cells = []
         for column in published.columns:
@@ -292,24 +293,34 @@ def _transferred(published: PublishedTable, settings: Settings, folder: Path) ->
             folders = [folder / task / catalogue.members_name(row.members, seed) for seed in settings.seeds]
             if not row.ours:
                 cell = _quoted(cell, printed)
-            elif all(found.exists() for found in folders):
-                results = [transfer.read(found) for found in folders]
-                cell = _of_results(cell, printed, results, task)
-                seen[task] = results[0]
+            elif settings.transfer.given(catalogue.TASKS[task].data) and all(found.exists() for found in folders):
+                results = [_result(found, task, seen.get(task, ())) for found in folders]
+                cell = _of_results(cell, printed, results)
+                seen[task] = [*seen.get(task, ()), *results]
             cells.append(cell)
         rows.append(TableRow(_keys(published, row), tuple(cells), group))
-    return _described(published, rows, "errors", _transfer_notes(seen, settings))
+    return _described(published, rows, "errors", _transfer_notes(published, seen, settings))
 
 
-def _of_results(cell: Cell, printed: Published, results: Sequence[transfer.Result], task: str) -> Cell:
+def _result(folder: Path, task: str, others: Sequence[transfer.Result]) -> transfer.Result:
+    """A result; a ValueError for that of another task or other nets, or of other images than those before it."""
+    found = transfer.read(folder)
+    if (found.made["task"], "+".join(found.made["nets"])) != (task, folder.name):
+        raise ValueError(f"{folder}: holds {found.made['task']} with {', '.join(found.made['nets'])}: classify again")
+    if others and others[0].made["data"] != found.made["data"]:
+        raise ValueError(f"{folder} and {others[0].folder} are of different images: classify again")
+    return found
+
+
+def _of_results(cell: Cell, printed: Published, results: Sequence[transfer.Result]) -> Cell:
     """A mean precision or recall with its interval, over seeds and splits."""
     values = np.array([[r.values(k).mean() for k in range(len(r.scores))] for r in results])
     n = len(results[0].scores[0])
     if values.shape[1] > 1:
-        interval = statistics.student_interval(values.mean(0), n)
+        interval = statistics.student_interval(values, n)
     else:
-        interval = statistics.resampled_interval([partial(_mean_of, r) for r in results], n)
-    outcome = Outcome({}, tuple(f"{task}/{r.folder.name}" for r in results))
+        interval = statistics.resampled_interval([partial(_mean_of, r) for r in results], results[0].groups[0])
+    outcome = Outcome({}, tuple(f"{r.made['task']}/{r.folder.name}" for r in results))
     splits = values.shape[1] if values.shape[1] > 1 else 0
     per = values.mean(0) if splits else values[:, 0]
     measured = _measured(cell, printed, outcome, float(values.mean()), interval, n, per)
@@ -322,37 +333,57 @@ def _of_results(cell: Cell, printed: Published, results: Sequence[transfer.Resul
 
 def _mean_of(result: transfer.Result, chosen: NDArray[np.int64]) -> float:
     # a class of which a resample has no image says nothing there
-    return float(np.nanmean(result.values(0, chosen)))
+    values = result.values(0, chosen)
+    said = values[~np.isnan(values)]
+    return float(said.mean()) if len(said) else float("nan")
 
 
-def _transfer_notes(seen: Mapping[str, transfer.Result], settings: Settings) -> tuple[str, ...]:
+def _transfer_notes(
+    published: PublishedTable, seen: Mapping[str, Sequence[transfer.Result]], settings: Settings
+) -> tuple[str, ...]:
     if not seen:
-        return ("Nothing of ours was run for this table: give the folders of its data sets, such as voc2007=PATH.",)
-    notes = []
-    for task, result in seen.items():
-        made, n = result.made, sum(map(len, result.scores))
-        costs = ", ".join(f"{C:g}" for C in dict.fromkeys(made["C"]))
-        named = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}[made["measure"]]
-        notes.append(
-            f"{task}: {made['collection']}, {named} of {len(made['counted'])} classes, {n:,} images of its {made['part']} part"
-            f"{f' in {len(result.scores)} splits' if len(result.scores) > 1 else ''}, C = {costs}."
-        )
-    if any(r.made["part"] == "val" for r in seen.values()):
+        needed = "voc2012" if published.number == "12" else "voc2007"
+        return (f"Nothing of ours was run for this table: give the folders of its data sets, such as {needed}=PATH.",)
+    notes = [_task_note(task, results) for task, results in seen.items()]
+    firsts = [results[0] for results in seen.values()]
+    if any(r.made["part"] == "val" for r in firsts):
+        beside = any(r.made["submission"] for r in firsts)
         notes.append(
             'Cells "on val": the test labels are withheld, so val is measured and train alone trains; no difference is '
-            "taken from the published test figure. The files for the evaluation server lie beside the result."
+            f"taken from the published test figure.{' The files for the evaluation server lie beside the result.' * beside}"
         )
     drawn = [task for task in seen if settings.transfer.paths[catalogue.TASKS[task].data] is None]
+    other = [t for t, r in seen.items() if t not in drawn and len(r[0].made["classes"]) != catalogue.TASKS[t].classes]
     differs = _differences(settings, but=("localise", "boxes", "merge"))
     if drawn:
         notes.append(
             f"Images drawn by the program stand for {', '.join(drawn)}: the deltas there say nothing about the paper."
+        )
+    for task in other:
+        notes.append(
+            f"{task} has {len(seen[task][0].made['classes'])} classes here and {catalogue.TASKS[task].classes} in the paper: "
+            "the delta compares different data."
         )
     if differs:
         notes.append(
             f"The deltas do not compare like with like: the nets depart from the paper in {', '.join(differs)}."
         )
     return tuple(notes)
+
+
+def _task_note(task: str, results: Sequence[transfer.Result]) -> str:
+    """What a column measures, on how many images, and with which C."""
+    first, made = results[0], results[0].made
+    named = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}[made["measure"]]
+    costs = sorted({C for result in results for C in result.made["C"]})
+    ends = {min(made["C from"]), max(made["C from"])} & set(costs)
+    what = "persons" if task.startswith("actions") else "images"
+    splits = f" in each of {len(first.scores)} splits" if len(first.scores) > 1 else ""
+    return (
+        f"{task}: {made['collection']}, {named} of {len(made['counted'])} classes, {len(first.scores[0]):,} {what} of its "
+        f"{made['part']} part{splits}, C = {', '.join(f'{C:g}' for C in costs)}"
+        f"{' (at the end of what was tried)' if ends and len(made['C from']) > 1 else ''}."
+    )
 
 
 def _differences(settings: Settings, but: tuple[str, ...]) -> list[str]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,7 +21,7 @@ from vggrepro import provenance
 from vggrepro.catalogue import TASKS, Task
 from vggrepro.config import Transfer
 from vggrepro.data.collections import VOC, Actions, Caltech, Collection
-from vggrepro.files import atomic_folder, read_json, write_json
+from vggrepro.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.metrics import average_precision
 
 Matrix = NDArray[np.floating]
@@ -55,24 +54,38 @@ def descriptor(features: Sequence[Matrix], combine: str, normalise: str) -> Matr
     return unit(np.mean(rows, 0) if combine == "average" else np.concatenate(rows, 1))
 
 
-def descriptors(folders: Sequence[Path], task: Task, ids: Sequence[str], data: str, normalise: str) -> Matrix:
-    """The descriptors [N, D] of a task, float32: of every net (and of image and box) stacked, of unit length.
+def descriptors(
+    folders: Sequence[Path], task: Task, collections: Mapping[str, Collection], normalise: str
+) -> tuple[Matrix, list[str]]:
+    """The descriptors [N, D] of a task, float32: of every net (and of image and box) stacked, of unit length; and the nets.
 
-    `folders` hold features. Raises ValueError where they are of other images than `ids` and the digest `data`.
+    `folders` hold features: of the first collection for every net, then of the second. Raises ValueError where they are of
+    other images than the collections, or not of the same nets.
     """
-    parts = []
-    for folder in folders:
-        made = read_json(folder / "made.json", ("data", "scales"))
-        if made["data"] != data or (folder / "ids.txt").read_text(encoding="utf-8").splitlines() != list(ids):
-            raise ValueError(f"{folder}: features of other images: delete the folder and compute them again")
+    parts, nets = [], []
+    each = len(folders) // len(task.collections)
+    for k, folder in enumerate(folders):
+        name = task.collections[min(k // max(each, 1), len(task.collections) - 1)]
+        made = read_json(folder / "made.json", ("run", "name", "data"))
+        if (made["name"], made["data"]) != (name, collections[name].digest):
+            raise ValueError(
+                f"{folder}: features of other images than {name}: delete the folder and compute them again"
+            )
         try:
             found = [np.load(folder / f"{Q}.npy") for Q in task.scales]
         except (OSError, ValueError, EOFError) as error:
             raise ValueError(
                 f"{folder}: damaged features ({error}): delete the folder and compute them again"
             ) from None
-        parts.append(descriptor(found, task.combine, normalise))
-    return unit(np.concatenate(parts, 1)).astype(np.float32)
+        parts.append(descriptor(found, task.combine, normalise).astype(np.float32, copy=False))
+        nets.append(made["run"])
+    if nets != nets[:each] * len(task.collections):
+        raise ValueError(
+            f"--features: expected the same nets for {' and '.join(task.collections)}, got {', '.join(nets)}"
+        )
+    stacked = np.concatenate(parts, 1)
+    stacked /= np.maximum(np.linalg.norm(stacked, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return stacked, nets[:each]
 
 
 @dataclass(frozen=True)
@@ -100,25 +113,33 @@ def fit(x: Matrix, targets: NDArray[np.int8], C: float, classes: Sequence[str], 
                 raise ValueError(
                     f"among {len(targets)} training images there is {what} of class {name}: an SVM needs both"
                 )
-    with ThreadPoolExecutor(workers) as pool:
-        found = list(pool.map(partial(_fit_one, x, C), targets.T))
-    return Linear(np.stack([weights for weights, _ in found]), np.array([bias for _, bias in found]))
+    from joblib import Parallel, delayed
+
+    # where each image has one class, one call does all of them: LIBLINEAR takes its own copy of the data at every call
+    single = targets.shape[1] > 2 and (targets != 0).all() and ((targets > 0).sum(1) == 1).all()
+    columns = [targets.argmax(1)] if single else list(targets.T)
+    # processes, not threads: LIBLINEAR has one random generator a process, and threads would draw from it in any order
+    found = Parallel(n_jobs=min(workers, len(columns)))(delayed(_fit_one)(x, C, column, single) for column in columns)
+    weights, biases = (np.concatenate(column) for column in zip(*found, strict=True))
+    return Linear(weights, biases)
 
 
-def _fit_one(x: Matrix, C: float, target: NDArray[np.int8]) -> tuple[Matrix, float]:
+ITERATIONS = 10_000
+"""LIBLINEAR's passes over the data at the most."""
+
+
+def _fit_one(x: Matrix, C: float, target: NDArray[np.integer], single: bool) -> tuple[Matrix, Matrix]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
-    counts = target != 0
+    counts = np.ones(len(target), bool) if single else target != 0
+    kept = (x, target) if counts.all() else (x[counts], target[counts])
     with warnings.catch_warnings():
-        warnings.simplefilter("error", ConvergenceWarning)
-        try:
-            svm = LinearSVC(C=C, random_state=0, max_iter=10_000).fit(x[counts], target[counts])
-        except ConvergenceWarning:
-            raise ValueError(
-                f"LIBLINEAR did not converge with C = {C:g}: leave so large a value out of transfer.C"
-            ) from None
-    return svm.coef_[0], float(svm.intercept_[0])
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        svm = LinearSVC(C=C, dual="auto", random_state=0, max_iter=ITERATIONS).fit(*kept)
+    if np.max(svm.n_iter_) >= ITERATIONS:
+        raise ValueError(f"LIBLINEAR did not converge with C = {C:g}: leave so large a value out of transfer.C")
+    return svm.coef_, np.atleast_1d(svm.intercept_)
 
 
 def choose_cost(
@@ -131,15 +152,26 @@ def choose_cost(
     costs: Sequence[float],
     workers: int,
 ) -> float:
-    """The cost with the best measure on held-out training images; of equally good ones the smallest."""
+    """The cost with the best measure on held-out training images; of equally good ones the smallest.
+
+    Raises ValueError for a class that has no held-out image.
+    """
     if len(costs) == 1:
         return costs[0]
+    check_shown(targets[held_out], classes, "held-out training images")
 
     def quality(C: float) -> float:
         model = fit(x[train], targets[train], C, classes, workers)
         return float(measure(model.scores(x[held_out]), targets[held_out]).mean())
 
     return max(sorted(costs), key=quality)
+
+
+def check_shown(targets: NDArray[np.int8], classes: Sequence[str], what: str) -> None:
+    """A ValueError for a class that none of some images shows: nothing could be said of it."""
+    shown_by: list[bool] = np.any(targets > 0, axis=0).tolist()
+    if missing := [name for name, shown in zip(classes, shown_by, strict=True) if not shown]:
+        raise ValueError(f"none of the {len(targets)} {what} shows {', '.join(missing)}: more images of it are needed")
 
 
 def precisions(scores: Matrix, targets: NDArray[np.int8], kind: str) -> Matrix:
@@ -161,28 +193,35 @@ def measure(kind: str) -> Any:  # noqa: ANN401
     return recalls if kind == "recall" else partial(precisions, kind=kind)
 
 
-def _part_held_out(targets: NDArray[np.int8], train: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """[train]: a share of the training images of every class, drawn with a fixed seed; at least one, and never all.
+def part_held_out(
+    targets: NDArray[np.int8], train: NDArray[np.int64], groups: NDArray[np.int64], share: float
+) -> NDArray[np.bool_]:
+    """[train]: a share of the training images of every class, drawn with a fixed seed; at least one, and never its last.
 
-    An image of several classes is drawn for the rarest of them that it shows.
+    Pictures of one file go together (`groups` [N]): two persons in an image are not to be on both sides.
     """
-    rng, drawn = np.random.default_rng(0), np.zeros(len(train), bool)
-    positive = targets[train] > 0
+    files, member = np.unique(groups[train], return_inverse=True)
+    positive = np.zeros((len(files), targets.shape[1]), bool)
+    np.logical_or.at(positive, member, targets[train] > 0)
+    rng, drawn = np.random.default_rng(0), np.zeros(len(files), bool)
     for c in np.argsort(positive.sum(0), kind="stable"):
         mine = np.flatnonzero(positive[:, c])
         wanted = max(1, round(share * len(mine))) - int(drawn[mine].sum())
-        free = rng.permutation(mine[~drawn[mine]])
-        drawn[free[: max(0, min(wanted, len(free) - 1))]] = True
-    return drawn
+        for i in rng.permutation(mine[~drawn[mine]]):
+            left = (positive & ~drawn[:, None]).sum(0)
+            if wanted > 0 and (left[positive[i]] > 1).all():
+                drawn[i], wanted = True, wanted - 1
+    chosen: NDArray[np.bool_] = drawn[member]
+    return chosen
 
 
 def classify(
     task_name: str,
-    collection: VOC | Caltech,
+    path: Path,
     folders: Sequence[Path],
     settings: Transfer,
     *,
-    splits: Path | None,
+    splits: Sequence[Path],
     out: Path,
     workers: int,
 ) -> None:
@@ -190,33 +229,34 @@ def classify(
 
     VOC-2007: C is chosen on its part val, then train and val together train, and test is measured. VOC-2012 and actions:
     train trains, with C chosen on a share of it, and val is measured; for the evaluation server train and val train.
-    Caltech: for each split C is chosen on a share of its training images.
+    Caltech: for each of the files `splits` C is chosen on a share of its training images.
     """
     task = TASKS[task_name]
-    files: list[Path] = []
-    if isinstance(collection, Caltech):
-        if splits is None:
-            raise ValueError(f"{task_name}: give the folder of the random splits with --splits")
-        files = [splits / f"{k}.csv" for k in range(read_json(splits / "made.json", ("splits",))["splits"])]
-    x = descriptors(folders, task, collection.ids, collection.digest, settings.normalise)
+    collections = {name: open_collection(name, path) for name in task.collections}
+    collection = collections[task.collections[0]]
+    if isinstance(collection, Caltech) != bool(splits):
+        raise ValueError(f"{task_name}: --splits are for Caltech, and needed there")
+    x, nets = descriptors(folders, task, collections, settings.normalise)
     with atomic_folder(out, "made.json") as root:
         if isinstance(collection, Caltech):
             kind, part = "recall", "test"
-            costs = [_split(x, collection, file, settings, root / str(k), workers) for k, file in enumerate(files)]
+            costs = [_split(x, collection, file, settings, root / str(k), workers) for k, file in enumerate(splits)]
         else:
             kind = settings.ap_2007 if task.data == "voc2007" else "area"
             part = "test" if collection.labelled("test") else "val"
             costs = [_voc(task_name, x, collection, kind, settings, root, workers)]
-        counted = [name for name in collection.classes if task.counted == "all" or name != "other"]
         made = {
             "task": task_name,
+            "nets": nets,
             "collection": collection.title,
             "data": collection.digest,
             "classes": list(collection.classes),
-            "counted": counted,
+            "counted": [name for name in collection.classes if task.counted == "all" or name != "other"],
             "measure": kind,
             "part": part,
             "C": costs,
+            "C from": list(settings.C),
+            "submission": (root / "submission").exists(),
             "settings": settings.model_dump(mode="json", exclude=set(settings.paths)),
             "features": [read_json(folder / "made.json") for folder in folders],
             "made": provenance.made(),
@@ -224,11 +264,14 @@ def classify(
         write_json(root / "made.json", made)
 
 
-def _save(folder: Path, scores: Matrix, targets: NDArray[np.int8], ids: Sequence[str]) -> None:
+def _save(folder: Path, scores: Matrix, collection: Collection, targets: NDArray[np.int8], which: Any) -> None:  # noqa: ANN401
+    """Scores and targets of the pictures `which` [n] of a collection."""
+    check_shown(targets, collection.classes, "images that are measured")
     folder.mkdir()
+    np.save(folder / "groups.npy", collection.groups[which])
     np.save(folder / "scores.npy", scores)
     np.save(folder / "targets.npy", targets)
-    (folder / "ids.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+    (folder / "ids.txt").write_text("".join(f"{collection.ids[i]}\n" for i in which), encoding="utf-8")
 
 
 def _split(x: Matrix, collection: Caltech, file: Path, settings: Transfer, out: Path, workers: int) -> float:
@@ -236,10 +279,10 @@ def _split(x: Matrix, collection: Caltech, file: Path, settings: Transfer, out: 
     classes = len(collection.classes)
     targets = np.where(np.arange(classes) == collection.labels[:, None], 1, -1).astype(np.int8)
     train, test = np.flatnonzero(parts == 1), np.flatnonzero(parts == 2)
-    drawn = _part_held_out(targets, train, settings.held_out)
+    drawn = part_held_out(targets, train, collection.groups, settings.held_out)
     C = choose_cost(x, targets, train[~drawn], train[drawn], collection.classes, measure("recall"), settings.C, workers)
     model = fit(x[train], targets[train], C, collection.classes, workers)
-    _save(out, model.scores(x[test]), targets[test], [collection.ids[i] for i in test])
+    _save(out, model.scores(x[test]), collection, targets[test], test)
     return C
 
 
@@ -252,10 +295,10 @@ def _voc(task: str, x: Matrix, collection: VOC, kind: str, settings: Transfer, o
         model, measured = fit(x[both], targets[both], C, names, workers), test
     else:
         # val is what is measured: it must not choose
-        drawn = _part_held_out(targets, train, settings.held_out)
+        drawn = part_held_out(targets, train, collection.groups, settings.held_out)
         C = choose(train=train[~drawn], held_out=train[drawn])
         model, measured = fit(x[train], targets[train], C, names, workers), val
-    _save(out / "0", model.scores(x[measured]), targets[measured], [collection.ids[i] for i in measured])
+    _save(out / "0", model.scores(x[measured]), collection, targets[measured], measured)
     if not collection.labelled("test") and len(test):
         final = fit(x[both], targets[both], C, names, workers)
         write_submission(out / "submission", task, final.scores(x[test]), [collection.ids[i] for i in test], names)
@@ -278,31 +321,33 @@ PARTS = ("unused", "train", "test")
 
 
 def write_splits(collection: Caltech, settings: Transfer, out: Path) -> None:
-    """Write the random splits of a Caltech set, a file each, so that anyone can repeat them: image, part."""
+    """Write the random splits of a Caltech set, `0.csv` and so on, so that anyone can repeat them: image, part."""
     size = collection.title.removeprefix("Caltech-")
-    train, test = (
-        (settings.caltech101_train, settings.caltech101_test) if size == "101" else (settings.caltech256_train, None)
-    )
-    with atomic_folder(out, "made.json") as root:
-        for k, parts in enumerate(collection.splits(settings.splits, train, test)):
-            with (root / f"{k}.csv").open("w", encoding="utf-8", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(["image", "part"])
-                writer.writerows(zip(collection.ids, (PARTS[part] for part in parts), strict=True))
-        write_json(
-            root / "made.json", {"collection": collection.title, "data": collection.digest, "splits": settings.splits}
-        )
+    of_101 = settings.caltech101_train, settings.caltech101_test
+    train, test = of_101 if size == "101" else (settings.caltech256_train, None)
+    for k, parts in enumerate(collection.splits(settings.splits, train, test)):
+        lines = (f"{image},{PARTS[part]}\n" for image, part in zip(collection.ids, parts, strict=True))
+        write_text(out / f"{k}.csv", "image,part\n" + "".join(lines))
 
 
-def read_split(path: Path, collection: Collection) -> NDArray[np.int8]:
-    """[N]: 1 for training images, 2 for test images; a ValueError for a file of other images."""
+def read_split(path: Path, collection: Caltech) -> NDArray[np.int8]:
+    """[N]: 1 for training images, 2 for test images.
+
+    Raises ValueError for a file of other images, and for a class without images to train or to test.
+    """
     with path.open(encoding="utf-8", newline="") as file:
-        rows = {row["image"]: row["part"] for row in csv.DictReader(file)}
-    if list(rows) != collection.ids or not set(rows.values()) <= set(PARTS):
+        rows = [(row.get("image"), row.get("part")) for row in csv.DictReader(file)]
+    if [image for image, _ in rows] != collection.ids or not {part for _, part in rows} <= set(PARTS):
         raise ValueError(
-            f"{path}: not a split of {collection.title} as it lies in {collection.files.path}: write it again"
+            f"{path}: expected image,part for every image of {collection.title} in {collection.files.path}, in their order, "
+            f"and each part one of {', '.join(PARTS)}"
         )
-    return np.array([PARTS.index(part) for part in rows.values()], np.int8)
+    parts = np.array([PARTS.index(str(part)) for _, part in rows], np.int8)
+    for part in (1, 2):
+        counts = np.bincount(collection.labels[parts == part], minlength=len(collection.classes))
+        if not counts.all():
+            raise ValueError(f"{path}: class {collection.classes[int(counts.argmin())]} has no {PARTS[part]} image")
+    return parts
 
 
 @dataclass(frozen=True)
@@ -314,6 +359,8 @@ class Result:
     scores: tuple[NDArray[np.float32], ...]
     """For every split [n, classes]."""
     targets: tuple[NDArray[np.int8], ...]
+    groups: tuple[NDArray[np.int64], ...]
+    """[n]: pictures of one file have the same number."""
 
     @property
     def counted(self) -> NDArray[np.bool_]:
@@ -329,10 +376,10 @@ class Result:
 
 def read(folder: Path) -> Result:
     """Open the result of a task; a ValueError that names the folder where it is missing or damaged."""
-    made = read_json(folder / "made.json", ("classes", "counted", "measure", "part", "C"))
+    made = read_json(folder / "made.json", ("task", "nets", "classes", "counted", "measure", "part", "C"))
     try:
         parts = [folder / str(k) for k in range(len(made["C"]))]
-        arrays = [tuple(np.load(part / f"{name}.npy") for part in parts) for name in ("scores", "targets")]
+        arrays = [tuple(np.load(part / f"{name}.npy") for part in parts) for name in ("scores", "targets", "groups")]
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged result ({error}): delete the folder and classify again") from None
-    return Result(folder, made, arrays[0], arrays[1])
+    return Result(folder, made, arrays[0], arrays[1], arrays[2])

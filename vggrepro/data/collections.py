@@ -70,10 +70,15 @@ class Collection(ABC):
         return cut
 
     @property
+    def groups(self) -> NDArray[np.int64]:
+        """[N]: pictures of one file, such as two persons in an image, have the same number."""
+        return np.unique([picture.name for picture in self.pictures], return_inverse=True)[1]
+
+    @property
     def digest(self) -> str:
         """SHA-256 of ids, files, their sizes and boxes: what features of the collection are known by."""
         sizes = self.files.sizes()
-        lines = (f"{p.id} {p.name} {sizes[p.name]} {p.box}\n" for p in self.pictures)
+        lines = (f"{p.id} {p.name} {sizes[p.name]} {p.box if self.cut else ''}\n" for p in self.pictures)
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -229,7 +234,8 @@ class Actions(VOC):
                         f"1, 0 or -1, got {line!r}"
                     )
                 self.labels[place[person], c] = int(fields[2])
-            if len(lines) != len(self.parts[part]):
+            listed = sorted((line.split()[0], int(line.split()[1])) for line in lines)
+            if listed != sorted(person for person, i in place.items() if i in self.parts[part]):
                 raise ValueError(f"{self.files.path}: {listing} lists other persons than {self.classes[0]}_{part}.txt")
 
     def _picture(self, name: str, number: int) -> Picture:
@@ -297,7 +303,9 @@ class Caltech(Collection):
 def _voc_root(files: Files, year: str) -> str:
     """The folder, with a slash at its end, that holds ImageSets and JPEGImages."""
     roots = sorted({m[1] for name in files.names if (m := re.match(r"((?:.*/)?)ImageSets/(?:Main|Action)/", name))})
-    of_year = [root for root in roots if root.endswith(f"VOC{year}/")] or roots
+    of_year = [root for root in roots if root.endswith(f"VOC{year}/")]
+    # a folder of another name is taken at its word, that of another year is not
+    of_year = of_year or [root for root in roots if not re.search(r"VOC\d{4}/$", root)]
     if len(of_year) != 1:
         raise ValueError(
             f"{files.path}: expected one folder with ImageSets/Main, such as VOCdevkit/VOC{year}, found {len(of_year)}: "
@@ -307,9 +315,9 @@ def _voc_root(files: Files, year: str) -> str:
 
 
 def _class_lists(names: list[str], folder: str) -> list[str]:
-    """The classes that have lists: `aeroplane` for `aeroplane_train.txt`. One of VOC's classes is called train."""
-    found = (re.fullmatch(rf"{re.escape(folder)}([^/]+)_train\.txt", name) for name in names)
-    return sorted(match[1] for match in found if match)
+    """The classes that have a list for any part: `aeroplane` for `aeroplane_train.txt`. One of them is called train."""
+    found = (re.fullmatch(rf"{re.escape(folder)}([^/]+)_(train|val|test)\.txt", name) for name in names)
+    return sorted({match[1] for match in found if match})
 
 
 def _label_line(files: Files, listing: str, number: int, line: str) -> tuple[str, int]:

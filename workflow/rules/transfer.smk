@@ -36,7 +36,7 @@ rule features:
     params:
         path=PLAN.collection_path,
         scales=PLAN.collection_scales,
-        settings=PLAN.evaluate_settings,
+        settings=PLAN.features_settings,
     shell:
         "vggrepro features {wildcards.run} {wildcards.collection}"
         " --path {params.path:q}"
@@ -53,7 +53,10 @@ rule splits:
     input:
         PLAN.set_drawn,
     output:
-        directory("results/{folder}/splits/{set}"),
+        expand(
+            "results/{{folder}}/splits/{{set}}/{k}.csv",
+            k=range(PLAN.settings.transfer.splits),
+        ),
     log:
         "results/{folder}/logs/splits/{set}.log",
     benchmark:
@@ -62,12 +65,12 @@ rule splits:
         "../../environment.yml"
     params:
         path=PLAN.set_path,
-        settings=PLAN.transfer_settings,
+        settings=PLAN.splits_settings,
     shell:
         "vggrepro splits {wildcards.set}"
         " --path {params.path:q}"
         " --settings {params.settings:q}"
-        " --out {output:q}"
+        " --out results/{wildcards.folder}/splits/{wildcards.set}"
         " 2>&1 | tee {log:q}"
 
 
@@ -87,7 +90,7 @@ rule classify:
     params:
         path=PLAN.task_path,
         splits=PLAN.splits_option,
-        settings=PLAN.transfer_settings,
+        settings=PLAN.classify_settings,
     shell:
         "vggrepro classify {wildcards.task}"
         " --path {params.path:q}"
