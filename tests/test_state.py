@@ -231,4 +231,5 @@ def test_nothing_half_written_is_trusted(tmp_path):
     weights, momentum, about = states.read()
     assert weights["w"].tolist() == [1, 1]
     assert (momentum, about) == ({}, {"x": 0.1})
+    assert [path.name for path in (tmp_path / "s").iterdir()] == ["000000005"]
     assert States(tmp_path / "none", {}).read() is None

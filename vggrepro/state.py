@@ -95,9 +95,11 @@ class States:
     def read(self) -> tuple[dict[str, Tensor], dict[str, Tensor], Any] | None:
         """Weights, momentum and what was said beside them, of the newest state that is whole; None where there is none.
 
-        A damaged state is passed over with a message. Raises ValueError for a state of another identity, which names what
-        differs.
+        A damaged state is passed over with a message; what a kill left half-written is cleared away. Raises ValueError for a
+        state of another identity, which names what differs.
         """
+        for half in self.folder.glob(".[0-9]*"):
+            shutil.rmtree(half)
         for folder in reversed(self._found()):
             try:
                 said = read_json(folder / "state.json", ("identity", "files", "about"))
