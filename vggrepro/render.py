@@ -70,7 +70,7 @@ def _cell(cell: Cell, kind: str) -> dict[str, Any]:
         "interval": interval(cell.interval),
         "spread": spread,
         "best": cell.best,
-        "paper": cell.published if cell.published != "-" else "\u2013",
+        "paper": cell.published.replace("+-", "\u00b1") if cell.published != "-" else "\u2013",
         "paper_bold": cell.published_bold,
         "delta": "" if cell.delta is None else number(cell.delta, signed=True, decimals=decimals),
         "delta_interval": interval(cell.delta_interval, signed=True),
