@@ -55,7 +55,7 @@ def make_features(folder: Path, voc: VOC, seed: int) -> None:
         values = np.maximum(rng.standard_normal(signal.shape) + signal, 0)
         np.save(folder / f"{Q}.npy", values.astype(np.float32))
     (folder / "ids.txt").write_text("".join(f"{name}\n" for name in voc.ids))
-    write_json(folder / "made.json", {"data": voc.digest, "scales": list(TASKS["voc2007"].scales)})
+    write_json(folder / "made.json", {"run": folder.name, "name": "voc2007", "data": voc.digest})
 
 
 def main(folder: Path) -> None:
