@@ -46,6 +46,19 @@ def test_one_box_serves_all_classes():
         assert float(objectives.box_loss(outputs, batch([label], [[0, 0, 1, 1]]))[0]) == pytest.approx(0.005)
 
 
+@pytest.mark.parametrize(("loss", "outputs"), [(objectives.class_loss, 3), (objectives.box_loss, 12)])
+def test_a_loss_stays_on_the_device_of_the_net(loss, outputs):
+    """On a GPU sums of a mixture of devices stop a training; torch's device without memory shows it anywhere."""
+    meta = {"device": "meta"}
+    images, labels, targets = (
+        torch.empty(2, 3, 1, 1, **meta),
+        torch.zeros(2, dtype=int, **meta),
+        torch.empty(2, 4, **meta),
+    )
+    found = loss(torch.empty(2, outputs, **meta), Batch(images, labels, targets))
+    assert {tensor.device.type for tensor in found} == {"meta"}
+
+
 def test_boxes_that_do_not_count_change_nothing():
     nan = float("nan")
     outputs = torch.tensor([[0.5, 0.0, 1.0, 1.0], [3.0, 3.0, 3.0, 3.0]], requires_grad=True)

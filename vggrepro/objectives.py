@@ -52,7 +52,7 @@ def of(run: Run) -> Objective:
 def class_loss(outputs: Tensor, batch: Batch) -> Loss:
     """PAPER 3.1: multinomial logistic regression."""
     wrong = (outputs.detach().argmax(1) != batch.labels).sum()
-    return Loss(F.cross_entropy(outputs, batch.labels), wrong, torch.tensor(len(batch.labels)))
+    return Loss(F.cross_entropy(outputs, batch.labels), wrong, torch.full((), len(batch.labels), device=outputs.device))
 
 
 def box_loss(outputs: Tensor, batch: Batch) -> Loss:
@@ -61,7 +61,11 @@ def box_loss(outputs: Tensor, batch: Batch) -> Loss:
     PCR: of the true class's box alone; the others are not moved. A box is wrong if its IoU with the target is below 0.5.
     """
     vectors = outputs.reshape(len(outputs), -1, 4)
-    predicted = vectors[:, 0] if vectors.shape[1] == 1 else vectors[torch.arange(len(vectors)), batch.labels]
+    predicted = (
+        vectors[:, 0]
+        if vectors.shape[1] == 1
+        else vectors[torch.arange(len(vectors), device=outputs.device), batch.labels]
+    )
     counts = ~batch.targets.isnan().any(1)
     targets = torch.where(counts[:, None], batch.targets, 0)
     off = torch.where(counts[:, None], predicted - targets, 0)

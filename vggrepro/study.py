@@ -20,7 +20,6 @@ from vggrepro.catalogue import System
 from vggrepro.config import Merge, Settings
 from vggrepro.data.store import Store
 from vggrepro.files import atomic_folder, read_json, write_json, write_text
-from vggrepro.merging import AVERAGE, MATCH, merged
 from vggrepro.predictions import Predictions
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.83, 1.0, 1.25, 1.6, 2.2, 4.0)
@@ -79,6 +78,8 @@ def _stores(system: System, seed: int, stores: dict[str, Predictions]) -> list[P
 
 def _sweep(systems: dict[str, list[Predictions]], best: str, default: Merge, workers: int) -> Iterator[dict[str, Any]]:
     """An error for every system and threshold, and for the best system with every other parameter changed alone."""
+    from vggrepro.merging import AVERAGE, MATCH
+
     thresholds = sorted({*THRESHOLDS, default.threshold})
     changes: list[dict[str, Any]] = [{"average": name} for name in AVERAGE if name != default.average]
     changes += [{"match": name} for name in MATCH if name != default.match]
@@ -128,6 +129,8 @@ def _example(
     val: Store,
     out: Path,
 ) -> Example:
+    from vggrepro.merging import merged
+
     first = stores[0]
     k = int((first.answers[i] == first.labels[i]).argmax())
     parts = [store.of(i, k, merge.top_k) for store in stores]

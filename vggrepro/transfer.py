@@ -203,14 +203,13 @@ def part_held_out(
     files, member = np.unique(groups[train], return_inverse=True)
     positive = np.zeros((len(files), targets.shape[1]), bool)
     np.logical_or.at(positive, member, targets[train] > 0)
-    rng, drawn = np.random.default_rng(0), np.zeros(len(files), bool)
+    rng, drawn, left = np.random.default_rng(0), np.zeros(len(files), bool), positive.sum(0)
     for c in np.argsort(positive.sum(0), kind="stable"):
         mine = np.flatnonzero(positive[:, c])
         wanted = max(1, round(share * len(mine))) - int(drawn[mine].sum())
         for i in rng.permutation(mine[~drawn[mine]]):
-            left = (positive & ~drawn[:, None]).sum(0)
             if wanted > 0 and (left[positive[i]] > 1).all():
-                drawn[i], wanted = True, wanted - 1
+                drawn[i], wanted, left = True, wanted - 1, left - positive[i]
     chosen: NDArray[np.bool_] = drawn[member]
     return chosen
 
