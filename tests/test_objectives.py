@@ -11,10 +11,11 @@ from vggrepro import objectives
 from vggrepro.boxes import from_vectors, iou
 from vggrepro.catalogue import Run
 from vggrepro.config import Boxes
+from vggrepro.course import Part
 from vggrepro.data.loader import Batch, Batches
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
-from vggrepro.train import Part, Trainer
+from vggrepro.train import Trainer
 
 NONE = torch.empty(2, 0)
 
@@ -25,18 +26,19 @@ def batch(labels: list[int], targets: list[list[float]]) -> Batch:
 
 def test_class_loss_is_cross_entropy_and_counts_wrong_answers():
     outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    loss, wrong, counted = objectives.class_loss(outputs, Batch(torch.empty(2, 3, 1, 1), torch.tensor([0, 0]), NONE))
-    assert counted == 2
-    expected = (np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))) / 2
-    assert (float(loss), int(wrong)) == (pytest.approx(expected), 1)
+    found = objectives.class_loss(outputs, Batch(torch.empty(2, 3, 1, 1), torch.tensor([0, 0]), NONE))
+    assert found.counted == 2
+    expected = np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))
+    assert (float(found.sum), int(found.wrong)) == (pytest.approx(expected), 1)
+    assert float(found.mean) == pytest.approx(expected / 2)
 
 
 def test_box_loss_is_half_the_squared_distance_of_the_true_classes_box():
     outputs = torch.tensor([[0.0, 0, 1, 1, 9, 9, 9, 9], [9.0, 9, 9, 9, 0.5, 0, 1, 2]], requires_grad=True)
-    loss, wrong, _ = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
-    assert loss.item() == pytest.approx((0.5**2 + 1**2) / 2 / 2)
-    assert int(wrong) == 1  # half of a box twice as high: IoU 0.2
-    loss.backward()
+    found = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
+    assert found.mean.item() == pytest.approx((0.5**2 + 1**2) / 2 / 2)
+    assert int(found.wrong) == 1  # half of a box twice as high: IoU 0.2
+    found.mean.backward()
     assert outputs.grad.tolist() == [[0.0] * 8, [0, 0, 0, 0, 0.25, 0, 0, 0.5]]
 
 

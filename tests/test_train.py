@@ -13,8 +13,9 @@ from tests.conftest import small
 from vggrepro import checkpoint
 from vggrepro.catalogue import Run
 from vggrepro.config import RunSettings, Train
+from vggrepro.course import Schedule
 from vggrepro.data.store import Store
-from vggrepro.train import Schedule, Trainer, train
+from vggrepro.train import Trainer, train
 
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "golden_losses.txt"

@@ -94,6 +94,9 @@ def _add_steps_with_nets(verb: Verb) -> None:
     p.add_argument("--out", type=Path, required=True, help="folder for weights, metrics and run.json")
     p.add_argument("--state", type=Path, help="folder to keep the state in: an interrupted training goes on from there")
     p.add_argument("--every", type=float, default=600, help="seconds between two states")
+    p.add_argument(
+        "--processes", type=_positive, default=1, help="how many torchrun started, over which a batch is divided"
+    )
     _add_workers(p)
     _add_device(p)
 
@@ -281,43 +284,43 @@ def _prepare(given: argparse.Namespace) -> None:
     )
 
 
-def _torch(given: argparse.Namespace, precision: str) -> torch.device:
+def _torch(given: argparse.Namespace, precision: str, processes: int = 1) -> torch.device:
     """Torch with so many threads, and the device asked for; a ValueError where it is not there."""
     import torch
+
+    from vggrepro import devices
 
     torch.set_num_threads(given.threads)
     # torch lets convolutions drop 13 bits of an fp32 mantissa on a GPU unless it is told not to
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     # trying out algorithms pays where every batch has one shape; evaluation has thousands of shapes
     torch.backends.cudnn.benchmark = given.name == "train"
-    name = given.device if given.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"--device {name}: no GPU that torch can use here: try --device cpu")
-    try:
-        return torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
+    return devices.choose(given.device, processes)
 
 
 def _train(given: argparse.Namespace) -> None:
-    from vggrepro import config
+    from vggrepro import config, distributed
 
     settings = _block(given.settings, config.RunSettings, lambda preset: preset.for_run(given.run))
-    device = _torch(given, settings.train.precision)
+    neighbours = distributed.on_this_machine()
+    given.threads = max(1, given.threads // neighbours)
+    device = _torch(given, settings.train.precision, neighbours)
     from vggrepro.train import train
 
-    train(
-        given.run,
-        settings,
-        train_folder=given.train,
-        val_folder=given.val,
-        parent_file=given.parent,
-        out=given.out,
-        state_folder=given.state,
-        every=given.every,
-        device=device,
-        workers=given.threads - 1 if device.type == "cpu" else given.threads,
-    )
+    with distributed.join(given.processes, device) as world:
+        train(
+            given.run,
+            settings,
+            train_folder=given.train,
+            val_folder=given.val,
+            parent_file=given.parent,
+            out=given.out,
+            state_folder=given.state,
+            every=given.every,
+            device=device,
+            workers=given.threads - 1 if device.type == "cpu" else given.threads,
+            world=world,
+        )
 
 
 def _evaluate(given: argparse.Namespace) -> None:

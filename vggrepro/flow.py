@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import deque
@@ -34,7 +35,13 @@ def ahead(function: Callable[[T], U], items: Iterable[T], *, workers: int, waiti
 
 
 def progress(items: Iterable[T], *, total: int, about: str, unit: str) -> Iterator[T]:
-    """The items as they are; a bar with the time to go in a terminal, a plain line a minute in a log."""
+    """The items as they are; a bar with the time to go in a terminal, a plain line a minute in a log.
+
+    Of the processes that torchrun started, the first one speaks.
+    """
+    if os.environ.get("RANK", "0") != "0":
+        yield from items
+        return
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=about, unit=unit, leave=False)
         return

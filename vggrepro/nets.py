@@ -97,16 +97,28 @@ class VGG(nn.Module):
         self.fc7 = nn.Linear(model.fc, model.fc)
         self.fc8 = nn.Linear(model.fc, outputs)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Scores before the soft-max, or box vectors, [N, outputs] of crops [N, 3, 7u, 7u] of the scale unit u.
 
-        The mean is already subtracted.
+        The mean is already subtracted. In training, `kept` [N, 2, fc] is what dropout multiplies the FC layers by.
         """
-        x = self.features(x).flatten(1)
-        x = F.dropout(F.relu(self.fc6(x)), self.model.dropout, self.training)
-        x = F.dropout(F.relu(self.fc7(x)), self.model.dropout, self.training)
+        x = F.relu(self.fc6(self.features(x).flatten(1)))
+        x = x if kept is None else x * kept[:, 0].to(x.dtype)
+        x = F.relu(self.fc7(x))
+        x = x if kept is None else x * kept[:, 1].to(x.dtype)
         scores: Tensor = self.fc8(x)
         return scores
+
+    def dropout(self, images: int, seed: int, device: torch.device) -> Tensor | None:
+        """What dropout multiplies the two FC layers of a batch by, [images, 2, fc]: 0, or 1/(1 - p); None without dropout.
+
+        Drawn for the whole batch from the step's seed: an image loses the same units whichever process it falls to.
+        """
+        p = self.model.dropout
+        if not p:
+            return None
+        draws = torch.rand(images, 2, self.model.fc, generator=torch.Generator(device).manual_seed(seed), device=device)
+        return (draws >= p) / (1 - p)
 
     def hidden_map(self, x: Tensor) -> Tensor:
         """PAPER 3.2: the first two FC layers as 7x7 and 1x1 convolutions: [N, fc, H/u - 6, W/u - 6] of images [N, 3, H, W].

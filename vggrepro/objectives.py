@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -19,17 +21,24 @@ from vggrepro.data.store import Store
 from vggrepro.nets import VGG
 
 Mean = tuple[float, float, float]
+Wrong = dict[str, NDArray[np.bool_]]
+"""Which images are answered wrongly, by the name of the error."""
 
 
 class Loss(NamedTuple):
-    """What a batch costs."""
+    """What a batch, or a part of one, costs."""
 
-    mean: Tensor
+    sum: Tensor
     """Over the images that count, with its gradient."""
     wrong: Tensor
     """How many of them are answered wrongly."""
     counted: Tensor
     """How many count."""
+
+    @property
+    def mean(self) -> Tensor:
+        """Over the images that count; 0 where none does."""
+        return self.sum / self.counted.clamp(min=1)
 
 
 @dataclass(frozen=True)
@@ -40,8 +49,9 @@ class Objective:
     """What a wrong answer is called in metrics: `train_<error>`, `val_<error>`."""
     loss: Callable[[Tensor, Batch], Loss]
     """Of outputs [B, outputs], float32."""
-    validate: Callable[..., dict[str, float]]
-    """Validation errors; `val_<error>` steers the learning rate. CHOICE 12: on a centre crop."""
+    validate: Callable[..., Wrong]
+    """Which validation images are answered wrongly; the mean of `val_<error>` steers the learning rate. CHOICE 12: on a
+    centre crop."""
 
 
 def of(run: Run) -> Objective:
@@ -52,11 +62,12 @@ def of(run: Run) -> Objective:
 def class_loss(outputs: Tensor, batch: Batch) -> Loss:
     """PAPER 3.1: multinomial logistic regression."""
     wrong = (outputs.detach().argmax(1) != batch.labels).sum()
-    return Loss(F.cross_entropy(outputs, batch.labels), wrong, torch.full((), len(batch.labels), device=outputs.device))
+    loss = F.cross_entropy(outputs, batch.labels, reduction="sum")
+    return Loss(loss, wrong, torch.full((), len(batch.labels), device=outputs.device))
 
 
 def box_loss(outputs: Tensor, batch: Batch) -> Loss:
-    """PAPER A.1: half the squared distance of the predicted from the true box vector, averaged over the boxes that count.
+    """PAPER A.1: half the squared distance of the predicted from the true box vector, of the boxes that count.
 
     PCR: of the true class's box alone; the others are not moved. A box is wrong if its IoU with the target is below 0.5.
     """
@@ -69,8 +80,9 @@ def box_loss(outputs: Tensor, batch: Batch) -> Loss:
     counts = ~batch.targets.isnan().any(1)
     targets = torch.where(counts[:, None], batch.targets, 0)
     off = torch.where(counts[:, None], predicted - targets, 0)
-    loss = off.square().sum() / (2 * counts.sum().clamp(min=1))
-    return Loss(loss, (counts & (vector_iou(predicted.detach(), targets) < OVERLAP)).sum(), counts.sum())
+    return Loss(
+        off.square().sum() / 2, (counts & (vector_iou(predicted.detach(), targets) < OVERLAP)).sum(), counts.sum()
+    )
 
 
 def vector_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -82,19 +94,19 @@ def vector_iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / (sides_a.prod(-1) + sides_b.prod(-1) - shared).clamp(min=1e-12)
 
 
-def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> dict[str, float]:
+def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> Wrong:
     found = evaluate.posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
     ranks = metrics.ranks(found, val.labels)
-    return {f"val_{name.replace('-', '')}": float(metrics.wrong(ranks, name).mean()) for name in metrics.TOP}
+    return {f"val_{name.replace('-', '')}": metrics.wrong(ranks, name) for name in metrics.TOP}
 
 
-def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> dict[str, float]:
+def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> Wrong:
     """The error of Table 8: the true class's box, on a centre crop."""
     labels = val.labels[:, None]
     found = localise.predict(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
     # one location, one label: [N, 1, 4] as it is
     answers = clip(found.boxes, val.sizes[:, None])
-    return {"val_localisation": float(predictions.missed(found, answers).mean())}
+    return {"val_localisation": predictions.missed(found, answers)}
 
 
 CLASSES = Objective("top1", class_loss, _validate_classes)

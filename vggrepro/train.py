@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import hashlib
+import json
 import math
 import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from vggrepro import checkpoint, evaluate, objectives, provenance
+from vggrepro import checkpoint, objectives, provenance
 from vggrepro.catalogue import Run
-from vggrepro.config import Evaluate, RunSettings, Train
-from vggrepro.data.loader import Batch, Batches
+from vggrepro.config import Evaluate, RunSettings
+from vggrepro.course import Course, Part, Schedule, as_csv
+from vggrepro.data.loader import ALONE, Batch, Batches
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
+from vggrepro.devices import Meter, name_of
+from vggrepro.distributed import World, without_exchange
 from vggrepro.files import digest, write_json, write_text
 from vggrepro.flow import progress
 from vggrepro.initialise import initialise_from, initialise_randomly
@@ -30,80 +31,21 @@ from vggrepro.nets import VGG
 from vggrepro.state import EVERY, Signals, States, Stopped
 
 
-@dataclass
-class Schedule:
-    """PAPER 3.1: the rate is divided by 10 when validation accuracy stops improving, three times; then the end.
-
-    With `drop_epochs` the drops are fixed, and validation images steer nothing.
-    """
-
-    settings: Train
-    drops: list[int] = field(default_factory=list)
-    """Epochs after which the rate dropped."""
-    best: float = -1.0
-    waited: int = 0
-    finished: bool = False
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the epoch to come."""
-        return self.settings.learning_rate * 0.1 ** len(self.drops)
-
-    def after(self, epoch: int, accuracy: float) -> None:
-        """Take note of the validation accuracy after an epoch (counted from 1)."""
-        fixed = self.settings.drop_epochs
-        if accuracy > self.best:
-            self.best, self.waited = accuracy, 0
-        else:
-            self.waited += 1
-        drop = epoch in fixed if fixed is not None else self.waited >= self.settings.patience
-        if drop and fixed is None and len(self.drops) == self.settings.drops:
-            self.finished = True
-        elif drop:
-            self.drops.append(epoch)
-            self.waited = 0
-        self.finished = self.finished or epoch >= self.settings.epochs
-
-
-@dataclass
-class Part:
-    """How much of an epoch is done, and what its images gave so far."""
-
-    epoch: int = 1
-    """Counted from 1."""
-    batches: int = 0
-    seen: int = 0
-    seconds: float = 0.0
-    sums: Tensor = field(default_factory=lambda: torch.zeros(3))
-    """Summed loss, wrong answers, and the number of images that count."""
-
-    @property
-    def loss(self) -> float:
-        """Mean loss so far."""
-        return float(self.sums[0] / self.sums[2].clamp(min=1))
-
-    def add(self, loss: objectives.Loss, images: int) -> None:
-        """Take note of a batch."""
-        found = torch.stack([loss.mean.detach() * loss.counted, loss.wrong, loss.counted])
-        self.sums = self.sums.to(found.device) + found
-        self.batches, self.seen = self.batches + 1, self.seen + images
-
-    def as_json(self) -> dict[str, Any]:
-        """To be read back as it is: floats come back to the last bit."""
-        return {**vars(self), "sums": self.sums.tolist()}
-
-    @classmethod
-    def from_json(cls, said: dict[str, Any]) -> Part:
-        """The inverse of `as_json`."""
-        return cls(**{**said, "sums": torch.tensor(said["sums"])})
-
-
 class Trainer:
     """A net, its optimiser and its data: what the steps of one training share."""
 
-    def __init__(self, run: Run, settings: RunSettings, train: Store, *, device: torch.device, workers: int) -> None:
+    def __init__(
+        self,
+        run: Run,
+        settings: RunSettings,
+        train: Store,
+        *,
+        device: torch.device,
+        workers: int,
+        world: World = ALONE,
+    ) -> None:
         self.run, self.model, self.settings = run, settings.model, settings.train
-        self.store, self.device, self.workers = train, device, workers
+        self.store, self.device, self.workers, self.world = train, device, workers, world
         if (settings.boxes is not None) != run.localises:
             expected = "need" if run.localises else "have no"
             raise ValueError(
@@ -112,7 +54,8 @@ class Trainer:
         self.boxes, self.objective = settings.boxes, objectives.of(run)
         self.net = VGG(run.net, run.outputs(train.classes), self.model)
         initialise_randomly(self.net, self.settings.init, run.seed)
-        self.iteration = 0
+        self.iteration, self.pieces = 0, 1
+        self.wrapped: torch.nn.Module = self.net
 
     def start(self, parent: checkpoint.Weights | None) -> list[str]:
         """Take over what the parent lends, move to the device, and return the names of the layers lent."""
@@ -122,14 +65,59 @@ class Trainer:
         self.net.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         # PAPER 4.4, A.1: the jittered D of the submission and two of Table 8's nets moved their FC layers only
         self.net.features.requires_grad_(self.run.layers == "all")
+        moving = [p for p in self.net.parameters() if p.requires_grad]
         self.optimiser = torch.optim.SGD(
-            [p for p in self.net.parameters() if p.requires_grad],
+            moving,
             lr=self.settings.learning_rate,
             momentum=self.settings.momentum,
             weight_decay=self.settings.weight_decay,
             fused=True,
         )
+        if self.settings.momentum:
+            # at rest: the first step is the same, and what needs memory has it from the start
+            for parameter in moving:
+                self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+        if self.device.type == "cuda":
+            self.fit_memory()
         return lent
+
+    def fit_memory(self) -> None:
+        """Find in how many pieces this process has to compute its part of a batch: as many as fit into the GPU's memory.
+
+        The gradients of the pieces add up to the batch's: the global batch stays what it is. Raises ValueError where a single
+        image does not fit.
+        """
+        most = max(1, -(-self.settings.batch // self.world.size))
+        while self.world.any(not self._fits(-(-most // self.pieces))):
+            if self.pieces >= most:
+                raise ValueError(f"{self.run.name}: not even one image at a time fits into the memory of {self.device}")
+            self.pieces = min(2 * self.pieces, most)
+        if self.pieces > 1 and self.world.main:
+            print(
+                f"{self.run.name}: {most} images at a time do not fit into the GPU's memory: gradients are added up over "
+                f"{self.pieces} pieces, the batch stays {self.settings.batch}",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _fits(self, images: int) -> bool:
+        """Whether forward and backward pass of so many images fit into memory."""
+        crop = self.model.crop
+        try:
+            blank = torch.zeros(images, 3, crop, crop, device=self.device).to(memory_format=torch.channels_last)
+            self._outputs(self.net, blank, self.net.dropout(images, 0, self.device)).sum().backward()  # type: ignore[no-untyped-call]
+        except torch.OutOfMemoryError:
+            return False
+        finally:
+            self.optimiser.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+        return True
+
+    def _outputs(self, net: torch.nn.Module, images: Tensor, kept: Tensor | None) -> Tensor:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
+            outputs: Tensor = net(images, kept)
+        return outputs.float()
 
     def batches(self, epoch: int, start: int = 0) -> Batches:
         """The batches of an epoch (counted from 1), but for the first `start`."""
@@ -145,21 +133,26 @@ class Trainer:
             workers=self.workers,
             boxes=self.boxes,
             start=start,
+            world=self.world,
         )
 
     def step(self, batch: Batch) -> objectives.Loss:
-        """One step of SGD, and the batch's loss before it."""
+        """One step of SGD on a global batch, and the loss of this process's part of it before the step."""
         # dropout's draws follow from the seed and the step, so that a restart repeats them
-        torch.manual_seed(self.run.seed * 1_000_000_007 + self.iteration)
+        kept = self.net.dropout(batch.of, self.run.seed * 1_000_000_007 + self.iteration, self.device)
         self.iteration += 1
-        batch = Batch(*(tensor.to(self.device, non_blocking=True) for tensor in batch))
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            outputs = self.net(batch.images)
-        loss = self.objective.loss(outputs.float(), batch)
         self.optimiser.zero_grad()
-        loss.mean.backward()  # type: ignore[no-untyped-call]
+        found = []
+        pieces = batch.to(self.device).pieces(self.pieces)
+        for number, piece in enumerate(pieces, start=1):
+            with nullcontext() if number == len(pieces) else without_exchange(self.wrapped):
+                mine = None if kept is None else kept[piece.first : piece.first + len(piece.labels)]
+                loss = self.objective.loss(self._outputs(self.wrapped, piece.images, mine), piece)
+                # a share of the global batch's mean; averaging over the processes divides by their number
+                (loss.sum * (self.world.size / max(batch.counted, 1))).backward()  # type: ignore[no-untyped-call]
+            found.append(objectives.Loss(loss.sum.detach(), *loss[1:]))
         self.optimiser.step()
-        return loss
+        return objectives.Loss(*(torch.stack(parts).sum(0) for parts in zip(*found, strict=True)))
 
     def epoch(
         self, part: Part, learning_rate: float, after_step: Callable[[], None] = lambda: None
@@ -173,20 +166,20 @@ class Trainer:
         started, before = time.perf_counter(), part.seconds
         for batch in progress(batches, total=len(batches), about=about, unit="batch"):
             loss = self.step(batch)
-            part.add(loss, len(batch.labels))
+            part.add(loss, batch.of)
             part.seconds = before + time.perf_counter() - started
             # reading a number from a GPU waits for it: now and then is enough
-            if self.iteration % LOOK_EVERY == 0 or part.seen == len(batches.order):
-                self._check_loss(part.loss, part.epoch)
+            if self.iteration % LOOK_EVERY == 0:
+                self._check_loss(part)
             after_step()
         assert part.seen == len(batches.order), f"an epoch saw {part.seen} of {len(batches.order)} images"
-        _, missed, counted = part.sums.tolist()
+        loss_sum, missed, counted = self._check_loss(part).tolist()
         if not counted:
             raise ValueError(
                 f"{self.run.name}: in no crop of epoch {part.epoch} did enough of a box lie: lower boxes.min_inside"
             )
         return {
-            "loss": part.loss,
+            "loss": loss_sum / counted,
             f"train_{self.objective.error}": missed / counted,
             "seconds": part.seconds,
             "images_per_s": part.seen / part.seconds,
@@ -197,54 +190,34 @@ class Trainer:
         state = self.optimiser.state
         return {name: state[p]["momentum_buffer"] for name, p in self.net.named_parameters() if state.get(p)}
 
-    def restore(self, weights: dict[str, Tensor], momentum: dict[str, Tensor], iteration: int) -> None:
+    def restore(self, weights: dict[str, Tensor], momentum: dict[str, Tensor]) -> None:
         """Go on from a state."""
         self.net.load_state_dict(weights)
-        for name, parameter in self.net.named_parameters():
-            if name in momentum:
-                self.optimiser.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(momentum[name])
-        self.iteration = iteration
+        mine = self.momentum()
+        for name, velocity in momentum.items():
+            mine[name].copy_(velocity)
 
-    def _check_loss(self, loss: float, epoch: int) -> None:
+    def join(self) -> None:
+        """Begin where the main process begins, and share gradients from now on."""
+        # DistributedDataParallel hands on the weights, but not what the optimiser knows
+        self.world.copy_from_main(list(self.momentum().values()))
+        self.iteration = self.world.from_main(self.iteration)
+        self.wrapped = self.world.wrap(self.net)
+
+    def _check_loss(self, part: Part) -> Tensor:
+        """The sums of all processes; a ValueError where the loss is no number."""
+        totals = self.world.total(part.sums)
+        loss = float(totals[0] / totals[2].clamp(min=1))
         if not math.isfinite(loss):
             raise ValueError(
-                f"{self.run.name}: the loss is {loss} in epoch {epoch}: training diverged. "
+                f"{self.run.name}: the loss is {loss} in epoch {part.epoch}: training diverged. "
                 "Lower train.learning_rate, or initialise in stages (staged: true)"
             )
+        return totals
 
 
 LOOK_EVERY = 100
 """Steps between two looks at the loss."""
-
-
-@dataclass
-class Course:
-    """How far a training has come: what a state keeps beside weights and momentum."""
-
-    schedule: Schedule
-    part: Part = field(default_factory=Part)
-    rows: list[dict[str, float]] = field(default_factory=list)
-    """A line of metrics for every finished epoch."""
-    attempts: list[dict[str, Any]] = field(default_factory=list)
-    """Of every attempt, this one last: when it began, on what, and how many seconds it took."""
-
-    def as_json(self, iteration: int) -> dict[str, Any]:
-        """To be read back by `go_on`."""
-        schedule = {name: value for name, value in vars(self.schedule).items() if name != "settings"}
-        part = self.part.as_json()
-        return {
-            "iteration": iteration,
-            "schedule": schedule,
-            "part": part,
-            "rows": self.rows,
-            "attempts": self.attempts,
-        }
-
-    def go_on(self, said: dict[str, Any]) -> None:
-        """Take over the course of earlier attempts."""
-        vars(self.schedule).update(said["schedule"])
-        self.part, self.rows = Part.from_json(said["part"]), said["rows"]
-        self.attempts = said["attempts"] + self.attempts
 
 
 def train(
@@ -259,11 +232,13 @@ def train(
     workers: int,
     state_folder: Path | None = None,
     every: float = EVERY,
+    world: World = ALONE,
 ) -> None:
     """Train a run; write `weights.safetensors`, `metrics.csv` (a line per epoch) and `run.json` (what made it) to `out`.
 
     With a `state_folder` it keeps its state there every so many seconds, and when it is told to stop, which it then does
-    within a step; the same call goes on from there, and ends with the same weights.
+    within a step; the same call goes on from there, and ends with the same weights. In a `world` of many processes the
+    main one writes.
     """
     store, val = Store(train_folder), Store(val_folder)
     if store.about["wnids"] != val.about["wnids"]:
@@ -271,7 +246,7 @@ def train(
     if run.localises and not val.annotated.all():
         raise ValueError(f"{val_folder}: {run.name} predicts boxes, but not every image has a true box to judge by")
     parent = _parent(run, parent_file)
-    trainer = Trainer(run, settings, store, device=device, workers=workers)
+    trainer = Trainer(run, settings, store, device=device, workers=workers, world=world)
     lent = trainer.start(parent)
     about: dict[str, Any] = {
         "run": run.name,
@@ -279,15 +254,18 @@ def train(
         "parent": {"run": parent.run.name, "weights": digest(parent_file)} if parent and parent_file else None,
         "data": {"train": store.digest, "val": val.digest, "data set": store.about["data set"], "images": len(store)},
     }
+    world.agree(hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest(), "settings, data and parent")
     course = Course(Schedule(settings.train))
     states = States(state_folder, about, every) if state_folder else None
     try:
         _attempt(trainer, course, val, states, out)
     except Stopped:
-        print(
-            f"{run.name}: told to stop; its state is kept in {state_folder}: the same command goes on", file=sys.stderr
-        )
+        if world.main:
+            said = f"{run.name}: told to stop; its state is kept in {state_folder}: the same command goes on"
+            print(said, file=sys.stderr)
         raise
+    if not world.main:
+        return
     checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean, store.about["wnids"])
     about |= {
         "initialised": lent,
@@ -296,7 +274,7 @@ def train(
         "iterations": trainer.iteration,
         "seconds": sum(attempt["seconds"] for attempt in course.attempts),
         "attempts": course.attempts,
-        "device": evaluate.device_name(device),
+        "device": name_of(device),
         "weights": digest(out / "weights.safetensors"),
         "made": provenance.made(),
     }
@@ -307,27 +285,26 @@ def train(
 
 def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None, out: Path) -> None:
     """Train from where earlier attempts came to, to the end; a `Stopped` where the process is told to stop."""
-    device = evaluate.device_name(trainer.device)
-    course.attempts = [{"began": datetime.now(UTC).isoformat(timespec="seconds"), "device": device, "seconds": 0.0}]
-    if states and (found := states.read()):
-        weights, momentum, said = found
-        trainer.restore(weights, momentum, said["iteration"])
-        course.go_on(said)
-        where = f"epoch {course.part.epoch}, step {trainer.iteration}"
-        print(f"{trainer.run.name}: goes on from {where}, attempt {len(course.attempts)}", file=sys.stderr, flush=True)
-    signals, started = Signals(), time.perf_counter()
+    world, meter = trainer.world, Meter(trainer.device)
+    _go_on(trainer, course, states)
+    trainer.join()
+    course.begin(meter, world, trainer.pieces)
+    signals = Signals()
 
     def keep() -> None:
-        course.attempts[-1]["seconds"] = time.perf_counter() - started
-        if states:
-            net = dict(trainer.net.state_dict())
-            states.write(trainer.iteration, net, trainer.momentum(), course.as_json(trainer.iteration))
+        course.read(meter, world)
+        said = course.as_json(trainer.iteration, world)
+        if states and world.main:
+            states.write(trainer.iteration, dict(trainer.net.state_dict()), trainer.momentum(), said)
+        world.wait()
 
     def after_step() -> None:
-        if signals.received is not None:
+        # what one process is told, or finds to be due, all of them do
+        told = int(world.largest(signals.received or 0))
+        if told:
             keep()
-            raise Stopped(128 + signals.received)
-        if states and states.due():
+            raise Stopped(128 + told)
+        if states and world.any(states.due()):
             keep()
 
     with signals.watched() if states else nullcontext():
@@ -339,7 +316,24 @@ def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None
             signals.patient = False
             signals.obey()
             _finish_epoch(trainer, course, val, row, out)
-    course.attempts[-1]["seconds"] = time.perf_counter() - started
+    course.read(meter, world)
+
+
+def _go_on(trainer: Trainer, course: Course, states: States | None) -> None:
+    """Take over weights, momentum and course of earlier attempts, if there were any: the main process reads them."""
+    world, said = trainer.world, None
+    if states and world.main and (found := states.read()):
+        weights, momentum, said = found
+        trainer.restore(weights, momentum)
+    said = world.from_main(said)
+    if said is None:
+        return
+    course.go_on(said, world)
+    trainer.iteration = said["iteration"]
+    if world.main:
+        where = f"epoch {course.part.epoch}, step {trainer.iteration}"
+        about = f"{trainer.run.name}: goes on from {where}, attempt {len(course.attempts) + 1}"
+        print(about, file=sys.stderr, flush=True)
 
 
 def _finish_epoch(trainer: Trainer, course: Course, val: Store, row: dict[str, float], out: Path) -> None:
@@ -350,9 +344,10 @@ def _finish_epoch(trainer: Trainer, course: Course, val: Store, row: dict[str, f
     course.schedule.after(course.part.epoch, 1 - row[f"val_{error}"])
     course.rows.append(row)
     course.part = Part(course.part.epoch + 1)
-    write_text(out / "metrics.csv", _csv(course.rows))
-    spent = sum(earlier["seconds"] for earlier in course.rows)
-    print(_line(run, error, row, epochs, spent), file=sys.stderr, flush=True)
+    if trainer.world.main:
+        write_text(out / "metrics.csv", as_csv(course.rows))
+        spent = sum(earlier["seconds"] for earlier in course.rows)
+        print(_line(run, error, row, epochs, spent), file=sys.stderr, flush=True)
     _check_not_stuck(trainer, course.rows)
 
 
@@ -390,10 +385,10 @@ def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
     scales = [int(side) for side in trainer.run.S.split("-")]
     middle = sum(scales) // len(scales)
     # a batch that fits in training fits here
-    size = trainer.settings.batch * trainer.model.crop**2
-    return trainer.objective.validate(
+    size = -(-trainer.settings.batch // (trainer.world.size * trainer.pieces)) * trainer.model.crop**2
+    wrong = trainer.objective.validate(
         trainer.net.eval(),
-        val,
+        val.part(slice(trainer.world.rank, None, trainer.world.size)),
         trainer.store.colours.mean,
         middle,
         settings=Evaluate(batch_pixels=size, precision=trainer.settings.precision),
@@ -401,22 +396,8 @@ def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
         workers=trainer.workers,
         about=f"{trainer.run.name}, validation",
     )
-
-
-COLUMNS = ("epoch", "iteration", "learning_rate", "loss", "train_", "val_", "images_per_s", "seconds")
-"""How the names of metrics begin, in their order."""
-
-
-def _place(name: str) -> tuple[int, str]:
-    return next(i for i, start in enumerate(COLUMNS) if name.startswith(start)), name
-
-
-def _csv(rows: list[dict[str, float]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, sorted(rows[0], key=_place), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({name: f"{value:.6g}" for name, value in row.items()} for row in rows)
-    return text.getvalue()
+    totals = {name: trainer.world.total(torch.tensor([w.sum(), w.size])).tolist() for name, w in wrong.items()}
+    return {name: missed / counted for name, (missed, counted) in totals.items()}
 
 
 def _line(run: Run, error: str, row: dict[str, float], epochs: int, seconds: float) -> str:

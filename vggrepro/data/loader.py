@@ -13,14 +13,16 @@ from torch import Tensor
 from vggrepro.config import Boxes
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector, training_crop
+from vggrepro.distributed import World
 from vggrepro.flow import ahead
 
+ALONE = World()
 AHEAD = 4
 """Batches that are made before they are asked for."""
 
 
 class Batch(NamedTuple):
-    """What one step of training sees."""
+    """What one step of training sees: a global batch, or one process's part of it."""
 
     images: Tensor
     """[B, 3, crop, crop], float32 in channels-last memory: 0-255 less the mean RGB, plus the colour shift."""
@@ -28,10 +30,29 @@ class Batch(NamedTuple):
     """[B]."""
     targets: Tensor
     """[B, 4] box vectors, NaN where a box does not count; [B, 0] where no boxes are learnt."""
+    first: int = 0
+    """These are the images of a global batch from this one on."""
+    of: int = 0
+    """Images of the global batch."""
+    counted: int = 0
+    """How many of those count in the loss."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on a device."""
+        images, labels, targets = (tensor.to(device, non_blocking=True) for tensor in self[:3])
+        return self._replace(images=images, labels=labels, targets=targets)
+
+    def pieces(self, count: int) -> list[Batch]:
+        """The batch in so many parts of about equal size, some perhaps empty."""
+        found, first = [], self.first
+        for images, labels, targets in zip(*(tensor.tensor_split(count) for tensor in self[:3]), strict=True):
+            found.append(self._replace(images=images, labels=labels, targets=targets, first=first))
+            first += len(labels)
+        return found
 
 
 class Batches:
-    """The batches of one epoch. The last may be smaller.
+    """The batches of one epoch, or this process's part of each (`world`). The last may be smaller.
 
     With `boxes` they are of the images that have one. The first `start` batches are left out.
     """
@@ -48,10 +69,11 @@ class Batches:
         workers: int,
         boxes: Boxes | None = None,
         start: int = 0,
+        world: World = ALONE,
     ) -> None:
         self.store, self.draws, self.batch, self.crop, self.flip = store, draws, batch, crop, flip
         self.shift = colour_shift(draws.alpha, store.colours, colour_std) - np.array(store.colours.mean, np.float32)
-        self.workers, self.boxes, self.start = workers, boxes, start
+        self.workers, self.boxes, self.start, self.world = workers, boxes, start, world
         self.order = draws.order[store.annotated[draws.order]] if boxes else draws.order
         if not len(self.order):
             raise ValueError(f"{store.folder}: no training image has a box: nothing to learn boxes from")
@@ -63,13 +85,20 @@ class Batches:
         chosen = np.array_split(self.order, range(self.batch, len(self.order), self.batch))
         yield from ahead(self._make, chosen[self.start :], workers=self.workers, waiting=AHEAD)
 
-    def _make(self, numbers: NDArray[np.int64]) -> Batch:
+    def _make(self, chosen: NDArray[np.int64]) -> Batch:
+        mine = self.world.rows(len(chosen))
+        numbers = chosen[mine]
         pixels = np.empty((len(numbers), self.crop, self.crop, 3), np.uint8)
         for row, i in zip(pixels, numbers, strict=True):
             row[:] = training_crop(self.store.image(i), self.draws, i, self.crop, flip=self.flip)
         images = torch.from_numpy(pixels).float() + torch.from_numpy(self.shift[numbers])[:, None, None]
         labels = torch.from_numpy(self.store.labels[numbers])
-        return Batch(images.permute(0, 3, 1, 2), labels, torch.from_numpy(self._targets(numbers)))
+        # of the others' images too: a box is cheap, and every process knows how many count
+        targets = self._targets(chosen)
+        counted = int((~np.isnan(targets)).all(1).sum())
+        return Batch(
+            images.permute(0, 3, 1, 2), labels, torch.from_numpy(targets[mine]), mine.start, len(chosen), counted
+        )
 
     def _targets(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         if self.boxes is None:

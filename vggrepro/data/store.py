@@ -9,6 +9,7 @@ store.json     encoding, classes, colour statistics (of the training set), black
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 from collections import Counter
@@ -207,6 +208,15 @@ class Store:
         if images.stat().st_size != expected:
             raise ValueError(f"{images}: expected {expected} bytes, got {images.stat().st_size}: prepare it again")
         self._bytes = np.memmap(images, np.uint8, mode="r")
+
+    def part(self, which: slice) -> Store:
+        """The store of some of the images, in their order."""
+        found, chosen = copy.copy(self), np.arange(len(self))[which]
+        found.index, found.labels, found.ids = self.index[which], self.labels[which], self.ids[which]
+        boxes = self._boxes[np.isin(self._boxes[:, 0], chosen)]
+        found._boxes = np.column_stack([np.searchsorted(chosen, boxes[:, 0]), boxes[:, 1:]]).astype(np.int32)
+        found._first_box = np.searchsorted(found._boxes[:, 0], np.arange(len(chosen) + 1))
+        return found
 
     def __len__(self) -> int:
         return len(self.index)
