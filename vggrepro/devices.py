@@ -63,7 +63,7 @@ def choose(name: str, processes: int = 1) -> torch.device:
     if device.type != "cuda":
         return device
     if not there or (device.index or 0) >= there:
-        raise ValueError(f"--device {name}: {there or 'no'} GPUs that torch can use here: try --device cpu")
+        raise ValueError(f"--device {name}: {there or 'no'} GPU that torch can use here: try --device cpu")
     if processes > there:
         raise ValueError(f"{processes} processes on this machine need a GPU each, there are {there}: start fewer")
     if ":" not in name:
