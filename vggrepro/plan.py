@@ -33,6 +33,10 @@ class Wildcards(Protocol):
     table: str
 
 
+SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+"""What torchrun hands on to the processes of a training, which then keep their state and end."""
+
+
 def find_own_commands() -> None:
     """Let jobs run the `vggrepro` beside the Python that runs Snakemake, whether or not its environment is activated."""
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
@@ -172,6 +176,30 @@ class Plan:
     def run_settings(self, wildcards: Wildcards) -> str:
         """All that decides a run's weights, as JSON: a change of any value retrains it."""
         return self.settings.for_run(Run.parse(wildcards.run)).model_dump_json()
+
+    def processes(self, wildcards: Wildcards, resources: Any) -> int:  # noqa: ANN401
+        """How many processes train a run: one a GPU. Where it is trained is none of its settings: a move retrains nothing."""
+        return max(1, int(resources.get("gpu", 1)))
+
+    def launcher(self, wildcards: Wildcards, threads: int, resources: Any) -> str:  # noqa: ANN401
+        """What starts the processes of a training: nothing, torchrun, or on several nodes one torchrun each.
+
+        Raises ValueError where the nodes cannot have equal numbers of GPUs.
+        """
+        processes, nodes = self.processes(wildcards, resources), int(resources.get("nodes", 1))
+        if processes == nodes == 1:
+            return ""
+        if processes % nodes:
+            raise ValueError(f"train: {processes} GPUs on {nodes} nodes: as many on each are needed")
+        torchrun = f"torchrun --signals-to-handle={SIGNALS} --no-python --nproc-per-node={processes // nodes}"
+        if nodes == 1:
+            return f"{torchrun} --standalone"
+        # one port a job: several jobs may share a node
+        return (
+            f"{resources.get('mpi', 'srun')} --nodes={nodes} --ntasks={nodes} --cpus-per-task={max(1, threads // nodes)} "
+            f"{torchrun} --nnodes={nodes} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID "
+            "--rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 20000))"
+        )
 
     def box_weights(self, wildcards: Wildcards) -> dict[str, str]:
         """What boxes are predicted with: a net, and for dense boxes the net that scores them and the images' best labels."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from vggrepro.catalogue import ROOT
+from vggrepro.plan import SIGNALS, Plan
 
 
 def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -202,3 +203,28 @@ def test_every_rule_says_what_it_does():
         "report",
     ):
         assert re.search(rf"^{rule} \(.{{20,}}\)$", listed, re.MULTILINE), rule
+
+
+@pytest.mark.parametrize(
+    ("resources", "expected"),
+    [
+        ({"gpu": 1, "nodes": 1}, ""),
+        ({"gpu": 0}, ""),
+        ({"gpu": 4}, "torchrun --signals-to-handle={} --no-python --nproc-per-node=4 --standalone"),
+        (
+            {"gpu": 8, "nodes": 2, "mpi": "srun"},
+            "srun --nodes=2 --ntasks=2 --cpus-per-task=4 torchrun --signals-to-handle={} --no-python --nproc-per-node=4 "
+            "--nnodes=2 --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID "
+            "--rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 20000))",
+        ),
+    ],
+)
+def test_one_rule_trains_on_a_laptop_on_a_node_and_on_several(smoke, resources, expected):
+    plan = Plan(smoke)
+    assert plan.launcher(None, 8, resources) == expected.format(SIGNALS)
+    assert plan.processes(None, resources) == max(1, resources["gpu"])
+
+
+def test_gpus_that_cannot_be_shared_out_are_named(smoke):
+    with pytest.raises(ValueError, match="train: 3 GPUs on 2 nodes"):
+        Plan(smoke).launcher(None, 8, {"gpu": 3, "nodes": 2})

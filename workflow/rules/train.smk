@@ -20,12 +20,15 @@ rule train:
     params:
         settings=PLAN.run_settings,
         parent=PLAN.parent_option,
+        launcher=PLAN.launcher,
+        processes=PLAN.processes,
     shell:
-        "vggrepro train {wildcards.run} {params.parent:q}"
+        "{params.launcher} vggrepro train {wildcards.run} {params.parent:q}"
         " --settings {params.settings:q}"
         " --train {input.train:q}"
         " --val {input.val:q}"
         " --out results/{wildcards.folder}/runs/{wildcards.run}"
         " --state results/{wildcards.folder}/state/{wildcards.run}"
+        " --processes {params.processes}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"

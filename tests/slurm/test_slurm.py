@@ -1,0 +1,144 @@
+"""The workflow on a real Slurm of two nodes: jobs that are cancelled or requeued go on, and a training spans both nodes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from vggrepro.catalogue import ROOT
+from vggrepro.files import digest
+
+BIN = Path(sys.executable).parent
+SCRIPT = ROOT / "tests/slurm/local_slurm.sh"
+
+# what this Slurm is, over what the profile says of a real one; the images and epochs of a minute
+HERE = (
+    "--profile", "slurm", "--jobs", "4", "--latency-wait", "10", "--slurm-no-account", "--slurm-status-command", "squeue",
+    "--slurm-init-seconds-before-status-checks", "2", "--set-threads", "train=1", "evaluate=1",
+    "--default-resources", "nodes=1", "mem_mb=2000", "runtime=30",
+    "--config", "smoke=true", "data={train_per_class: 40}", "train={epochs: 12, drop_epochs: [10]}",
+)  # fmt: skip
+ONE = ("--set-resources", "train:gpu=1", "evaluate:gpu=1")
+TWO = (
+    "--set-resources", "train:gpu=2", "train:nodes=2", "train:tasks=2", "train:tasks_per_gpu=0", "train:mpi=srun",
+    "train:slurm_extra='--gpus-per-node=1'", "evaluate:gpu=1",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def slurm(tmp_path_factory) -> Iterator[None]:
+    if os.environ.get("VGGREPRO_SLURM") != "1":
+        pytest.skip("VGGREPRO_SLURM=1 lets the tests start a Slurm of their own: it needs root and writes /etc/slurm")
+    if os.getuid() or not all(map(shutil.which, ("slurmctld", "slurmd", "munged"))):
+        pytest.skip("a local Slurm needs root and slurm-wlm")
+    folder = tmp_path_factory.mktemp("slurm")
+    subprocess.run([SCRIPT, "start", folder], check=True)
+    yield
+    subprocess.run(["scancel", "--user=root"], check=False)
+    subprocess.run([SCRIPT, "stop", folder], check=True)
+
+
+@pytest.fixture(scope="module")
+def folder(slurm, tmp_path_factory) -> Path:
+    """A working folder with a space in its name, where the command is typed as the README says."""
+    folder = tmp_path_factory.mktemp("a cluster")
+    for name in ("Snakefile", "workflow", "slurm", "tables", "reports", "environment.yml"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+def start(folder: Path, *arguments: str) -> subprocess.Popen:
+    call = [BIN / "snakemake", "--cores", "all", *HERE, *arguments]
+    log = (folder / "snakemake.log").open("w")
+    return subprocess.Popen(call, cwd=folder, stdout=log, stderr=subprocess.STDOUT, text=True)
+
+
+def ends_well(process: subprocess.Popen, folder: Path) -> None:
+    assert process.wait(240) == 0, (folder / "snakemake.log").read_text()[-4000:]
+
+
+def job_in_training(folder: Path, run: str, process: subprocess.Popen) -> str:
+    """The Slurm job that trains a run, once an epoch of it is over."""
+    log = folder / f"results/smoke/logs/train/{run}.log"
+    before = log.read_text() if log.exists() else ""
+    until = time.monotonic() + 120
+    while time.monotonic() < until and process.poll() is None:
+        said = log.read_text() if log.exists() else ""
+        if said != before and ": epoch " in said:
+            submitted = (folder / "snakemake.log").read_text()
+            return re.findall(rf"SLURM jobid (\d+) \(log: .*rule_train/\w*{run}/", submitted)[-1]
+        time.sleep(0.1)
+    raise AssertionError((folder / "snakemake.log").read_text()[-4000:])
+
+
+def about(folder: Path, run: str) -> dict:
+    return json.loads((folder / f"results/smoke/runs/{run}/run.json").read_text())
+
+
+@pytest.mark.slow
+def test_a_cancelled_training_is_retried_and_goes_on(folder, tmp_path):
+    process = start(folder, *ONE, "--", "results/smoke/runs/A_256_s0/weights.safetensors")
+    subprocess.run(["scancel", job_in_training(folder, "A_256_s0", process)], check=True)
+    ends_well(process, folder)
+    assert "A_256_s0: goes on from epoch" in (folder / "results/smoke/logs/train/A_256_s0.log").read_text()
+    attempts = about(folder, "A_256_s0")["attempts"]
+    assert len(attempts) == 2
+    assert all(attempt["seconds"] > 0 for attempt in attempts)
+    # the same command by hand, undisturbed
+    settings = json.dumps(about(folder, "A_256_s0")["settings"])
+    data = folder / "results/smoke/data"
+    call = [BIN / "vggrepro", "train", "A_256_s0", "--settings", settings]
+    call += ["--train", data / "train", "--val", data / "val", "--out", tmp_path, "--threads", "1"]
+    subprocess.run(call, check=True, capture_output=True)
+    assert digest(tmp_path / "weights.safetensors") == about(folder, "A_256_s0")["weights"]
+
+
+@pytest.mark.slow
+def test_a_training_on_two_nodes_is_requeued_and_goes_on(folder):
+    process = start(folder, *TWO, "--", "results/smoke/scores/B_256_s0/dense")
+    job = job_in_training(folder, "B_256_s0", process)
+    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
+    assert "NodeList=node[1-2]" in shown
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    # Slurm holds a requeued job back for two minutes, unless it is told not to once it waits again
+    until = time.monotonic() + 60
+    while time.monotonic() < until and "JobState=PENDING" not in shown:
+        time.sleep(0.2)
+        shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+    ends_well(process, folder)
+    made = about(folder, "B_256_s0")
+    assert [attempt["processes"] for attempt in made["attempts"]] == [2, 2]
+    assert made["iterations"] == made["epochs"] * 25
+    assert (folder / "results/smoke/scores/B_256_s0/dense/256/made.json").exists()
+
+
+@pytest.mark.slow
+def test_a_move_to_a_cluster_trains_nothing_again(folder):
+    """Where and on how many processes a run was trained is none of its settings."""
+    for where in (ONE, TWO):
+        done = subprocess.run(
+            [
+                BIN / "snakemake",
+                "--cores",
+                "all",
+                *HERE,
+                *where,
+                "--dry-run",
+                "--",
+                "results/smoke/scores/B_256_s0/dense",
+            ],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+        )
+        assert "Nothing to be done" in done.stdout + done.stderr
