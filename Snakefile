@@ -1,6 +1,7 @@
 # The paper as one DAG: images -> runs -> scores -> tables -> report.
 #   snakemake --cores all --config smoke=true     minutes on a laptop
 #   snakemake --cores all table5                  one table, and only what it needs
+#   snakemake --cores all verify                  every image of the data set decoded
 from snakemake.utils import min_version
 
 min_version("9.20")
@@ -34,6 +35,12 @@ for number, name in PLAN.targets.items():
             number
         input:
             f"results/{PLAN.folder}/tables/{name}.html",
+
+
+rule verify:
+    """Is the data set whole? Before days of training, not after."""
+    input:
+        f"results/{PLAN.folder}/verified/manifest.csv",
 
 
 onstart:

@@ -8,9 +8,11 @@ import torch
 
 from tests.conftest import real
 from vggrepro.config import Evaluate, Model
-from vggrepro.data.layouts import ImageFolders
-from vggrepro.data.store import Store, write
+from vggrepro.data.ilsvrc import open_ilsvrc
+from vggrepro.data.prepare import original
+from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescale
+from vggrepro.data.writer import write
 from vggrepro.evaluate import posteriors
 from vggrepro.initialise import initialise_randomly
 from vggrepro.nets import VGG
@@ -35,10 +37,10 @@ def mixed(tmp_path_factory) -> Store:
     for i, shape in enumerate(shapes):
         (root / "train" / "n01440764").mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(root / "train" / "n01440764" / f"{i}.png")
-    layout = ImageFolders(root)
+    layout = open_ilsvrc(root)
     layout.wnids = [f"n0144076{i}" for i in range(10)]
-    items = ImageFolders(root).items("train")
-    write(root / "store", layout, items)
+    items = open_ilsvrc(root).items("train")
+    write(root / "store", original(layout, items))
     return Store(root / "store")
 
 
@@ -137,9 +139,9 @@ def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
             target = tmp_path / "train" / "n01440764" / name.split("/")[-1]
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(file.read(name))
-    layout = ImageFolders(tmp_path)
+    layout = open_ilsvrc(tmp_path)
     layout.wnids = [f"n0144076{i}" for i in range(10)]
-    write(tmp_path / "store", layout, ImageFolders(tmp_path).items("train"), encoding="files", workers=2)
+    write(tmp_path / "store", original(layout, open_ilsvrc(tmp_path).items("train"), encoding="files"), workers=2)
     store = Store(tmp_path / "store")
     with torch.inference_mode():
         found = posteriors(net, store, MEAN, "dense", (256, 384), workers=2)

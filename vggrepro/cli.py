@@ -83,6 +83,23 @@ def _add_steps_with_nets(verb: Verb) -> None:
     p.add_argument("--val-per-class", type=_positive)
     p.add_argument("--train", type=Path, required=True, help="folder to write the training store to")
     p.add_argument("--val", type=Path, required=True, help="folder to write the validation store to")
+    p.add_argument("--dry-run", action="store_true", help="say how many bytes the stores take, and write nothing")
+    _add_workers(p)
+
+    p = verb("rescale", _rescale, "a store of training images rescaled to S once and for all (section 3.1)")
+    p.add_argument("--store", type=Path, required=True, help="prepared store of the original images")
+    p.add_argument("--smallest", type=_positive, required=True, help="smallest side in pixels: S in the paper's preset")
+    p.add_argument("--encoding", choices=("pixels", "jpeg"), default="pixels")
+    p.add_argument("--out", type=Path, required=True, help="folder to write the store to")
+    p.add_argument(
+        "--dry-run", action="store_true", help="say how many bytes it takes and how exact it is; write nothing"
+    )
+    _add_workers(p)
+
+    p = verb("verify", _verify, "decode every image of a data set, and list what each is and what is wrong")
+    p.add_argument("--layout", choices=("ilsvrc", "tiny-imagenet"), required=True)
+    p.add_argument("--path", type=Path, required=True, help="folder or archive of the data set")
+    p.add_argument("--out", type=Path, required=True, help="folder for manifest.csv and problems.csv")
     _add_workers(p)
 
     p = verb("train", _train, "train one run (section 3.1)")
@@ -281,7 +298,22 @@ def _prepare(given: argparse.Namespace) -> None:
         per_class=(given.train_per_class, given.val_per_class),
         encoding=given.encoding,
         workers=given.threads,
+        dry_run=given.dry_run,
     )
+
+
+def _rescale(given: argparse.Namespace) -> None:
+    from vggrepro.data import prepare
+
+    prepare.prepare_rescaled(
+        given.store, given.smallest, given.encoding, given.out, workers=given.threads, dry_run=given.dry_run
+    )
+
+
+def _verify(given: argparse.Namespace) -> None:
+    from vggrepro.data import verify
+
+    print(verify.verify(given.layout, given.path, given.out, workers=given.threads))
 
 
 def _torch(given: argparse.Namespace, precision: str, processes: int = 1) -> torch.device:

@@ -49,6 +49,10 @@ class Data(_Settings):
     """Folder or archive of the data set; the stand-in needs none. `ilsvrc=PATH` and `tiny_imagenet=PATH` set it."""
     encoding: Literal["pixels", "files"] = "pixels"
     """What the prepared store keeps of an image: its decoded pixels, or its file as it came (a tenth of the bytes)."""
+    rescaled: Literal["no", "pixels", "jpeg"] = "no"
+    """Keep the training images of runs with one S rescaled to it, in a store of their own: as pixels, which are exactly those
+    that crops are cut from (ILSVRC at S = 256: 0.3 TB), or as JPEG, which is smaller and not exact. `vggrepro rescale
+    --dry-run` tells the bytes. Jittered runs read the originals."""
     classes: Count | None = None
     """Take the first so many classes in WNID order; all if not set."""
     train_per_class: Count | None = None
@@ -112,6 +116,9 @@ class Train(_Settings):
     """Standard deviation of the colour shift along the principal components of RGB (Krizhevsky)."""
     flip: bool = True
     """Random horizontal flip."""
+    on_device: bool = False
+    """Keep the training images in the device's memory and cut crops there: for small images of one size that are never made
+    smaller. Pixels are within one level of what they are otherwise."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of the forward and backward pass; weights and updates are always fp32. tf32: a GPU's short mantissa."""
 
@@ -535,7 +542,9 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
     )
     described = ((key, value) for key, value, _ in _described(settings))
     here = ((key, value) for key, value in described if key not in skipped and key.split(".")[0] not in skipped)
-    return [(key, value, paper[key]) for key, value in here if value != paper[key]]
+    # pixels that are kept rescaled are those that would be made anew for every crop
+    same = ("data.rescaled", "pixels")
+    return [(key, value, paper[key]) for key, value in here if value != paper[key] and (key, value) != same]
 
 
 def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:

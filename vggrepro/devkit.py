@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro import boxes, metrics
-from vggrepro.data.annotations import read_numbers, read_solution
+from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
 
 PREFIX = "ILSVRC20*_clsloc_validation"
 GUESSES = 5
@@ -94,16 +94,12 @@ def _one(folder: Path, pattern: str) -> Path:
 
 def read_wnids(devkit: Path) -> dict[int, str]:
     """Devkit id -> WNID, for the classes, from `meta_clsloc.mat`; a ValueError where it cannot be read."""
-    from scipy.io import loadmat
-
     path = devkit / "meta_clsloc.mat"
     try:
-        synsets = loadmat(path, squeeze_me=True)["synsets"]
-    except (OSError, KeyError, ValueError, TypeError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise ValueError(f"{path}: cannot be read as the devkit's list of synsets: {error}") from None
-    # inner nodes of WordNet follow after the classes, which have no children
-    rows = ((int(row[0]), str(row["WNID"])) for row in synsets if int(row["num_children"]) == 0)
-    return dict(rows)
+    return {number: wnid for number, (wnid, _) in read_synsets(data, str(path)).items()}
 
 
 def _numbers(path: Path, high: int) -> list[int]:

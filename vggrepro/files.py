@@ -36,22 +36,34 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
 
     A folder that is there already is replaced only if it is empty or one of ours, known by the file `marker` in it.
     """
+    check_replaceable(path, marker)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield temporary
+        put_in_place(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def check_replaceable(path: Path, marker: str) -> None:
+    """A ValueError unless there is nothing at `path`, or an empty folder, or one of ours with the file `marker` in it."""
     if path.exists() and not (path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))):
         raise ValueError(
             f"{path}: there is something else (no {marker} in it), it will not be replaced: name another folder"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    aside = temporary.with_name(f"{temporary.name}.old")
+
+
+def put_in_place(temporary: Path, path: Path) -> None:
+    """Let a finished folder take the place of `path`, which lies beside it."""
+    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
-        yield temporary
         temporary.chmod(0o777 & ~_umask())
         # the old folder goes in one piece: who is killed here leaves no half of it under its name
         if path.exists():
-            path.replace(aside)
+            path.replace(aside / "old")
         temporary.replace(path)
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
         shutil.rmtree(aside, ignore_errors=True)
 
 

@@ -69,7 +69,7 @@ class Plan:
             raise ValueError(missing(self.settings))
         if not {run for _, run in rules} & set(self.by_box):
             return
-        from vggrepro.data.layouts import has_boxes
+        from vggrepro.data.ilsvrc import has_boxes
         from vggrepro.data.store import count_boxes
 
         stores = [Path(f"results/{self.folder}/data/{split}") for split in ("train", "val")]
@@ -172,6 +172,24 @@ class Plan:
             "--val-per-class": data.val_per_class,
         }
         return [text for option, value in given.items() if value is not None for text in (option, str(value))]
+
+    def train_store(self, wildcards: Wildcards) -> str:
+        """The store that a run is trained on: that of the data set, or of its images rescaled to the run's one S."""
+        S = Run.parse(wildcards.run).S
+        rescaled = self.settings.data.rescaled != "no" and S.isdigit()
+        return f"results/{self.folder}/data/train" + (f"-{S}" if rescaled else "")
+
+    def rescale_options(self, wildcards: Any) -> list[str]:  # noqa: ANN401
+        """All that decides a store of rescaled images, as options."""
+        smallest = self.settings.model.pixels(int(wildcards.S))
+        return ["--smallest", str(smallest), "--encoding", self.settings.data.rescaled]
+
+    def verify_options(self, wildcards: Wildcards) -> list[str]:
+        """Which data set to verify, as options; a ValueError where it is drawn by the program."""
+        data = self.settings.data
+        if data.path is None:
+            raise ValueError("verify: the images are drawn by the program: give a data set, such as ilsvrc=PATH")
+        return ["--layout", data.layout, "--path", data.path]
 
     def run_settings(self, wildcards: Wildcards) -> str:
         """All that decides a run's weights, as JSON: a change of any value retrains it."""

@@ -6,6 +6,7 @@ is silent and where the preset departs from it.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,17 @@ class Training:
     run: Run
     about: dict[str, Any]
     metrics: Path
+
+    @property
+    def processor_seconds(self) -> float:
+        """Time of all GPUs (or CPU processes) over all attempts."""
+        return float(sum(attempt["seconds"] * attempt["processes"] for attempt in self.about["attempts"]))
+
+    @property
+    def joules(self) -> float:
+        """Energy of the GPUs over all attempts; NaN where the driver of one did not tell."""
+        told = [attempt["joules"] for attempt in self.about["attempts"]]
+        return math.nan if None in told else float(sum(told))
 
     @property
     def last(self) -> dict[str, float]:
@@ -66,7 +78,8 @@ def write(
 
 def _training(path: Path) -> Training:
     about = read_json(
-        path, keys=("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "made")
+        path,
+        keys=("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made"),
     )
     metrics = path.with_name("metrics.csv")
     if not figures.metrics(metrics):
@@ -98,11 +111,11 @@ def facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]
     if trainings:
         first = trainings[0].about
         data = first["data"]
-        seconds = sum(t.about["seconds"] for t in trainings)
+        seconds = sum(t.processor_seconds for t in trainings)
         found += [
             ("data", f"{data['data set']}, {data['images']:,} training images"),
             ("data digest", data["train"][:12]),
-            ("trainings", f"{len(trainings)}, {_duration(seconds)} in all"),
+            ("trainings", f"{len(trainings)}, {_duration(seconds)} in all{_energy(trainings)}"),
             ("hardware", _common([f"{t.about['device']}: {t.about['made']['processor']}" for t in trainings])),
             ("versions", _common([_versions(t.about["made"]["versions"]) for t in trainings])),
             ("commit", _common([str(t.about["made"]["commit"])[:20] for t in trainings])),
@@ -145,8 +158,25 @@ def _training_row(training: Training) -> dict[str, str]:
         "error": f"{100 * figures.steering(last):.1f}",
         "speed": f"{last['images_per_s']:,.0f}",
         "time": _duration(about["seconds"]),
+        "processor": _duration(training.processor_seconds),
+        "on": " then ".join(dict.fromkeys(_devices(attempt) for attempt in about["attempts"])),
+        "attempts": str(len(about["attempts"])),
+        "memory": f"{max(attempt['peak_bytes'] for attempt in about['attempts']) / 2**30:.1f}",
+        "energy": "not told" if math.isnan(training.joules) else f"{training.joules / 3.6e6:.2f}",
         "weights": about["weights"][:12],
     }
+
+
+def _devices(attempt: dict[str, Any]) -> str:
+    many = f"{attempt['processes']} x " if attempt["processes"] > 1 else ""
+    pieces = f", batch in {attempt['pieces']} pieces" if attempt["pieces"] > 1 else ""
+    return f"{many}{attempt['device']}{pieces}"
+
+
+def _energy(trainings: list[Training]) -> str:
+    """The energy of all attempts of all runs; nothing where one is not told."""
+    total = sum(t.joules for t in trainings)
+    return "" if math.isnan(total) else f", {total / 3.6e6:.1f} kWh"
 
 
 def _layers(names: list[str]) -> str:

@@ -20,6 +20,7 @@ from vggrepro.catalogue import Run
 from vggrepro.config import Evaluate, RunSettings
 from vggrepro.course import Course, Part, Schedule, as_csv
 from vggrepro.data.loader import ALONE, Batch, Batches
+from vggrepro.data.resident import Resident
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.devices import Meter, name_of
@@ -56,6 +57,7 @@ class Trainer:
         initialise_randomly(self.net, self.settings.init, run.seed)
         self.iteration, self.pieces = 0, 1
         self.wrapped: torch.nn.Module = self.net
+        self.resident = Resident(train, device, workers) if self.settings.on_device else None
 
     def start(self, parent: checkpoint.Weights | None) -> list[str]:
         """Take over what the parent lends, move to the device, and return the names of the layers lent."""
@@ -134,6 +136,7 @@ class Trainer:
             boxes=self.boxes,
             start=start,
             world=self.world,
+            resident=self.resident,
         )
 
     def step(self, batch: Batch) -> objectives.Loss:

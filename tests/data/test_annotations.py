@@ -9,7 +9,7 @@ import pytest
 
 from tests.conftest import prepared, real
 from vggrepro.data.annotations import Annotation, read_solution, read_xml
-from vggrepro.data.layouts import ImageFolders
+from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.store import Store
 from vggrepro.flow import Complaints
 
@@ -115,7 +115,7 @@ def to_xml(folder, below):
 
 
 def boxes(folder):
-    return {split: [item.boxes for item in ImageFolders(folder).items(split)] for split in ("train", "val")}
+    return {split: [item.boxes for item in open_ilsvrc(folder).items(split)] for split in ("train", "val")}
 
 
 @pytest.mark.parametrize("below", ["Annotations", "Annotations/CLS-LOC"])
@@ -129,17 +129,17 @@ def test_csv_and_xml_give_the_same_boxes(ilsvrc, below):
 def test_the_blacklist_is_read(ilsvrc):
     (ilsvrc / "devkit").mkdir()
     (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("2\n3\n")
-    assert [item.blacklisted for item in ImageFolders(ilsvrc).items("val")] == [False, True, True, False]
-    assert not any(item.blacklisted for item in ImageFolders(ilsvrc).items("train"))
+    assert [item.blacklisted for item in open_ilsvrc(ilsvrc).items("val")] == [False, True, True, False]
+    assert not any(item.blacklisted for item in open_ilsvrc(ilsvrc).items("train"))
     store = Store(prepared(ilsvrc / "out", "ilsvrc", ilsvrc, per_class=(None, None))[1])
     assert store.blacklisted.tolist() == [False, True, True, False]
     (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("2\nx\n")
     with pytest.raises(ValueError, match="blacklist.txt, line 2: expected a number from 1 to 50000, got 'x'"):
-        ImageFolders(ilsvrc).items("val")
+        open_ilsvrc(ilsvrc).items("val")
     (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("2\n")
     (ilsvrc / "devkit" / "ILSVRC2012_clsloc_validation_blacklist.txt").write_text("3\n")
     with pytest.raises(ValueError, match="blacklist.txt differ: keep one"):
-        ImageFolders(ilsvrc).items("val")
+        open_ilsvrc(ilsvrc).items("val")
 
 
 def change(folder, split, old, new):
@@ -172,9 +172,9 @@ def test_an_image_without_annotation_in_val_is_named_and_in_train_is_not(ilsvrc)
     for split in ("train", "val"):
         listing = ilsvrc / f"LOC_{split}_solution.csv"
         listing.write_text("".join(listing.read_text().splitlines(keepends=True)[:-1]))
-    assert [len(found) for found in (item.boxes for item in ImageFolders(ilsvrc).items("train"))] == [2, 2, 2, 0]
+    assert [len(found) for found in (item.boxes for item in open_ilsvrc(ilsvrc).items("train"))] == [2, 2, 2, 0]
     with pytest.raises(ValueError, match="1 of 4 validation images have no box, the first is ILSVRC2012_val_00000004"):
-        ImageFolders(ilsvrc).items("val")
+        open_ilsvrc(ilsvrc).items("val")
 
 
 def test_training_boxes_that_are_none_are_left_out_with_a_message(ilsvrc, capsys):
@@ -193,7 +193,7 @@ def test_training_boxes_named_in_words_are_kept_and_those_of_other_classes_left_
     """Some of ILSVRC's training annotations say Scottish_deerhound for n02092002, and some hold another class too."""
     change(ilsvrc, "train", "n01440764_1,n01440764 0 1 12 8", "n01440764_1,Tench 0 1 12 8")
     change(ilsvrc, "train", "n01443537_0,n01443537 1 0 12 8", "n01443537_0,n01440764 1 0 12 8")
-    boxes = [item.boxes for item in ImageFolders(ilsvrc).items("train")]
+    boxes = [item.boxes for item in open_ilsvrc(ilsvrc).items("train")]
     assert boxes[1] == ((0, 1, 12, 8), (0, 0, 3, 3))
     assert boxes[2] == ((0, 0, 3, 3),)
     assert "line 4: a box of n01440764, but n01443537_0 is a n01443537: left out" in capsys.readouterr().err
@@ -227,4 +227,4 @@ def test_a_cut_xml_is_named(ilsvrc):
     file = ilsvrc / "Annotations" / "val" / "ILSVRC2012_val_00000003.xml"
     file.write_bytes(file.read_bytes()[:-30])
     with pytest.raises(ValueError, match="Annotations/val/ILSVRC2012_val_00000003.xml: no whole XML annotation"):
-        ImageFolders(ilsvrc).items("val")
+        open_ilsvrc(ilsvrc).items("val")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles.data import rescaled_whole
-from vggrepro.data.store import Colours
+from vggrepro.data.colours import Colours
 from vggrepro.data.transforms import Draws, colour_shift, grid, rescale, rescaled_size, training_crop, window
 
 KRIZHEVSKY = Colours(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
@@ -90,3 +91,17 @@ def read_numbers(text: str, where: str, low: int, high: int) -> list[int]:
             raise ValueError(f"{where}, line {number}: expected a number from {low} to {high}, got {line!r}")
         found.append(int(line))
     return found
+
+
+def read_synsets(data: bytes, where: str) -> dict[int, tuple[str, str]]:
+    """Devkit id -> (WNID, words) of the classes in `meta.mat` or `meta_clsloc.mat`; a ValueError where it cannot be read."""
+    from scipy.io import loadmat
+
+    try:
+        synsets = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
+        named = "words" in (synsets.dtype.names or ())
+        # inner nodes of WordNet follow after the classes, which have no children
+        leaves = [row for row in synsets if int(row["num_children"]) == 0]
+        return {int(row[0]): (str(row["WNID"]), str(row["words"]) if named else "") for row in leaves}
+    except Exception as error:  # scipy raises many kinds for files that are none of MATLAB's
+        raise ValueError(f"{where}: cannot be read as the devkit's list of synsets: {error}") from None

@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_xml
+from vggrepro.data.annotations import Box
+from vggrepro.data.archives import Archives
 from vggrepro.files import Files
-from vggrepro.flow import Complaints, ahead, progress
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -44,7 +43,7 @@ class Layout(ABC):
     """A data set on disk: a folder or a zip."""
 
     title: str
-    files: Files
+    files: Files | Archives
     wnids: list[str]
     """Sorted, as nets and libraries number classes."""
     words: dict[str, str]
@@ -141,119 +140,6 @@ class TinyImageNet(Layout):
                 raise ValueError(f"{self.files.path}: {listing}, line {number}: no box: {x0} {y0} {x1} {y1}")
             boxes[fields[0]] = (*boxes.get(fields[0], ()), (x0, y0, x1, y1))
         return boxes
-
-
-class ImageFolders(Layout):
-    """ILSVRC as torchvision lays it out: `train/<wnid>/*.JPEG` and `val/<wnid>/*.JPEG`.
-
-    Boxes, where they are there: `LOC_train_solution.csv` and `LOC_val_solution.csv`, or else XML below
-    `Annotations/CLS-LOC/{train,val}` or `Annotations/{train,val}`. The blacklist: `ILSVRC20*_clsloc_validation_blacklist.txt`.
-    """
-
-    title = "ILSVRC-2012"
-
-    def __init__(self, path: Path) -> None:
-        """List the images; a ValueError where there are no class folders."""
-        self.files = Files(path)
-        found = {m[1] for name in self.files.names if (m := re.match(r"train/(n\d{8})/", name))}
-        if not found:
-            raise ValueError(
-                f"{path}: no train/<wnid>/ folders in it, such as train/n01440764/: expected ILSVRC as class folders"
-            )
-        self.wnids, self.words = sorted(found), {}
-
-    def items(self, split: Split) -> list[Item]:
-        """The images in the order of classes and file names."""
-        unknown = {m[1] for n in self.files.names if (m := re.match(rf"{split}/([^/]+)/", n))} - set(self.wnids)
-        if unknown:
-            raise ValueError(f"{self.files.path}: {split}/{min(unknown)} is a class that train/ does not have")
-        grouped = self._grouped(rf"{split}/(n\d{{8}})/[^/]+")
-        names = [(name, label) for label, wnid in enumerate(self.wnids) for name in sorted(grouped[wnid], key=natural)]
-        boxes = self._boxes(split, {_stem(name): self.wnids[label] for name, label in names})
-        blacklist = self._blacklist() if split == "val" else frozenset()
-        items = []
-        for name, label in names:
-            boxed, size = boxes.get(_stem(name), ((), None))
-            items.append(Item(name.split("/")[-1], label, name, boxed, size, _stem(name) in blacklist))
-        return items
-
-    def _boxes(
-        self, split: Split, classes: dict[str, str]
-    ) -> dict[str, tuple[tuple[Box, ...], tuple[int, int] | None]]:
-        """The boxes of annotated images, and the size they were drawn on; a ValueError for an annotation of no image.
-
-        Half of the training images have none. A validation image without one could never be localised: it is named. So is
-        a box of another class; in training it is left out. A name that is no WNID stands for the image's class: some of
-        ILSVRC's training boxes are named in words.
-        """
-        boxes, complaints = {}, Complaints()
-        for place, image, found in self._annotations(split):
-            if image not in classes or image in boxes:
-                raise ValueError(f"{place}: {image} is annotated twice, or is no image of {split}/")
-            for other in {o.name for o in found.objects if _WNID.fullmatch(o.name)} - {classes[image]}:
-                said = f"{place}: a box of {other}, but {image} is a {classes[image]}"
-                if split == "val":
-                    raise ValueError(said)
-                complaints.add(f"{said}: left out")
-            kept = [o.box for o in found.objects if o.name == classes[image] or not _WNID.fullmatch(o.name)]
-            boxes[image] = tuple(kept), found.size
-        complaints.end()
-        if split == "val" and boxes and (missing := set(classes) - {image for image in boxes if boxes[image][0]}):
-            raise ValueError(
-                f"{self.files.path}: {len(missing)} of {len(classes)} validation images have no box, the first is "
-                f"{min(missing)}: add their annotations, or take all annotations away (localisation=false)"
-            )
-        return boxes
-
-    def _annotations(self, split: Split) -> Iterator[tuple[str, str, Annotation]]:
-        """(place, image, its annotation) of every annotation there is."""
-        listing = f"LOC_{split}_solution.csv"
-        if listing in self.files.names:
-            text = self.files.read(listing).decode("utf-8", "replace")
-            yield from read_solution(text.splitlines(), f"{self.files.path}: {listing}")
-            return
-        pattern = re.compile(rf"Annotations/(CLS-LOC/)?{split}/(.+/)?[^/]+\.xml")
-        names = [name for name in self.files.names if pattern.fullmatch(name)]
-
-        def read(name: str) -> tuple[str, str, Annotation]:
-            place = f"{self.files.path}: {name}"
-            return place, _stem(name), read_xml(self.files.read(name), place)
-
-        # half a million small files: what a network file system takes for one, it takes for sixteen
-        found = ahead(read, names, workers=READERS, waiting=16 * READERS)
-        yield from progress(found, total=len(names), about=f"annotations, {split}", unit="file")
-
-    def _blacklist(self) -> frozenset[str]:
-        names = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
-        found = {tuple(self._numbers(name)) for name in names}
-        if len(found) > 1:
-            raise ValueError(f"{self.files.path}: {' and '.join(names)} differ: keep one blacklist")
-        return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in found for number in numbers)
-
-    def _numbers(self, name: str) -> list[int]:
-        return read_numbers(self.files.read(name).decode("utf-8", "replace"), f"{self.files.path}: {name}", 1, 50_000)
-
-
-LAYOUTS: dict[str, type[TinyImageNet | ImageFolders]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": ImageFolders}
-
-
-def has_boxes(layout: str, path: str | None) -> bool:
-    """Whether a data set seems to have boxes, from a look at its folder alone: both splits have annotations somewhere."""
-    if layout != "ilsvrc" or path is None:
-        return True
-    folder = Path(path)
-    below = [[f"LOC_{split}_solution.csv", f"Annotations/CLS-LOC/{split}", f"Annotations/{split}"] for split in SPLITS]
-    return not folder.is_dir() or all(any((folder / name).exists() for name in names) for names in below)
-
-
-READERS = 16
-"""Annotations that are read at a time."""
-
-_WNID = re.compile(r"n\d{8}")
-
-
-def _stem(name: str) -> str:
-    return name.split("/")[-1].rsplit(".", 1)[0]
 
 
 def natural(name: str) -> tuple[int | str, ...]:

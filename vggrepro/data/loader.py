@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggrepro.config import Boxes
+from vggrepro.data.resident import Resident
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector, training_crop
 from vggrepro.distributed import World
@@ -54,7 +55,8 @@ class Batch(NamedTuple):
 class Batches:
     """The batches of one epoch, or this process's part of each (`world`). The last may be smaller.
 
-    With `boxes` they are of the images that have one. The first `start` batches are left out.
+    With `boxes` they are of the images that have one. The first `start` batches are left out. With `resident` images they
+    are made on its device.
     """
 
     def __init__(
@@ -70,10 +72,12 @@ class Batches:
         boxes: Boxes | None = None,
         start: int = 0,
         world: World = ALONE,
+        resident: Resident | None = None,
     ) -> None:
         self.store, self.draws, self.batch, self.crop, self.flip = store, draws, batch, crop, flip
         self.shift = colour_shift(draws.alpha, store.colours, colour_std) - np.array(store.colours.mean, np.float32)
         self.workers, self.boxes, self.start, self.world = workers, boxes, start, world
+        self.resident = resident
         self.order = draws.order[store.annotated[draws.order]] if boxes else draws.order
         if not len(self.order):
             raise ValueError(f"{store.folder}: no training image has a box: nothing to learn boxes from")
@@ -83,22 +87,27 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         chosen = np.array_split(self.order, range(self.batch, len(self.order), self.batch))
-        yield from ahead(self._make, chosen[self.start :], workers=self.workers, waiting=AHEAD)
+        # on a device the work is queued, not done: no thread is needed to be ahead
+        yield from ahead(self._make, chosen[self.start :], workers=0 if self.resident else self.workers, waiting=AHEAD)
 
     def _make(self, chosen: NDArray[np.int64]) -> Batch:
         mine = self.world.rows(len(chosen))
         numbers = chosen[mine]
-        pixels = np.empty((len(numbers), self.crop, self.crop, 3), np.uint8)
-        for row, i in zip(pixels, numbers, strict=True):
-            row[:] = training_crop(self.store.image(i), self.draws, i, self.crop, flip=self.flip)
-        images = torch.from_numpy(pixels).float() + torch.from_numpy(self.shift[numbers])[:, None, None]
+        crops = self._crops(numbers)
+        images = crops + torch.from_numpy(self.shift[numbers])[:, :, None, None].to(crops.device)
         labels = torch.from_numpy(self.store.labels[numbers])
         # of the others' images too: a box is cheap, and every process knows how many count
         targets = self._targets(chosen)
         counted = int((~np.isnan(targets)).all(1).sum())
-        return Batch(
-            images.permute(0, 3, 1, 2), labels, torch.from_numpy(targets[mine]), mine.start, len(chosen), counted
-        )
+        return Batch(images, labels, torch.from_numpy(targets[mine]), mine.start, len(chosen), counted)
+
+    def _crops(self, numbers: NDArray[np.int64]) -> Tensor:
+        if self.resident:
+            return self.resident.crops(numbers, self.draws, self.crop, flip=self.flip)
+        pixels = np.empty((len(numbers), self.crop, self.crop, 3), np.uint8)
+        for row, i in zip(pixels, numbers, strict=True):
+            row[:] = training_crop(self.store.image(i), self.draws, i, self.crop, flip=self.flip)
+        return torch.from_numpy(pixels).float().permute(0, 3, 1, 2)
 
     def _targets(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         if self.boxes is None:

@@ -2,7 +2,7 @@ rule train:
     """Train a run, initialised from its parent (section 3.1)."""
     input:
         parent=PLAN.parent_weights,
-        train="results/{folder}/data/train",
+        train=PLAN.train_store,
         val="results/{folder}/data/val",
     output:
         weights="results/{folder}/runs/{run}/weights.safetensors",

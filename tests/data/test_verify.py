@@ -1,0 +1,150 @@
+"""Verification of a data set: what is found, what is wrong, and going on where it was cut off."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.conftest import real
+from vggrepro.catalogue import ROOT
+from vggrepro.data import standin, verify
+from vggrepro.data.store import decode
+from vggrepro.data.transforms import Draws, training_crop
+
+
+def encoded(image: Image.Image, kind: str, **given: object) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **given)
+    return buffer.getvalue()
+
+
+def gradient(width: int, height: int) -> Image.Image:
+    rows, columns = np.mgrid[:height, :width]
+    return Image.fromarray(np.stack([rows % 256, columns % 256, (rows + columns) % 256], -1).astype(np.uint8))
+
+
+EXIF = Image.Exif()
+EXIF[0x0112] = 6  # turn by 90 degrees to show
+ODD = {
+    "CMYK JPEG": (encoded(gradient(30, 20).convert("CMYK"), "JPEG"), (20, 30)),
+    "PNG named JPEG": (encoded(gradient(30, 20), "PNG"), (20, 30)),
+    "PNG with transparency": (encoded(gradient(30, 20).convert("RGBA"), "PNG"), (20, 30)),
+    "greyscale": (encoded(gradient(30, 20).convert("L"), "JPEG"), (20, 30)),
+    "EXIF says turn": (encoded(gradient(30, 20), "JPEG", exif=EXIF), (20, 30)),
+    "progressive": (encoded(gradient(30, 20), "JPEG", progressive=True), (20, 30)),
+    "one pixel": (encoded(gradient(1, 1), "JPEG"), (1, 1)),
+    "a line": (encoded(gradient(500, 1), "JPEG"), (1, 500)),
+    "wide": (encoded(gradient(10_000, 60), "JPEG"), (60, 10_000)),
+    "huge": (encoded(Image.new("RGB", (10_000, 10_000)), "JPEG"), (10_000, 10_000)),
+}
+
+
+@pytest.mark.parametrize("kind", ODD)
+@pytest.mark.filterwarnings("error")
+def test_odd_images_decode_right(kind):
+    data, shape = ODD[kind]
+    found = decode(data, "x")
+    assert found.shape == (*shape, 3)
+    with Image.open(io.BytesIO(data)) as image:
+        assert np.array_equal(found, np.asarray(image.convert("RGB")))
+    if "PNG" in kind:
+        assert np.array_equal(found, np.asarray(gradient(30, 20)))
+    if kind == "greyscale":
+        assert (found == found[:, :, :1]).all()
+    if shape[0] < 100:
+        draws = Draws.of(0, 1, 1, (64, 64))
+        assert training_crop(found, draws, 0, 56).shape == (56, 56, 3)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Path:
+    standin.write(tmp_path / "images", train_per_class=4, val_per_class=2)
+    return tmp_path / "images"
+
+
+def test_a_whole_data_set_is_listed(drawn, tmp_path):
+    said = verify.verify("tiny-imagenet", drawn, tmp_path / "out", workers=3)
+    assert "all 60 images are whole" in said
+    found = rows(tmp_path / "out/manifest.csv")
+    assert len(found) == 60
+    assert {(row["width"], row["height"], row["problem"]) for row in found} == {("64", "64", "")}
+    assert not rows(tmp_path / "out/problems.csv")
+    assert not (tmp_path / "out/manifest.part.csv").exists()
+
+
+def test_what_is_wrong_is_listed_all_of_it(drawn, tmp_path):
+    cut, empty = drawn / "train/n99000000/images/n99000000_1.JPEG", drawn / "val/images/val_3.JPEG"
+    cut.write_bytes(cut.read_bytes()[:300])
+    empty.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"2 of 60 images .* are damaged, the first is .*n99000000_1.JPEG"):
+        verify.verify("tiny-imagenet", drawn, tmp_path / "out")
+    wrong = rows(tmp_path / "out/problems.csv")
+    assert [row["id"] for row in wrong] == ["n99000000_1.JPEG", "val_3.JPEG"]
+    assert len(rows(tmp_path / "out/manifest.csv")) == 60
+
+
+def test_it_goes_on_where_it_was_cut_off(drawn, tmp_path, monkeypatch, capsys):
+    """A part with a line that broke off; one image was replaced since."""
+    verify.verify("tiny-imagenet", drawn, tmp_path / "out")
+    whole = (tmp_path / "out/manifest.csv").read_text()
+    lines = whole.splitlines(keepends=True)
+    (tmp_path / "out/manifest.part.csv").write_text("".join(lines[:31]) + lines[31][:40])
+    changed = drawn / lines[5].split(",")[3]
+    changed.write_bytes(changed.read_bytes() + b" ")
+    seen, look = [], verify.look
+    monkeypatch.setattr(verify, "look", lambda *given: seen.append(given[-1].name) or look(*given))
+    verify.verify("tiny-imagenet", drawn, tmp_path / "out")
+    assert "goes on after 29 of 60 images" in capsys.readouterr().err
+    assert len(seen) == 31
+    after = (tmp_path / "out/manifest.csv").read_text().splitlines(keepends=True)
+    assert [i for i, (a, b) in enumerate(zip(lines, after, strict=True)) if a != b] == [5]
+
+
+def test_a_killed_verification_goes_on(drawn, tmp_path):
+    """Killed for real, again and again."""
+    slow = (
+        "import sys, time; from pathlib import Path; from vggrepro.data import verify; look = verify.look; "
+        "verify.TOGETHER = 1; verify.look = lambda *a: (time.sleep(0.02), look(*a))[1]; "
+        "verify.verify('tiny-imagenet', Path(sys.argv[1]), Path(sys.argv[2]))"
+    )
+    part = tmp_path / "out/manifest.part.csv"
+    for _ in range(3):
+        before = part.stat().st_size if part.exists() else 0
+        with subprocess.Popen([sys.executable, "-c", slow, str(drawn), str(tmp_path / "out")], cwd=ROOT) as process:
+            until = time.monotonic() + 30
+            while time.monotonic() < until and not (part.exists() and part.stat().st_size > before + 500):
+                time.sleep(0.005)
+            os.kill(process.pid, signal.SIGKILL)
+    assert rows(part)
+    assert "all 60 images are whole" in verify.verify("tiny-imagenet", drawn, tmp_path / "out")
+    verify.verify("tiny-imagenet", drawn, tmp_path / "undisturbed")
+    assert (tmp_path / "out/manifest.csv").read_bytes() == (tmp_path / "undisturbed/manifest.csv").read_bytes()
+
+
+def test_the_real_validation_images_are_whole(tmp_path):
+    """The 200 of them as ILSVRC lies on disk: sizes up to 3,264 px, some greyscale."""
+    import zipfile
+
+    with zipfile.ZipFile(real("ilsvrc2012-val-200.zip")) as file:
+        names = [name for name in file.namelist() if name.endswith(".JPEG")]
+        for i, name in enumerate(names):
+            split = tmp_path / ("val" if i % 2 else "train") / f"n0144076{i % 10 // 2}"
+            split.mkdir(parents=True, exist_ok=True)
+            (split / Path(name).name).write_bytes(file.read(name))
+    said = verify.verify("ilsvrc", tmp_path, tmp_path / "out", workers=2)
+    assert "all 200 images are whole (L among them, which become RGB)" in said

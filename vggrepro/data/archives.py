@@ -1,0 +1,137 @@
+"""ILSVRC-2012 in the archives that it is published in, read where they are: nothing is unpacked. No torch."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tarfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+
+from vggrepro.flow import progress
+
+MD5 = {
+    "ILSVRC2012_img_train.tar": "1d675b47d978889d74fa0da5fadfb00e",
+    "ILSVRC2012_img_val.tar": "29b22e2961454d5413ddabcf34fc5622",
+    "ILSVRC2012_devkit_t12.tar.gz": "fa75699e90414af021442c21a62c3abf",
+    "ILSVRC2012_bbox_train_v2.tar.gz": "9271167e2176350e65cfe4e546f14b17",
+    "ILSVRC2012_bbox_val_v3.tgz": "f4cd18b5ea29fe6bbea62ec9c20d80f0",
+}
+"""As published. The first three are needed, the boxes' two are read where they are there."""
+TRAIN, VAL, DEVKIT, *ANNOTATIONS = MD5
+BLOCK = 1 << 24
+
+
+class Archives:
+    """The files in ILSVRC's archives, under the names that an unpacked copy would give them (see `data.files.Files`).
+
+    `train/<wnid>/*.JPEG` from the tar of 1,000 tars, `val/*.JPEG`, `Annotations/{train,val}/...` and the devkit's own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """List what is in the archives of a folder; a ValueError where one is missing, cut short, or points outside itself."""
+        self.path = path
+        if missing := [name for name in (TRAIN, VAL, DEVKIT) if not (path / name).is_file()]:
+            raise ValueError(f"{path}: {', '.join(missing)} missing beside ILSVRC's other archives")
+        self._places: dict[str, tuple[Path, int, int]] = {}
+        self._small: dict[str, bytes] = {}
+        for name, place in _tar_of_tars(path / TRAIN):
+            self._places[f"train/{name}"] = place
+        for member, place in _members(path / VAL):
+            self._places[f"val/{member}"] = place
+        self._unpack(path / DEVKIT, "")
+        for name, split in zip(ANNOTATIONS, ("train", "val"), strict=True):
+            if (path / name).is_file():
+                self._unpack(path / name, f"Annotations/{split}/")
+        self.names = sorted((*self._places, *self._small))
+
+    def sizes(self) -> dict[str, int]:
+        """Bytes of every file."""
+        return {name: size for name, (_, _, size) in self._places.items()} | {n: len(d) for n, d in self._small.items()}
+
+    def read(self, name: str) -> bytes:
+        """The bytes of one file; a ValueError that names it if they cannot be read. Safe in many threads."""
+        if name in self._small:
+            return self._small[name]
+        try:
+            archive, offset, size = self._places[name]
+            data = os.pread(_descriptor(archive), size, offset)
+        except (OSError, KeyError) as error:
+            raise ValueError(f"{self.path}: {name} cannot be read: {error}") from None
+        if len(data) < size:
+            raise ValueError(f"{archive}: ends in the middle of {name}: fetch it again")
+        return data
+
+    def lines(self, name: str) -> list[str]:
+        """The lines of a text file that are not empty."""
+        return [line for line in self.read(name).decode("utf-8", "replace").splitlines() if line.strip()]
+
+    def _unpack(self, archive: Path, folder: str) -> None:
+        """Keep the files of a small compressed archive in memory."""
+        with _named(archive), tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                if _is_file(member, archive):
+                    file = tar.extractfile(member)
+                    assert file is not None, "a regular file can be read"
+                    self._small[folder + member.name.removeprefix("./")] = file.read()
+
+
+def wrong_digests(path: Path) -> list[str]:
+    """What is wrong with the archives in a folder: those whose MD5 is not the published one."""
+    found = []
+    for name, expected in MD5.items():
+        file = path / name
+        if not file.is_file():
+            continue
+        hasher, blocks = hashlib.md5(usedforsecurity=False), -(-file.stat().st_size // BLOCK)
+        with file.open("rb") as opened:
+            for _ in progress(range(blocks), total=blocks, about=name, unit="block"):
+                hasher.update(opened.read(BLOCK))
+        if hasher.hexdigest() != expected:
+            found.append(f"{file}: MD5 {hasher.hexdigest()}, published is {expected}: fetch it again")
+    return found
+
+
+def _tar_of_tars(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
+    """(WNID/name, place) of the images in the training archive, which holds a tar for each class."""
+    with archive.open("rb") as file:
+        classes = list(_members(archive))
+        for name, (_, offset, _) in progress(classes, total=len(classes), about=archive.name, unit="class"):
+            file.seek(offset)
+            with _named(archive), tarfile.open(fileobj=file, mode="r:") as inner:
+                for member in inner:
+                    if _is_file(member, archive):
+                        yield f"{name.removesuffix('.tar')}/{member.name}", (archive, member.offset_data, member.size)
+
+
+def _members(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
+    with _named(archive), tarfile.open(archive, "r:") as tar:
+        for member in tar:
+            if _is_file(member, archive):
+                yield member.name.removeprefix("./"), (archive, member.offset_data, member.size)
+
+
+def _is_file(member: tarfile.TarInfo, archive: Path) -> bool:
+    """Whether a member is a file; a ValueError for a link, a device, or a name that leads out of the archive's folder."""
+    if member.isdir():
+        return False
+    if not member.isfile() or member.name.startswith("/") or ".." in member.name.split("/"):
+        raise ValueError(f"{archive}: {member.name!r} is a link or points outside the archive: this is not ILSVRC's")
+    return True
+
+
+@contextmanager
+def _named(archive: Path) -> Iterator[None]:
+    """A block in which a damaged archive is a ValueError that names it."""
+    try:
+        yield
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(f"{archive}: damaged or cut short ({error}): fetch it again") from None
+
+
+@cache
+def _descriptor(archive: Path) -> int:
+    return os.open(archive, os.O_RDONLY)

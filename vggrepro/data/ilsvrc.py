@@ -1,0 +1,228 @@
+"""ILSVRC-2012 as people have it: a small class for each layout."""
+
+from __future__ import annotations
+
+import re
+from abc import abstractmethod
+from collections.abc import Iterator
+from pathlib import Path
+
+from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_synsets, read_xml
+from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
+from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, natural
+from vggrepro.files import Files
+from vggrepro.flow import Complaints, ahead, progress
+
+Listed = list[tuple[str, int]]
+"""Names of images and their labels."""
+
+
+class ILSVRC(Layout):
+    """ILSVRC-2012. All its layouts have `train/<wnid>/*.JPEG` somewhere; they differ in how validation images are labelled.
+
+    Boxes, where they are there: `LOC_train_solution.csv` and `LOC_val_solution.csv`, or else XML below
+    `Annotations/CLS-LOC/{train,val}` or `Annotations/{train,val}`. The blacklist: `ILSVRC20*_clsloc_validation_blacklist.txt`.
+    """
+
+    title = "ILSVRC-2012"
+
+    def __init__(self, files: Files | Archives, root: str = "") -> None:
+        """`root` is what comes before `train/` in the names of `files`."""
+        self.files, self.root, self.words = files, root, {}
+        pattern = re.compile(rf"{re.escape(root)}train/(n\d{{8}})/")
+        self.wnids = sorted({m[1] for name in files.names if (m := pattern.match(name))})
+
+    @abstractmethod
+    def _val(self) -> Listed:
+        """The validation images, in the order of labels and file names."""
+
+    def items(self, split: Split) -> list[Item]:
+        """The images in the order of classes and file names."""
+        names = self._in_folders("train") if split == "train" else self._val()
+        boxes = self._boxes(split, {_stem(name): self.wnids[label] for name, label in names})
+        blacklist = self._blacklist() if split == "val" else frozenset()
+        items = []
+        for name, label in names:
+            boxed, size = boxes.get(_stem(name), ((), None))
+            items.append(Item(name.split("/")[-1], label, name, boxed, size, _stem(name) in blacklist))
+        return items
+
+    def _in_folders(self, split: Split) -> Listed:
+        """Images whose folder is their WNID."""
+        within = rf"{re.escape(self.root)}{split}/"
+        unknown = {m[1] for n in self.files.names if (m := re.match(rf"{within}([^/]+)/", n))} - set(self.wnids)
+        if unknown:
+            raise ValueError(f"{self.files.path}: {split}/{min(unknown)} is a class that train/ does not have")
+        grouped = self._grouped(rf"{within}(n\d{{8}})/[^/]+")
+        return [(name, label) for label, wnid in enumerate(self.wnids) for name in sorted(grouped[wnid], key=natural)]
+
+    def _labelled(self, found: dict[str, str], where: str) -> Listed:
+        """The images that lie in `val/` itself, whose WNIDs are `found` by their names without ending.
+
+        Raises ValueError that names an image without a label, a label without an image, or a class without images.
+        """
+        within = f"{self.root}val/"
+        names = {_stem(n): n for n in self.files.names if n.startswith(within) and n.lower().endswith(IMAGE)}
+        if odd := names.keys() ^ found.keys():
+            image = min(odd)
+            lacks = f"{image} has no label in {where}" if image in names else f"{image} of {where} is not in {within}"
+            raise ValueError(f"{self.files.path}: {lacks} (and {len(odd) - 1} more): the data set is incomplete")
+        labels = {wnid: label for label, wnid in enumerate(self.wnids)}
+        if odd := set(found.values()) ^ labels.keys():
+            raise ValueError(
+                f"{self.files.path}: class {min(odd)} is in train/ or in {where} alone (and {len(odd) - 1} more)"
+            )
+        return sorted(
+            ((names[image], labels[wnid]) for image, wnid in found.items()), key=lambda n: (n[1], natural(n[0]))
+        )
+
+    def _boxes(
+        self, split: Split, classes: dict[str, str]
+    ) -> dict[str, tuple[tuple[Box, ...], tuple[int, int] | None]]:
+        """The boxes of annotated images, and the size they were drawn on; a ValueError for an annotation of no image.
+
+        Half of the training images have none. A validation image without one could never be localised: it is named. So is
+        a box of another class; in training it is left out. A name that is no WNID stands for the image's class: some of
+        ILSVRC's training boxes are named in words.
+        """
+        boxes, complaints = {}, Complaints()
+        for place, image, found in self._annotations(split):
+            if image not in classes or image in boxes:
+                raise ValueError(f"{place}: {image} is annotated twice, or is no image of {split}/")
+            for other in {o.name for o in found.objects if _WNID.fullmatch(o.name)} - {classes[image]}:
+                said = f"{place}: a box of {other}, but {image} is a {classes[image]}"
+                if split == "val":
+                    raise ValueError(said)
+                complaints.add(f"{said}: left out")
+            kept = [o.box for o in found.objects if o.name == classes[image] or not _WNID.fullmatch(o.name)]
+            boxes[image] = tuple(kept), found.size
+        complaints.end()
+        if split == "val" and boxes and (missing := set(classes) - {image for image in boxes if boxes[image][0]}):
+            raise ValueError(
+                f"{self.files.path}: {len(missing)} of {len(classes)} validation images have no box, the first is "
+                f"{min(missing)}: add their annotations, or take all annotations away (localisation=false)"
+            )
+        return boxes
+
+    def _annotations(self, split: Split) -> Iterator[tuple[str, str, Annotation]]:
+        """(place, image, its annotation) of every annotation there is."""
+        listing = f"LOC_{split}_solution.csv"
+        if listing in self.files.names:
+            text = self.files.read(listing).decode("utf-8", "replace")
+            yield from read_solution(text.splitlines(), f"{self.files.path}: {listing}")
+            return
+        pattern = re.compile(rf"(ILSVRC/)?Annotations/(CLS-LOC/)?{split}/(.+/)?[^/]+\.xml")
+        names = [name for name in self.files.names if pattern.fullmatch(name)]
+
+        def read(name: str) -> tuple[str, str, Annotation]:
+            place = f"{self.files.path}: {name}"
+            return place, _stem(name), read_xml(self.files.read(name), place)
+
+        # half a million small files: what a network file system takes for one, it takes for sixteen
+        found = ahead(read, names, workers=READERS, waiting=16 * READERS)
+        yield from progress(found, total=len(names), about=f"annotations, {split}", unit="file")
+
+    def _blacklist(self) -> frozenset[str]:
+        names = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
+        found = {tuple(self._numbers(name)) for name in names}
+        if len(found) > 1:
+            raise ValueError(f"{self.files.path}: {' and '.join(names)} differ: keep one blacklist")
+        return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in found for number in numbers)
+
+    def _numbers(self, name: str) -> list[int]:
+        return read_numbers(self.files.read(name).decode("utf-8", "replace"), f"{self.files.path}: {name}", 1, 50_000)
+
+
+class ImageFolders(ILSVRC):
+    """As torchvision lays it out: `val/<wnid>/*.JPEG`."""
+
+    def _val(self) -> Listed:
+        return self._in_folders("val")
+
+
+class FlatVal(ILSVRC):
+    """As the archives unpack: `val/*.JPEG`, labelled by the devkit's numbers, which are classes in an order of its own."""
+
+    def _val(self) -> Listed:
+        listing = self._one(
+            r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt", "the devkit's validation labels"
+        )
+        meta = self._one(r"(.+/)?meta(_clsloc)?\.mat", "the devkit's list of classes")
+        synsets = read_synsets(self.files.read(meta), f"{self.files.path}: {meta}")
+        self.words |= {wnid: words for wnid, words in synsets.values() if words}
+        text = self.files.read(listing).decode("utf-8", "replace")
+        numbers = read_numbers(text, f"{self.files.path}: {listing}", 1, len(synsets))
+        found = {f"ILSVRC2012_val_{i:08d}": synsets[number][0] for i, number in enumerate(numbers, start=1)}
+        return self._labelled(found, listing)
+
+    def _one(self, pattern: str, about: str) -> str:
+        """The file whose name matches; of several with the same content any one."""
+        found = [name for name in self.files.names if re.fullmatch(pattern, name)]
+        if len({self.files.read(name) for name in found}) != 1:
+            raise ValueError(
+                f"{self.files.path}: expected {about}, {pattern}, found {len(found)}: {', '.join(found[:3])}"
+            )
+        return found[0]
+
+
+class Kaggle(ILSVRC):
+    """As Kaggle packs it: `ILSVRC/Data/CLS-LOC/{train/<wnid>,val}`, labels in `LOC_val_solution.csv` or the XML beside it."""
+
+    def __init__(self, files: Files | Archives, root: str = "") -> None:
+        super().__init__(files, root)
+        for line in files.lines("LOC_synset_mapping.txt") if "LOC_synset_mapping.txt" in files.names else []:
+            wnid, _, words = line.strip().partition(" ")
+            self.words[wnid] = words
+
+    def _val(self) -> Listed:
+        found, where = {}, "LOC_val_solution.csv or Annotations/CLS-LOC/val"
+        for place, image, annotation in self._annotations("val"):
+            wnids = {found_object.name for found_object in annotation.objects}
+            if len(wnids) != 1:
+                raise ValueError(f"{place}: expected boxes of one class for {image}, got {sorted(wnids)}")
+            (found[image],) = wnids
+        return self._labelled(found, where)
+
+
+def open_ilsvrc(path: Path) -> ILSVRC:
+    """ILSVRC in whichever of its layouts lies in a folder or zip; a ValueError that lists them where none does."""
+    if path.is_dir() and (path / TRAIN).is_file() and not (path / "train").is_dir():
+        return FlatVal(Archives(path))
+    files = Files(path)
+    for name in files.names:
+        if match := re.match(r"((?:.+/)?Data/CLS-LOC/)train/n\d{8}/", name):
+            return Kaggle(files, match[1])
+        if re.match(r"train/n\d{8}/", name):
+            flat = any(n.startswith("val/") and n.count("/") == 1 and n.lower().endswith(IMAGE) for n in files.names)
+            return FlatVal(files) if flat else ImageFolders(files)
+    raise ValueError(
+        f"{path}: no ILSVRC in it. Expected one of: train/<wnid>/ and val/<wnid>/ (such as train/n01440764/); the same with "
+        f"the images in val/ itself and the devkit beside them; Kaggle's ILSVRC/Data/CLS-LOC/; or the archives {TRAIN}, "
+        f"{VAL}, {DEVKIT}"
+    )
+
+
+def has_boxes(layout: str, path: str | None) -> bool:
+    """Whether a data set seems to have boxes, from a look at its folder alone: both splits have annotations somewhere."""
+    if layout != "ilsvrc" or path is None:
+        return True
+    folder = Path(path)
+    below = [
+        [
+            f"LOC_{split}_solution.csv",
+            *(f"{start}Annotations/{within}{split}" for start in ("", "ILSVRC/") for within in ("", "CLS-LOC/")),
+            archive,
+        ]
+        for split, archive in zip(SPLITS, ANNOTATIONS, strict=True)
+    ]
+    return not folder.is_dir() or all(any((folder / name).exists() for name in names) for names in below)
+
+
+READERS = 16
+"""Annotations that are read at a time."""
+
+_WNID = re.compile(r"n\d{8}")
+
+
+def _stem(name: str) -> str:
+    return name.split("/")[-1].rsplit(".", 1)[0]

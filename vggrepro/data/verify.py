@@ -1,0 +1,103 @@
+"""Is a data set whole? Every image is decoded; a manifest says what it is, a second file what is wrong."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from PIL import Image
+
+from vggrepro.data.archives import wrong_digests
+from vggrepro.data.layouts import SPLITS, Item, Layout, Split
+from vggrepro.data.prepare import LAYOUTS
+from vggrepro.data.store import decode
+from vggrepro.files import atomic_file
+from vggrepro.flow import ahead, progress
+
+COLUMNS = ("split", "id", "wnid", "file", "width", "height", "mode", "bytes", "sha256", "problem")
+TOGETHER = 1000
+"""Lines after which what is found is on the disk."""
+Row = dict[str, str]
+
+
+def verify(layout: str, path: Path, out: Path, *, workers: int = 1) -> str:
+    """Decode every image of a data set in parallel; write `manifest.csv` and `problems.csv` into `out`; say what was found.
+
+    What an interrupted call has found (`manifest.part.csv`) is gone on from; images whose files have another size now are
+    looked at again. Raises ValueError if anything is wrong, naming `problems.csv`.
+    """
+    found = LAYOUTS[layout](path)
+    images: list[tuple[Split, Item]] = [(split, item) for split in SPLITS for item in found.items(split)]
+    out.mkdir(parents=True, exist_ok=True)
+    part, sizes = out / "manifest.part.csv", found.files.sizes()
+    known = {row["file"]: row for row in _read(part) if row["bytes"] == str(sizes.get(row["file"]))}
+    if known:
+        print(f"{path}: goes on after {len(known):,} of {len(images):,} images", file=sys.stderr, flush=True)
+    left = [(split, item) for split, item in images if item.name not in known]
+    rows = ahead(lambda image: look(found, *image), left, workers=workers, waiting=8 * workers)
+    _write(part, list(known.values()))
+    with part.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        for number, row in enumerate(progress(rows, total=len(left), about=str(path), unit="image"), start=1):
+            known[row["file"]] = row
+            writer.writerow(row)
+            if number % TOGETHER == 0:
+                file.flush()
+    everything = [known[item.name] for _, item in images]
+    archives = (
+        [{"file": wrong.split(":")[0], "problem": wrong} for wrong in wrong_digests(path)] if path.is_dir() else []
+    )
+    problems = [*archives, *(row for row in everything if row["problem"])]
+    _write(out / "manifest.csv", everything)
+    _write(out / "problems.csv", problems)
+    part.unlink()
+    if problems:
+        raise ValueError(
+            f"{path}: {len(problems)} of {len(images):,} images (or archives) are damaged, the first is "
+            f"{problems[0]['problem']}. All are listed in {out / 'problems.csv'}"
+        )
+    modes = sorted({row["mode"] for row in everything} - {"RGB"})
+    other = f" ({', '.join(modes)} among them, which become RGB)" if modes else ""
+    return f"{path}: all {len(images):,} images are whole{other}: {out / 'manifest.csv'}"
+
+
+def look(layout: Layout, split: Split, item: Item) -> Row:
+    """The line of an image in the manifest. In a thread."""
+    row = dict.fromkeys(COLUMNS, "") | {
+        "split": split,
+        "id": item.id,
+        "wnid": layout.wnids[item.label],
+        "file": item.name,
+    }
+    try:
+        data = layout.files.read(item.name)
+        row |= {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
+        pixels = decode(data, item.name)
+        with Image.open(io.BytesIO(data)) as image:
+            row |= {"mode": image.mode}
+        row |= {"height": str(pixels.shape[0]), "width": str(pixels.shape[1])}
+    except ValueError as error:
+        row["problem"] = " ".join(str(error).split())
+    return row
+
+
+def _read(path: Path) -> Iterator[Row]:
+    """The whole lines of a manifest that was cut off anywhere."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8", errors="replace")
+    for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
+        # the problem may be empty, but it is there
+        if row.get("problem") is not None and row.get("sha256"):
+            yield row
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
