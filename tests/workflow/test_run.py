@@ -190,3 +190,19 @@ def test_a_truncated_image_stops_before_any_training(tmp_path):
     assert not (tmp_path / "results/smoke-tiny-imagenet/data/val").exists()
     shutil.copy(images / "val" / "images" / "val_8.JPEG", broken)
     assert jobs(snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}"))["prepare"] == 1
+
+
+@pytest.mark.slow
+def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
+    """A data set, prepared, rescaled and trained on, below a name with all that a shell would trip over."""
+    data = tmp_path / "a 'quoted' \"name\" $(touch evil) `touch evil` ; touch evil\nand a second line & näme"
+    standin.write(data, train_per_class=4, val_per_class=2)
+    block = {"layout": "tiny-imagenet", "path": str(data), "train_per_class": 4, "val_per_class": 2, "rescaled": "pixels"}
+    given = ("--config", "smoke=true", f"data={json.dumps(block)}", "train={epochs: 1, drop_epochs: null}")
+    given += ("--", "results/smoke-tiny-imagenet/runs/A_256_s0/run.json")
+    done = snakemake(tmp_path, *given, "results/smoke-tiny-imagenet/verified/manifest.csv", cores=2)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert not list(tmp_path.rglob("evil"))
+    folder = tmp_path / "results/smoke-tiny-imagenet"
+    assert Store(folder / "data/train-256").smallest == 64
+    assert json.loads((folder / "runs/A_256_s0/run.json").read_text())["data"]["images"] == 40

@@ -73,7 +73,8 @@ class Store:
         expected = int(self.index["length"].sum())
         if images.stat().st_size != expected:
             raise ValueError(f"{images}: expected {expected} bytes, got {images.stat().st_size}: prepare it again")
-        self._bytes = np.memmap(images, np.uint8, mode="r")
+        # a plain array over the map: slicing a memmap object takes eight times as long
+        self._bytes = np.asarray(np.memmap(images, np.uint8, mode="r"))
 
     def part(self, which: slice) -> Store:
         """The store of some of the images, in their order."""

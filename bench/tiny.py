@@ -1,0 +1,112 @@
+"""The tiny preset in one call and without Snakemake, for a machine that is lent by the minute: runs, scores, tables, report.
+
+    python bench/tiny.py tiny-imagenet-200.zip OUT [--minutes 50] [--config '{"train": {"epochs": 2}}'] [--device cuda:0]
+
+After so many minutes no further training begins; tables whose runs are there are made. What is there already is kept, so that
+the same call goes on. Prints a line per step with its seconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+from vggrepro import catalogue, cli, config
+from vggrepro.catalogue import Run
+from vggrepro.plan import Plan
+
+Step = tuple[Path, list[str]]
+"""What a step leaves behind, and the command."""
+
+
+def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
+    """The commands of the workflow's rules, in an order that has what each needs."""
+    root = Path("results") / plan.folder
+    threads = ["--threads", str(plan.settings.threads)]
+    data = ["--train", f"{root}/data/train", "--val", f"{root}/data/val"]
+    yield root / "data/val", ["prepare", *plan.prepare_options(None), *data, *threads]
+    for name in sorted(plan.runs, key=lambda name: (len(_ancestors(Run.parse(name))), plan.runs.index(name))):
+        w, out = SimpleNamespace(run=name), root / "runs" / name
+        call = ["train", name, *plan.parent_option(w), "--settings", plan.run_settings(w), *data, "--out", str(out)]
+        yield out / "run.json", [*call, "--state", f"{root}/state/{name}", *threads, *device]
+    numbers = [n for n in plan.numbers if n not in catalogue.TRANSFER]
+    seeds = plan.settings.seeds
+    boxes_first = sorted(numbers, key=lambda n: n in catalogue.LOCALISATION)
+    known = set()
+    for number in boxes_first:
+        boxes = number in catalogue.LOCALISATION
+        if boxes and "answers" not in known:
+            known.add("answers")
+            for seed in seeds:
+                out = root / f"answers/s{seed}"
+                yield out, ["answers", str(seed), "--scores", f"{root}/scores", "--out", str(out)]
+        for run, protocol in sorted({(e.run.name, e.protocol) for e in catalogue.evaluations(number, seeds)}):
+            w = SimpleNamespace(run=run, protocol=protocol)
+            kind, verb = ("boxes", "boxes") if boxes else ("scores", "evaluate")
+            out = root / kind / run / protocol
+            if out in known:
+                continue
+            known.add(out)
+            call = [verb, run, protocol, *(plan.box_options(w) if boxes else []), "--scales", plan.scales(w)]
+            call += ["--settings", plan.evaluate_settings(w), "--weights", f"{root}/runs/{run}/weights.safetensors"]
+            yield out, [*call, "--val", f"{root}/data/val", "--out", str(out), *threads, *device]
+    merging = ["merging", "--settings", plan.merging_settings(None), "--boxes", f"{root}/boxes"]
+    yield root / "merging", [*merging, "--val", f"{root}/data/val", "--out", f"{root}/merging", *threads]
+    for table in plan.tables:
+        w = SimpleNamespace(table=table)
+        call = ["table", plan.table_number(w), "--settings", plan.table_settings(w), "--scores", plan.table_folder(w)]
+        yield root / f"tables/{table}.json", [*call, "--out", f"{root}/tables", *threads]
+
+
+def _ancestors(run: Run) -> list[Run]:
+    parent = run.parent()
+    return [] if parent is None else [parent, *_ancestors(parent)]
+
+
+def report(plan: Plan) -> list[str]:
+    """The command of the report, of all tables and runs that are there."""
+    root = Path("results") / plan.folder
+    tables, runs = (sorted(str(p) for p in root.glob(f)) for f in ("tables/*.json", "runs/*/run.json"))
+    merging = ["--merging", f"{root}/merging"] if (root / "merging").exists() else []
+    call = ["report", "--settings", plan.table_settings(None), "--tables", *tables, "--runs", *runs, *merging]
+    return [*call, "--out", f"{root}/report"]
+
+
+def main() -> None:
+    """Run all steps that time allows."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--config", default="{}", help="settings over the preset's, as JSON")
+    parser.add_argument("--device", default="auto")
+    given = parser.parse_args()
+    path = str(given.path.absolute())
+    plan = Plan(config.load({"preset": "tiny", "tiny_imagenet": path} | json.loads(given.config)))
+    given.out.mkdir(parents=True, exist_ok=True)
+    os.chdir(given.out)
+    import torch
+
+    # named, so that one process may take it again and again
+    name = given.device if given.device != "auto" else "cuda:0" if torch.cuda.is_available() else "cpu"
+    began, failed = time.monotonic(), []
+    for made, call in steps(plan, ["--device", name]):
+        if made.exists() or (call[0] == "train" and time.monotonic() - began > 60 * given.minutes):
+            continue
+        started = time.monotonic()
+        status = cli.main(call)
+        failed += [" ".join(call[:3])] if status else []
+        print(f"{time.monotonic() - started:8.1f} s  {'failed: ' if status else ''}{' '.join(call[:3])}", flush=True)
+    cli.main(report(plan))
+    print(
+        f"{(time.monotonic() - began) / 60:.1f} min in all; {len(failed)} steps could not be made: {', '.join(failed) or '-'}"
+    )
+
+
+if __name__ == "__main__":
+    main()
