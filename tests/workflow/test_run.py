@@ -197,7 +197,13 @@ def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
     """A data set, prepared, rescaled and trained on, below a name with all that a shell would trip over."""
     data = tmp_path / "a 'quoted' \"name\" $(touch evil) `touch evil` ; touch evil\nand a second line & näme"
     standin.write(data, train_per_class=4, val_per_class=2)
-    block = {"layout": "tiny-imagenet", "path": str(data), "train_per_class": 4, "val_per_class": 2, "rescaled": "pixels"}
+    block = {
+        "layout": "tiny-imagenet",
+        "path": str(data),
+        "train_per_class": 4,
+        "val_per_class": 2,
+        "rescaled": "pixels",
+    }
     given = ("--config", "smoke=true", f"data={json.dumps(block)}", "train={epochs: 1, drop_epochs: null}")
     given += ("--", "results/smoke-tiny-imagenet/runs/A_256_s0/run.json")
     done = snakemake(tmp_path, *given, "results/smoke-tiny-imagenet/verified/manifest.csv", cores=2)
