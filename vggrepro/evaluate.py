@@ -54,17 +54,21 @@ def _rescaled(store: Images, net: VGG, scales: tuple[int, ...], workers: int) ->
         yield from found
 
 
-def _posteriors_of(net: VGG, pixels: NDArray[np.uint8], mean: Tensor, protocol: str, settings: Evaluate) -> Tensor:
-    """Soft-max posteriors [B, classes] of views [B, H, W, 3] of one shape."""
-    device = mean.device
-    images = (torch.from_numpy(pixels).to(device).float() - mean).permute(0, 3, 1, 2)
-    with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+def classified(net: VGG, images: Tensor, protocol: str, settings: Evaluate) -> Tensor:
+    """Soft-max posteriors [B, classes] of images [B, 3, H, W] as the net is given them: whole ones under dense, else crops."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
         if protocol != "dense":
             scores: Tensor = net(images)
             return scores.float().softmax(1)
         if settings.average == "scores":
             return net.scores(images).float().softmax(1)
         return net.score_map(images).float().softmax(1).mean((2, 3))
+
+
+def _posteriors_of(net: VGG, pixels: NDArray[np.uint8], mean: Tensor, protocol: str, settings: Evaluate) -> Tensor:
+    """Soft-max posteriors [B, classes] of views [B, H, W, 3] of one shape."""
+    images = (torch.from_numpy(pixels).to(mean.device).float() - mean).permute(0, 3, 1, 2)
+    return classified(net, images, protocol, settings)
 
 
 Members = list[tuple[int, int]]
