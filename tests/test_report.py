@@ -61,7 +61,7 @@ def test_the_page_fits_its_window(page, tmp_path, width):
     found = re.search(r"<title>(\d+)/(\d+)</title>", shown)
     assert found, shown[:500]
     assert int(found[1]) <= width
-    assert int(found[2]) == 1
+    assert int(found[2]) == 2
 
 
 def test_the_facts_name_data_hardware_versions_and_commit(page):

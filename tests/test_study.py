@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_devkit
-from vggrepro import catalogue, cli, devkit, figures, predictions, render, report, study, submission, tables
+from vggrepro import catalogue, cli, devkit, predictions, render, report, study, submission, tables
 from vggrepro.catalogue import Evaluation
 from vggrepro.config import Settings, load
 from vggrepro.data.store import Store
+from vggrepro.figures import localisation
 
 FUSED = "D/256/256 + D/384/352,384"
 
@@ -127,8 +128,8 @@ def test_the_sensitivity_contains_the_table(boxes, stores, tmp_path):
     assert [e.localised for e in examples] == [True] * 4 + [False] * 4
     assert all((tmp_path / "study" / e.picture).exists() for e in examples)
     for drawn in (
-        figures.sensitivity(points, one.merge, tmp_path),
-        figures.boxes(examples, tmp_path / "study", tmp_path),
+        localisation.sensitivity(points, one.merge, tmp_path),
+        localisation.boxes(examples, tmp_path / "study", tmp_path),
     ):
         assert drawn.svg.startswith("<svg")
         assert (tmp_path / f"{drawn.name}.pdf").stat().st_size > 1000

@@ -8,39 +8,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggrepro import figures, provenance, render, study
-from vggrepro.catalogue import ROOT, Run
+from vggrepro import lineage, provenance, render, study
+from vggrepro.catalogue import ROOT
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
-from vggrepro.files import read_json, write_text
-
-
-@dataclass(frozen=True)
-class Training:
-    """A run as the report shows it."""
-
-    run: Run
-    about: dict[str, Any]
-    metrics: Path
-
-    @property
-    def processor_seconds(self) -> float:
-        """Time of all GPUs (or CPU processes) over all attempts."""
-        return float(sum(attempt["seconds"] * attempt["processes"] for attempt in self.about["attempts"]))
-
-    @property
-    def joules(self) -> float:
-        """Energy of the GPUs over all attempts; NaN where the driver of one did not tell."""
-        told = [attempt["joules"] for attempt in self.about["attempts"]]
-        return math.nan if None in told else float(sum(told))
-
-    @property
-    def last(self) -> dict[str, float]:
-        """The last line of its metrics."""
-        return figures.metrics(self.metrics)[-1]
+from vggrepro.figures import argument, localisation
+from vggrepro.figures import trainings as courses
+from vggrepro.figures.drawing import Drawn
+from vggrepro.files import write_text
+from vggrepro.lineage import Training
+from vggrepro.tables import Table
 
 
 def write(
@@ -48,16 +27,7 @@ def write(
 ) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
     tables = [render.read(path) for path in table_files]
-    trainings = [_training(path) for path in run_files]
-    drawn = []
-    if one_scale := [table for table in tables if table.number == "3"]:
-        drawn.append(figures.error_against_depth(one_scale[0], out / "figures"))
-    if trainings:
-        drawn.append(figures.learning_curves({t.run: t.metrics for t in trainings}, out / "figures"))
-    if merging:
-        points, examples = study.read(merging)
-        drawn.append(figures.sensitivity(points, settings.merge, out / "figures"))
-        drawn += [figures.boxes(examples, merging, out / "figures")] if examples else []
+    trainings = [lineage.training(path) for path in run_files]
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
@@ -66,7 +36,7 @@ def write(
             {"name": t.name, "heading": render.heading(t), "html": render.html(t), "tex": render.latex(t)}
             for t in tables
         ],
-        "figures": drawn,
+        "figures": _figures(settings, tables, trainings, merging, out / "figures"),
         "trainings": [_training_row(t) for t in trainings],
         "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
@@ -76,15 +46,18 @@ def write(
     write_text(out / "report.tex", render.template("report.tex.j2", page))
 
 
-def _training(path: Path) -> Training:
-    about = read_json(
-        path,
-        keys=("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made"),
-    )
-    metrics = path.with_name("metrics.csv")
-    if not figures.metrics(metrics):
-        raise ValueError(f"{metrics}: no epoch in it: train {about['run']} again")
-    return Training(Run.parse(about["run"]), about, metrics)
+def _figures(
+    settings: Settings, tables: list[Table], trainings: list[Training], merging: Path | None, folder: Path
+) -> list[Drawn]:
+    """All figures that what was run has something for, in the order of the page."""
+    drawn = [argument.error_against_depth(table, folder) for table in tables if table.number == "3"]
+    if trainings:
+        drawn += [courses.learning_curves(trainings, folder), courses.cost(trainings, folder)]
+    if merging:
+        points, examples = study.read(merging)
+        drawn.append(localisation.sensitivity(points, settings.merge, folder))
+        drawn += [localisation.boxes(examples, merging, folder)] if examples else []
+    return drawn
 
 
 def warning(settings: Settings) -> str:
@@ -155,7 +128,7 @@ def _training_row(training: Training) -> dict[str, str]:
         "epochs": str(about["epochs"]),
         "drops": ", ".join(map(str, about["drops"])) or "none",
         "loss": f"{last['loss']:.3f}",
-        "error": f"{100 * figures.steering(last):.1f}",
+        "error": f"{100 * training.steering(last):.1f}",
         "speed": f"{last['images_per_s']:,.0f}",
         "time": _duration(about["seconds"]),
         "processor": _duration(training.processor_seconds),

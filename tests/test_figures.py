@@ -1,0 +1,56 @@
+"""Figures: what is drawn is what was found, in SVG and PDF, told apart without colour."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from vggrepro.catalogue import Run
+from vggrepro.figures import trainings
+from vggrepro.figures.drawing import CURVES, STYLES
+from vggrepro.lineage import Training
+
+
+def training(name: str, attempts: list[tuple[float, int]], drops: tuple[int, ...] = (2,)) -> Training:
+    """A run of four epochs with attempts of so many seconds on so many processes."""
+    about = {
+        "drops": list(drops),
+        "attempts": [{"seconds": s, "processes": p, "device": "CPU", "joules": None} for s, p in attempts],
+    }
+    return Training(Run.parse(name), about, [{"epoch": e, "val_top1": 0.9 / e, "loss": 1.0} for e in range(1, 5)])
+
+
+def texts(svg: str) -> list[str]:
+    return re.findall(r"<text[^>]*>([^<]*)</text>", svg)
+
+
+def test_nets_differ_without_their_colour():
+    boxes = {name for name in STYLES if "CR" in name}
+    for panel in ([STYLES[name] for name in boxes], [STYLES[name] for name in STYLES.keys() - boxes], CURVES):
+        looks = [(marker, dash) for _, marker, dash in panel]
+        assert len(set(looks)) == len(looks)
+
+
+def test_the_cost_of_a_run_is_that_of_all_its_attempts_processes_and_seeds(tmp_path):
+    runs = [training("D_256_s0", [(3, 1), (4, 2)]), training("D_256_s1", [(5, 1)]), training("E_256_s0", [(2, 1)])]
+    drawn = trainings.cost(runs, tmp_path)
+    assert {"D/256", "16.0", "E/256", "2.0", "CPU seconds"} <= set(texts(drawn.svg))
+    assert (tmp_path / "cost.pdf").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "unit", "shown"), [(50, "seconds", "50.0"), (7000, "minutes", "116.7"), (9e4, "hours", "25.0")]
+)
+def test_the_unit_of_cost_follows_the_longest_training(tmp_path, seconds, unit, shown):
+    drawn = trainings.cost([training("A_256_s0", [(seconds, 1)])], tmp_path)
+    assert {f"CPU {unit}", shown} <= set(texts(drawn.svg))
+
+
+def test_the_same_trainings_give_the_same_figure(tmp_path):
+    runs = [training("A_256_s0", [(1, 1)]), training("D_384_s0", [(1, 1)], drops=())]
+    first, second = (trainings.learning_curves(runs, tmp_path / name) for name in "ab")
+    assert first == second
+    assert (tmp_path / "a/learning-curves.pdf").read_bytes() == (tmp_path / "b/learning-curves.pdf").read_bytes()
+    assert {"S = 256", "S = 384"} <= set(texts(first.svg))
+    assert "S = [256;512]" not in texts(first.svg)
