@@ -209,6 +209,22 @@ def test_a_table_comes_back_from_its_file(made, tmp_path, number):
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".csv", ".md", ".html", ".tex"}
 
 
+@pytest.mark.parametrize("number", catalogue.CLASSIFICATION)
+def test_outcomes_are_of_every_measured_row(made, number):
+    """Their means are the cells; a row that is a difference has none of its own."""
+    shown, found = tables.make_with_outcomes(number, load({"smoke": True, "seeds": [0, 1]}), made)
+    published = catalogue.table(number)
+    cells = [
+        cell.value
+        for row, printed in zip(shown.rows, published.rows, strict=True)
+        for column, cell in zip(published.columns, row.cells, strict=True)
+        if cell.value is not None and column.split == "val" and not printed.minus
+    ]
+    assert [100 * e.outcome.values.mean() for e in found.entries] == pytest.approx(cells)
+    assert {(len(e.outcome.wrong), e.outcome.n) for e in found.entries} <= {(2, N)}
+    assert len({e.outcome.images for e in found.entries}) <= 1
+
+
 @pytest.mark.parametrize("number", catalogue.REPRODUCED)
 def test_every_format_holds_every_number(made, number):
     shown = table(number, made)

@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, recall_score
 
 from tests.conftest import real
 from tests.oracles import precision as oracle
-from vggrepro import catalogue, checkpoint, cli, features, render, statistics, tables, transfer
+from vggrepro import catalogue, checkpoint, cli, features, outcomes, precision, render, statistics, tables, transfer
 from vggrepro.catalogue import TASKS, Run
 from vggrepro.config import Evaluate, Model, Transfer, load
 from vggrepro.data import standin
@@ -74,7 +74,7 @@ def test_perfect_and_hopeless_orders():
 
 def test_difficult_images_are_left_out():
     scores, targets = np.array([[3.0], [2.0], [1.0]]), np.array([[0], [1], [-1]], np.int8)
-    assert transfer.precisions(scores, targets, "area").tolist() == [1.0]
+    assert precision.precisions(scores, targets, "area").tolist() == [1.0]
 
 
 def test_precisions_on_the_official_lists_at_full_size(tmp_path):
@@ -90,7 +90,7 @@ def test_precisions_on_the_official_lists_at_full_size(tmp_path):
         scores = (rng.normal(0, 1, 4952) + 1.5 * (labels > 0)).astype(np.float32)
         kept, positive = scores[labels != 0], labels[labels != 0] > 0
         for kind in ("11-point", "area"):
-            found = transfer.precisions(scores[:, None], labels[:, None].astype(np.int8), kind)[0]
+            found = precision.precisions(scores[:, None], labels[:, None].astype(np.int8), kind)[0]
             assert found == pytest.approx(average_precision(kept, positive, kind))
         points = np.array([(float(r), float(p)) for r, p in oracle.curve(kept.tolist(), positive.tolist())])
         eleven = np.mean([points[points[:, 0] >= t - 1e-12, 1].max() for t in np.arange(11) / 10])
@@ -104,7 +104,7 @@ def test_recall_is_sklearns():
     rng = np.random.default_rng(0)
     labels, scores = rng.integers(0, 5, 200), rng.normal(0, 1, (200, 5)).astype(np.float32)
     targets = np.where(np.arange(5) == labels[:, None], 1, -1).astype(np.int8)
-    assert transfer.recalls(scores, targets) == pytest.approx(recall_score(labels, scores.argmax(1), average=None))
+    assert precision.recalls(scores, targets) == pytest.approx(recall_score(labels, scores.argmax(1), average=None))
 
 
 # Features and descriptors
@@ -226,10 +226,10 @@ def test_the_cost_is_the_best_on_held_out_images_and_of_equals_the_smallest():
     seen, costs = {}, (1e-5, 1e-3, 0.03, 100.0)
     for C in costs:
         model = transfer.fit(x[train], targets[train], C, ("a", "b", "c"), 1)
-        seen[C] = transfer.recalls(model.scores(x[held]), targets[held]).mean()
+        seen[C] = precision.recalls(model.scores(x[held]), targets[held]).mean()
     best = [C for C in seen if seen[C] == max(seen.values())]
     assert not {costs[0], costs[-1]} & set(best), seen
-    measured = transfer.measure("recall")
+    measured = precision.measure("recall")
     assert transfer.choose_cost(x, targets, train, held, ("a", "b", "c"), measured, costs[::-1], 1) == min(best)
 
 
@@ -237,7 +237,7 @@ def test_a_class_that_no_held_out_image_shows_is_named():
     x, targets = separable()
     held = np.flatnonzero(targets[:, 2] < 0)
     with pytest.raises(ValueError, match="held-out training images shows c: more images"):
-        transfer.choose_cost(x, targets, np.arange(60), held, ("a", "b", "c"), transfer.measure("area"), (1.0, 2.0), 1)
+        transfer.choose_cost(x, targets, np.arange(60), held, ("a", "b", "c"), precision.measure("area"), (1.0, 2.0), 1)
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
@@ -343,8 +343,22 @@ def test_bold_is_the_highest(results):
             assert {cell.value for cell in cells if cell.best} == {max(cell.value for cell in cells)}
 
 
+def test_outcomes_of_transfer_are_what_cells_are_made_of(results, tmp_path):
+    for number in catalogue.TRANSFER:
+        table, made = tables.make_with_outcomes(number, load({"smoke": True}), results / "transfer")
+        outcomes.write(tmp_path / "t.npz", made)
+        found = outcomes.read(tmp_path / "t.npz").entries
+        cells = {
+            (row.keys[0], column): c for row in table.rows for column, c in zip(table.columns, row.cells, strict=True)
+        }
+        values = [100 * entry.outcome.values.mean() for entry in found]
+        assert sorted(values) == pytest.approx(sorted(c.value for c in cells.values() if c.value is not None))
+        assert values
+        assert all(e.outcome.resampled.shape[1] == (0 if "caltech" in e.quantity else 200) for e in found)
+
+
 def test_other_is_no_action_of_the_mean(results):
-    result = transfer.read(results / "transfer" / "actions-image" / "D_256-512_s0+E_256-512_s0")
+    result = precision.read(results / "transfer" / "actions-image" / "D_256-512_s0+E_256-512_s0")
     assert (result.made["classes"], result.made["counted"]) == (["jumping", "other", "reading"], ["jumping", "reading"])
     assert len(result.values(0)) == 2
 
@@ -468,7 +482,7 @@ def test_a_damaged_result_is_named(results, tmp_path):
     folder = shutil.copytree(results / "transfer" / "voc2007" / "D_256-512_s0", tmp_path / "r")
     (folder / "0" / "scores.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="r: damaged result"):
-        transfer.read(folder)
+        precision.read(folder)
 
 
 # Intervals
@@ -496,9 +510,14 @@ def test_intervals_of_splits_cover_as_often_as_they_say():
     assert 0.935 < with_seeds / 2000 <= 1
 
 
+def resampled_mean(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    resamples = statistics.resampled([lambda chosen: float(values[chosen].mean())], groups)
+    return statistics.resampled_interval(values.mean(keepdims=True), resamples, len(np.unique(groups)))
+
+
 def test_resampling_a_mean_gives_its_standard_error():
     values = np.random.default_rng(0).random(2000)
-    low, high = statistics.resampled_interval([lambda chosen: float(values[chosen].mean())], np.arange(2000))
+    low, high = resampled_mean(values, np.arange(2000))
     assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 2000**0.5, rel=0.12)
     assert (low + high) / 2 == pytest.approx(values.mean())
 
@@ -508,7 +527,7 @@ def test_pictures_of_one_image_are_drawn_together():
     values = np.repeat(np.random.default_rng(0).random(500), 2)
 
     def length(groups: np.ndarray) -> float:
-        low, high = statistics.resampled_interval([lambda chosen: float(values[chosen].mean())], groups)
+        low, high = resampled_mean(values, groups)
         return high - low
 
     ratio = length(np.repeat(np.arange(500), 2)) / length(np.arange(1000))

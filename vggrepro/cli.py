@@ -200,7 +200,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument(
         "--outside", type=Path, nargs="+", default=[], help="what `judge --out` wrote: rows of Tables 7 and 10"
     )
-    p.add_argument("--out", type=Path, required=True, help="folder for the files of the table")
+    p.add_argument("--out", type=Path, required=True, help="folder for the files of the table, and for its outcomes")
     _add_workers(p)
 
     p = verb("report", _report, "one self-contained HTML page of all tables and figures, and report.tex")
@@ -467,9 +467,12 @@ def _merging(given: argparse.Namespace) -> None:
 
 
 def _table(given: argparse.Namespace) -> None:
-    from vggrepro import render, tables
+    from vggrepro import outcomes, render, tables
 
-    made = tables.make(given.number, _given(given.settings), given.scores, given.threads, given.outside)
+    made, of_images = tables.make_with_outcomes(
+        given.number, _given(given.settings), given.scores, given.threads, given.outside
+    )
+    outcomes.write(given.out / f"{made.name}.npz", of_images)
     render.write(made, given.out)
 
 

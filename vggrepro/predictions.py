@@ -16,16 +16,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro import boxes
 from vggrepro.config import Merge
-from vggrepro.data.store import Store
 from vggrepro.files import atomic_folder, read_json, write_json
 from vggrepro.flow import ahead, progress
+
+if TYPE_CHECKING:
+    from vggrepro.data.store import Store
 
 ARRAYS = ("boxes", "scores", "offsets", "answers", "labels", "sizes", "counted", "truth")
 

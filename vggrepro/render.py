@@ -15,8 +15,8 @@ import jinja2
 from pydantic import TypeAdapter
 
 from vggrepro.catalogue import ROOT
+from vggrepro.cells import MARKS, Cell, Interval, Table, TableRow
 from vggrepro.files import write_json, write_text
-from vggrepro.tables import MARKS, Cell, Interval, Table, TableRow
 
 FORMATS = ("json", "csv", "md", "html", "tex")
 MINUS, RANGE = "\u2212", " to "

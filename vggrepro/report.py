@@ -13,13 +13,13 @@ from typing import Any
 
 from vggrepro import lineage, provenance, render, study
 from vggrepro.catalogue import ROOT
+from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
 from vggrepro.figures import argument, localisation
 from vggrepro.figures import trainings as courses
 from vggrepro.figures.drawing import Drawn
 from vggrepro.files import write_text
 from vggrepro.lineage import Training
-from vggrepro.tables import Table
 
 
 def write(

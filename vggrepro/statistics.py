@@ -71,23 +71,29 @@ def _around(middle: float, half: float) -> tuple[float, float]:
 RESAMPLES = 200
 
 
-def resampled_interval(
+def resampled(
     measures: Sequence[Callable[[NDArray[np.int64]], float]], groups: NDArray[np.int64]
-) -> tuple[float, float]:
-    """95% interval of a measure of images that is no mean over them (average precision), by resampling the images.
+) -> NDArray[np.float64]:
+    """Measures of images that are no means over them (average precision), each of the same resamples, [measures, RESAMPLES].
 
-    `groups` [n] numbers the image that each of n pictures belongs to: persons of one image are drawn together. With several
-    seeds, a measure each: of their mean over the same resamples, and their variance is added as in `nested_interval`. One
-    image's worth is added, so that no interval has length 0. The same numbers give the same interval.
+    `groups` [n] numbers the image that each of n pictures belongs to: persons of one image are drawn together. The same
+    groups give the same resamples, so that what was resampled apart can be compared in pairs.
     """
     rng = np.random.default_rng(0)
     order = np.argsort(groups, kind="stable")
     members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
     n = len(members)
     resamples = [np.concatenate([members[i] for i in rng.integers(0, n, n)]) for _ in range(RESAMPLES)]
-    found = np.array([[measure(chosen) for chosen in resamples] for measure in measures])
-    whole = np.array([measure(np.arange(len(groups))) for measure in measures])
-    squared = Z**2 * (float(np.nanvar(found.mean(0), ddof=1)) + 1 / n**2)
+    return np.array([[measure(chosen) for chosen in resamples] for measure in measures])
+
+
+def resampled_interval(whole: NDArray[np.floating], resamples: NDArray[np.floating], n: int) -> tuple[float, float]:
+    """95% interval of a measure, for each seed of all images [seeds] and of resamples of these n images [seeds, RESAMPLES].
+
+    The variance of the mean over seeds, and with several seeds their own, as in `nested_interval`. One image's worth is
+    added, so that no interval has length 0.
+    """
+    squared = Z**2 * (float(np.nanvar(resamples.mean(0), ddof=1)) + 1 / n**2)
     if len(whole) > 1:
         squared += _student(len(whole)) ** 2 * float(whole.var(ddof=1)) / len(whole)
     return _around(float(whole.mean()), math.sqrt(squared))

@@ -22,7 +22,7 @@ from vggrepro.catalogue import TASKS, Task
 from vggrepro.config import Transfer
 from vggrepro.data.collections import VOC, Actions, Caltech, Collection
 from vggrepro.files import atomic_folder, read_json, write_json, write_text
-from vggrepro.metrics import average_precision
+from vggrepro.precision import measure
 
 Matrix = NDArray[np.floating]
 
@@ -172,25 +172,6 @@ def check_shown(targets: NDArray[np.int8], classes: Sequence[str], what: str) ->
     shown_by: list[bool] = np.any(targets > 0, axis=0).tolist()
     if missing := [name for name, shown in zip(classes, shown_by, strict=True) if not shown]:
         raise ValueError(f"none of the {len(targets)} {what} shows {', '.join(missing)}: more images of it are needed")
-
-
-def precisions(scores: Matrix, targets: NDArray[np.int8], kind: str) -> Matrix:
-    """Average precision of every class, [classes]; images with target 0 ("difficult") are left out."""
-    return np.array(
-        [average_precision(s[t != 0], t[t != 0] > 0, kind) for s, t in zip(scores.T, targets.T, strict=True)]
-    )
-
-
-def recalls(scores: Matrix, targets: NDArray[np.int8]) -> Matrix:
-    """PAPER B: of each class the share of its images [classes] that are given that class."""
-    truth, answers = targets.argmax(1), scores.argmax(1)
-    right = np.bincount(truth[truth == answers], minlength=targets.shape[1])
-    return right / np.bincount(truth, minlength=targets.shape[1])
-
-
-def measure(kind: str) -> Any:  # noqa: ANN401
-    """The function of scores and targets that a task is measured by: `11-point`, `area` or `recall`."""
-    return recalls if kind == "recall" else partial(precisions, kind=kind)
 
 
 def part_held_out(
@@ -347,38 +328,3 @@ def read_split(path: Path, collection: Caltech) -> NDArray[np.int8]:
         if not counts.all():
             raise ValueError(f"{path}: class {collection.classes[int(counts.argmin())]} has no {PARTS[part]} image")
     return parts
-
-
-@dataclass(frozen=True)
-class Result:
-    """What came of a task with some nets, as it is read back."""
-
-    folder: Path
-    made: dict[str, Any]
-    scores: tuple[NDArray[np.float32], ...]
-    """For every split [n, classes]."""
-    targets: tuple[NDArray[np.int8], ...]
-    groups: tuple[NDArray[np.int64], ...]
-    """[n]: pictures of one file have the same number."""
-
-    @property
-    def counted(self) -> NDArray[np.bool_]:
-        """[classes]: whether a class has part in the mean."""
-        return np.isin(self.made["classes"], self.made["counted"])
-
-    def values(self, split: int, chosen: NDArray[np.int64] | slice = slice(None)) -> Matrix:
-        """The precision or recall of every class that counts, of some test images of a split."""
-        of = measure(self.made["measure"])
-        found: Matrix = of(self.scores[split][chosen], self.targets[split][chosen])
-        return found[self.counted]
-
-
-def read(folder: Path) -> Result:
-    """Open the result of a task; a ValueError that names the folder where it is missing or damaged."""
-    made = read_json(folder / "made.json", ("task", "nets", "classes", "counted", "measure", "part", "C"))
-    try:
-        parts = [folder / str(k) for k in range(len(made["C"]))]
-        arrays = [tuple(np.load(part / f"{name}.npy") for part in parts) for name in ("scores", "targets", "groups")]
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: damaged result ({error}): delete the folder and classify again") from None
-    return Result(folder, made, arrays[0], arrays[1], arrays[2])

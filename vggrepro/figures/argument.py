@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro import catalogue
+from vggrepro.cells import Table
 from vggrepro.figures.drawing import STYLES, Drawn, finish, settings
-from vggrepro.tables import Table
 
 DEPTHS = {net: int(layers) for net, layers in catalogue.table("1").rows[0].keys.items() if net in STYLES} | {"B-5x5": 8}
 """Weight layers, from Table 1; the shallow net of section 4.1 has five convolutions."""

@@ -29,7 +29,13 @@ rule table:
         published=PLAN.published,
     output:
         multiext(
-            "results/{folder}/tables/{table}", ".json", ".csv", ".md", ".html", ".tex"
+            "results/{folder}/tables/{table}",
+            ".json",
+            ".csv",
+            ".md",
+            ".html",
+            ".tex",
+            ".npz",
         ),
     log:
         "results/{folder}/logs/tables/{table}.log",
