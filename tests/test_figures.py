@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from vggrepro.catalogue import Run
-from vggrepro.figures import trainings
+from vggrepro.figures import argument, trainings
 from vggrepro.figures.drawing import CURVES, STYLES
 from vggrepro.lineage import Training
+from vggrepro.outcomes import Entry, Errors, Outcomes
 
 
 def training(name: str, attempts: list[tuple[float, int]], drops: tuple[int, ...] = (2,)) -> Training:
@@ -54,3 +56,17 @@ def test_the_same_trainings_give_the_same_figure(tmp_path):
     assert (tmp_path / "a/learning-curves.pdf").read_bytes() == (tmp_path / "b/learning-curves.pdf").read_bytes()
     assert {"S = 256", "S = 384"} <= set(texts(first.svg))
     assert "S = [256;512]" not in texts(first.svg)
+
+
+def test_scales_alone_and_their_average_stand_beside_the_published(tmp_path):
+    wrong = np.arange(20) < np.array([8, 4, 6, 2])[:, None]
+    scales = ("224", "256", "288", "224,256,288")
+    entries = [
+        Entry({"net": "B", "S": "256", "Q": Q, "protocol": "dense"}, "top-1", Errors(w[None], "", ()))
+        for Q, w in zip(scales, wrong, strict=True)
+    ]
+    drawn = argument.error_against_scale(Outcomes("4", (0,), tuple(entries)), tmp_path)
+    assert {"B", "C", "D", "E", "224", "all three", "S = [256;512]"} <= set(texts(drawn.svg))
+    nothing = argument.error_against_scale(Outcomes("4", (0,)), tmp_path)
+    # four points with bars, and the line through three of them
+    assert drawn.svg.count("<use ") - nothing.svg.count("<use ") >= 4 * 3

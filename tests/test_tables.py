@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vggrepro import catalogue, render, report, scores, tables
+from vggrepro import catalogue, outcomes, render, report, scores, tables
 from vggrepro.config import load
 
 N, CLASSES = 200, 12
@@ -220,9 +220,23 @@ def test_outcomes_are_of_every_measured_row(made, number):
         for column, cell in zip(published.columns, row.cells, strict=True)
         if cell.value is not None and column.split == "val" and not printed.minus
     ]
-    assert [100 * e.outcome.values.mean() for e in found.entries] == pytest.approx(cells)
+    assert [100 * e.outcome.values.mean() for e in found.entries[: len(cells)]] == pytest.approx(cells)
+    assert len(found.entries) == len(cells) * (4 if number == "4" else 1)
     assert {(len(e.outcome.wrong), e.outcome.n) for e in found.entries} <= {(2, N)}
     assert len({e.outcome.images for e in found.entries}) <= 1
+
+
+def test_outcomes_of_table_4_hold_each_scale_alone(made):
+    """The error at Q = S is that of Table 3."""
+    of_one = {
+        tuple(e.row.values()): e.outcome.wrong.mean() for e in tables.make_with_outcomes("3", load({}), made)[1].entries
+    }
+    _, found = tables.make_with_outcomes("4", load({}), made)
+    alone = {tuple(e.row.values()): e.outcome.wrong.mean() for e in found.entries if "," not in e.row["Q"]}
+    assert {key[2] for key in alone if key[:2] == ("C", "384")} == {"352", "384", "416"}
+    shared = set(alone) & set(of_one)
+    assert len(shared) == 10
+    assert [alone[key] for key in sorted(shared)] == [of_one[key] for key in sorted(shared)]
 
 
 @pytest.mark.parametrize("number", catalogue.REPRODUCED)
@@ -263,7 +277,9 @@ def test_latex_escapes_what_it_would_take_for_a_command():
 def test_the_report_compiles_with_pdflatex(made, tmp_path):
     settings = load({"smoke": True})
     for number in catalogue.REPRODUCED:
-        render.write(table(number, made), tmp_path / "tables")
+        shown, found = tables.make_with_outcomes(number, settings, made)
+        render.write(shown, tmp_path / "tables")
+        outcomes.write(tmp_path / "tables" / f"{shown.name}.npz", found)
     report.write(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],

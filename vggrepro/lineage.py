@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import csv
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from vggrepro import catalogue
 from vggrepro.catalogue import Run
+from vggrepro.cells import Cell
 from vggrepro.files import read_json
 
 OF_A_TRAINING = ("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made")
@@ -59,3 +63,66 @@ def training(path: Path) -> Training:
     if not rows:
         raise ValueError(f"{metrics}: no epoch in it: train {about['run']} again")
     return Training(Run.parse(about["run"]), about, rows)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a net, or SVMs on its features, made of a set of images."""
+
+    path: str
+    """Below the folder of results: `scores/D_256_s0/dense/256`, `transfer/voc2007/D_256-512_s0`."""
+    about: dict[str, Any]
+    """`made.json`: digests of weights and data, settings, device, seconds, what made it."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The trainings whose weights made it."""
+        return tuple(self.about["nets"]) if "nets" in self.about else (self.about["run"],)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Digest of the weights, by run."""
+        parts = self.about.get("features", [self.about])
+        return {part["run"]: part["weights"] for part in parts}
+
+
+KINDS = ("scores", "boxes", "features", "transfer")
+"""The folders of results that nets make."""
+
+
+def results(folder: Path) -> dict[str, Result]:
+    """Every result below a folder such as `results/smoke`, by its path there."""
+    found = sorted(file for kind in KINDS for file in (folder / kind).glob("**/made.json"))
+    paths = [file.parent.relative_to(folder).as_posix() for file in found]
+    return {path: Result(path, read_json(file, ("data", "made"))) for path, file in zip(paths, found, strict=True)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A result that a cell was made from."""
+
+    path: str
+    """As in `Result`."""
+    weight: Fraction | None
+    """Its share of the average; None where nothing is averaged: boxes are pooled, SVMs are one result."""
+    less: bool = False
+    """Whether it belongs to the system that is subtracted."""
+
+
+def sources(number: str, row: int, cell: Cell, seeds: Sequence[int]) -> tuple[Source, ...]:
+    """What a measured cell of row `row` (from 0) of a table came from, for every seed; nothing for a cell without a number.
+
+    Which evaluations a row averages, and with which weights, follows from its key columns.
+    """
+    rows = catalogue.table(number).rows
+    if not cell.how or row >= len(rows):
+        return ()
+    if number in catalogue.TRANSFER:
+        return tuple(Source(f"transfer/{name}", None) for name in cell.how)
+    found = []
+    for system, less in ((rows[row].system or (), False), (rows[row].minus or (), True)):
+        for seed in seeds:
+            for e, weight in catalogue.with_seed(system, seed):
+                kind, share = ("boxes", None) if number in catalogue.LOCALISATION else ("scores", weight / len(seeds))
+                found.append(Source(f"{kind}/{e.path}", share, less))
+    return tuple(found)

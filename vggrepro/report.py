@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vggrepro import lineage, provenance, render, study
+from vggrepro import lineage, outcomes, provenance, render, study
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
@@ -26,7 +26,7 @@ def write(
     settings: Settings, *, table_files: list[Path], run_files: list[Path], out: Path, merging: Path | None = None
 ) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
-    tables = [render.read(path) for path in table_files]
+    tables = {path: render.read(path) for path in table_files}
     trainings = [lineage.training(path) for path in run_files]
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
@@ -34,7 +34,7 @@ def write(
         "facts": facts(settings, trainings),
         "tables": [
             {"name": t.name, "heading": render.heading(t), "html": render.html(t), "tex": render.latex(t)}
-            for t in tables
+            for t in tables.values()
         ],
         "figures": _figures(settings, tables, trainings, merging, out / "figures"),
         "trainings": [_training_row(t) for t in trainings],
@@ -47,10 +47,12 @@ def write(
 
 
 def _figures(
-    settings: Settings, tables: list[Table], trainings: list[Training], merging: Path | None, folder: Path
+    settings: Settings, tables: dict[Path, Table], trainings: list[Training], merging: Path | None, folder: Path
 ) -> list[Drawn]:
     """All figures that what was run has something for, in the order of the page."""
-    drawn = [argument.error_against_depth(table, folder) for table in tables if table.number == "3"]
+    drawn = [argument.error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
+    of_scales = [outcomes.read(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"]
+    drawn += [argument.error_against_scale(found, folder) for found in of_scales]
     if trainings:
         drawn += [courses.learning_curves(trainings, folder), courses.cost(trainings, folder)]
     if merging:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -79,10 +80,9 @@ def make_with_outcomes(
         # after the best was marked: theirs is measured on ILSVRC, ours perhaps on other images
         made = replace(made, rows=made.rows + tuple(_outside(published, path) for path in outside))
     entries = [
-        Entry(row.keys, quantity, errors)
-        for row in published.rows
-        if row.system and not row.minus
-        for quantity, errors in found.get(row.system, {}).items()
+        Entry(keys, quantity, errors)
+        for keys, system in _kept(published)
+        for quantity, errors in found.get(system, {}).items()
     ]
     return made, Outcomes(number, settings.seeds, tuple(entries))
 
@@ -144,8 +144,18 @@ def open_stores(folder: Path, evaluations: tuple[Evaluation, ...], read: Callabl
     return opened
 
 
+def _kept(published: PublishedTable) -> Sequence[tuple[Mapping[str, str], System]]:
+    """The systems whose outcomes are kept, and their key columns: what the rows measure; of Table 4 also each scale alone."""
+    found = [(row.keys, row.system) for row in published.rows if row.system and not row.minus]
+    if published.number != "4":
+        return found
+    alone = [(keys | {"Q": str(e.Q)}, ((e, Fraction(1)),)) for keys, system in found for e, _ in system]
+    return [*found, *alone]
+
+
 def _systems(published: PublishedTable) -> list[System]:
-    return list(dict.fromkeys(s for row in published.rows for s in (row.system, row.minus) if s))
+    kept = [system for _, system in _kept(published)]
+    return list(dict.fromkeys([*kept, *(s for row in published.rows for s in (row.system, row.minus) if s)]))
 
 
 def _localised(
