@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
@@ -15,6 +17,9 @@ from vggrepro.config import RunSettings, Settings, load
 from vggrepro.data.prepare import prepare
 from vggrepro.data.store import Store
 from vggrepro.devkit import official_order
+
+if TYPE_CHECKING:
+    from selenium.webdriver import Chrome
 
 # the same examples everywhere, and no stop-watch: machines are shared
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
@@ -42,6 +47,30 @@ def prepared(folder: Path, layout: str = "stand-in", path: Path | None = None, *
 def stores(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Training and validation store of a small stand-in: 10 classes, 16 and 4 images each."""
     return prepared(tmp_path_factory.mktemp("stores"), workers=1)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Chrome]:
+    """Chromium without a window; the test is skipped where there is none, or nothing to drive it."""
+    browsers = ("chromium", "chromium-browser", "google-chrome")
+    program, driver = next(filter(None, map(shutil.which, browsers)), None), shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("no browser here: install chromium and chromium-driver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for argument in ("headless", "no-sandbox", "disable-gpu", "disable-dev-shm-usage", "disable-background-networking"):
+        options.add_argument(f"--{argument}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    with webdriver.Chrome(options, webdriver.ChromeService(driver)) as opened:
+        yield opened
+
+
+def set_width(browser: Chrome, width: int) -> None:
+    """The width of the page in pixels: a window cannot be made as narrow as a phone."""
+    given = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", given)
 
 
 def write_devkit(folder: Path, val: Store, blacklisted: tuple[int, ...] = ()) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -272,6 +273,19 @@ def parse_system(text: str, protocol: str, objective: str = "", layers: str = ""
                 share = Fraction(1, len(members) * len(protocols) * len(scales))
                 weights[key] = weights.get(key, Fraction(0)) + share
     return tuple(weights.items())
+
+
+def average(evaluations: Iterable[Evaluation]) -> System:
+    """The system that fuses some evaluations as the paper does: over scales, then over protocols, then over nets."""
+    nets: dict[Run, dict[str, set[int]]] = {}
+    for evaluation in evaluations:
+        nets.setdefault(evaluation.run, {}).setdefault(evaluation.protocol, set()).add(evaluation.Q)
+    return tuple(
+        (Evaluation(run, protocol, q), Fraction(1, len(nets) * len(protocols) * len(scales)))
+        for run, protocols in nets.items()
+        for protocol, scales in protocols.items()
+        for q in sorted(scales)
+    )
 
 
 def _parse_member(text: str) -> tuple[Run, list[int]]:

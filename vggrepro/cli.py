@@ -203,11 +203,18 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("--out", type=Path, required=True, help="folder for the files of the table, and for its outcomes")
     _add_workers(p)
 
+    p = verb("whatif", _whatif, "pack score stores so that the report can fuse any of them in the browser")
+    p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
+    p.add_argument("--scores", type=Path, required=True, help="folder of the score stores")
+    p.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    _add_workers(p)
+
     p = verb("report", _report, "one self-contained HTML page of all tables and figures, and report.tex")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
     p.add_argument("--tables", type=Path, nargs="+", required=True, help="JSON files of tables")
     p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
     p.add_argument("--merging", type=Path, help="what `merging` wrote, for its figures")
+    p.add_argument("--whatif", type=Path, help="what `whatif` wrote: fusions in the browser")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
 
@@ -476,11 +483,22 @@ def _table(given: argparse.Namespace) -> None:
     render.write(made, given.out)
 
 
+def _whatif(given: argparse.Namespace) -> None:
+    from vggrepro import whatif
+
+    whatif.write(_given(given.settings), given.scores, given.out, given.threads)
+
+
 def _report(given: argparse.Namespace) -> None:
     from vggrepro import report
 
     report.write(
-        _given(given.settings), table_files=given.tables, run_files=given.runs, merging=given.merging, out=given.out
+        _given(given.settings),
+        table_files=given.tables,
+        run_files=given.runs,
+        merging=given.merging,
+        packed=given.whatif,
+        out=given.out,
     )
 
 

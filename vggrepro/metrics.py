@@ -24,7 +24,7 @@ TOP = {"top-1": 1, "top-5": 5}
 """How many answers each error allows."""
 
 
-def wrong(found: NDArray[np.int32], quantity: str) -> NDArray[np.bool_]:
+def wrong(found: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
     """PAPER 4: which images count as errors, from the ranks of their true classes."""
     return found >= TOP[quantity]
 

@@ -275,6 +275,14 @@ class Plan:
         """`--merging FOLDER`, or nothing."""
         return [text for folder in self.merging(wildcards) for text in ("--merging", folder)]
 
+    def class_scores(self, wildcards: Wildcards) -> list[str]:
+        """The folders of all score stores of the first seed."""
+        return sorted({s for number in catalogue.CLASSIFICATION for s in self._stores(number, self.settings.seeds[:1])})
+
+    def whatif_settings(self, wildcards: Wildcards) -> str:
+        """What decides which stores are packed for the report, as JSON."""
+        return json.dumps({"preset": self.settings.preset, "seeds": self.settings.seeds[:1]})
+
     def table_folder(self, wildcards: Wildcards) -> str:
         """The folder of all score stores, or of all box stores."""
         return f"results/{self.folder}/{self._kind(self._number(wildcards.table))}"

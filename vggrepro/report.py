@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vggrepro import lineage, outcomes, provenance, render, study
+from vggrepro import lineage, outcomes, provenance, render, study, whatif
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
@@ -23,7 +23,13 @@ from vggrepro.lineage import Training
 
 
 def write(
-    settings: Settings, *, table_files: list[Path], run_files: list[Path], out: Path, merging: Path | None = None
+    settings: Settings,
+    *,
+    table_files: list[Path],
+    run_files: list[Path],
+    out: Path,
+    merging: Path | None = None,
+    packed: Path | None = None,
 ) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
     tables = {path: render.read(path) for path in table_files}
@@ -37,6 +43,7 @@ def write(
             for t in tables.values()
         ],
         "figures": _figures(settings, tables, trainings, merging, out / "figures"),
+        "whatif": whatif.section(packed) if packed else None,
         "trainings": [_training_row(t) for t in trainings],
         "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),

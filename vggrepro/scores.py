@@ -106,7 +106,7 @@ def ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict
     """
     if not mixtures:
         return {}
-    first = _same_images(stores)
+    first = same_images(stores)
     found = {name: np.empty(len(first), np.int32) for name in mixtures}
     # weights up to a common factor: whole numbers, so that equal weights are exactly equal
     whole = {name: _whole_weights(mixture) for name, mixture in mixtures.items()}
@@ -124,7 +124,7 @@ def best_labels(stores: Mapping[str, Scores], mixture: Mixture, count: int) -> N
 
     Of classes with equal posteriors the lower number comes first, as in `metrics.ranks`.
     """
-    first, weights = _same_images(stores), _whole_weights(mixture)
+    first, weights = same_images(stores), _whole_weights(mixture)
     found = np.empty((len(first), min(count, first.posteriors.shape[1])), np.int64)
     for start in range(0, len(first), CHUNK):
         part = slice(start, start + CHUNK)
@@ -150,7 +150,8 @@ def _mixed(loaded: Mapping[str, NDArray[np.float32]], weights: list[tuple[str, i
     return total
 
 
-def _same_images(stores: Mapping[str, Scores]) -> Scores:
+def same_images(stores: Mapping[str, Scores]) -> Scores:
+    """The first of some stores; a ValueError where they do not hold the same images in the same order."""
     first, *others = stores.values()
     for other in others:
         if other.ids != first.ids or not np.array_equal(other.labels, first.labels):

@@ -1,3 +1,27 @@
+rule whatif:
+    """Scores packed so that the report fuses any of them in the browser."""
+    input:
+        PLAN.class_scores,
+    output:
+        "results/{folder}/whatif/whatif.json",
+    log:
+        "results/{folder}/logs/whatif.log",
+    benchmark:
+        "results/{folder}/benchmarks/whatif.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PLAN.settings.threads
+    params:
+        settings=PLAN.whatif_settings,
+    shell:
+        "vggrepro whatif"
+        " --settings {params.settings:q}"
+        " --scores results/{wildcards.folder}/scores"
+        " --out {output:q}"
+        " --threads {threads}"
+        " 2>&1 | tee {log:q}"
+
+
 rule report:
     """One self-contained page of all tables and figures, and the same for LaTeX."""
     input:
@@ -5,6 +29,7 @@ rule report:
         runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
         metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.runs),
         merging=PLAN.merging,
+        whatif="results/{folder}/whatif/whatif.json",
     output:
         html="results/{folder}/report/report.html",
         tex="results/{folder}/report/report.tex",
@@ -24,5 +49,6 @@ rule report:
         " --tables {input.tables:q}"
         " --runs {input.runs:q}"
         " {params.merging:q}"
+        " --whatif {input.whatif:q}"
         " --out results/{wildcards.folder}/report"
         " 2>&1 | tee {log:q}"
