@@ -20,10 +20,11 @@ include: "workflow/rules/report.smk"
 
 
 rule all:
-    """Every table, and the report."""
+    """Every table, the report, and the citable bundle."""
     default_target: True
     input:
         f"results/{PLAN.folder}/report/report.html",
+        f"results/{PLAN.folder}/export/crate.zip",
 
 
 # table1 ... table12, text
@@ -35,6 +36,12 @@ for number, name in PLAN.targets.items():
             number
         input:
             f"results/{PLAN.folder}/tables/{name}.html",
+
+
+rule export:
+    """All cells as tidy data, and the citable bundle."""
+    input:
+        f"results/{PLAN.folder}/export/crate.zip",
 
 
 rule verify:

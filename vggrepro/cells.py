@@ -91,6 +91,10 @@ class Table:
     higher_is_better: bool = False
     """Whether cells are precisions and recalls, not errors."""
 
+    def anchor(self, row: int, column: int) -> str:
+        """The id of a cell, in the report and in what is exported: `table03-1-2`, rows and columns counted from 1."""
+        return f"{self.name}-{row + 1}-{column + 1}"
+
 
 def published_cell(row: Row, name: str) -> Cell:
     """The published part of a cell, with the number of columns that it covers; nothing was run for it yet."""

@@ -217,6 +217,16 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("--whatif", type=Path, help="what `whatif` wrote: fusions in the browser")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
+    p = verb("export", _export, "all cells as tidy CSV, Parquet and JSON, and a citable bundle (RO-Crate)")
+    p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
+    p.add_argument("--results", type=Path, required=True, help="folder of results, such as results/smoke")
+    p.add_argument("--out", type=Path, required=True, help="folder for cells and sources")
+    p.add_argument("--crate", type=Path, help="zip to write the bundle to")
+    _add_workers(p)
+
+    p = verb("check", _check, "is a citable bundle whole? every file there, as it was described")
+    p.add_argument("crate", type=Path, help="zip or folder that `export` wrote")
+
 
 def _add_official_formats(verb: Verb) -> None:
     """Predictions in ILSVRC's official format."""
@@ -500,6 +510,21 @@ def _report(given: argparse.Namespace) -> None:
         packed=given.whatif,
         out=given.out,
     )
+
+
+def _export(given: argparse.Namespace) -> None:
+    from vggrepro import crate, export
+
+    settings = _given(given.settings)
+    export.write(settings, given.results, given.out)
+    if given.crate:
+        crate.write(settings, given.results, given.crate, workers=given.threads)
+
+
+def _check(given: argparse.Namespace) -> None:
+    from vggrepro import crate
+
+    print(f"{given.crate}: {crate.check(given.crate)} files, all as they were described")
 
 
 def _judge(given: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from vggrepro import catalogue
 from vggrepro.catalogue import Run
-from vggrepro.cells import Cell
+from vggrepro.cells import Cell, Table
 from vggrepro.files import read_json
 
 OF_A_TRAINING = ("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made")
@@ -126,3 +126,18 @@ def sources(number: str, row: int, cell: Cell, seeds: Sequence[int]) -> tuple[So
                 kind, share = ("boxes", None) if number in catalogue.LOCALISATION else ("scores", weight / len(seeds))
                 found.append(Source(f"{kind}/{e.path}", share, less))
     return tuple(found)
+
+
+def of_table(table: Table, seeds: Sequence[int]) -> list[str]:
+    """The paths of all results that a table's cells came from, each once."""
+    found = (
+        s.path for r, row in enumerate(table.rows) for cell in row.cells for s in sources(table.number, r, cell, seeds)
+    )
+    return list(dict.fromkeys(found))
+
+
+def stale(trainings: Sequence[Training], made: Mapping[str, Result]) -> dict[str, str]:
+    """The results that were made with other weights than their run has now: path and run."""
+    now = {training.run.name: training.about["weights"] for training in trainings}
+    pairs = ((path, run, digest) for path, result in made.items() for run, digest in result.weights.items())
+    return {path: run for path, run, digest in pairs if now.get(run, digest) != digest}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 
 from tests.conftest import real, write_devkit
 from tests.workflow.test_plan import jobs, runs, snakemake
-from vggrepro import catalogue, cli, render, submission
+from vggrepro import catalogue, cli, crate, render, submission
 from vggrepro.boxes import iou
 from vggrepro.data import standin
 from vggrepro.data.store import Store
@@ -109,6 +110,14 @@ def test_no_cell_of_ours_is_left_open(made):
 
 
 @pytest.mark.slow
+def test_the_bundle_is_whole_and_names_no_place(made):
+    bundle = made / "results/smoke/export/crate.zip"
+    assert crate.check(bundle) > 200
+    with zipfile.ZipFile(bundle) as archive:
+        assert [name for name in archive.namelist() if str(made).encode() in archive.read(name)] == []
+
+
+@pytest.mark.slow
 def test_the_report_needs_nothing_else_and_opens_with_what_was_run(made):
     page = (made / "results/smoke/report/report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""(?:src|href)=["'](?!#|data:)""", page)
@@ -163,7 +172,7 @@ def test_a_setting_of_boxes_retrains_their_nets_alone(made):
 def test_a_table_made_anew_runs_no_net(made):
     for change in ("higher=relative", "merge={threshold: 0.5}"):
         done = snakemake(made, *SMOKE, change)
-        assert set(jobs(done)) <= {"table", "merging", "report", "all", "total"}
+        assert set(jobs(done)) <= {"table", "merging", "report", "bundle", "all", "total"}
 
 
 @pytest.mark.slow

@@ -52,3 +52,32 @@ rule report:
         " --whatif {input.whatif:q}"
         " --out results/{wildcards.folder}/report"
         " 2>&1 | tee {log:q}"
+
+
+rule bundle:
+    """All cells as tidy data, and a citable bundle of everything but weights, images and scores."""
+    input:
+        tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
+        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
+        report="results/{folder}/report/report.html",
+    output:
+        multiext("results/{folder}/export/cells", ".csv", ".parquet", ".json"),
+        multiext("results/{folder}/export/sources", ".csv", ".parquet", ".json"),
+        crate="results/{folder}/export/crate.zip",
+    log:
+        "results/{folder}/logs/export.log",
+    benchmark:
+        "results/{folder}/benchmarks/export.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PLAN.settings.threads
+    params:
+        settings=PLAN.table_settings,
+    shell:
+        "vggrepro export"
+        " --settings {params.settings:q}"
+        " --results results/{wildcards.folder}"
+        " --out results/{wildcards.folder}/export"
+        " --crate {output.crate:q}"
+        " --threads {threads}"
+        " 2>&1 | tee {log:q}"

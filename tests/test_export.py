@@ -1,0 +1,251 @@
+"""Tidy cells, and the citable bundle: all that the tables hold, nothing of the machine, and whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vggrepro import catalogue, cli, crate, export, lineage, outcomes, render, report, scores, tables
+from vggrepro.catalogue import Run
+from vggrepro.config import Settings, load
+from vggrepro.files import write_json
+
+SEEDS = (0, 1)
+MADE = {"commit": "c" * 40, "versions": {"python": "3"}, "processor": "a CPU", "at": "2026-01-02T03:04:05+00:00"}
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """What a training leaves, but for the weights."""
+    parent = run.parent()
+    about = {
+        "run": run.name,
+        "settings": {"train": {"init": "glorot", "batch": 16}},
+        "parent": {"run": parent.name, "weights": sha(parent.name)} if parent else None,
+        "data": {"train": sha("train"), "val": sha("val"), "data set": "made up", "images": 9},
+        "initialised": ["conv1_1"] if parent else [],
+        "drops": [1],
+        "epochs": 2,
+        "seconds": 3.0,
+        "attempts": [
+            {
+                "seconds": 3.0,
+                "processes": 1,
+                "pieces": 1,
+                "device": "CPU",
+                "joules": None,
+                "peak_bytes": 9,
+                "began": MADE["at"],
+            }
+        ],
+        "device": "CPU",
+        "weights": sha(run.name),
+        "made": MADE,
+    }
+    write_json(folder / run.name / "run.json", about)
+    lines = "epoch,loss,val_top1,images_per_s\n1,2.0,0.9,5\n2,1.0,0.8,5\n"
+    (folder / run.name / "metrics.csv").write_text(lines)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    """Of a data set whose place nobody is to learn."""
+    place = tmp_path_factory.mktemp("secret") / "tiny-imagenet-200.zip"
+    return load({"smoke": True, "seeds": list(SEEDS), "localisation": False, "tiny_imagenet": str(place)})
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, settings) -> Path:
+    """A folder of results from made-up scores of 20 images, for two seeds: runs, scores, tables, report, export."""
+    root, rng = tmp_path_factory.mktemp("results") / "smoke", np.random.default_rng(0)
+    for run in catalogue.runs(catalogue.CLASSIFICATION, SEEDS):
+        write_run(root / "runs", run)
+    labels = np.arange(20) % 6
+    for e in {e: None for number in catalogue.CLASSIFICATION for e in catalogue.evaluations(number, SEEDS)}:
+        about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "weights": sha(e.run.name), "data": sha("val")}
+        about |= {"data set": "made up", "classes": 6, "device": "CPU", "seconds": 1.5, "made": MADE}
+        posteriors = rng.dirichlet(np.ones(6), 20).astype(np.float32)
+        scores.write(root / "scores" / e.path, posteriors, labels, [str(i) for i in range(20)], about)
+    for number in catalogue.REPRODUCED:
+        made, of_images = tables.make_with_outcomes(number, settings, root / "scores")
+        render.write(made, root / "tables")
+        outcomes.write(root / "tables" / f"{made.name}.npz", of_images)
+    report.write(
+        settings,
+        table_files=sorted((root / "tables").glob("*.json")),
+        run_files=sorted((root / "runs").glob("*/run.json")),
+        out=root / "report",
+    )
+    export.write(settings, root, root / "export")
+    return root
+
+
+@pytest.fixture(scope="module")
+def bundle(results, settings) -> Path:
+    crate.write(settings, results, results / "export" / "crate.zip")
+    return results / "export" / "crate.zip"
+
+
+@pytest.fixture
+def unpacked(bundle, tmp_path) -> Path:
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path / "crate")
+    return tmp_path / "crate"
+
+
+def shown(results: Path) -> dict[str, dict[str, object]]:
+    """Every cell of the tables' own JSON, by its id."""
+    found = {}
+    for file in sorted((results / "tables").glob("*.json")):
+        table = json.loads(file.read_text())
+        for r, row in enumerate(table["rows"], start=1):
+            found |= {f"{table['name']}-{r}-{c}": cell for c, cell in enumerate(row["cells"], start=1)}
+    return found
+
+
+def test_tidy_cells_are_the_tables_cells(results):
+    rows = {row["cell"]: row for row in json.loads((results / "export/cells.json").read_text())}
+    cells = shown(results)
+    assert set(rows) == set(cells)
+    for name, cell in cells.items():
+        for key in ("status", "published", "value", "delta", "spread", "text", "best"):
+            assert rows[name][key] == cell[key]
+        assert [rows[name]["low"], rows[name]["high"]] == (cell["interval"] or [None, None])
+        assert [rows[name]["delta_low"], rows[name]["delta_high"]] == (cell["delta_interval"] or [None, None])
+    assert {row["split"] for row in rows.values() if row["status"] == "withheld"} == {"withheld"}
+    assert json.loads(rows["table06-1-1"]["keys"])["group"] == "ILSVRC submission"
+
+
+@pytest.mark.parametrize("name", ["cells", "sources"])
+def test_three_formats_hold_the_same(results, name):
+    folder = results / "export"
+    from_json = json.loads((folder / f"{name}.json").read_text())
+    parquet = pd.read_parquet(folder / f"{name}.parquet")
+    csv = pd.read_csv(folder / f"{name}.csv", dtype=parquet.dtypes.to_dict(), keep_default_na=False, na_values=[""])
+    texts = [key for key, dtype in parquet.dtypes.items() if dtype == "string"]
+    pd.testing.assert_frame_equal(csv.fillna(dict.fromkeys(texts, "")), parquet)
+    assert parquet.astype(object).where(parquet.notna(), None).to_dict("records") == from_json
+    schema = json.loads((folder / f"{name}.schema.json").read_text())
+    assert list(schema["properties"]) == list(parquet.columns)
+    assert all(about["description"] for about in schema["properties"].values())
+
+
+def test_sources_of_a_cell_are_what_its_row_averages(results):
+    found = pd.read_parquet(results / "export/sources.parquet")
+    fused = found[found.cell == "table06-1-1"]
+    assert len(fused) == 21 * len(SEEDS)
+    assert fused.weight.sum() == pytest.approx(1)
+    assert set(fused.runs) >= {"D_256-512_fc_s0", "D_256-512_fc_s1"}
+    cell = next(row for row in json.loads((results / "export/cells.json").read_text()) if row["cell"] == "table06-1-1")
+    assert cell["evaluations"].split() == fused.path.tolist()
+    assert cell["weights"].split() == list(dict.fromkeys(fused.weights))
+    difference = found[(found.cell == "text-3-1")]
+    assert sorted(zip(difference.runs, difference.less, strict=True)) == [
+        ("B-5x5_256_s0", False), ("B-5x5_256_s1", False), ("B_256_s0", True), ("B_256_s1", True)
+    ]  # fmt: skip
+
+
+def test_every_measured_cell_has_sources(results):
+    measured = {name for name, cell in shown(results).items() if cell["how"]}
+    found = pd.read_parquet(results / "export/sources.parquet")
+    assert measured == set(found.cell)
+    assert all((results / path / "made.json").exists() for path in found.path)
+
+
+def test_a_crate_is_whole_and_reads_back(bundle, unpacked):
+    from rocrate.rocrate import ROCrate
+
+    assert crate.check(bundle) == crate.check(unpacked) > 100
+    read = ROCrate(unpacked)
+    assert read.root_dataset["license"].id == "https://spdx.org/licenses/MIT"
+    assert {"report/report.html", "export/cells.parquet", "tables/table03.json", "vggrepro/requirements.lock"} <= {
+        entity.id for entity in read.data_entities
+    }
+
+
+def test_a_report_leads_to_the_data(unpacked):
+    """Along the actions: report, tables, scores, weights, data."""
+    graph = json.loads((unpacked / "ro-crate-metadata.json").read_text())["@graph"]
+    made_by = {r["@id"]: a for a in graph if a["@type"] == "CreateAction" for r in a["result"]}
+    seen, todo = set(), ["report/report.html"]
+    while todo:
+        entity = todo.pop()
+        seen.add(entity)
+        todo += [used["@id"] for used in made_by.get(entity, {}).get("object", []) if used["@id"] not in seen]
+    assert {f"#data-{sha('train')}", f"#data-{sha('val')}", "#weights-E_256-512_s1", "tables/table05.json"} <= seen
+    assert "#scores/D_256-512_s0/multi-crop/384" in seen
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "export/cells.csv").write_text("cell\n"), "cells.csv is not the file"),
+        (lambda folder: (folder / "report/report.html").unlink(), "report.html is not in it"),
+        (lambda folder: (folder / "more.txt").write_text("x"), "more.txt is not described"),
+        (lambda folder: (folder / "ro-crate-metadata.json").write_text("{"), "cannot be read"),
+    ],
+)
+def test_a_crate_that_was_tampered_with_is_found_out(unpacked, capsys, change, message):
+    change(unpacked)
+    assert cli.main(["check", str(unpacked)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_link_to_nothing_and_an_unknown_term_are_found(unpacked):
+    file = unpacked / "ro-crate-metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["@graph"].append({"@id": "#x", "@type": "CreateAction", "object": {"@id": "#nowhere"}, "madeUp": 1})
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="madeUp is no term of the context; #x refers to #nowhere"):
+        crate.check(unpacked)
+
+
+def test_a_zip_that_would_leave_its_folder_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("../evil.txt", "x")
+    with pytest.raises(ValueError, match="outside of the crate"):
+        crate.check(tmp_path / "evil.zip")
+
+
+def test_the_same_results_give_the_same_crate(bundle, results, settings, tmp_path):
+    crate.write(settings, results, tmp_path / "again.zip", workers=2)
+    assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()
+
+
+def test_a_crate_names_no_place_of_this_machine(unpacked, settings, tmp_path):
+    """The file name of the data set is told, where it lies is not."""
+    places = [str(Path(settings.data.path).parent), str(tmp_path.parent), str(catalogue.ROOT), str(Path.home()) + "/"]
+    for file in (path for path in unpacked.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        assert [place for place in places if place.encode() in content] == [], file
+    assert json.loads((unpacked / "settings.json").read_text())["data"]["path"] == "tiny-imagenet-200.zip"
+
+
+def test_digests_are_those_of_the_files(results, unpacked):
+    lines = dict(reversed(line.split()) for line in (unpacked / "digests.sha256").read_text().splitlines())
+    name = "scores/D_256_s0/dense/256/posteriors.npy"
+    assert lines[name] == hashlib.sha256((results / name).read_bytes()).hexdigest()
+    assert lines["runs/D_256_s0/weights.safetensors"] == sha("D_256_s0")
+
+
+def test_scores_of_other_weights_than_the_runs_make_no_crate(results, settings, tmp_path):
+    copy = tmp_path / "smoke"
+    shutil.copytree(results, copy)
+    about = json.loads((copy / "runs/D_256_s0/run.json").read_text())
+    write_json(copy / "runs/D_256_s0/run.json", about | {"weights": sha("trained again")})
+    assert "scores/D_256_s0/dense/256" in lineage.stale(
+        [lineage.training(copy / "runs/D_256_s0/run.json")], lineage.results(copy)
+    )
+    with pytest.raises(ValueError, match="was made with other weights than D_256_s0 has now"):
+        crate.write(settings, copy, tmp_path / "crate.zip")
+    assert not (tmp_path / "crate.zip").exists()

@@ -1,0 +1,255 @@
+"""All cells of all tables as tidy data: a row per cell, and a row per result that a cell was made from. No torch.
+
+`cells` and `sources` are written as CSV, as Parquet and as JSON with the same columns, and `<name>.schema.json` says
+what each column is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from vggrepro import catalogue, lineage, render
+from vggrepro.catalogue import Column, Published
+from vggrepro.cells import Cell, Table, rounding
+from vggrepro.config import Settings
+from vggrepro.files import atomic_file, write_text
+from vggrepro.lineage import Result, Source
+
+
+class Record(BaseModel):
+    """A row of tidy data; the docstring under a field is the column's description in the schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class CellRecord(Record):
+    """A cell of a table: the published value, ours beside it, and how far apart they are. Errors are in per cent."""
+
+    cell: str
+    """Its id: table, row and column, counted from 1. In the report it is the cell's anchor."""
+    table: str
+    """Number of the table; `text` for the numbers that the paper prints in its text."""
+    keys: str
+    """JSON object: the key columns of the row in `tables/published/`, as printed there."""
+    column: str
+    """Heading of the column."""
+    quantity: str
+    """What is measured: top-1, top-5, localisation, a task of transfer, layers, parameters."""
+    split: str
+    """Part of the data set that the published number is of: `val`, `test`, or `withheld` where the test labels are held by an
+    evaluation server. Empty where nothing is measured on images."""
+    status: str
+    """`measured`, `validation` (measured on val, published on test), `withheld` (labels), `quoted` (another paper's),
+    `not reported` (a dash in the paper), `not run`, `spanned` (part of the cell on its left), `undefined`."""
+    published: str
+    """As printed, without the marks for bold."""
+    published_value: float | None
+    """The printed number, the first if there are two."""
+    published_bold: bool
+    """Whether it is printed in bold."""
+    rounding: float | None
+    """Half a unit of its last printed digit."""
+    value: float | None
+    """Ours: the mean over seeds, and over splits where there are several."""
+    text: str
+    """Ours in Table 1, whose cells are layers."""
+    low: float | None
+    """Lower end of its 95% interval."""
+    high: float | None
+    """Upper end."""
+    delta: float | None
+    """Ours less the published value."""
+    delta_low: float | None
+    """Lower end of its 95% interval, the rounding of the printed number included."""
+    delta_high: float | None
+    """Upper end."""
+    best: bool
+    """Whether ours is the best of its column, or of its group of rows where the paper marks groups."""
+    n: int | None
+    """Images, or persons, that were judged."""
+    seeds: int | None
+    """Trainings that the value is a mean over."""
+    splits: int | None
+    """Random splits that it is a mean over, where there are several."""
+    spread: float | None
+    """Standard deviation over seeds, or over splits where there are several."""
+    evaluations: str
+    """Paths, below the folder of results, of what it was made from, with spaces between; `sources` has a row for each."""
+    weights: str
+    """SHA-256 of the weights that made it, with spaces between."""
+    data: str
+    """Digest of the images that were judged."""
+    commit: str
+    """Commits of the code that made its sources, with spaces between."""
+
+
+class SourceRecord(Record):
+    """A result that a cell was made from: an evaluation, boxes, or what SVMs scored."""
+
+    cell: str
+    """Id of the cell."""
+    path: str
+    """Where it lies below the folder of results."""
+    weight: float | None
+    """Its share of the average of posteriors; none where boxes are pooled, or SVMs were trained."""
+    less: bool
+    """Whether it belongs to the system that is subtracted, where the paper prints a difference."""
+    runs: str
+    """The trainings whose weights made it, with spaces between."""
+    protocol: str
+    """dense, multi-crop or centre-crop; empty for SVMs."""
+    Q: int | None
+    """Test scale; none for SVMs, whose features are of several."""
+    weights: str
+    """SHA-256 of the weights, with spaces between."""
+    data: str
+    """Digest of the images."""
+    device: str
+    """What computed it."""
+    seconds: float | None
+    """How long it took, for all scales of the run and protocol together."""
+    commit: str
+    """Commit of the code."""
+    at: str
+    """When it was made."""
+
+
+def cell_records(tables: Sequence[Table], results: Mapping[str, Result], seeds: Sequence[int]) -> list[CellRecord]:
+    """A record per cell of every table, in the tables' order."""
+    return [
+        _cell_record(
+            table, row, column, cell, [results[s.path] for s in lineage.sources(table.number, row, cell, seeds)]
+        )
+        for table in tables
+        for row, column, cell in _cells(table)
+    ]
+
+
+def source_records(tables: Sequence[Table], results: Mapping[str, Result], seeds: Sequence[int]) -> list[SourceRecord]:
+    """A record per cell and result that it was made from."""
+    return [
+        _source_record(table.anchor(row, column), source, results[source.path])
+        for table in tables
+        for row, column, cell in _cells(table)
+        for source in lineage.sources(table.number, row, cell, seeds)
+    ]
+
+
+def _cells(table: Table) -> list[tuple[int, int, Cell]]:
+    return [(r, c, cell) for r, row in enumerate(table.rows) for c, cell in enumerate(row.cells)]
+
+
+def _cell_record(table: Table, row: int, column: int, cell: Cell, made_from: Sequence[Result]) -> CellRecord:
+    published = catalogue.table(table.number)
+    net = table.columns[column]
+    about = published.columns[column] if published.columns else Column(net, net, table.kind, "")
+    low, high = cell.interval or (None, None)
+    delta_low, delta_high = cell.delta_interval or (None, None)
+    value, half = _printed(cell.published) if table.kind != "layers" else (None, None)
+    return CellRecord(
+        cell=table.anchor(row, column),
+        table=table.number,
+        keys=json.dumps(_keys(table, row), ensure_ascii=False),
+        column=about.heading,
+        quantity=about.quantity,
+        split=about.split,
+        status=cell.status,
+        published=cell.published,
+        published_value=value,
+        published_bold=cell.published_bold,
+        rounding=half,
+        value=cell.value,
+        text=cell.text,
+        low=low,
+        high=high,
+        delta=cell.delta,
+        delta_low=delta_low,
+        delta_high=delta_high,
+        best=cell.best,
+        n=cell.n or None,
+        seeds=cell.seeds or None,
+        splits=cell.splits or None,
+        spread=cell.spread,
+        evaluations=_words(result.path for result in made_from),
+        weights=_words(digest for result in made_from for digest in result.weights.values()),
+        data=_words(result.about["data"] for result in made_from),
+        commit=_words(result.about["made"]["commit"] for result in made_from),
+    )
+
+
+def _source_record(cell: str, source: Source, result: Result) -> SourceRecord:
+    about = result.about
+    return SourceRecord(
+        cell=cell,
+        path=source.path,
+        weight=None if source.weight is None else float(source.weight),
+        less=source.less,
+        runs=_words(result.runs),
+        protocol=about.get("protocol", ""),
+        Q=about.get("Q"),
+        weights=_words(result.weights.values()),
+        data=about["data"],
+        device=about.get("device", ""),
+        seconds=about.get("seconds"),
+        commit=about["made"]["commit"],
+        at=about["made"]["at"],
+    )
+
+
+def _keys(table: Table, row: int) -> dict[str, str]:
+    """The key columns of a row; of a system of somebody else, which the paper does not have, what the table shows of it."""
+    published, shown = catalogue.table(table.number), table.rows[row].keys
+    if row >= len(published.rows):
+        return dict(zip(table.keys, shown, strict=True))
+    return {name: text for name, text in published.rows[row].keys.items() if name not in table.columns}
+
+
+def _printed(text: str) -> tuple[float | None, float | None]:
+    """The number that is printed, and half a unit of its last digit."""
+    value = Published.parse(text).value
+    return value, None if value is None else rounding(text)
+
+
+def _words(found: Iterable[str]) -> str:
+    """Each once, in their order."""
+    return " ".join(dict.fromkeys(found))
+
+
+def write(settings: Settings, results: Path, out: Path) -> None:
+    """Write `cells` and `sources` of the tables below `results` (a folder such as `results/smoke`) into the folder `out`."""
+    tables = [render.read(results / "tables" / f"{catalogue.table_name(n)}.json") for n in catalogue.REPRODUCED]
+    made = lineage.results(results)
+    _write(out, "cells", CellRecord, cell_records(tables, made, settings.seeds))
+    _write(out, "sources", SourceRecord, source_records(tables, made, settings.seeds))
+
+
+TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
+"""What pandas calls the types of a JSON schema; each may be missing."""
+
+
+def _write(out: Path, name: str, kind: type[Record], records: Sequence[Record]) -> None:
+    """Write records as CSV, Parquet and JSON, and their schema."""
+    import pandas as pd
+
+    schema = kind.model_json_schema()
+    rows = [record.model_dump() for record in records]
+    columns = {key: TYPES[_type(about)] for key, about in schema["properties"].items()}
+    frame = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    with atomic_file(out / f"{name}.csv") as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+    with atomic_file(out / f"{name}.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    # keys in the columns' order, not sorted
+    write_text(out / f"{name}.json", json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / f"{name}.schema.json", json.dumps(schema, indent=1, ensure_ascii=False) + "\n")
+
+
+def _type(about: Mapping[str, Any]) -> str:
+    """The type of a column whose description is given, whether or not it may be missing."""
+    kinds = [option["type"] for option in about.get("anyOf", [about])]
+    return str(next(kind for kind in kinds if kind != "null"))
