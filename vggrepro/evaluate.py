@@ -23,6 +23,7 @@ from vggrepro.devices import name_of
 from vggrepro.files import digest
 from vggrepro.flow import ahead, progress
 from vggrepro.nets import VGG
+from vggrepro.witness import watched
 
 DEFAULT = Evaluate()
 
@@ -193,18 +194,20 @@ def evaluate(
     store = Store(val_folder)
     weights = load_weights(weights_file, run, store)
     started = time.perf_counter()
-    found = posteriors(
-        weights.net_on(device),
-        store,
-        weights.mean,
-        protocol,
-        scales,
-        settings=settings,
-        device=device,
-        workers=workers,
-        about=f"{run.name} {protocol}",
-    )
+    with watched(net := weights.net_on(device)) as shown:
+        found = posteriors(
+            net,
+            store,
+            weights.mean,
+            protocol,
+            scales,
+            settings=settings,
+            device=device,
+            workers=workers,
+            about=f"{run.name} {protocol}",
+        )
     made = about_result(run, protocol, settings, weights_file, store, device, time.perf_counter() - started)
+    made["record"] = shown.as_json()
     for Q, values in found.items():
         scores.write(out / str(Q), values, store.labels, store.ids, made | {"Q": Q})
 

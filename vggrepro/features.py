@@ -16,6 +16,7 @@ from vggrepro.data.collections import Collection
 from vggrepro.data.transforms import Pixels
 from vggrepro.files import atomic_folder, digest, write_json
 from vggrepro.nets import VGG
+from vggrepro.witness import watched
 
 
 def _views(image: Pixels) -> list[Pixels]:
@@ -72,16 +73,17 @@ def write(
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     started = time.perf_counter()
-    found = features(
-        weights.net_on(device),
-        collection,
-        weights.mean,
-        scales,
-        settings=settings,
-        device=device,
-        workers=workers,
-        about=f"{run.name}, {collection.title}",
-    )
+    with watched(net := weights.net_on(device)) as shown:
+        found = features(
+            net,
+            collection,
+            weights.mean,
+            scales,
+            settings=settings,
+            device=device,
+            workers=workers,
+            about=f"{run.name}, {collection.title}",
+        )
     made = {
         "run": run.name,
         "weights": digest(weights_file),
@@ -89,6 +91,8 @@ def write(
         "collection": collection.title,
         "data": collection.digest,
         "scales": list(scales),
+        "images": len(collection),
+        "record": shown.as_json(),
         **evaluate.how_computed(settings, device, time.perf_counter() - started),
     }
     with atomic_folder(out, "made.json") as root:

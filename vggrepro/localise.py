@@ -21,6 +21,7 @@ from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
 from vggrepro.files import digest
 from vggrepro.nets import VGG
 from vggrepro.predictions import Predictions
+from vggrepro.witness import watched
 
 PROTOCOLS = ("dense", "centre-crop")
 
@@ -148,21 +149,23 @@ def localise(
     assert parent is not None, "a run that predicts boxes begins with a classification net"
     scorer = evaluate.load_weights(classifier_file, parent, store) if classifier_file else None
     started = time.perf_counter()
-    found = predict(
-        weights.net_on(device),
-        scorer.net_on(device) if scorer else None,
-        store,
-        weights.mean,
-        protocol,
-        scales,
-        labels,
-        settings=settings,
-        device=device,
-        workers=workers,
-        about=f"{run.name} {protocol}",
-    )
+    with watched(net := weights.net_on(device)) as shown:
+        found = predict(
+            net,
+            scorer.net_on(device) if scorer else None,
+            store,
+            weights.mean,
+            protocol,
+            scales,
+            labels,
+            settings=settings,
+            device=device,
+            workers=workers,
+            about=f"{run.name} {protocol}",
+        )
     seconds = time.perf_counter() - started
     made = evaluate.about_result(run, protocol, settings, weights_file, store, device, seconds)
+    made["record"] = shown.as_json()
     made["classifier"] = digest(classifier_file) if classifier_file else None
     made["answers"] = digest(answers_folder / "answers.npy") if answers_folder else "the true classes"
     for Q, boxes in found.items():

@@ -30,6 +30,7 @@ from vggrepro.flow import progress
 from vggrepro.initialise import initialise_from, initialise_randomly
 from vggrepro.nets import VGG
 from vggrepro.state import EVERY, Signals, States, Stopped
+from vggrepro.witness import Witness
 
 
 class Trainer:
@@ -81,6 +82,7 @@ class Trainer:
                 self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         if self.device.type == "cuda":
             self.fit_memory()
+        self.witness = Witness(self.net, self.optimiser, lent)
         return lent
 
     def fit_memory(self) -> None:
@@ -165,6 +167,7 @@ class Trainer:
             group["lr"] = learning_rate
         self.net.train()
         batches = self.batches(part.epoch, part.batches)
+        self.witness.begin(part.epoch, batches)
         about = f"{self.run.name}, epoch {part.epoch}"
         started, before = time.perf_counter(), part.seconds
         for batch in progress(batches, total=len(batches), about=about, unit="batch"):
@@ -270,6 +273,7 @@ def train(
     if not world.main:
         return
     checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean, store.about["wnids"])
+    about["record"] = trainer.witness.record(course.attempts, parent.run.name if parent else None, store, val)
     about |= {
         "initialised": lent,
         "drops": course.schedule.drops,
@@ -294,8 +298,12 @@ def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None
     course.begin(meter, world, trainer.pieces)
     signals = Signals()
 
-    def keep() -> None:
+    def read() -> None:
         course.read(meter, world)
+        course.attempts[-1]["seen"] = trainer.witness.seen(world)
+
+    def keep() -> None:
+        read()
         said = course.as_json(trainer.iteration, world)
         if states and world.main:
             states.write(trainer.iteration, dict(trainer.net.state_dict()), trainer.momentum(), said)
@@ -319,7 +327,7 @@ def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None
             signals.patient = False
             signals.obey()
             _finish_epoch(trainer, course, val, row, out)
-    course.read(meter, world)
+    read()
 
 
 def _go_on(trainer: Trainer, course: Course, states: States | None) -> None:
