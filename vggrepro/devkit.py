@@ -75,14 +75,19 @@ def read_truth(devkit: Path, solution: Path, first: int | None = None) -> Truth:
 
     Raises ValueError where the files do not fit together.
     """
-    wnids = read_wnids(devkit)
-    labels = _numbers(_one(devkit, f"{PREFIX}_ground_truth.txt"), len(wnids))
+    wnids, labels = read_labels(devkit)
     listed = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), len(labels))
     blacklisted = np.zeros(len(labels), bool)
     blacklisted[np.array(listed, int) - 1] = True
     true_boxes = _read_solution(solution, [wnids[label] for label in labels])
     count = len(labels) if first is None else first
     return Truth(wnids, np.array(labels[:count]), tuple(true_boxes[:count]), blacklisted[:count])
+
+
+def read_labels(devkit: Path) -> tuple[dict[int, str], list[int]]:
+    """Devkit id -> WNID, and the devkit ids of the validation images in the order of their numbers."""
+    wnids = read_wnids(devkit)
+    return wnids, _numbers(_one(devkit, f"{PREFIX}_ground_truth.txt"), len(wnids))
 
 
 def _one(folder: Path, pattern: str) -> Path:
@@ -126,6 +131,18 @@ def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
             f"{path}: {len(missing)} of {len(wnids)} images have no line, the first is number {min(missing)}"
         )
     return [found[i] for i in range(1, len(wnids) + 1)]
+
+
+def has_boxes(path: Path) -> bool:
+    """Whether predictions in the official format have boxes, by their numbers of fields.
+
+    Lines of five fields may be five labels or a label and its box: five different whole numbers in every line are labels.
+    """
+    with path.open(encoding="utf-8", errors="replace") as file:
+        lines = [line.split() for line in file]
+    if any(len(fields) % 5 for fields in lines):
+        return False
+    return any(len(fields) > 5 or len(set(fields)) < 5 or not all(map(str.isdigit, fields)) for fields in lines)
 
 
 def read_guesses(path: Path, images: int, classes: int = 1000, *, with_boxes: bool = True) -> list[Guess]:
@@ -205,14 +222,19 @@ def judge(truth: Truth, guesses: list[Guess]) -> Judgement:
         raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")
     ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
     top1, top5 = (int(metrics.wrong(ranks, name).sum()) for name in metrics.TOP)
-    counted = np.flatnonzero(~truth.blacklisted)
-    found = [_localised(guesses[i], int(truth.labels[i]), truth.boxes[i]) for i in counted]
-    missed = None if None in found else found.count(False)
-    return Judgement(len(guesses), top1, top5, missed, len(counted))
+    localisation = missed(truth, guesses)
+    count = None if localisation is None else int(localisation.sum())
+    return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()))
 
 
-def _localised(guess: Guess, label: int, truth: NDArray[np.int64]) -> bool | None:
-    return None if guess.boxes is None else boxes.localised(guess.labels, guess.boxes, label, truth)
+def missed(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:
+    """Which of the images that are not blacklisted are not localised, [counted]; None for guesses without boxes."""
+    found = []
+    for i in np.flatnonzero(~truth.blacklisted):
+        if (guess := guesses[i]).boxes is None:
+            return None
+        found.append(not boxes.localised(guess.labels, guess.boxes, int(truth.labels[i]), truth.boxes[i]))
+    return np.array(found, bool)
 
 
 def _rank(labels: tuple[int, ...], true_label: int) -> int:

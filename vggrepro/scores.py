@@ -1,6 +1,8 @@
 """Score stores: the posteriors of every image under one evaluation. Scales, crops and nets are averages over stores.
 
-A store is a folder: `posteriors.npy` (float32 [N, classes], memory-mapped), `labels.npy`, `ids.txt`, `made.json`. No torch.
+A store is a folder: `posteriors.npy` (float32 [N, classes], memory-mapped), `labels.npy`, `ids.txt`, `made.json`. Somebody
+else's system of which only the best labels are known has `answers.npy` (int64 [N, K]) instead, and may have `missed.npy`
+(bool [counted]), the images that its boxes do not localise. No torch.
 """
 
 from __future__ import annotations
@@ -92,18 +94,85 @@ def read(folder: Path) -> Scores:
     return Scores(folder, posteriors, labels, ids, made)
 
 
+@dataclass(frozen=True)
+class Answers:
+    """A store of every image's best labels, without posteriors: they decide errors, but no average can be taken of them."""
+
+    folder: Path
+    answers: NDArray[np.int64]
+    """[N, K]: up to five labels, best first; -1 where there are fewer."""
+    labels: NDArray[np.int64]
+    ids: tuple[str, ...]
+    made: dict[str, Any]
+    missed: NDArray[np.bool_] | None = None
+    """[counted]: the images that are not localised, of those that are not blacklisted; None without boxes."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return int(self.made["classes"])
+
+    def ranks(self) -> NDArray[np.int32]:
+        """[N]: the true label's place among the answers; the number of classes, which is an error, where it is not there."""
+        right = self.answers == self.labels[:, None]
+        return np.where(right.any(1), right.argmax(1), self.classes).astype(np.int32)
+
+
+def write_answers(folder: Path, found: Answers) -> None:
+    """Write a store of labels atomically."""
+    with atomic_folder(folder, "made.json") as root:
+        np.save(root / "answers.npy", found.answers.astype(np.int64, copy=False))
+        np.save(root / "labels.npy", found.labels.astype(np.int64, copy=False))
+        if found.missed is not None:
+            np.save(root / "missed.npy", found.missed)
+        (root / "ids.txt").write_text("".join(f"{name}\n" for name in found.ids), encoding="utf-8")
+        write_json(root / "made.json", found.made)
+
+
+def read_any(folder: Path) -> Scores | Answers:
+    """Open a store of posteriors, or one of labels alone; a ValueError that names it where it is missing or damaged."""
+    if not (folder / "answers.npy").exists():
+        return read(folder)
+    made = read_json(folder / "made.json", keys=("classes",))
+    try:
+        arrays = {name: np.load(folder / f"{name}.npy") for name in ("answers", "labels")}
+        missed = np.load(folder / "missed.npy") if (folder / "missed.npy").exists() else None
+        ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and import them again") from None
+    if not len(arrays["answers"]) == len(arrays["labels"]) == len(ids):
+        raise ValueError(f"{folder}: its files do not fit together: delete the folder and import the labels again")
+    return Answers(folder, **arrays, ids=ids, made=made, missed=missed)
+
+
 Mixture = Mapping[str, Fraction]
 """Weights of stores in an average, by the store's key."""
 
 
-def ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
+def ranks(stores: Mapping[str, Scores | Answers], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
     """Rank of the true class of every image, [N], under each weighted average of stores.
 
     PAPER 3.2, 4.2-4.4: scales, protocols and nets are all combined by averaging posteriors. Every store is read once for
     all mixtures, a chunk of images at a time; sums are in float64, so that rounding decides between no two classes.
 
-    Raises ValueError where stores do not hold the same images in the same order.
+    Raises ValueError where stores do not hold the same images in the same order, and for an average over labels alone.
     """
+    answers = {key: store for key, store in stores.items() if isinstance(store, Answers)}
+    listed = {name: answers[key].ranks() for name, (key, *_) in mixtures.items() if key in answers}
+    for mixture in mixtures.values():
+        if len(mixture) > 1 and (there := set(mixture) & set(answers)):
+            raise ValueError(
+                f"{answers[min(there)].folder}: the best labels alone are known, and no average can be taken of labels: "
+                f"import posteriors, or leave it out of the fusion of {', '.join(mixture)}"
+            )
+    posteriors = {key: store for key, store in stores.items() if isinstance(store, Scores)}
+    return listed | _ranks(posteriors, {name: mixture for name, mixture in mixtures.items() if name not in listed})
+
+
+def _ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
     if not mixtures:
         return {}
     first = same_images(stores)
