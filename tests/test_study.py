@@ -187,14 +187,6 @@ def test_labels_alone_and_unknown_systems(boxes, stores, official, tmp_path, cap
     assert not (tmp_path / "q.txt").exists()
 
 
-def test_settings_with_systems_of_others_make_tables_and_report_warnings(boxes):
-    """As the workflow gives them: all settings at once."""
-    given = {"outside": {"Theirs": {"file": "p.txt"}}, "devkit": {"folder": "d", "solution": "s.csv"}}
-    plain, with_others = load({"smoke": True}), load({"smoke": True} | given)
-    assert tables.make("10", with_others, boxes) == tables.make("10", plain, boxes)
-    assert report.warning(with_others) == report.warning(plain)
-
-
 def test_localisation_that_is_switched_off_opens_nothing(boxes):
     table = tables.make("9", load({"smoke": True, "localisation": False}), boxes)
     assert {row.cells[0].status for row in table.rows} == {"not run"}
@@ -239,12 +231,6 @@ def test_a_centre_crop_takes_the_true_class_alone(more, capsys):
     assert cli.main(["boxes", "D_384_pcr_s0", "dense", *where, *more]) == 2
 
 
-def test_a_damaged_judgement_is_named(boxes, tmp_path):
-    (tmp_path / "o.json").write_text('{"name": "x", "file": "y"}')
-    with pytest.raises(ValueError, match=r"o.json: damaged \(expected the keys name, file, images"):
-        tables.make("10", load({"smoke": True}), boxes, outside=[tmp_path / "o.json"])
-
-
 def test_classes_that_the_devkit_does_not_have_are_named(boxes, stores, official, tmp_path, capsys):
     from scipy.io import loadmat, savemat
 
@@ -270,25 +256,33 @@ def test_images_are_listed_by_number(ids, message):
 
 
 def test_a_system_of_others_enters_tables_7_and_10(boxes, stores, official, tmp_path):
-    submit(boxes, stores, official, tmp_path / "p.txt")
-    by = ["--devkit", str(official), "--solution", str(official / "LOC_val_solution.csv")]
-    assert cli.main(["judge", str(tmp_path / "p.txt"), *by, "--name", "Theirs", "--out", str(tmp_path / "o.json")]) == 0
-    one = load({"smoke": True})
-    ten = tables.make("10", one, boxes, outside=[tmp_path / "o.json"])
-    seven = tables.make("7", one, tmp_path, outside=[tmp_path / "o.json"])
-    n = len(Store(stores[1]))
-    assert ten.rows[-1].keys == seven.rows[-1].keys == ("Theirs (judged here)",)
-    assert [cell.status for cell in ten.rows[-1].cells] == ["measured", "not reported"]
-    assert [cell.n for cell in seven.rows[-1].cells] == [n, n, 0]
-    assert ten.rows[-1].cells[0].n == n - 2
-    assert "Theirs (judged here)" in render.html(ten)
+    solution, n = str(official / "LOC_val_solution.csv"), len(Store(stores[1]))
+    given = {"Theirs": {"file": "p.txt"}, "Labels": {"file": "l.txt"}}
+    one = load({"smoke": True, "imported": given, "devkit": {"folder": str(official), "solution": solution}})
+    by = ["--val", str(stores[1]), "--devkit", str(official), "--solution", solution]
+    for name, more in (("Theirs", []), ("Labels", ["--labels-only"])):
+        submit(boxes, stores, official, tmp_path / "p.txt", *more)
+        out = ["--name", name, "--out", str(tmp_path / name)]
+        assert cli.main(["import", str(tmp_path / "p.txt"), *by, *out]) == 0
+    folders = [tmp_path / "Theirs", tmp_path / "Labels"]
+    ten, seven = (tables.make(number, one, boxes, imported=folders) for number in ("10", "7"))
+    assert [row.keys for row in ten.rows[-2:]] == [("Theirs",), ("Labels",)] == [row.keys for row in seven.rows[-2:]]
+    judged = submission.judge(
+        tmp_path / "p.txt", devkit_folder=official, solution=Path(solution), first=None, with_boxes=False
+    )
+    assert [cell.status for cell in ten.rows[-2].cells] == ["measured", "withheld"]
+    assert [cell.status for cell in ten.rows[-1].cells] == ["not reported", "withheld"]
+    assert ten.rows[-2].cells[0].n == n - 2
+    for row in seven.rows[-2:]:
+        assert [cell.n for cell in row.cells] == [n, n, 0]
+        assert [cell.value for cell in row.cells[:2]] == pytest.approx([100 * judged.top1 / n, 100 * judged.top5 / n])
+    assert "judged here" in render.html(ten)
     assert "p.txt" in render.html(ten)
-    assert tables.make("9", one, boxes, outside=[tmp_path / "o.json"]) == tables.make("9", one, boxes)
-    labels = tmp_path / "labels.txt"
-    submit(boxes, stores, official, labels, "--labels-only")
-    assert cli.main(["judge", str(labels), *by, "--labels-only", "--out", str(tmp_path / "l.json")]) == 0
-    last = tables.make("10", one, boxes, outside=[tmp_path / "l.json"]).rows[-1]
-    assert last.keys == ("labels (judged here)",)
-    assert last.cells[0].status == "not reported"
-    same = [tables.make("7", one, tmp_path, outside=[tmp_path / f"{k}.json"]).rows[-1].cells[0].value for k in "ol"]
-    assert same[0] == same[1] is not None
+    assert tables.make("9", one, boxes, imported=folders) == tables.make("9", one, boxes)
+    with pytest.raises(ValueError, match="the settings import no 'Theirs'"):
+        tables.make("10", load({"smoke": True}), boxes, imported=folders)
+
+
+def test_settings_with_systems_of_others_warn_of_nothing():
+    given = {"imported": {"Theirs": {"file": "p.npy"}}, "fusions": {"both": "D/256/256 + Theirs"}}
+    assert report.warning(load({"smoke": True} | given)) == report.warning(load({"smoke": True}))

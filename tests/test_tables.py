@@ -290,3 +290,57 @@ def test_the_report_compiles_with_pdflatex(made, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout.replace("Overfull \\vbox", "")
     assert (tmp_path / "report.pdf").stat().st_size > 20_000
+
+
+THEIRS = {"imported": {"Theirs": {"file": "t.npz"}, "Labels": {"file": "l.npz"}}}
+JITTERED = [f"D_256-512_s{{}}/dense/{Q}" for Q in (256, 384, 512)]
+
+
+@pytest.fixture(scope="module")
+def theirs(made, tmp_path_factory) -> list[Path]:
+    """Imported stores: posteriors, and labels alone, of the images of ours."""
+    root, ours = tmp_path_factory.mktemp("imported"), scores.read(made / JITTERED[0].format(0))
+    p = np.random.default_rng(9).dirichlet(np.ones(CLASSES), N).astype(np.float32)
+    about = {"file": "t.npz", "digest": "0" * 64, "data": None, "data set": "made up", "classes": CLASSES}
+    scores.write(root / "theirs", p, ours.labels, list(ours.ids), about | {"name": "Theirs"})
+    answers = np.argsort(-p, 1)[:, :5]
+    listed = scores.Answers(root, answers, ours.labels, ours.ids, about | {"name": "Labels"})
+    scores.write_answers(root / "labels", listed)
+    return [root / "theirs", root / "labels"]
+
+
+@pytest.mark.parametrize("protocol", ["dense", "multi-crop & dense"])
+def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
+    text = "D/[256;512]/256,384,512 + Theirs" + f" ({protocol})" * (protocol != "dense")
+    settings = load({"smoke": True, "seeds": [0, 1], "fusions": {"both": text}} | THEIRS)
+    found, outcomes = tables.make_with_outcomes("7", settings, made, imported=theirs)
+    assert [row.keys[0] for row in found.rows[-3:]] == ["Theirs", "Labels", "both"]
+    other, wrong = scores.read(theirs[0]), []
+    for seed in (0, 1):
+        paths = [p.format(seed).replace("dense", kind) for kind in protocol.split(" & ") for p in JITTERED]
+        mean = np.mean([scores.read(made / path).posteriors.astype(np.float64) for path in paths], 0)
+        wrong.append(((mean + other.posteriors).argmax(1) != other.labels).mean())
+    assert found.rows[-1].cells[0].value == pytest.approx(100 * np.mean(wrong))
+    assert (found.rows[-1].cells[0].seeds, found.rows[-3].cells[0].seeds) == (2, 1)
+    alone = [cell.value for cell in found.rows[-3].cells[:2]]
+    assert alone == [cell.value for cell in found.rows[-2].cells[:2]]
+    assert not any(cell.best or cell.delta for row in found.rows[-3:] for cell in row.cells)
+    paired = {entry.row["method"]: entry.outcome.images for entry in outcomes.entries}
+    assert len(set(paired.values())) == 1, "theirs and ours are of the same images: they can be compared in pairs"
+    assert len(paired) == 6
+
+
+def test_labels_alone_and_unknown_systems_are_in_no_fusion(made, theirs):
+    settings = load({"smoke": True, "fusions": {"both": "D/[256;512]/256,384,512 + Labels"}} | THEIRS)
+    with pytest.raises(ValueError, match="no average can be taken of labels"):
+        tables.make("7", settings, made, imported=theirs)
+    with pytest.raises(ValueError, match="fusions: 'Nobody' is no system: .* Imported systems: Theirs, Labels"):
+        load({"smoke": True, "fusions": {"both": "D/256/256 + Nobody"}} | THEIRS)
+    with pytest.raises(ValueError, match="no table of the paper evaluates B_384_s0/dense/384: add a row"):
+        load({"smoke": True, "fusions": {"both": "B/384/384 + Theirs"}} | THEIRS)
+
+
+@pytest.mark.parametrize("names", [["a/b"], ["a + b"], ["My net", "my-net"], ["..."]])
+def test_names_that_cannot_be_told_apart_are_refused(names):
+    with pytest.raises(ValueError, match=r"imported: expected different names without '/' and ' \+ '"):
+        load({"smoke": True, "imported": {name: {"file": "x.npy"} for name in names}})

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -135,14 +135,46 @@ class Evaluation:
         """Where its scores lie below `scores/`, or its boxes below `boxes/`."""
         return f"{self.run.name}/{self.protocol}/{self.Q}"
 
+    @property
+    def job(self) -> str:
+        """Where one job writes its scores at every Q, below `scores/`, or its boxes."""
+        return f"{self.run.name}/{self.protocol}"
 
-System = tuple[tuple[Evaluation, Fraction], ...]
+    def seeded(self, seed: int) -> Evaluation:
+        """The same of a run trained with another seed."""
+        return replace(self, run=replace(self.run, seed=seed))
+
+
+@dataclass(frozen=True, order=True)
+class Imported:
+    """A system of somebody else, by the name that the user gives it: a store that takes the place of an evaluation."""
+
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Where its scores lie below `scores/`."""
+        return "imported/" + re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")
+
+    job = path
+
+    def seeded(self, seed: int) -> Imported:
+        """Itself: it is what it is, whatever the seed of ours."""
+        return self
+
+
+System = tuple[tuple[Evaluation | Imported, Fraction], ...]
 """Evaluations and their weights, which sum to one, for seed 0. Of boxes the union is taken, and weights say nothing."""
+
+
+def evaluations_of(system: System) -> tuple[Evaluation, ...]:
+    """The evaluations of ours that a system averages."""
+    return tuple(member for member, _ in system if isinstance(member, Evaluation))
 
 
 def with_seed(system: System, seed: int) -> System:
     """The same system, of runs trained with another seed."""
-    return tuple((replace(e, run=replace(e.run, seed=seed)), weight) for e, weight in system)
+    return tuple((member.seeded(seed), weight) for member, weight in system)
 
 
 @dataclass(frozen=True)
@@ -239,7 +271,7 @@ class PublishedTable:
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Every evaluation that a row of the table averages, for seed 0, in order of first use."""
         systems = [s for row in self.rows for s in (row.system, row.minus) if s]
-        return tuple(dict.fromkeys(evaluation for system in systems for evaluation, _ in system))
+        return tuple(dict.fromkeys(e for system in systems for e in evaluations_of(system)))
 
 
 def table_name(number: str) -> str:
@@ -252,17 +284,24 @@ def printed_scale(S: str) -> str:
     return f"[{S.replace('-', ';')}]" if "-" in S else S
 
 
-def parse_system(text: str, protocol: str, objective: str = "", layers: str = "") -> System:
+def parse_system(
+    text: str, protocol: str, objective: str = "", layers: str = "", imported: Collection[str] = ()
+) -> System:
     """The evaluations and weights of `D/256/224,256,288 + E/[256;512]/384` under `dense`, `multi-crop & dense`, ...
 
     PAPER 3.2, 4.3, 4.4: posteriors are averaged over scales, then over protocols, then over nets.
     PAPER A.1: with an objective of localisation, whose fine-tuned layers are named apart, boxes are pooled instead.
+    A member may be one of the `imported` systems, by its name, whatever the protocol of ours.
     """
     members, protocols = text.split(" + "), protocol.split(" & ")
     if set(protocols) - set(PROTOCOLS) or len(set(protocols)) < len(protocols):
         raise ValueError(f"no protocol {protocol!r}: expected one of {PROTOCOLS}, or several with ' & ' between")
-    weights: dict[Evaluation, Fraction] = {}
+    weights: dict[Evaluation | Imported, Fraction] = {}
     for member in members:
+        if member in imported:
+            theirs = Imported(member)
+            weights[theirs] = weights.get(theirs, Fraction(0)) + Fraction(1, len(members))
+            continue
         run, scales = _parse_member(member)
         if objective:
             moved: Any = {"objective": objective, "layers": layers}
@@ -286,6 +325,22 @@ def average(evaluations: Iterable[Evaluation]) -> System:
         for protocol, scales in protocols.items()
         for q in sorted(scales)
     )
+
+
+def parse_fusion(text: str, imported: Collection[str]) -> System:
+    """A system that the user declares: as in a table, dense if not said otherwise: `D/384/384 + Theirs (multi-crop)`."""
+    match = re.fullmatch(rf"(.*) \(({'|'.join(PROTOCOLS)})((?: & [a-z-]+)*)\)", text)
+    systems, protocol = (match[1], match[2] + match[3]) if match else (text, "dense")
+    return parse_system(systems, protocol, imported=imported)
+
+
+def with_systems(table: PublishedTable, systems: Mapping[str, System]) -> PublishedTable:
+    """A table that compares methods, with rows at its end for systems of the user's, of which the paper prints nothing."""
+    cells = {column.name: Published("-", None) for column in table.columns}
+    added = [
+        Row({**dict.fromkeys(table.headings, ""), "method": name}, cells, system) for name, system in systems.items()
+    ]
+    return replace(table, rows=(*table.rows, *added))
 
 
 def _parse_member(text: str) -> tuple[Run, list[int]]:
@@ -369,7 +424,7 @@ def table(number: str) -> PublishedTable:
 def evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation, ...]:
     """The evaluations that a table needs, for every seed."""
     found = table(number).evaluations()
-    return tuple(replace(e, run=replace(e.run, seed=seed)) for seed in seeds for e in found)
+    return tuple(e.seeded(seed) for seed in seeds for e in found)
 
 
 def runs(numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, staged: bool = True) -> list[Run]:

@@ -197,9 +197,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
         type=Path,
         help="folder of score stores; for Tables 8 to 10 of box stores, for 11 and 12 of SVMs' results",
     )
-    p.add_argument(
-        "--outside", type=Path, nargs="+", default=[], help="what `judge --out` wrote: rows of Tables 7 and 10"
-    )
+    p.add_argument("--imported", type=Path, nargs="+", default=[], help="what `import` wrote: rows of Tables 7 and 10")
     p.add_argument("--out", type=Path, required=True, help="folder for the files of the table, and for its outcomes")
     _add_workers(p)
 
@@ -230,14 +228,30 @@ def _add_steps_without_nets(verb: Verb) -> None:
 
 def _add_official_formats(verb: Verb) -> None:
     """Predictions in ILSVRC's official format."""
+    p = verb(
+        "import", _import, "anyone's posteriors or top-5 lists of the validation images, checked, as a score store"
+    )
+    p.add_argument(
+        "file", type=Path, help="a row per image: .npy, .npz, .csv, .tsv, .parquet, or .txt (official format)"
+    )
+    p.add_argument("--name", dest="called", required=True, help="what tables call it")
+    p.add_argument("--val", type=Path, help="prepared validation store: what is true of the images")
+    p.add_argument(
+        "--devkit", type=Path, help="folder with meta_clsloc.mat and ground truth: the same without any image"
+    )
+    p.add_argument("--solution", type=Path, help="LOC_val_solution.csv: boxes in a .txt are judged too")
+    p.add_argument("--order", help="where rows have no ids: validation, folders, or a file that lists the images")
+    p.add_argument("--ids", help="column or array with the images' ids, where it is not plain which one that is")
+    p.add_argument("--classes", choices=("wnid", "sorted", "devkit"), help="what a column or a label says")
+    p.add_argument("--logits", action="store_true", help="the numbers are scores before the soft-max")
+    p.add_argument("--out", type=Path, required=True, help="folder to write the store to")
+
     p = verb("judge", _judge, "score predictions in ILSVRC's official format, whoever made them, as the devkit does")
     p.add_argument("predictions", type=Path, help="a line per validation image: up to five `label xmin ymin xmax ymax`")
     p.add_argument("--devkit", type=Path, required=True, help="folder with meta_clsloc.mat, ground truth and blacklist")
     p.add_argument("--solution", type=Path, required=True, help="LOC_val_solution.csv: the true boxes")
     p.add_argument("--labels-only", action="store_true", help="lines are up to five labels, without boxes")
     p.add_argument("--first", type=_positive, help="judge the first so many validation images alone")
-    p.add_argument("--name", help="what tables call it; the file's name if not given")
-    p.add_argument("--out", type=Path, help="JSON file for `table --outside`: a row of Tables 7 and 10")
 
     p = verb("submission", _submission, "write predictions in ILSVRC's official format, a line per validation image")
     p.add_argument("system", nargs="?", help="a row of Table 9, such as D/384/352,384; if not given, Table 10's")
@@ -487,7 +501,7 @@ def _table(given: argparse.Namespace) -> None:
     from vggrepro import outcomes, render, tables
 
     made, of_images = tables.make_with_outcomes(
-        given.number, _given(given.settings), given.scores, given.threads, given.outside
+        given.number, _given(given.settings), given.scores, given.threads, given.imported
     )
     outcomes.write(given.out / f"{made.name}.npz", of_images)
     render.write(made, given.out)
@@ -529,7 +543,6 @@ def _check(given: argparse.Namespace) -> None:
 
 def _judge(given: argparse.Namespace) -> None:
     from vggrepro import submission
-    from vggrepro.statistics import wilson
 
     found = submission.judge(
         given.predictions,
@@ -537,13 +550,36 @@ def _judge(given: argparse.Namespace) -> None:
         solution=given.solution,
         first=given.first,
         with_boxes=not given.labels_only,
-        name=given.name,
-        out=given.out,
     )
     for quantity, (errors, n) in found.counts().items():
-        low, high = wilson(errors, n)
-        name = f"{quantity} error"
-        print(f"{name:20} {errors / n:7.2%}  (95%: {low:.2%} to {high:.2%}), {errors:,} of {n:,} images")
+        _print_error(quantity, errors, n)
+
+
+def _print_error(quantity: str, errors: int, n: int) -> None:
+    from vggrepro.statistics import wilson
+
+    low, high = wilson(errors, n)
+    name = f"{quantity} error"
+    print(f"{name:20} {errors / n:7.2%}  (95%: {low:.2%} to {high:.2%}), {errors:,} of {n:,} images")
+
+
+def _import(given: argparse.Namespace) -> None:
+    from vggrepro import outside, tables
+
+    store = outside.import_scores(
+        given.file,
+        given.called,
+        given.out,
+        val=given.val,
+        devkit_folder=given.devkit,
+        solution=given.solution,
+        order=given.order,
+        ids=given.ids,
+        classes=given.classes,
+        logits=given.logits,
+    )
+    for quantity, errors in tables.judged(store).items():
+        _print_error(quantity, int(errors.wrong.sum()), errors.n)
 
 
 def _submission(given: argparse.Namespace) -> None:

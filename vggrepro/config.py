@@ -11,13 +11,24 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Mapping
+from fractions import Fraction
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from vggrepro.catalogue import ROOT, Run
+from vggrepro.catalogue import (
+    CLASSIFICATION,
+    COMPARED,
+    ROOT,
+    Imported,
+    Run,
+    System,
+    evaluations,
+    evaluations_of,
+    parse_fusion,
+)
 
 PRESETS = ("paper", "tiny", "smoke")
 CONFIG = ROOT / "workflow" / "config"
@@ -218,22 +229,31 @@ class Transfer(_Settings):
         return self.stand_in or self.paths[name] is not None
 
 
-class Outside(_Settings):
-    """A system of somebody else, by its predictions for ILSVRC's validation images."""
+class Import(_Settings):
+    """A system of somebody else, by what it says of the validation images."""
 
-    file: str
-    """In the official format: a line per image, up to five `label xmin ymin xmax ymax` with devkit ids."""
-    labels_only: bool = False
-    """Lines are up to five labels, without boxes."""
+    file: Given
+    """A row per image, with a number per class or up to five labels: .npy, .npz, .csv, .tsv or .parquet; or .txt, ILSVRC's
+    official format, up to five `label xmin ymin xmax ymax`, or up to five labels, in validation order with devkit ids."""
+    order: Given | None = None
+    """Where the rows have no ids: `validation`, by image number; `folders`, by class and file name, as torchvision has it; or
+    a text file that lists all images in the order of the rows."""
+    ids: Given | None = None
+    """The column or array with the images' ids, where it is not plain which one that is."""
+    classes: Literal["wnid", "sorted", "devkit"] | None = None
+    """What a column or a label says: a WNID, the place among the sorted WNIDs, from 0, or the devkit's id, from 1. Not set:
+    WNIDs where they are there, devkit ids in a .txt, else places."""
+    logits: bool = False
+    """The numbers are scores before the soft-max."""
 
 
 class Devkit(_Settings):
-    """What predictions in the official format are judged by."""
+    """ILSVRC's own files: what is true of the validation images, and how it numbers classes."""
 
-    folder: str
+    folder: Given
     """ILSVRC's devkit: the folder with meta_clsloc.mat, the validation labels and the blacklist."""
-    solution: str
-    """LOC_val_solution.csv: the true boxes of the validation images."""
+    solution: Given | None = None
+    """LOC_val_solution.csv: the true boxes of the validation images, to judge boxes of others by."""
 
 
 class Evaluate(_Settings):
@@ -265,10 +285,14 @@ class Settings(_Settings):
     """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
     higher: Literal["points", "relative"] = "points"
     """CHOICE 8: the shallow net's error "7% higher" is read as percentage points or as a ratio."""
-    outside: dict[str, Outside] = {}
-    """Systems of others, by the name that Tables 7 and 10 show: `outside={"My net": {file: PATH}}`. Needs `devkit`."""
+    imported: dict[str, Import] = {}
+    """Systems of others, by the name that Tables 7 and 10 show: `imported={"My net": {file: PATH}}`."""
+    fusions: dict[str, str] = {}
+    """More rows of Table 7, by name, written as in its CSV, imported systems by their names: `fusions={"Ours & theirs":
+    "D/[256;512]/256,384,512 + My net"}`. Ours are dense if not said otherwise in brackets: `(multi-crop & dense)`."""
     devkit: Devkit | None = None
-    """What systems of others are judged by: `devkit={folder: PATH, solution: PATH}`."""
+    """What is true of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it imported systems are
+    compared with the prepared images, and may be of any data set."""
     data: Data
     model: Model = Model()
     train: Train = Train()
@@ -283,10 +307,7 @@ class Settings(_Settings):
     def _consistent(self) -> Settings:
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: each one once, got {list(self.seeds)}")
-        if self.outside and self.devkit is None:
-            raise ValueError(
-                "outside: other systems are judged by ILSVRC's devkit: give devkit={folder: PATH, solution: PATH}"
-            )
+        self._check_imported()
         if self.data.layout == "stand-in" and self.data.path:
             raise ValueError(
                 f"data.path: the stand-in has none, got {self.data.path}: for real images, tiny_imagenet=PATH"
@@ -303,6 +324,31 @@ class Settings(_Settings):
         if self.data.layout != "stand-in" and not self.data.path:
             raise ValueError(f"data.path: the layout {self.data.layout} needs the folder or archive of the data set")
         return self
+
+    def _check_imported(self) -> None:
+        for name, system in self.imported.items():
+            same = [other for other in self.imported if Imported(other).path == Imported(name).path]
+            if len(same) > 1 or "/" in name or " + " in name or name in self.fusions or not Imported(name).path[9:]:
+                raise ValueError(f"imported: expected different names without '/' and ' + ', got {', '.join(same)}")
+            if self.devkit is None and (system.classes == "devkit" or system.file.endswith(".txt")):
+                where = "devkit={folder: PATH, solution: PATH}"
+                raise ValueError(f"imported.{name}: {system.file} has devkit ids: give ILSVRC's devkit, {where}")
+        known = {e for number in CLASSIFICATION for e in evaluations(number)}
+        for name, fused in self.added("7").items():
+            if new := [e.path for e in evaluations_of(fused) if e not in known]:
+                raise ValueError(
+                    f"fusions.{name}: no table of the paper evaluates {new[0]}: add a row with it to tables/published/ first"
+                )
+
+    def added(self, number: str) -> dict[str, System]:
+        """Rows that the user adds to a table that compares methods: systems of others, and in Table 7 fusions."""
+        if number not in COMPARED:
+            return {}
+        try:
+            fused = {name: parse_fusion(text, self.imported) for name, text in self.fusions.items() if number == "7"}
+        except ValueError as error:
+            raise ValueError(f"fusions: {error}. Imported systems: {', '.join(self.imported) or 'none'}") from None
+        return {name: ((Imported(name), Fraction(1)),) for name in self.imported} | fused
 
     @property
     def folder(self) -> str:
@@ -360,7 +406,7 @@ def _lay_over(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
 def _typed(value: Any) -> Any:  # noqa: ANN401
     """Snakemake hands most values of `--config` on as text: `true`, `[0,1]` and `1e-3` become what they say."""
     if isinstance(value, Mapping):
-        return {key: inner if key in ("path", *TRANSFER_SETS) else _typed(inner) for key, inner in value.items()}
+        return {key: inner if key in (*VERBATIM, *TRANSFER_SETS) else _typed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_typed(inner) for inner in value]
     if not isinstance(value, str):
@@ -371,6 +417,8 @@ def _typed(value: Any) -> Any:  # noqa: ANN401
         return {"true": True, "false": False, "null": None}.get(value.lower(), value)
 
 
+VERBATIM = ("path", "file", "order", "ids", "folder", "solution")
+"""Keys whose values are names of files and the like: nothing is read into them."""
 LAYOUT_OF = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
 PATHS = (*LAYOUT_OF, *TRANSFER_SETS)
 SHORTHANDS = ("smoke", *PATHS)
@@ -533,7 +581,8 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         "seeds",
         "threads",
         "localisation",
-        "outside",
+        "imported",
+        "fusions",
         "devkit",
         "data.path",
         *(f"transfer.{name}" for name in TRANSFER_SETS),

@@ -293,15 +293,22 @@ def import_scores(
         return scores.read_any(out)
     if logits:
         raise ValueError(f"{path}: lists labels, not scores: leave out --logits")
-    missed = _missed(path, images, devkit_folder, solution)
-    answers = answers_of(numbers, places, path, again=missed is not None)[sort]
-    scores.write_answers(out, Answers(out, answers, images.labels, tuple(images.ids), made, missed))
+    boxes = _judged(path, images, devkit_folder, solution)
+    answers = answers_of(numbers, places, path, again=boxes is not None)[sort]
+    scores.write_answers(
+        out,
+        Answers(out, answers, images.labels, tuple(images.ids), made, None if boxes is None else boxes[:, sort]),
+    )
     return scores.read_any(out)
 
 
-def _missed(path: Path, images: Images, folder: Path | None, solution: Path | None) -> NDArray[np.bool_] | None:
-    """Which images of the official format's boxes are not localised; None where there are no boxes, or nothing to judge by."""
+def _judged(path: Path, images: Images, folder: Path | None, solution: Path | None) -> NDArray[np.bool_] | None:
+    """Which images the boxes of the official format do not localise, and which count, [2, rows]; None without boxes, or
+    without true ones."""
     if path.suffix != ".txt" or not devkit.has_boxes(path) or folder is None or solution is None:
         return None
     truth = devkit.read_truth(folder, solution)
-    return devkit.missed(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
+    found = devkit.missed(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
+    missed = np.zeros(len(truth.labels), bool)
+    missed[~truth.blacklisted] = found
+    return np.stack([missed, ~truth.blacklisted])

@@ -55,6 +55,7 @@ class Plan:
         wanted = [n for n in self.numbers if n not in catalogue.TRANSFER or any(map(self.given, catalogue.TASKS))]
         runs = catalogue.runs(tuple(wanted), settings.seeds, staged=settings.staged)
         self.runs = [run.name for run in runs]
+        self.slugs = {catalogue.Imported(name).path.removeprefix("imported/"): name for name in settings.imported}
         self.by_class = [run.name for run in runs if not run.localises]
         self.by_box = [run.name for run in runs if run.localises]
 
@@ -236,7 +237,7 @@ class Plan:
     def answer_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores that the best classification system averages."""
         system = catalogue.with_seed(catalogue.best_classification(), int(wildcards.seed))
-        return sorted({f"results/{self.folder}/scores/{e.run.name}/{e.protocol}" for e, _ in system})
+        return sorted({f"results/{self.folder}/scores/{e.job}" for e, _ in system})
 
     def fusion_boxes(self, wildcards: Wildcards) -> list[str]:
         """The folders of box stores of Table 9, of the first seed: what its figures are drawn from."""
@@ -287,27 +288,38 @@ class Plan:
         """The folder of all score stores, or of all box stores."""
         return f"results/{self.folder}/{self._kind(self._number(wildcards.table))}"
 
-    def outside(self, wildcards: Wildcards) -> list[str]:
-        """The judgements of other systems that a table shows."""
+    def imported(self, wildcards: Wildcards) -> list[str]:
+        """The stores of other systems that a table shows."""
         shown = self._number(wildcards.table) in catalogue.COMPARED
-        return [f"results/{self.folder}/outside/{i}.json" for i in range(len(self.settings.outside))] if shown else []
+        return [f"results/{self.folder}/scores/imported/{slug}" for slug in self.slugs] if shown else []
 
-    def outside_option(self, wildcards: Wildcards) -> list[str]:
-        """`--outside FILES`, or nothing."""
-        found = self.outside(wildcards)
-        return ["--outside", *found] if found else []
+    def imported_option(self, wildcards: Wildcards) -> list[str]:
+        """`--imported FOLDERS`, or nothing."""
+        found = self.imported(wildcards)
+        return ["--imported", *found] if found else []
 
-    def outside_file(self, wildcards: Wildcards) -> str:
-        """The predictions of another system."""
-        return list(self.settings.outside.values())[int(wildcards.system)].file
+    def import_inputs(self, wildcards: Wildcards) -> list[str]:
+        """What somebody else's system is read from and compared with: the file first."""
+        system, by = self.settings.imported[self.slugs[wildcards.system]], self.settings.devkit
+        order = [system.order] if system.order and system.order not in ("validation", "folders") else []
+        truth = [f"{by.folder}/meta_clsloc.mat", *([by.solution] if by.solution else [])] if by else []
+        return [system.file, *order, *(truth or [f"results/{self.folder}/data/val"])]
 
-    def judge_options(self, wildcards: Wildcards) -> list[str]:
-        """What another system is judged by, as options."""
-        name, system = list(self.settings.outside.items())[int(wildcards.system)]
-        by = self.settings.devkit
-        assert by is not None, "settings without a devkit have no other systems"
-        found = ["--name", name, "--devkit", by.folder, "--solution", by.solution]
-        return [*found, "--labels-only"] if system.labels_only else found
+    def import_options(self, wildcards: Wildcards) -> list[str]:
+        """How it is read, and what is true of the images."""
+        name, by = self.slugs[wildcards.system], self.settings.devkit
+        system = self.settings.imported[name]
+        given = {
+            "--name": name,
+            "--order": system.order,
+            "--ids": system.ids,
+            "--classes": system.classes,
+            "--devkit": by.folder if by else None,
+            "--solution": by.solution if by else None,
+            "--val": None if by else f"results/{self.folder}/data/val",
+        }
+        found = [text for option, value in given.items() if value is not None for text in (option, value)]
+        return [*found, "--logits"] if system.logits else found
 
     def published(self, wildcards: Wildcards) -> list[str]:
         """The published numbers of a table, what its columns are, and how it looks."""
@@ -329,11 +341,6 @@ class Plan:
         """What decides the study of merging, as JSON: a preset with its seeds and parameters of merging."""
         block = self.settings.model_dump(mode="json", include={"preset", "seeds", "merge"})
         return json.dumps(block | {"seeds": block["seeds"][:1]})
-
-    def judge_truth(self, wildcards: Wildcards) -> list[str]:
-        """The files that other systems are judged by."""
-        by = self.settings.devkit
-        return [by.solution, f"{by.folder}/meta_clsloc.mat"] if by else []
 
     def say_where(self, log: str) -> None:
         """Print where the report lies, if it is there."""
@@ -360,8 +367,9 @@ class Plan:
             return []
         if number in catalogue.TRANSFER:
             return sorted(set(self._results(number, seeds)))
-        kind, found = self._kind(number), catalogue.evaluations(number, seeds)
-        return sorted({f"results/{self.folder}/{kind}/{e.run.name}/{e.protocol}" for e in found})
+        kind, table = self._kind(number), catalogue.with_systems(catalogue.table(number), self.settings.added(number))
+        found = {e.seeded(seed).job for seed in seeds for e in table.evaluations()}
+        return sorted(f"results/{self.folder}/{kind}/{job}" for job in found)
 
     def _number(self, name: str) -> str:
         return catalogue.REPRODUCED[self.tables.index(name)]

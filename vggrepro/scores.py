@@ -1,8 +1,8 @@
 """Score stores: the posteriors of every image under one evaluation. Scales, crops and nets are averages over stores.
 
 A store is a folder: `posteriors.npy` (float32 [N, classes], memory-mapped), `labels.npy`, `ids.txt`, `made.json`. Somebody
-else's system of which only the best labels are known has `answers.npy` (int64 [N, K]) instead, and may have `missed.npy`
-(bool [counted]), the images that its boxes do not localise. No torch.
+else's system of which only the best labels are known has `answers.npy` (int64 [N, K]) instead, and may have `boxes.npy`
+(bool [2, N]): which images its boxes do not localise, and which count. No torch.
 """
 
 from __future__ import annotations
@@ -104,8 +104,9 @@ class Answers:
     labels: NDArray[np.int64]
     ids: tuple[str, ...]
     made: dict[str, Any]
-    missed: NDArray[np.bool_] | None = None
-    """[counted]: the images that are not localised, of those that are not blacklisted; None without boxes."""
+    boxes: NDArray[np.bool_] | None = None
+    """[2, N]: whether an image is not localised, and whether it counts for localisation (is not blacklisted); None without
+    boxes."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -126,8 +127,8 @@ def write_answers(folder: Path, found: Answers) -> None:
     with atomic_folder(folder, "made.json") as root:
         np.save(root / "answers.npy", found.answers.astype(np.int64, copy=False))
         np.save(root / "labels.npy", found.labels.astype(np.int64, copy=False))
-        if found.missed is not None:
-            np.save(root / "missed.npy", found.missed)
+        if found.boxes is not None:
+            np.save(root / "boxes.npy", found.boxes)
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in found.ids), encoding="utf-8")
         write_json(root / "made.json", found.made)
 
@@ -139,13 +140,13 @@ def read_any(folder: Path) -> Scores | Answers:
     made = read_json(folder / "made.json", keys=("classes",))
     try:
         arrays = {name: np.load(folder / f"{name}.npy") for name in ("answers", "labels")}
-        missed = np.load(folder / "missed.npy") if (folder / "missed.npy").exists() else None
+        boxes = np.load(folder / "boxes.npy") if (folder / "boxes.npy").exists() else None
         ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and import them again") from None
     if not len(arrays["answers"]) == len(arrays["labels"]) == len(ids):
         raise ValueError(f"{folder}: its files do not fit together: delete the folder and import the labels again")
-    return Answers(folder, **arrays, ids=ids, made=made, missed=missed)
+    return Answers(folder, **arrays, ids=ids, made=made, boxes=boxes)
 
 
 Mixture = Mapping[str, Fraction]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from vggrepro import catalogue, devkit, predictions, tables
 from vggrepro.config import Settings
 from vggrepro.data.store import Store
 from vggrepro.devkit import Guess
-from vggrepro.files import digest, write_json, write_text
+from vggrepro.files import write_text
 
 
 def write(
@@ -31,11 +30,11 @@ def write(
     systems = catalogue.localisation_systems()
     if name not in systems:
         raise ValueError(f"no row of Table 9 measures {name!r}: expected one of {', '.join(map(repr, systems))}")
-    seeded = catalogue.with_seed(systems[name], settings.seeds[0])
-    if given := [e.path for e, _ in seeded if e.protocol != "dense"]:
+    evaluations = catalogue.evaluations_of(catalogue.with_seed(systems[name], settings.seeds[0]))
+    if given := [e.path for e in evaluations if e.protocol != "dense"]:
         raise ValueError(f"{name!r} is no submission: {given[0]} was told the true classes")
-    opened = tables.open_stores(boxes_folder, tuple(e for e, _ in seeded), predictions.read)
-    if missing := [e.path for e, _ in seeded if e.path not in opened]:
+    opened = tables.open_stores(boxes_folder, evaluations, predictions.read)
+    if missing := [e.path for e in evaluations if e.path not in opened]:
         raise ValueError(
             f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"
         )
@@ -58,18 +57,8 @@ def judge(
     solution: Path,
     first: int | None,
     with_boxes: bool,
-    name: str | None = None,
-    out: Path | None = None,
 ) -> devkit.Judgement:
-    """Judge predictions in the official format; with `out`, write what a table needs to show them under a `name`."""
+    """Judge predictions in the official format."""
     truth = devkit.read_truth(devkit_folder, solution, first)
     guesses = devkit.read_guesses(predictions_file, len(truth.labels), with_boxes=with_boxes)
-    found = devkit.judge(truth, guesses)
-    if out:
-        about = {
-            "name": name or predictions_file.stem,
-            "file": predictions_file.name,
-            "digest": digest(predictions_file),
-        }
-        write_json(out, {**about, **asdict(found)})
-    return found
+    return devkit.judge(truth, guesses)

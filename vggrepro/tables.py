@@ -7,15 +7,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from vggrepro import catalogue, metrics, predictions, scores, statistics, transferred
-from vggrepro.catalogue import Column, Evaluation, Published, PublishedTable, Row, System
+from vggrepro import catalogue, metrics, predictions, scores, transferred
+from vggrepro.catalogue import Column, Evaluation, Imported, Published, PublishedTable, Row, System
 from vggrepro.cells import (
     Cell,
     Table,
@@ -29,29 +29,29 @@ from vggrepro.cells import (
     row_keys,
 )
 from vggrepro.config import Settings
-from vggrepro.devkit import Judgement
-from vggrepro.files import read_json
 from vggrepro.outcomes import Entry, Errors, Outcomes, of_images
 
 Quantities = dict[str, Errors]
 """The outcomes of one system, by quantity: top-1 and top-5, or localisation."""
 
 
-def make(number: str, settings: Settings, folder: Path | None, workers: int = 1, outside: Sequence[Path] = ()) -> Table:
+def make(
+    number: str, settings: Settings, folder: Path | None, workers: int = 1, imported: Sequence[Path] = ()
+) -> Table:
     """Table `number` from what lies below `folder`: score stores, box stores (8 to 10), results of SVMs (11, 12), or nothing.
 
-    `outside` are judgements of other systems (`vggrepro judge --out`): each becomes a row of Tables 7 and 10.
+    `imported` are the stores of other systems (`vggrepro import`), which have rows in Tables 7 and 10.
 
     Raises ValueError for a table that the paper does not have, and for stores that are missing or do not fit together.
     """
-    return make_with_outcomes(number, settings, folder, workers, outside)[0]
+    return make_with_outcomes(number, settings, folder, workers, imported)[0]
 
 
 def make_with_outcomes(
-    number: str, settings: Settings, folder: Path | None, workers: int = 1, outside: Sequence[Path] = ()
+    number: str, settings: Settings, folder: Path | None, workers: int = 1, imported: Sequence[Path] = ()
 ) -> tuple[Table, Outcomes]:
     """The same, and beside it what each measured row made of every image."""
-    published = catalogue.table(number)
+    published = catalogue.with_systems(catalogue.table(number), settings.added(number))
     if number in ("1", "2"):
         return _of_nets(published, "layers" if number == "1" else "parameters"), Outcomes(number, ())
     if folder is None:
@@ -61,7 +61,8 @@ def make_with_outcomes(
     if number in catalogue.TRANSFER:
         rows, notes, entries = transferred.rows(published, settings, folder)
         return _described(published, rows, "errors", notes), Outcomes(number, settings.seeds, tuple(entries))
-    evaluations = catalogue.evaluations(number, settings.seeds)
+    evaluations = tuple(e.seeded(seed) for seed in settings.seeds for e in published.evaluations())
+    theirs = _open_imported(imported, settings) if number in catalogue.COMPARED else {}
     opened: Mapping[str, Stored]
     if number in catalogue.LOCALISATION and not settings.localisation:
         opened, found = {}, {}
@@ -70,15 +71,17 @@ def make_with_outcomes(
         found = _localised(published, settings, boxes, workers)
     else:
         opened = stores = open_stores(folder, evaluations, scores.read)
-        found = _classified(published, settings, stores)
+        found = _classified(published, settings, stores, theirs)
+    found |= {((Imported(name), Fraction(1)),): judged(store) for name, store in theirs.items()}
     rows = [
         TableRow(row_keys(published, row), _cells(published, row, found, settings), group)
         for row, group in zip(published.rows, groups(published), strict=True)
     ]
-    made = _described(published, rows, "errors", _notes(number, settings, opened))
-    if number in catalogue.COMPARED:
-        # after the best was marked: theirs is measured on ILSVRC, ours perhaps on other images
-        made = replace(made, rows=made.rows + tuple(_outside(published, path) for path in outside))
+    notes = (*_notes(number, settings, opened), *map(_imported_note, theirs.values()))
+    # theirs may be measured on other images than ours: the best is marked among the paper's rows
+    printed = len(catalogue.table(number).rows)
+    made = _described(published, rows[:printed], "errors", notes)
+    made = replace(made, rows=(*made.rows, *rows[printed:]))
     entries = [
         Entry(keys, quantity, errors)
         for keys, system in _kept(published)
@@ -87,20 +90,37 @@ def make_with_outcomes(
     return made, Outcomes(number, settings.seeds, tuple(entries))
 
 
-def _outside(published: PublishedTable, path: Path) -> TableRow:
-    """The row of a system that was judged by its predictions on ILSVRC's validation images."""
-    said = read_json(path, ("name", "file", *(field.name for field in fields(Judgement))))
-    judged = Judgement(**{field.name: said[field.name] for field in fields(Judgement)}).counts()
-    cells = []
-    for column in published.columns:
-        cell = Cell("not reported", "-")
-        errors, n = judged.get(column.quantity, (0, 0))
-        if column.split == "val" and n:
-            low, high = statistics.wilson(errors, n)
-            bounds = (100 * low, 100 * high)
-            cell = replace(cell, status="measured", value=100 * errors / n, interval=bounds, n=n, how=(said["file"],))
-        cells.append(cell)
-    return TableRow((f"{said['name']} (judged here)",), tuple(cells), 1)
+def _open_imported(folders: Sequence[Path], settings: Settings) -> dict[str, Theirs]:
+    """The stores of other systems, by name; a ValueError for one that the settings do not have."""
+    found = {}
+    for folder in folders:
+        store = scores.read_any(folder)
+        if store.made["name"] not in settings.imported:
+            raise ValueError(
+                f"{folder}: the settings import no {store.made['name']!r}: add it to imported, or leave it out"
+            )
+        found[store.made["name"]] = store
+    return found
+
+
+def judged(store: Theirs) -> Quantities:
+    """What a system of somebody else gets wrong of the images that it was given for."""
+    ranks = scores.ranks({"": store}, {"": {"": Fraction(1)}})[""]
+    wrong, how = {name: metrics.wrong(ranks, name) for name in metrics.TOP}, (f"imported/{store.folder.name}",)
+    found = {name: Errors(values[None], of_images(store.ids), how) for name, values in wrong.items()}
+    if isinstance(store, scores.Answers) and store.boxes is not None:
+        missed, counted = store.boxes
+        found["localisation"] = Errors(missed[None, counted], of_images(np.array(store.ids)[counted].tolist()), how)
+    return found
+
+
+def _imported_note(store: Theirs) -> str:
+    said = store.made
+    kind = "labels" if isinstance(store, scores.Answers) else "posteriors"
+    return (
+        f"{said['name']}: {kind} of {len(store):,} images of {said['data set']} from {said['file']} (SHA-256 "
+        f"{said['digest'][:12]}), judged here."
+    )
 
 
 def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes: tuple[str, ...]) -> Table:  # noqa: ANN401
@@ -125,6 +145,7 @@ def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes
 
 
 Stored = scores.Scores | predictions.Predictions
+Theirs = scores.Scores | scores.Answers
 S = TypeVar("S", scores.Scores, predictions.Predictions)
 
 
@@ -149,7 +170,11 @@ def _kept(published: PublishedTable) -> Sequence[tuple[Mapping[str, str], System
     found = [(row.keys, row.system) for row in published.rows if row.system and not row.minus]
     if published.number != "4":
         return found
-    alone = [(keys | {"Q": str(e.Q)}, ((e, Fraction(1)),)) for keys, system in found for e, _ in system]
+    alone = [
+        (keys | {"Q": str(e.Q)}, ((e, Fraction(1)),))
+        for keys, system in found
+        for e in catalogue.evaluations_of(system)
+    ]
     return [*found, *alone]
 
 
@@ -180,10 +205,12 @@ def _localised(
 
 
 def _classified(
-    published: PublishedTable, settings: Settings, opened: Mapping[str, scores.Scores]
+    published: PublishedTable, settings: Settings, ours: Mapping[str, scores.Scores], theirs: Mapping[str, Theirs]
 ) -> dict[System, Quantities]:
     """The outcome of every system whose evaluations were all run; every store is read once for all of them."""
-    systems = _systems(published)
+    systems = [system for system in _systems(published) if catalogue.evaluations_of(system)]
+    fused = {e.path: theirs[e.name] for s in systems for e, _ in s if isinstance(e, Imported) and e.name in theirs}
+    opened = {**ours, **fused}
     images = of_images(next(iter(opened.values())).ids) if opened else ""
     mixtures = {
         f"{i}/{seed}": {e.path: share for e, share in catalogue.with_seed(system, seed)}
@@ -215,6 +242,8 @@ def _cell(row: Row, column: Column, found: Mapping[System, Quantities], settings
         return replace(cell, status="withheld")
     if {row.system, row.minus or row.system} - set(found):
         return cell  # not run
+    if column.quantity not in found[row.system]:
+        return replace(cell, status="not reported")
     ours = found[row.system][column.quantity]
     if row.minus:
         return difference(cell, printed, ours, found[row.minus][column.quantity], settings.higher)

@@ -142,12 +142,30 @@ def test_a_system_of_others_is_judged_and_shown(tmp_path):
     (tmp_path / "d").mkdir()
     for name in ("p.txt", "s.csv", "d/meta_clsloc.mat"):
         (tmp_path / name).touch()
-    given = ("outside={Ours: {file: p.txt}}", "devkit={folder: d, solution: s.csv}")
+    given = ("imported={Ours: {file: p.txt}}", "devkit={folder: d, solution: s.csv}")
     done = snakemake(tmp_path, "table10", "--config", "localisation=false", *given, "-p")
-    assert jobs(done) == {"judge": 1, "table": 1, "table10": 1, "total": 3}
+    assert jobs(done) == {"import_scores": 1, "table": 1, "table10": 1, "total": 3}
     assert "--name Ours --devkit d --solution s.csv" in done.stdout + done.stderr
     done = snakemake(tmp_path, "--config", given[0])
-    assert "outside: other systems are judged by ILSVRC's devkit" in done.stdout + done.stderr
+    assert "imported.Ours: p.txt has devkit ids: give ILSVRC's devkit" in done.stdout + done.stderr
+
+
+def test_systems_of_others_without_the_devkit_are_compared_with_the_prepared_images(tmp_path):
+    (tmp_path / "p.npy").touch()
+    given = (
+        "smoke=true",
+        "imported={My net: {file: p.npy, order: validation}}",
+        "fusions={both: A/256/256 + My net}",
+        "-p",
+    )
+    done = snakemake(tmp_path, "results/smoke/scores/imported/my-net", "--config", *given)
+    assert jobs(done) == {"prepare": 1, "import_scores": 1, "total": 2}
+    assert (
+        "vggrepro import p.npy --name 'My net' --order validation --val results/smoke/data/val"
+        in done.stdout + done.stderr
+    )
+    plain, fused = (jobs(snakemake(tmp_path, "table7", "--config", *given[:count])) for count in (1, 3))
+    assert fused == plain + Counter({"import_scores": 1, "evaluate": 1, "total": 2})
 
 
 def test_tables_1_and_2_need_no_data(tmp_path):
@@ -204,7 +222,7 @@ def test_every_rule_says_what_it_does():
         "answers",
         "boxes",
         "merging",
-        "judge",
+        "import_scores",
         "draw",
         "features",
         "splits",

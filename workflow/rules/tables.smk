@@ -1,22 +1,21 @@
-rule judge:
-    """A system of somebody else, judged by its predictions in ILSVRC's official format."""
+rule import_scores:
+    """What somebody else's system says of the validation images, checked, beside our own scores."""
     input:
-        file=PLAN.outside_file,
-        truth=PLAN.judge_truth,
+        PLAN.import_inputs,
     output:
-        "results/{folder}/outside/{system}.json",
+        directory("results/{folder}/scores/imported/{system}"),
     log:
-        "results/{folder}/logs/judge.{system}.log",
+        "results/{folder}/logs/import/{system}.log",
     benchmark:
-        "results/{folder}/benchmarks/judge.{system}.tsv"
+        "results/{folder}/benchmarks/import/{system}.tsv"
     wildcard_constraints:
-        system="[0-9]+",
+        system="|".join(PLAN.slugs),
     conda:
         "../../environment.yml"
     params:
-        options=PLAN.judge_options,
+        options=PLAN.import_options,
     shell:
-        "vggrepro judge {input.file:q} {params.options:q}"
+        "vggrepro import {input[0]:q} {params.options:q}"
         " --out {output:q}"
         " 2>&1 | tee {log:q}"
 
@@ -25,7 +24,7 @@ rule table:
     """One table of the paper beside the published numbers, from score stores (or box stores) alone."""
     input:
         scores=PLAN.table_scores,
-        outside=PLAN.outside,
+        imported=PLAN.imported,
         published=PLAN.published,
     output:
         multiext(
@@ -47,13 +46,13 @@ rule table:
     params:
         number=PLAN.table_number,
         stores=PLAN.table_folder,
-        outside=PLAN.outside_option,
+        imported=PLAN.imported_option,
         settings=PLAN.table_settings,
     shell:
         "vggrepro table {params.number}"
         " --settings {params.settings:q}"
         " --scores {params.stores:q}"
-        " {params.outside:q}"
+        " {params.imported:q}"
         " --out results/{wildcards.folder}/tables"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
