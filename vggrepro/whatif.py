@@ -201,7 +201,8 @@ def pack(
         parts.append(part)
         places.append(place)
     pairs = np.bincount(np.concatenate(places), minlength=1).cumsum()
-    classes = max(1, int(np.searchsorted(pairs * len(stores), LIMIT, "right")))
+    fitting = int(np.searchsorted(pairs * len(stores), LIMIT, "right"))
+    classes = min(max(1, fitting), 255)  # a byte counts them
     return [part.kept(np.flatnonzero(place < classes)) for part, place in zip(parts, places, strict=True)], exact
 
 
