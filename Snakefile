@@ -16,6 +16,7 @@ include: "workflow/rules/evaluate.smk"
 include: "workflow/rules/localise.smk"
 include: "workflow/rules/transfer.smk"
 include: "workflow/rules/tables.smk"
+include: "workflow/rules/why.smk"
 include: "workflow/rules/report.smk"
 
 

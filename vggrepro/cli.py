@@ -63,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
 
     _add_steps_with_nets(verb)
     _add_steps_without_nets(verb)
+    _add_comparisons(verb)
     _add_official_formats(verb)
     p = verb("settings", _settings, "print a preset's settings as JSON, those of one run if it is named")
     p.add_argument("preset", help='paper, tiny, smoke, or JSON such as \'{"smoke": true, "seeds": [0, 1]}\'')
@@ -212,6 +213,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("--tables", type=Path, nargs="+", required=True, help="JSON files of tables")
     p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
     p.add_argument("--merging", type=Path, help="what `merging` wrote, for its figures")
+    p.add_argument("--why", type=Path, help="what `why` wrote, for its section")
     p.add_argument("--whatif", type=Path, help="what `whatif` wrote: fusions in the browser")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
@@ -224,6 +226,22 @@ def _add_steps_without_nets(verb: Verb) -> None:
 
     p = verb("check", _check, "is a citable bundle whole? every file there, as it was described")
     p.add_argument("crate", type=Path, help="zip or folder that `export` wrote")
+
+
+def _add_comparisons(verb: Verb) -> None:
+    """What a change is worth, image by image."""
+    p = verb(
+        "why", _why, "why is my number off? from a centre crop as often made to the paper's protocol, step by step"
+    )
+    p.add_argument("run", type=_run)
+    p.add_argument("--settings", default="{}", help="the evaluate block of the settings as JSON, or a preset")
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store")
+    p.add_argument("--scores", type=Path, help="folder of the score stores, for the steps that tables have")
+    p.add_argument("--devkit", type=Path, help="folder with meta_clsloc.mat: the devkit's order of classes")
+    p.add_argument("--out", type=Path, required=True, help="folder for why.json, why.csv and flips.csv")
+    _add_workers(p)
+    _add_device(p)
 
 
 def _add_official_formats(verb: Verb) -> None:
@@ -406,6 +424,26 @@ def _evaluate(given: argparse.Namespace) -> None:
     )
 
 
+def _why(given: argparse.Namespace) -> None:
+    from vggrepro import config
+
+    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
+    device = _torch(given, settings.precision)
+    from vggrepro import why
+
+    why.write(
+        given.run,
+        settings,
+        weights_file=given.weights,
+        val_folder=given.val,
+        scores_folder=given.scores,
+        devkit=given.devkit,
+        out=given.out,
+        device=device,
+        workers=given.threads,
+    )
+
+
 def _answers(given: argparse.Namespace) -> None:
     from vggrepro import answers
 
@@ -521,6 +559,7 @@ def _report(given: argparse.Namespace) -> None:
         table_files=given.tables,
         run_files=given.runs,
         merging=given.merging,
+        why=given.why,
         packed=given.whatif,
         out=given.out,
     )

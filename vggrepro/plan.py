@@ -239,6 +239,23 @@ class Plan:
         system = catalogue.with_seed(catalogue.best_classification(), int(wildcards.seed))
         return sorted({f"results/{self.folder}/scores/{e.job}" for e, _ in system})
 
+    def why_scores(self, wildcards: Wildcards) -> list[str]:
+        """The folders of score stores of a run's own systems, and of the best one if it is part of that."""
+        run = Run.parse(wildcards.run)
+        best = {e.run for e, _ in catalogue.with_seed(catalogue.best_classification(), run.seed)}
+        runs, protocols = best if run in best else {run}, ("dense", "multi-crop")
+        pairs = [(r, protocol) for r in runs for protocol in protocols if catalogue.scales_of(r, protocol)]
+        return sorted(f"results/{self.folder}/scores/{r.name}/{protocol}" for r, protocol in pairs)
+
+    def devkit_option(self, wildcards: Wildcards) -> list[str]:
+        """`--devkit FOLDER`, or nothing."""
+        return ["--devkit", self.settings.devkit.folder] if self.settings.devkit else []
+
+    def why(self, wildcards: Wildcards) -> str:
+        """The ladder that the report shows: of a net of the paper's best system."""
+        (first, _), *_ = catalogue.with_seed(catalogue.best_classification(), self.settings.seeds[0])
+        return f"results/{self.folder}/why/{first.run.name}"
+
     def fusion_boxes(self, wildcards: Wildcards) -> list[str]:
         """The folders of box stores of Table 9, of the first seed: what its figures are drawn from."""
         return self._stores("9", self.settings.seeds[:1])

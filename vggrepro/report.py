@@ -1,7 +1,7 @@
 """The report: one HTML file that needs nothing else, and the same for LaTeX. No torch.
 
-It opens with what was run, on which data and hardware; then the tables; then figures; then what was chosen where the paper
-is silent and where the preset departs from it.
+It opens with what was run, on which data and hardware; then the tables; then figures; then why a number may be off; then
+what was chosen where the paper is silent and where the preset departs from it.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from vggrepro import lineage, outcomes, provenance, render, study, whatif
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
-from vggrepro.figures import argument, localisation
+from vggrepro.figures import argument, localisation, waterfall
 from vggrepro.figures import trainings as courses
 from vggrepro.figures.drawing import Drawn
 from vggrepro.files import write_text
@@ -29,6 +29,7 @@ def write(
     run_files: list[Path],
     out: Path,
     merging: Path | None = None,
+    why: Path | None = None,
     packed: Path | None = None,
 ) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
@@ -43,6 +44,7 @@ def write(
             for t in tables.values()
         ],
         "figures": _figures(settings, tables, trainings, merging, out / "figures"),
+        "why": waterfall.section(why, out / "figures") if why else None,
         "whatif": whatif.section(packed) if packed else None,
         "trainings": [_training_row(t) for t in trainings],
         "choices": [*choices(settings), *FIXED_CHOICES],

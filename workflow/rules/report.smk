@@ -29,6 +29,7 @@ rule report:
         runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
         metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.runs),
         merging=PLAN.merging,
+        why=PLAN.why,
         whatif="results/{folder}/whatif/whatif.json",
     output:
         html="results/{folder}/report/report.html",
@@ -49,6 +50,7 @@ rule report:
         " --tables {input.tables:q}"
         " --runs {input.runs:q}"
         " {params.merging:q}"
+        " --why {input.why:q}"
         " --whatif {input.whatif:q}"
         " --out results/{wildcards.folder}/report"
         " 2>&1 | tee {log:q}"

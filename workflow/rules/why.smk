@@ -1,0 +1,31 @@
+rule why:
+    """Why is my number off? From a centre crop as often made to the paper's protocol, step by step."""
+    input:
+        scores=PLAN.why_scores,
+        weights="results/{folder}/runs/{run}/weights.safetensors",
+        val="results/{folder}/data/val",
+    output:
+        directory("results/{folder}/why/{run}"),
+    log:
+        "results/{folder}/logs/why/{run}.log",
+    benchmark:
+        "results/{folder}/benchmarks/why/{run}.tsv"
+    wildcard_constraints:
+        run="|".join(PLAN.by_class),
+    conda:
+        "../../environment.yml"
+    threads: PLAN.settings.threads
+    resources:
+        gpu=1,
+    params:
+        settings=PLAN.evaluate_settings,
+        devkit=PLAN.devkit_option,
+    shell:
+        "vggrepro why {wildcards.run} {params.devkit:q}"
+        " --settings {params.settings:q}"
+        " --weights {input.weights:q}"
+        " --val {input.val:q}"
+        " --scores results/{wildcards.folder}/scores"
+        " --out {output:q}"
+        " --threads {threads}"
+        " 2>&1 | tee {log:q}"
