@@ -501,6 +501,10 @@ def scales_of(run: Run, protocol: str, numbers: tuple[str, ...] = MEASURED) -> t
     return _scales_by_run(numbers).get((replace(run, seed=0), protocol), ())
 
 
+SHALLOW_AND_DEEP = ("A/256/256", "E/256/256")
+"""Rows of Table 3 whose answers the report shows image by image: 11 and 19 weight layers, all else the same."""
+
+
 def best_classification() -> System:
     """PAPER A.1: "the top-5 class labels are predicted by our best-performing classification system": the best of Table 6."""
     return next(row.system for row in table("6").rows if row.system and row.cells["top5_val"].bold)

@@ -214,6 +214,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
     p.add_argument("--merging", type=Path, help="what `merging` wrote, for its figures")
     p.add_argument("--why", type=Path, help="what `why` wrote, for its section")
+    p.add_argument("--flips", type=Path, help="what `flips` wrote, for its figure")
     p.add_argument("--whatif", type=Path, help="what `whatif` wrote: fusions in the browser")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
@@ -230,6 +231,14 @@ def _add_steps_without_nets(verb: Verb) -> None:
 
 def _add_comparisons(verb: Verb) -> None:
     """What a change is worth, image by image."""
+    p = verb("flips", _flips, "images that one system gets right and another wrong, with pictures")
+    p.add_argument("systems", nargs=2, metavar="system", help="as tables write it, such as D/256/224,256,288")
+    p.add_argument("--protocol", default="dense", help="dense, multi-crop, or 'multi-crop & dense'")
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--scores", type=Path, required=True, help="folder of the score stores")
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store: pictures, names of classes")
+    p.add_argument("--out", type=Path, required=True, help="folder for flips.json and the pictures")
+
     p = verb(
         "why", _why, "why is my number off? from a centre crop as often made to the paper's protocol, step by step"
     )
@@ -444,6 +453,15 @@ def _why(given: argparse.Namespace) -> None:
     )
 
 
+def _flips(given: argparse.Namespace) -> None:
+    from vggrepro import flips
+
+    first, second = given.systems
+    flips.write(
+        (first, second), given.protocol, given.seed, scores_folder=given.scores, val_folder=given.val, out=given.out
+    )
+
+
 def _answers(given: argparse.Namespace) -> None:
     from vggrepro import answers
 
@@ -560,6 +578,7 @@ def _report(given: argparse.Namespace) -> None:
         run_files=given.runs,
         merging=given.merging,
         why=given.why,
+        flips=given.flips,
         packed=given.whatif,
         out=given.out,
     )

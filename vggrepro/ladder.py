@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from vggrepro import catalogue, metrics, scores
-from vggrepro.catalogue import Evaluation, Run, System, printed_scale, with_seed
+from vggrepro.catalogue import Evaluation, Run, System, evaluations_of, printed_scale, with_seed
 from vggrepro.data.store import Store
 from vggrepro.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.metrics import TOP
@@ -120,12 +120,12 @@ def _tabled(run: Run) -> Iterator[Rung]:
     here, best = replace(run, seed=0), catalogue.best_classification()
     for number in ("3", "4", "5", "6"):
         systems = {row.system: row for row in catalogue.table(number).rows if row.system}
-        runs = {system: {e.run for e, _ in system} for system in systems}
+        runs = {system: {e.run for e in evaluations_of(system)} for system in systems}
         mine = [best] if number == "6" and here in runs[best] else [s for s in systems if runs[s] == {here}]
         if not mine:
             continue
         system = max(mine, key=len)
-        scales = ", ".join(map(str, sorted({e.Q for e, _ in system})))
+        scales = ", ".join(map(str, sorted({e.Q for e in evaluations_of(system)})))
         partners = ", ".join(sorted(other.label for other in runs[system] - {here}))
         name, says = {
             "3": (f"Q = {scales}", f"The test scale that suits S = {printed_scale(run.S)}."),
@@ -246,7 +246,7 @@ def open_stores(folder: Path, system: System, weights: Mapping[str, str], data: 
     `weights` gives the digest of the weights of runs that are known.
     """
     found = {e.path: scores.read(folder / e.path) for e, _ in system}
-    for evaluation, _ in system:
+    for evaluation in evaluations_of(system):
         made = found[evaluation.path].made
         expected = weights.get(evaluation.run.name, made["weights"])
         if (made["data"], made["weights"]) != (data, expected):

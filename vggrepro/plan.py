@@ -242,10 +242,17 @@ class Plan:
     def why_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores of a run's own systems, and of the best one if it is part of that."""
         run = Run.parse(wildcards.run)
-        best = {e.run for e, _ in catalogue.with_seed(catalogue.best_classification(), run.seed)}
+        found = catalogue.with_seed(catalogue.best_classification(), run.seed)
+        best = {e.run for e in catalogue.evaluations_of(found)}
         runs, protocols = best if run in best else {run}, ("dense", "multi-crop")
         pairs = [(r, protocol) for r in runs for protocol in protocols if catalogue.scales_of(r, protocol)]
         return sorted(f"results/{self.folder}/scores/{r.name}/{protocol}" for r, protocol in pairs)
+
+    def flips_scores(self, wildcards: Wildcards) -> list[str]:
+        """The folders of score stores of the two systems whose answers are shown image by image."""
+        systems = [catalogue.parse_system(name, "dense") for name in catalogue.SHALLOW_AND_DEEP]
+        found = [e for s in systems for e, _ in catalogue.with_seed(s, self.settings.seeds[0])]
+        return sorted({f"results/{self.folder}/scores/{e.job}" for e in found})
 
     def devkit_option(self, wildcards: Wildcards) -> list[str]:
         """`--devkit FOLDER`, or nothing."""
@@ -253,7 +260,8 @@ class Plan:
 
     def why(self, wildcards: Wildcards) -> str:
         """The ladder that the report shows: of a net of the paper's best system."""
-        (first, _), *_ = catalogue.with_seed(catalogue.best_classification(), self.settings.seeds[0])
+        best = catalogue.with_seed(catalogue.best_classification(), self.settings.seeds[0])
+        first, *_ = catalogue.evaluations_of(best)
         return f"results/{self.folder}/why/{first.run.name}"
 
     def fusion_boxes(self, wildcards: Wildcards) -> list[str]:

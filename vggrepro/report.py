@@ -15,7 +15,7 @@ from vggrepro import lineage, outcomes, provenance, render, study, whatif
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
-from vggrepro.figures import argument, localisation, waterfall
+from vggrepro.figures import answers, argument, localisation, waterfall
 from vggrepro.figures import trainings as courses
 from vggrepro.figures.drawing import Drawn
 from vggrepro.files import write_text
@@ -30,6 +30,7 @@ def write(
     out: Path,
     merging: Path | None = None,
     why: Path | None = None,
+    flips: Path | None = None,
     packed: Path | None = None,
 ) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
@@ -43,7 +44,7 @@ def write(
             {"name": t.name, "heading": render.heading(t), "html": render.html(t), "tex": render.latex(t)}
             for t in tables.values()
         ],
-        "figures": _figures(settings, tables, trainings, merging, out / "figures"),
+        "figures": _figures(settings, tables, trainings, merging, flips, out / "figures"),
         "why": waterfall.section(why, out / "figures") if why else None,
         "whatif": whatif.section(packed) if packed else None,
         "trainings": [_training_row(t) for t in trainings],
@@ -56,12 +57,18 @@ def write(
 
 
 def _figures(
-    settings: Settings, tables: dict[Path, Table], trainings: list[Training], merging: Path | None, folder: Path
+    settings: Settings,
+    tables: dict[Path, Table],
+    trainings: list[Training],
+    merging: Path | None,
+    flips: Path | None,
+    folder: Path,
 ) -> list[Drawn]:
     """All figures that what was run has something for, in the order of the page."""
     drawn = [argument.error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
     of_scales = [outcomes.read(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"]
     drawn += [argument.error_against_scale(found, folder) for found in of_scales]
+    drawn += [answers.flipped(flips, folder)] if flips else []
     if trainings:
         drawn += [courses.learning_curves(trainings, folder), courses.cost(trainings, folder)]
     if merging:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import re
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+from PIL import Image
 
 from vggrepro.catalogue import Run
 from vggrepro.files import atomic_file
@@ -99,6 +101,14 @@ def finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> Dr
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # a picture that is shown twice would have its id twice; nothing refers to it
     svg = re.sub(r' id="image[0-9a-f]+"', "", svg)
+    svg = re.sub(r"data:image/png;base64,([^\"]+)", _as_jpeg, svg)
     # ids are unique within a page, not only within a figure
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Drawn(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
+
+
+def _as_jpeg(picture: re.Match[str]) -> str:
+    """A photograph in a page as JPEG: a tenth of the bytes that it takes as PNG."""
+    data = io.BytesIO()
+    Image.open(io.BytesIO(base64.b64decode(picture[1]))).convert("RGB").save(data, "JPEG", quality=85)
+    return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,6 +1,6 @@
 from snakemake.exceptions import WorkflowError
 
-from vggrepro.catalogue import COLLECTIONS, PROTOCOLS, TASKS
+from vggrepro.catalogue import COLLECTIONS, PROTOCOLS, SHALLOW_AND_DEEP, TASKS
 from vggrepro.config import TRANSFER_SETS, load
 from vggrepro.plan import Plan, find_own_commands
 

@@ -30,6 +30,7 @@ rule report:
         metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.runs),
         merging=PLAN.merging,
         why=PLAN.why,
+        flips="results/{folder}/flips",
         whatif="results/{folder}/whatif/whatif.json",
     output:
         html="results/{folder}/report/report.html",
@@ -51,6 +52,7 @@ rule report:
         " --runs {input.runs:q}"
         " {params.merging:q}"
         " --why {input.why:q}"
+        " --flips {input.flips:q}"
         " --whatif {input.whatif:q}"
         " --out results/{wildcards.folder}/report"
         " 2>&1 | tee {log:q}"

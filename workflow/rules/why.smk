@@ -29,3 +29,28 @@ rule why:
         " --out {output:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
+
+
+rule flips:
+    """Images that the shallowest net gets right and the deepest wrong, and the other way round."""
+    input:
+        scores=PLAN.flips_scores,
+        val="results/{folder}/data/val",
+    output:
+        directory("results/{folder}/flips"),
+    log:
+        "results/{folder}/logs/flips.log",
+    benchmark:
+        "results/{folder}/benchmarks/flips.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        systems=SHALLOW_AND_DEEP,
+        seed=PLAN.settings.seeds[0],
+    shell:
+        "vggrepro flips {params.systems:q}"
+        " --seed {params.seed}"
+        " --scores results/{wildcards.folder}/scores"
+        " --val {input.val:q}"
+        " --out {output:q}"
+        " 2>&1 | tee {log:q}"
