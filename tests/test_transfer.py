@@ -490,21 +490,23 @@ def test_a_damaged_result_is_named(results, tmp_path):
 
 def test_intervals_of_shares_stay_in_range_and_have_a_length():
     same = np.ones((1, 3))
-    assert statistics.student_interval(same, 50)[1] == 1
-    low, high = statistics.student_interval(same / 2, 50)
+    assert statistics.share(statistics.of_splits(same, 50).interval())[1] == 1
+    low, high = statistics.of_splits(same / 2, 50).interval()
     assert 0 < high - low < 0.2
     half = 4.302653 * 0.1 / 3**0.5
-    assert statistics.student_interval(np.array([[0.4, 0.5, 0.6]]), 10**9) == pytest.approx((0.5 - half, 0.5 + half))
+    assert statistics.of_splits(np.array([[0.4, 0.5, 0.6]]), 10**9).interval() == pytest.approx(
+        (0.5 - half, 0.5 + half)
+    )
 
 
 def test_intervals_of_splits_cover_as_often_as_they_say():
     """Splits of one share that vary alone, and with seeds that vary too."""
     rng, covered, with_seeds = np.random.default_rng(0), 0, 0
     for _ in range(2000):
-        low, high = statistics.student_interval(rng.normal(0.8, 0.01, (1, 3)), 10**6)
+        low, high = statistics.of_splits(rng.normal(0.8, 0.01, (1, 3)), 10**6).interval()
         covered += low <= 0.8 <= high
         values = 0.8 + rng.normal(0, 0.02, (4, 1)) + rng.normal(0, 0.01, (1, 3))
-        low, high = statistics.student_interval(values, 10**6)
+        low, high = statistics.of_splits(values, 10**6).interval()
         with_seeds += low <= 0.8 <= high
     assert covered / 2000 == pytest.approx(0.95, abs=0.015)
     assert 0.935 < with_seeds / 2000 <= 1
@@ -512,7 +514,7 @@ def test_intervals_of_splits_cover_as_often_as_they_say():
 
 def resampled_mean(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
     resamples = statistics.resampled([lambda chosen: float(values[chosen].mean())], groups)
-    return statistics.resampled_interval(values.mean(keepdims=True), resamples, len(np.unique(groups)))
+    return statistics.of_resamples(values.mean(keepdims=True), resamples, len(np.unique(groups))).interval()
 
 
 def test_resampling_a_mean_gives_its_standard_error():

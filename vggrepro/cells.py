@@ -6,7 +6,9 @@ A table is rows of them (`tables`, `transferred`); what stands in a cell without
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -19,6 +21,8 @@ from vggrepro.outcomes import Errors
 
 Status = Literal["measured", "validation", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
 Interval = tuple[float, float]
+
+Verdict = Literal["", "agrees", "differs", "cannot be told", "other data", "other settings"]
 
 MARKS: dict[Status, str] = {
     "validation": "on val",
@@ -50,6 +54,14 @@ class Cell:
     """Ours less the published value."""
     delta_interval: Interval | None = None
     """95%, the rounding of the printed number included."""
+    delta_narrow: Interval | None = None
+    """90%, the same: within the tolerance where the two numbers agree."""
+    verdict: Verdict = ""
+    """What the delta says of the published number (`verdicts`); nothing in a cell without a delta."""
+    tolerance: float | None = None
+    """How far ours may be from the published number and agree with it, if this cell can be compared with the paper's."""
+    tellable: float | None = None
+    """The smallest true difference that would be found to differ with 80% power."""
     n: int = 0
     """Images."""
     seeds: int = 0
@@ -116,8 +128,8 @@ def error(cell: Cell, printed: Published, outcome: Errors) -> Cell:
     """An error rate with its interval."""
     errors = outcome.values
     per_seed, n = errors.mean(1), errors.shape[1]
-    interval = statistics.nested_interval(errors) if len(errors) > 1 else statistics.wilson(float(errors.sum()), n)
-    return measured(cell, printed, outcome.how, float(per_seed.mean()), interval, n, per_seed)
+    at = statistics.nested(errors).interval if len(errors) > 1 else partial(statistics.wilson, float(errors.sum()), n)
+    return measured(cell, printed, outcome.how, float(per_seed.mean()), at, n, per_seed)
 
 
 def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str) -> Cell:
@@ -134,10 +146,12 @@ def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str
         ratio, scale = x.mean() / y.mean(), 1 / y.mean()
     value = float((x.mean() - y.mean()) * scale)
     # x - ratio * y is each image's influence on the value, to first order
-    low, high = statistics.nested_interval((x - ratio * y) * scale)
-    off = value - (low + high) / 2
-    per_seed = (x.mean(1) - y.mean(1)) * scale
-    return measured(cell, printed, a.how, value, (low + off, high + off), x.shape[1], per_seed)
+    influence = statistics.nested(x - ratio * y)
+
+    def at(level: float) -> Interval:
+        return value - scale * influence.half(level), value + scale * influence.half(level)
+
+    return measured(cell, printed, a.how, value, at, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
 
 
 def measured(
@@ -145,24 +159,25 @@ def measured(
     printed: Published,
     how: tuple[str, ...],
     value: float,
-    interval: Interval,
+    at: Callable[[float], Interval],
     n: int,
     per_seed: NDArray[np.float64],
 ) -> Cell:
-    """The cell with a measured value; all of it in per cent."""
-    value, low, high = 100 * value, 100 * interval[0], 100 * interval[1]
-    delta, between = None, None
+    """The cell with a measured value, and with its interval `at` a level; all of it in per cent."""
+    wide, narrow = ((100 * low, 100 * high) for low, high in (at(0.95), at(0.90)))
     if printed.value is not None:
-        half = rounding(printed.printed)
-        delta = value - printed.value
-        between = (low - printed.value - half, high - printed.value + half)
+        paper, half = printed.value, rounding(printed.printed)
+        cell = replace(
+            cell,
+            delta=100 * value - paper,
+            delta_interval=(wide[0] - paper - half, wide[1] - paper + half),
+            delta_narrow=(narrow[0] - paper - half, narrow[1] - paper + half),
+        )
     return replace(
         cell,
         status="measured",
-        value=value,
-        interval=(low, high),
-        delta=delta,
-        delta_interval=between,
+        value=100 * value,
+        interval=wide,
         n=n,
         seeds=len(per_seed),
         spread=100 * float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None,

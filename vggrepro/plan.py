@@ -347,12 +347,10 @@ class Plan:
         return [*found, "--logits"] if system.logits else found
 
     def published(self, wildcards: Wildcards) -> list[str]:
-        """The published numbers of a table, what its columns are, and how it looks."""
+        """The published numbers of a table, what its columns are, how near is near enough, and how it looks."""
         templates = sorted((catalogue.ROOT / "tables" / "templates").glob("*.j2"))
-        return [
-            str(p)
-            for p in (catalogue.PUBLISHED / f"{wildcards.table}.csv", catalogue.PUBLISHED / "tables.yaml", *templates)
-        ]
+        words = catalogue.PUBLISHED / "tables.yaml", catalogue.ROOT / "tables" / "tolerances.yaml"
+        return [str(p) for p in (catalogue.PUBLISHED / f"{wildcards.table}.csv", *words, *templates)]
 
     def table_number(self, wildcards: Wildcards) -> str:
         """`table03` -> `3`."""

@@ -15,7 +15,7 @@ import jinja2
 from pydantic import TypeAdapter
 
 from vggrepro.catalogue import ROOT
-from vggrepro.cells import MARKS, Cell, Interval, Table, TableRow
+from vggrepro.cells import MARKS, Cell, Interval, Table, TableRow, Verdict
 from vggrepro.files import write_json, write_text
 
 FORMATS = ("json", "csv", "md", "html", "tex")
@@ -55,6 +55,27 @@ def interval(bounds: Interval | None, *, signed: bool = False) -> str:
     return "" if bounds is None else RANGE.join(number(bound, signed=signed) for bound in bounds)
 
 
+SIGNS: dict[Verdict, str] = {"agrees": "=", "differs": "\u2260", "cannot be told": "?"}
+"""What stands before a verdict, for who does not see its colour."""
+
+
+def _because(cell: Cell) -> str:
+    """Why a cell has its verdict, in a sentence."""
+    if cell.tolerance is None or cell.tellable is None:
+        said: dict[Verdict, str] = {
+            "other data": "measured on other images than the published number",
+            "other settings": "made with other settings than the published number",
+            "agrees": "the same when rounded as printed",
+            "differs": "not the same when rounded as printed",
+        }
+        return said.get(cell.verdict, "")
+    inside = interval(cell.delta_narrow, signed=True)
+    return (
+        f"tolerance {number(cell.tolerance)} points; 90% interval of the difference {inside}; a true difference of "
+        f"{number(cell.tellable)} would be found with 80% power"
+    )
+
+
 def _cell(cell: Cell, kind: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
     decimals = 3 if kind == "parameters" else 1
@@ -74,6 +95,9 @@ def _cell(cell: Cell, kind: str) -> dict[str, Any]:
         "paper_bold": cell.published_bold,
         "delta": "" if cell.delta is None else number(cell.delta, signed=True, decimals=decimals),
         "delta_interval": interval(cell.delta_interval, signed=True),
+        "verdict": f"{SIGNS.get(cell.verdict, '')} {cell.verdict}".strip(),
+        "kind_of_verdict": cell.verdict.replace(" ", "-"),
+        "because": _because(cell),
         "n": f"{cell.n:,}" if cell.n else "",
         "span": cell.span,
         "agrees": "" if not cell.text else "same" if cell.text == cell.published else "different",
@@ -155,6 +179,7 @@ def _markdown_cell(cell: dict[str, Any], kind: str) -> list[str]:
     paper = f"**{cell['paper']}**" if cell["paper_bold"] else cell["paper"]
     paper += f" (one cell for {cell['span']} columns)" if cell["span"] > 1 else ""
     delta = cell["delta"] + (f" ({cell['delta_interval']})" if cell["delta_interval"] else "")
+    delta += f" {cell['verdict']}" if cell["verdict"] else ""
     return [here, paper, delta] + ["", "", ""] * (cell["span"] - 1)
 
 
@@ -185,6 +210,9 @@ def _values(cell: Cell, kind: str) -> dict[str, Any]:
         "high": high,
         "delta low": delta_low,
         "delta high": delta_high,
+        "verdict": cell.verdict or None,
+        "tolerance": cell.tolerance,
+        "tellable": cell.tellable,
         "n": cell.n or None,
         "seeds": cell.seeds or None,
         "spread": cell.spread,
@@ -224,6 +252,7 @@ TEX = {
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "]": "{]}", "*": "{*}",
     MINUS: "$-$", "\u2009": r"\,", "\u00b1": r"$\pm$", "\u0394": r"$\Delta$", "\u2013": "--", "\u00d7": r"$\times$",
     "<": r"\textless{}", ">": r"\textgreater{}", "+-": r"$\pm$",
+    "\u2260": r"$\neq$",
 }  # fmt: skip
 _TEX = re.compile("|".join(re.escape(key) for key in sorted(TEX, key=len, reverse=True)))
 

@@ -14,18 +14,20 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from vggrepro import catalogue, metrics, predictions, scores, transferred
+from vggrepro import catalogue, metrics, predictions, scores, transferred, verdicts
 from vggrepro.catalogue import Column, Evaluation, Imported, Published, PublishedTable, Row, System
 from vggrepro.cells import (
     Cell,
     Table,
     TableRow,
+    Verdict,
     difference,
     differences,
     error,
     groups,
     published_cell,
     quoted,
+    rounding,
     row_keys,
 )
 from vggrepro.config import Settings
@@ -59,7 +61,8 @@ def make_with_outcomes(
             f"table {number} needs --scores: the folder of score stores (8 to 10: boxes; 11, 12: transfer)"
         )
     if number in catalogue.TRANSFER:
-        rows, notes, entries = transferred.rows(published, settings, folder)
+        rows, notes, entries, incomparable = transferred.rows(published, settings, folder)
+        rows = verdicts.judged(rows, published, incomparable, settings.higher)
         return _described(published, rows, "errors", notes), Outcomes(number, settings.seeds, tuple(entries))
     evaluations = tuple(e.seeded(seed) for seed in settings.seeds for e in published.evaluations())
     theirs = _open_imported(imported, settings) if number in catalogue.COMPARED else {}
@@ -77,6 +80,8 @@ def make_with_outcomes(
         TableRow(row_keys(published, row), _cells(published, row, found, settings), group)
         for row, group in zip(published.rows, groups(published), strict=True)
     ]
+    incomparable = dict.fromkeys((c.quantity for c in published.columns), _incomparable(number, settings, opened))
+    rows = verdicts.judged(rows, published, incomparable, settings.higher)
     notes = (*_notes(number, settings, opened), *map(_imported_note, theirs.values()))
     # theirs may be measured on other images than ours: the best is marked among the paper's rows
     printed = len(catalogue.table(number).rows)
@@ -125,6 +130,7 @@ def _imported_note(store: Theirs) -> str:
 
 def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes: tuple[str, ...]) -> Table:  # noqa: ANN401
     columns = tuple(column.heading for column in published.columns) or tuple(list(published.rows[0].keys)[1:])
+    notes += verdicts.legend(rows)
     keys = tuple(published.headings.values())
     footnotes = tuple(published.footnotes.items())
     p = published
@@ -281,14 +287,12 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
         notes.append(f"{left_out:,} blacklisted images are left out of the localisation error.")
     elif isinstance(data, predictions.Predictions) and data.made["data set"] == ILSVRC[0]:
         notes.append("The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's.")
-    others = ("localise", "boxes", "merge") if number in catalogue.CLASSIFICATION else ()
-    differs = differences(settings, but=("transfer", *others))
-    if (data.made["data set"], len(data), classes) != ILSVRC:
+    if _other_data(data):
         notes.append(
             "The deltas compare different data: the published errors are of the paper's nets on ILSVRC-2012, "
             f"ours of the {settings.preset} preset's nets on other images. They say nothing about the paper."
         )
-    elif differs:
+    elif differs := _departures(number, settings):
         notes.append(
             f"The deltas do not compare like with like: this run departs from the paper in {', '.join(differs)}."
         )
@@ -299,6 +303,29 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
 
 ILSVRC = ("ILSVRC-2012", 50_000, 1_000)
 """Data set, validation images and classes of the published errors."""
+
+BLACKLISTED = 1_762
+"""Of these images the published localisation errors leave out."""
+
+
+def _other_data(data: Stored) -> bool:
+    return (data.made["data set"], len(data), data.classes) != ILSVRC
+
+
+def _departures(number: str, settings: Settings) -> list[str]:
+    others = ("localise", "boxes", "merge") if number in catalogue.CLASSIFICATION else ()
+    return differences(settings, but=("transfer", *others))
+
+
+def _incomparable(number: str, settings: Settings, opened: Mapping[str, Stored]) -> Verdict:
+    """Why the table's cells say nothing about the paper's, if they do not."""
+    data = next(iter(opened.values()), None)
+    if data is None:
+        return ""
+    whole = not isinstance(data, predictions.Predictions) or int((~data.counted).sum()) == BLACKLISTED
+    if _other_data(data) or not whole:
+        return "other data"
+    return "other settings" if _departures(number, settings) else ""
 
 
 def _of_nets(published: PublishedTable, kind: Literal["layers", "parameters"]) -> Table:
@@ -326,7 +353,9 @@ def _net_cell(cell: Cell, ours: str | float) -> Cell:
     if isinstance(ours, str):
         return replace(cell, status="measured", text=ours)
     delta = ours - float(cell.published)
-    return replace(cell, status="measured", value=ours, delta=delta)
+    # arithmetic: nothing but the rounding of the printed number stands between the two
+    verdict: Verdict = "agrees" if abs(delta) <= rounding(cell.published) else "differs"
+    return replace(cell, status="measured", value=ours, delta=delta, verdict=verdict)
 
 
 def _layer_rows(nets: list[str]) -> list[dict[str, str | float]]:

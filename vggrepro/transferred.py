@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from vggrepro import catalogue, precision, statistics
 from vggrepro.catalogue import Column, Published, PublishedTable, Row
-from vggrepro.cells import Cell, TableRow, differences, groups, measured, published_cell, quoted, row_keys
+from vggrepro.cells import Cell, TableRow, Verdict, differences, groups, measured, published_cell, quoted, row_keys
 from vggrepro.config import Settings
 from vggrepro.outcomes import Entry, Shares
 from vggrepro.precision import Result
+from vggrepro.statistics import Estimate, share
 
 Seen = Mapping[str, Sequence[Result]]
 """The results of a table, by task."""
@@ -23,8 +24,9 @@ Seen = Mapping[str, Sequence[Result]]
 
 def rows(
     published: PublishedTable, settings: Settings, folder: Path
-) -> tuple[list[TableRow], tuple[str, ...], list[Entry]]:
-    """The rows of Table 11 or 12 from the results of SVMs below `folder`, its notes, and the outcomes of its cells.
+) -> tuple[list[TableRow], tuple[str, ...], list[Entry], Mapping[str, Verdict]]:
+    """The rows of Table 11 or 12 from the results of SVMs below `folder`, its notes, the outcomes of its cells, and why some
+    quantities cannot be compared with the paper's.
 
     A data set that was not given is not run. Raises ValueError for results of other tasks, nets or images.
     """
@@ -43,7 +45,27 @@ def rows(
                 cell = _of_shares(cell, printed, outcome, results[0].made["part"])
             cells.append(cell)
         made.append(TableRow(row_keys(published, row), tuple(cells), group))
-    return made, _notes(published, seen, settings), entries
+    return made, _notes(published, seen, settings), entries, _incomparable(seen, settings)
+
+
+def _incomparable(seen: Seen, settings: Settings) -> dict[str, Verdict]:
+    """By quantity. The tasks of Table 12 are of one data set."""
+    other = {*_drawn(seen, settings), *_of_other_classes(seen, settings)}
+    otherwise: Verdict = "other settings" if differences(settings, but=BUT) else ""
+    return {task.split("-")[0]: "other data" if task in other else otherwise for task in seen}
+
+
+BUT = ("localise", "boxes", "merge")
+"""The settings that do not move what is measured here."""
+
+
+def _drawn(seen: Seen, settings: Settings) -> list[str]:
+    return [task for task in seen if settings.transfer.paths[catalogue.TASKS[task].data] is None]
+
+
+def _of_other_classes(seen: Seen, settings: Settings) -> list[str]:
+    drawn = _drawn(seen, settings)
+    return [t for t, r in seen.items() if t not in drawn and len(r[0].made["classes"]) != catalogue.TASKS[t].classes]
 
 
 def _results(row: Row, column: Column, settings: Settings, folder: Path, seen: dict[str, list[Result]]) -> list[Result]:
@@ -83,17 +105,23 @@ def _outcome(results: Sequence[Result]) -> Shares:
 def _of_shares(cell: Cell, printed: Published, found: Shares, part: str) -> Cell:
     """A mean precision or recall with its interval, over seeds and splits."""
     seeds, splits = found.values.shape
-    if splits > 1:
-        interval = statistics.student_interval(found.values, found.n)
-    else:
-        interval = statistics.resampled_interval(found.values[:, 0], found.resampled, found.groups)
+    estimate = estimated(found)
     per = found.values.mean(0) if splits > 1 else found.values[:, 0]
-    made = measured(cell, printed, found.how, float(found.values.mean()), interval, found.n, per)
+    made = measured(
+        cell, printed, found.how, estimate.mean, lambda level: share(estimate.interval(level)), found.n, per
+    )
     made = replace(made, seeds=seeds, splits=splits if splits > 1 else 0)
     if part == "test":
         return made
     # the published number is of the test part: a difference would compare two sets of images
-    return replace(made, status="validation", delta=None, delta_interval=None)
+    return replace(made, status="validation", delta=None, delta_interval=None, delta_narrow=None)
+
+
+def estimated(found: Shares) -> Estimate:
+    """The mean over seeds and splits, and its variance."""
+    if found.resampled.size:
+        return statistics.of_resamples(found.values[:, 0], found.resampled, found.groups)
+    return statistics.of_splits(found.values, found.n)
 
 
 def _mean_of(result: Result, chosen: NDArray[np.int64]) -> float:
@@ -115,14 +143,12 @@ def _notes(published: PublishedTable, seen: Seen, settings: Settings) -> tuple[s
             'Cells "on val": the test labels are withheld, so val is measured and train alone trains; no difference is '
             f"taken from the published test figure.{' The files for the evaluation server lie beside the result.' * beside}"
         )
-    drawn = [task for task in seen if settings.transfer.paths[catalogue.TASKS[task].data] is None]
-    other = [t for t, r in seen.items() if t not in drawn and len(r[0].made["classes"]) != catalogue.TASKS[t].classes]
-    differs = differences(settings, but=("localise", "boxes", "merge"))
-    if drawn:
+    differs = differences(settings, but=BUT)
+    if drawn := _drawn(seen, settings):
         notes.append(
             f"Images drawn by the program stand for {', '.join(drawn)}: the deltas there say nothing about the paper."
         )
-    for task in other:
+    for task in _of_other_classes(seen, settings):
         notes.append(
             f"{task} has {len(seen[task][0].made['classes'])} classes here and {catalogue.TASKS[task].classes} in the paper: "
             "the delta compares different data."
