@@ -207,7 +207,7 @@ def evaluate(
             about=f"{run.name} {protocol}",
         )
     made = about_result(run, protocol, settings, weights_file, store, device, time.perf_counter() - started)
-    made["record"] = shown.as_json()
+    made["record"] = shown.as_json(scales)
     for Q, values in found.items():
         scores.write(out / str(Q), values, store.labels, store.ids, made | {"Q": Q})
 

@@ -92,7 +92,7 @@ def write(
         "data": collection.digest,
         "scales": list(scales),
         "images": len(collection),
-        "record": shown.as_json(),
+        "record": shown.as_json(scales),
         **evaluate.how_computed(settings, device, time.perf_counter() - started),
     }
     with atomic_folder(out, "made.json") as root:

@@ -165,7 +165,7 @@ def localise(
         )
     seconds = time.perf_counter() - started
     made = evaluate.about_result(run, protocol, settings, weights_file, store, device, seconds)
-    made["record"] = shown.as_json()
+    made["record"] = shown.as_json(scales)
     made["classifier"] = digest(classifier_file) if classifier_file else None
     made["answers"] = digest(answers_folder / "answers.npy") if answers_folder else "the true classes"
     for Q, boxes in found.items():

@@ -236,12 +236,21 @@ def classify(
             "part": part,
             "C": costs,
             "C from": list(settings.C),
+            "trained on": _trained_on(splits, collection),
             "submission": (root / "submission").exists(),
             "settings": settings.model_dump(mode="json", exclude=set(settings.paths)),
             "features": [read_json(folder / "made.json") for folder in folders],
             "made": provenance.made(),
         }
         write_json(root / "made.json", made)
+
+
+def _trained_on(splits: Sequence[Path], collection: Collection) -> list[int]:
+    """Caltech: how many images of a class trained, whichever numbers occur in the splits."""
+    if not isinstance(collection, Caltech):
+        return []
+    parts = [read_split(file, collection) for file in splits]
+    return sorted({int(count) for p in parts for count in np.bincount(collection.labels[p == 1])})
 
 
 def _save(folder: Path, scores: Matrix, collection: Collection, targets: NDArray[np.int8], which: Any) -> None:  # noqa: ANN401

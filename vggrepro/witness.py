@@ -77,6 +77,8 @@ class Seen:
     flipped: int = _by(add, 0)
     squares: float = _by(add, 0.0)
     """Sum of the squared draws of the colour shift along the first principal component."""
+    cut_on: tuple[str, ...] = _by(_different)
+    """Where crops were cut: `CPU`, from images as they are read, or a `device` that keeps them."""
     mean: tuple[tuple[float, float, float], ...] = _by(_different)
     """R, G, B that was subtracted."""
 
@@ -165,6 +167,7 @@ class Witness:
             S=(int(draws.S[chosen].min()), int(draws.S[chosen].max())),
             flipped=int(draws.flip[chosen].sum()) if batches.flip else 0,
             squares=float(np.square(draws_used).sum()),
+            cut_on=("device" if batches.resident else "CPU",),
             mean=((r, g, b),),
         )
 
@@ -195,7 +198,7 @@ class Witness:
         return asdict(self.now) | dict(zip(names, totals, strict=True))
 
     def record(self, attempts: list[dict[str, Any]], parent: str | None, train: Store, val: Store) -> dict[str, Any]:
-        """The record of a finished training, of all its attempts: see `audit.Record`."""
+        """The record of a finished training, of all its attempts: see `records.Record`."""
         seen = sum((Seen.of(attempt.pop("seen", {})) for attempt in attempts), Seen())
         still = [name for name, layer in weight_layers(self.net).items() if _digest(layer) == self.first[name]]
         return {
@@ -212,6 +215,7 @@ class Witness:
             "pieces": _different((), tuple(attempt["pieces"] for attempt in attempts)),
             "crop": seen.crop,
             "pixels": seen.pixels,
+            "cut_on": seen.cut_on,
             "mean": seen.mean,
             "mean_of_data": [round(value, 3) for value in train.colours.mean],
             "drawn": seen.drawn,
@@ -270,9 +274,10 @@ class Shown:
     """Lowest and highest value in the first batch."""
     precision: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """For `made.json`."""
-        return asdict(self) | {"views": {str(side): count for side, count in sorted(self.views.items())}}
+    def as_json(self, scales: Sequence[int]) -> dict[str, Any]:
+        """For `made.json`, with the Q that were tested together: see `records.Shown`."""
+        views = {str(side): count for side, count in sorted(self.views.items())}
+        return asdict(self) | {"views": views, "scales": list(scales)}
 
 
 @contextmanager

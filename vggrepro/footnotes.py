@@ -1,0 +1,60 @@
+"""Findings as footnotes of the cells that they touch. No torch, no markup."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Hashable, Mapping
+from string import ascii_lowercase
+from typing import TypeVar
+
+from vggrepro.audit import Finding
+
+Key = TypeVar("Key", bound=Hashable)
+
+ALL = "all cells"
+"""The mark of what touches every cell that was measured: said once for the table."""
+LISTED = 3
+"""Values that a footnote lists; where there are more, it says how many."""
+
+
+def footnotes(
+    found: Mapping[Key, Collection[Finding]],
+) -> tuple[dict[Key, tuple[str, ...]], tuple[tuple[str, str], ...]]:
+    """The marks of every cell, and (mark, text) of every footnote, for what was found about each measured cell.
+
+    What touches the same cells is one footnote, so that a table of many differences has few of them.
+    """
+    by_rule: dict[str, list[Finding]] = {}
+    touched: dict[str, dict[Key, None]] = {}
+    for key, about in found.items():
+        for finding in about:
+            if finding.differs:
+                by_rule.setdefault(finding.rule, []).append(finding)
+                touched.setdefault(finding.rule, {})[key] = None
+    groups: dict[tuple[Key, ...], list[str]] = {}
+    for rule, findings in by_rule.items():
+        groups.setdefault(tuple(touched[rule]), []).append(_text(findings))
+    marks: dict[Key, tuple[str, ...]] = dict.fromkeys(found, ())
+    texts = []
+    letters = (letter for letter in (*ascii_lowercase, *(2 * letter for letter in ascii_lowercase)))
+    # what touches all cells comes first; then in the order of the cells
+    order = list(found)
+    for keys in sorted(groups, key=lambda keys: (len(keys) < len(found), order.index(keys[0]), -len(keys))):
+        mark = ALL if len(keys) == len(found) else next(letters)
+        texts.append((mark, "; ".join(groups[keys]) + "."))
+        for key in keys:
+            marks[key] = (*marks[key], mark)
+    return marks, tuple(texts)
+
+
+def _text(findings: list[Finding]) -> str:
+    """`batch of 16 (paper: 256)`; of a choice its number, and what is usual here."""
+    first = findings[0]
+    values = list(dict.fromkeys(finding.did for finding in findings))
+    did = " or ".join(values) if len(values) <= LISTED else f"{len(values)} different values"
+    usual = list(dict.fromkeys(finding.expected for finding in findings))
+    said = (
+        f"paper: {' or '.join(usual)}"
+        if first.kind == "paper"
+        else f"choice {first.choice}, default {' or '.join(usual)}"
+    )
+    return f"{first.shows.replace('{}', did)} ({said})"
