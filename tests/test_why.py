@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import shutil
+import subprocess
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +16,9 @@ from markupsafe import escape
 from PIL import Image
 
 from tests.conftest import prepared, real, small, write_devkit
-from vggrepro import checkpoint, ladder, metrics, render, why
+from vggrepro import checkpoint, ladder, metrics, render, report, why
 from vggrepro.catalogue import Run
-from vggrepro.config import Evaluate, Model
+from vggrepro.config import Evaluate, Model, load
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
@@ -245,3 +247,12 @@ def test_the_section_shows_every_line(measured, tmp_path):
         assert render.tex(rung.name) in tex
     assert (tmp_path / "why.pdf").stat().st_size > 1000
     assert "Not run." in render.template("why.html.j2", {"why": None})
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
+def test_the_section_compiles_with_pdflatex(measured, tmp_path):
+    report.write(load({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path)
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
