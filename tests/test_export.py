@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import zipfile
 from pathlib import Path
@@ -59,9 +60,12 @@ def write_run(folder: Path, run: Run) -> None:
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory) -> Settings:
-    """Of a data set whose place nobody is to learn."""
-    place = tmp_path_factory.mktemp("secret") / "tiny-imagenet-200.zip"
-    return load({"smoke": True, "seeds": list(SEEDS), "localisation": False, "tiny_imagenet": str(place)})
+    """Of a data set, and of a file of somebody else, whose place nobody is to learn."""
+    place = tmp_path_factory.mktemp("secret")
+    theirs = {"Theirs": {"file": str(place / "theirs.npy")}}
+    data = {"tiny_imagenet": str(place / "tiny-imagenet-200.zip"), "localisation": False}
+    more = {"imported": theirs, "fusions": {"Both": "D/384/384 + Theirs"}}
+    return load({"smoke": True, "seeds": list(SEEDS)} | data | more)
 
 
 @pytest.fixture(scope="module")
@@ -76,8 +80,12 @@ def results(tmp_path_factory, settings) -> Path:
         about |= {"data set": "made up", "classes": 6, "device": "CPU", "seconds": 1.5, "made": MADE}
         posteriors = rng.dirichlet(np.ones(6), 20).astype(np.float32)
         scores.write(root / "scores" / e.path, posteriors, labels, [str(i) for i in range(20)], about)
+    about = {"name": "Theirs", "file": "theirs.npy", "digest": sha("theirs"), "classes": 6, "made": MADE}
+    about |= {"data": sha("val"), "data set": "made up"}
+    theirs = root / "scores/imported/theirs"
+    scores.write(theirs, posteriors, labels, [str(i) for i in range(20)], about)
     for number in catalogue.REPRODUCED:
-        made, of_images = tables.make_with_outcomes(number, settings, root / "scores")
+        made, of_images = tables.make_with_outcomes(number, settings, root / "scores", imported=[theirs])
         render.write(made, root / "tables")
         outcomes.write(root / "tables" / f"{made.name}.npz", of_images)
     report.write(
@@ -85,6 +93,7 @@ def results(tmp_path_factory, settings) -> Path:
         table_files=sorted((root / "tables").glob("*.json")),
         run_files=sorted((root / "runs").glob("*/run.json")),
         out=root / "report",
+        results=root,
     )
     export.write(settings, root, root / "export")
     return root
@@ -162,6 +171,40 @@ def test_every_measured_cell_has_sources(results):
     assert all((results / path / "made.json").exists() for path in found.path)
 
 
+def test_systems_of_others_are_told_apart(results):
+    found = pd.read_parquet(results / "export/sources.parquet").set_index("cell")
+    last = len(catalogue.table("7").rows)
+    theirs, both = found.loc[[f"table07-{last + 1}-1"]], found.loc[[f"table07-{last + 2}-1"]]
+    assert (theirs.path.tolist(), theirs.runs.tolist()) == (["scores/imported/theirs"], [""])
+    assert both.groupby("path").weight.sum().to_dict() == {
+        "scores/D_384_s0/dense/384": 0.25, "scores/D_384_s1/dense/384": 0.25, "scores/imported/theirs": 0.5
+    }  # fmt: skip
+
+
+def test_every_measured_cell_of_the_report_leads_to_what_made_it(results):
+    """Cell, average, result, training: along links within the page, all of which lead somewhere."""
+    page = (results / "report/report.html").read_text()
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+    cells = {name: re.search(rf'<td id="{name}".*?</td>', page, re.DOTALL)[0] for name in shown(results) if name in ids}
+    led = {name: re.search(r'<a href="#([^"]+)">', cell) for name, cell in cells.items()}
+    assert {name for name, link in led.items() if link} == {
+        name for name, cell in shown(results).items() if cell["how"]
+    }
+    for average, result, run in (
+        ("table06-2-1", "E_256-512_s1-dense-512", "E_256-512_s1"),
+        ("table03-1-1", "A_256_s1-dense-256", "A_256_s1"),
+    ):
+        entry = re.search(rf'<tr [^>]*id="{led[average][1]}".*?</tr>', page, re.DOTALL)[0]
+        assert f'href="#e-{result}"' in entry
+        assert f'href="#run-{run}"' in re.search(rf'<tr [^>]*id="e-{result}".*?</tr>', page, re.DOTALL)[0]
+    assert 'href="#run-E_384_s1"' in re.search(r'<tr [^>]*id="run-E_256-512_s1".*?</tr>', page, re.DOTALL)[0]
+    beside = set(re.findall(r'href="\.\./([^"]+)"', page))
+    assert all((results / path).exists() for path in beside)
+    assert len(beside) > 50
+
+
 def test_a_crate_is_whole_and_reads_back(bundle, unpacked):
     from rocrate.rocrate import ROCrate
 
@@ -224,11 +267,17 @@ def test_the_same_results_give_the_same_crate(bundle, results, settings, tmp_pat
 
 def test_a_crate_names_no_place_of_this_machine(unpacked, settings, tmp_path):
     """The file name of the data set is told, where it lies is not."""
-    places = [str(Path(settings.data.path).parent), str(tmp_path.parent), str(catalogue.ROOT), str(Path.home()) + "/"]
+    places = [
+        str(Path(settings.imported["Theirs"].file).parent),
+        str(tmp_path.parent),
+        str(catalogue.ROOT),
+        str(Path.home()) + "/",
+    ]
     for file in (path for path in unpacked.rglob("*") if path.is_file()):
         content = file.read_bytes()
         assert [place for place in places if place.encode() in content] == [], file
-    assert json.loads((unpacked / "settings.json").read_text())["data"]["path"] == "tiny-imagenet-200.zip"
+    told = json.loads((unpacked / "settings.json").read_text())
+    assert (told["data"]["path"], told["imported"]["Theirs"]["file"]) == ("tiny-imagenet-200.zip", "theirs.npy")
 
 
 def test_digests_are_those_of_the_files(results, unpacked):

@@ -38,7 +38,7 @@ def test_the_cost_of_a_run_is_that_of_all_its_attempts_processes_and_seeds(tmp_p
     runs = [training("D_256_s0", [(3, 1), (4, 2)]), training("D_256_s1", [(5, 1)]), training("E_256_s0", [(2, 1)])]
     drawn = trainings.cost(runs, tmp_path)
     assert {"D/256", "16.0", "E/256", "2.0", "CPU seconds"} <= set(texts(drawn.svg))
-    assert (tmp_path / "cost.pdf").read_bytes().startswith(b"%PDF")
+    assert (tmp_path / "training-cost.pdf").read_bytes().startswith(b"%PDF")
 
 
 @pytest.mark.parametrize(

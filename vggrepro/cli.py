@@ -216,6 +216,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("--why", type=Path, help="what `why` wrote, for its section")
     p.add_argument("--flips", type=Path, help="what `flips` wrote, for its figure")
     p.add_argument("--whatif", type=Path, help="what `whatif` wrote: fusions in the browser")
+    p.add_argument("--results", type=Path, help="folder of results: every number of the page leads to what made it")
     p.add_argument("--out", type=Path, required=True, help="folder for report.html, report.tex and figures")
 
     p = verb("export", _export, "all cells as tidy CSV, Parquet and JSON, and a citable bundle (RO-Crate)")
@@ -580,6 +581,7 @@ def _report(given: argparse.Namespace) -> None:
         why=given.why,
         flips=given.flips,
         packed=given.whatif,
+        results=given.results,
         out=given.out,
     )
 

@@ -50,7 +50,8 @@ OF_RESULTS = (
     "runs/*/metrics.csv",
     *(f"{kind}/**/made.json" for kind in lineage.KINDS),
     "splits/**/*.csv",
-    "outside/*.json",
+    "why/*/*.json",
+    "why/*/*.csv",
 )
 """What a crate holds of a folder of results."""
 
@@ -276,14 +277,17 @@ class _Described:
 
     def _result(self, result: Result) -> ContextEntity:
         about = result.about
-        data = self._data(about["data"], about.get("collection") or f"{about['data set']}, validation images")
+        name = about.get("collection") or f"{about['data set']}, validation images"
+        used = [self._data(result.data, name)] if result.data else []
+        if "file" in about:
+            used.append(self._entity(f"#given-{about['digest']}", "File", name=about["file"], sha256=about["digest"]))
         features = [self._store(f"features/{part['run']}/{part['name']}") for part in about.get("features", [])]
         weights = [self._weights(run, digest) for run, digest in result.weights.items()]
         return self._entity(
             f"#make-{result.path}",
             "CreateAction",
             name=f"making of {result.path}",
-            object=[data, *(features or weights)],
+            object=used + (features or weights),
             result=[self._store(result.path), *self._there(f"{result.path}/made.json")],
             instrument=self._program(about["made"]["commit"]),
             endTime=about["made"]["at"],
@@ -294,7 +298,7 @@ class _Described:
         program = self._program(provenance.commit())
         actions = []
         for file in sorted((self.folder / "tables").glob("*.json")):
-            paths = lineage.of_table(render.read(file), self.settings.seeds)
+            paths = lineage.of_table(self.settings, render.read(file))
             actions.append(
                 self._entity(
                     f"#table-{file.stem}",

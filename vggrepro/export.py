@@ -119,24 +119,29 @@ class SourceRecord(Record):
     """When it was made."""
 
 
-def cell_records(tables: Sequence[Table], results: Mapping[str, Result], seeds: Sequence[int]) -> list[CellRecord]:
+def cell_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, Result]) -> list[CellRecord]:
     """A record per cell of every table, in the tables' order."""
     return [
         _cell_record(
-            table, row, column, cell, [results[s.path] for s in lineage.sources(table.number, row, cell, seeds)]
+            settings,
+            table,
+            row,
+            column,
+            cell,
+            [results[s.path] for s in lineage.sources(settings, table.number, row, cell)],
         )
         for table in tables
         for row, column, cell in _cells(table)
     ]
 
 
-def source_records(tables: Sequence[Table], results: Mapping[str, Result], seeds: Sequence[int]) -> list[SourceRecord]:
+def source_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, Result]) -> list[SourceRecord]:
     """A record per cell and result that it was made from."""
     return [
         _source_record(table.anchor(row, column), source, results[source.path])
         for table in tables
         for row, column, cell in _cells(table)
-        for source in lineage.sources(table.number, row, cell, seeds)
+        for source in lineage.sources(settings, table.number, row, cell)
     ]
 
 
@@ -144,7 +149,9 @@ def _cells(table: Table) -> list[tuple[int, int, Cell]]:
     return [(r, c, cell) for r, row in enumerate(table.rows) for c, cell in enumerate(row.cells)]
 
 
-def _cell_record(table: Table, row: int, column: int, cell: Cell, made_from: Sequence[Result]) -> CellRecord:
+def _cell_record(
+    settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[Result]
+) -> CellRecord:
     published = catalogue.table(table.number)
     net = table.columns[column]
     about = published.columns[column] if published.columns else Column(net, net, table.kind, "")
@@ -154,7 +161,7 @@ def _cell_record(table: Table, row: int, column: int, cell: Cell, made_from: Seq
     return CellRecord(
         cell=table.anchor(row, column),
         table=table.number,
-        keys=json.dumps(_keys(table, row), ensure_ascii=False),
+        keys=json.dumps(_keys(settings, table, row), ensure_ascii=False),
         column=about.heading,
         quantity=about.quantity,
         split=about.split,
@@ -177,7 +184,7 @@ def _cell_record(table: Table, row: int, column: int, cell: Cell, made_from: Seq
         spread=cell.spread,
         evaluations=_words(result.path for result in made_from),
         weights=_words(digest for result in made_from for digest in result.weights.values()),
-        data=_words(result.about["data"] for result in made_from),
+        data=_words(result.data for result in made_from),
         commit=_words(result.about["made"]["commit"] for result in made_from),
     )
 
@@ -193,7 +200,7 @@ def _source_record(cell: str, source: Source, result: Result) -> SourceRecord:
         protocol=about.get("protocol", ""),
         Q=about.get("Q"),
         weights=_words(result.weights.values()),
-        data=about["data"],
+        data=result.data,
         device=about.get("device", ""),
         seconds=about.get("seconds"),
         commit=about["made"]["commit"],
@@ -201,12 +208,11 @@ def _source_record(cell: str, source: Source, result: Result) -> SourceRecord:
     )
 
 
-def _keys(table: Table, row: int) -> dict[str, str]:
-    """The key columns of a row; of a system of somebody else, which the paper does not have, what the table shows of it."""
-    published, shown = catalogue.table(table.number), table.rows[row].keys
-    if row >= len(published.rows):
-        return dict(zip(table.keys, shown, strict=True))
-    return {name: text for name, text in published.rows[row].keys.items() if name not in table.columns}
+def _keys(settings: Settings, table: Table, row: int) -> dict[str, str]:
+    """The key columns of a row."""
+    return {
+        name: text for name, text in lineage.rows(settings, table.number)[row].keys.items() if name not in table.columns
+    }
 
 
 def _printed(text: str) -> tuple[float | None, float | None]:
@@ -224,8 +230,8 @@ def write(settings: Settings, results: Path, out: Path) -> None:
     """Write `cells` and `sources` of the tables below `results` (a folder such as `results/smoke`) into the folder `out`."""
     tables = [render.read(results / "tables" / f"{catalogue.table_name(n)}.json") for n in catalogue.REPRODUCED]
     made = lineage.results(results)
-    _write(out, "cells", CellRecord, cell_records(tables, made, settings.seeds))
-    _write(out, "sources", SourceRecord, source_records(tables, made, settings.seeds))
+    _write(out, "cells", CellRecord, cell_records(settings, tables, made))
+    _write(out, "sources", SourceRecord, source_records(settings, tables, made))
 
 
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}

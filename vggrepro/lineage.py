@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro import catalogue
-from vggrepro.catalogue import Run
+from vggrepro.catalogue import Row, Run
 from vggrepro.cells import Cell, Table
+from vggrepro.config import Settings
 from vggrepro.files import read_json
 
 OF_A_TRAINING = ("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made")
@@ -76,14 +77,19 @@ class Result:
 
     @property
     def runs(self) -> tuple[str, ...]:
-        """The trainings whose weights made it."""
-        return tuple(self.about["nets"]) if "nets" in self.about else (self.about["run"],)
+        """The trainings whose weights made it; none for a system of somebody else."""
+        return tuple(self.weights)
 
     @property
     def weights(self) -> dict[str, str]:
         """Digest of the weights, by run."""
         parts = self.about.get("features", [self.about])
-        return {part["run"]: part["weights"] for part in parts}
+        return {part["run"]: part["weights"] for part in parts if "run" in part}
+
+    @property
+    def data(self) -> str:
+        """Digest of the images."""
+        return str(self.about.get("data", ""))
 
 
 KINDS = ("scores", "boxes", "features", "transfer")
@@ -94,7 +100,7 @@ def results(folder: Path) -> dict[str, Result]:
     """Every result below a folder such as `results/smoke`, by its path there."""
     found = sorted(file for kind in KINDS for file in (folder / kind).glob("**/made.json"))
     paths = [file.parent.relative_to(folder).as_posix() for file in found]
-    return {path: Result(path, read_json(file, ("data", "made"))) for path, file in zip(paths, found, strict=True)}
+    return {path: Result(path, read_json(file, ("made",))) for path, file in zip(paths, found, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -109,18 +115,20 @@ class Source:
     """Whether it belongs to the system that is subtracted."""
 
 
-def sources(number: str, row: int, cell: Cell, seeds: Sequence[int]) -> tuple[Source, ...]:
+def sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple[Source, ...]:
     """What a measured cell of row `row` (from 0) of a table came from, for every seed; nothing for a cell without a number.
 
     Which evaluations a row averages, and with which weights, follows from its key columns.
     """
-    rows = catalogue.table(number).rows
-    if not cell.how or row >= len(rows):
+    if not cell.how:
         return ()
     if number in catalogue.TRANSFER:
         return tuple(Source(f"transfer/{name}", None) for name in cell.how)
+    if cell.how[0].startswith("imported/"):
+        return tuple(Source(f"scores/{name}", None) for name in cell.how)
+    shown, seeds = rows(settings, number)[row], settings.seeds
     found = []
-    for system, less in ((rows[row].system or (), False), (rows[row].minus or (), True)):
+    for system, less in ((shown.system or (), False), (shown.minus or (), True)):
         for seed in seeds:
             for e, weight in catalogue.with_seed(system, seed):
                 kind, share = ("boxes", None) if number in catalogue.LOCALISATION else ("scores", weight / len(seeds))
@@ -128,10 +136,18 @@ def sources(number: str, row: int, cell: Cell, seeds: Sequence[int]) -> tuple[So
     return tuple(found)
 
 
-def of_table(table: Table, seeds: Sequence[int]) -> list[str]:
+def rows(settings: Settings, number: str) -> tuple[Row, ...]:
+    """The rows of a table: the paper's, and those that the user added."""
+    return catalogue.with_systems(catalogue.table(number), settings.added(number)).rows
+
+
+def of_table(settings: Settings, table: Table) -> list[str]:
     """The paths of all results that a table's cells came from, each once."""
     found = (
-        s.path for r, row in enumerate(table.rows) for cell in row.cells for s in sources(table.number, r, cell, seeds)
+        s.path
+        for r, row in enumerate(table.rows)
+        for cell in row.cells
+        for s in sources(settings, table.number, r, cell)
     )
     return list(dict.fromkeys(found))
 

@@ -6,6 +6,7 @@ Templates lie in `tables/templates/`; they get strings and lists, and a name tha
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
 from pathlib import Path
@@ -76,7 +77,7 @@ def _because(cell: Cell) -> str:
     )
 
 
-def _cell(cell: Cell, kind: str) -> dict[str, Any]:
+def _cell(cell: Cell, kind: str, anchor: str, link: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
     decimals = 3 if kind == "parameters" else 1
     ours = cell.text if cell.value is None else number(cell.value, decimals=decimals)
@@ -85,6 +86,8 @@ def _cell(cell: Cell, kind: str) -> dict[str, Any]:
     if cell.status == "validation":
         spread = ", ".join(filter(None, (spread, MARKS["validation"])))
     return {
+        "id": anchor,
+        "link": link,
         "status": cell.status,
         "here": ours,
         "mark": MARKS.get(cell.status, "") if cell.value is None else "",
@@ -105,16 +108,25 @@ def _cell(cell: Cell, kind: str) -> dict[str, Any]:
     }
 
 
-def view(table: Table) -> dict[str, Any]:
+Links = Mapping[tuple[int, int], str]
+"""Where cells lead to within a page, by row and column from 0."""
+
+
+def view(table: Table, links: Links | None = None) -> dict[str, Any]:
     """The table as strings and lists: all that a template sees."""
+    links = links or {}
     rows = [
         {
             "group": row.group,
             "keys": list(row.keys),
-            "cells": [_cell(cell, table.kind) for cell in row.cells if cell.status != "spanned"],
+            "cells": [
+                _cell(cell, table.kind, table.anchor(r, c), links.get((r, c), ""))
+                for c, cell in enumerate(row.cells)
+                if cell.status != "spanned"
+            ],
             "n": _images(row),
         }
-        for row in table.rows
+        for r, row in enumerate(table.rows)
     ]
     return {
         "name": table.name,
@@ -138,9 +150,9 @@ def _images(row: TableRow) -> str:
     return ", ".join(f"{n:,}" for n in counts) or "\u2013"
 
 
-def html(table: Table) -> str:
-    """A `<figure>` with the table, to stand in any page."""
-    return _environment().get_template("table.html.j2").render(view(table)).strip()
+def html(table: Table, links: Links | None = None) -> str:
+    """A `<figure>` with the table, to stand in any page; with links, where its numbers lead to within that page."""
+    return _environment().get_template("table.html.j2").render(view(table, links)).strip()
 
 
 def latex(table: Table) -> str:

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vggrepro import lineage, outcomes, provenance, render, study, whatif
+from vggrepro import lineage, origins, outcomes, provenance, render, study, whatif
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
@@ -32,16 +32,26 @@ def write(
     why: Path | None = None,
     flips: Path | None = None,
     packed: Path | None = None,
+    results: Path | None = None,
 ) -> None:
-    """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`."""
+    """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`.
+
+    `results` is the folder of results, such as `results/smoke`: with it every number leads to what made it.
+    """
     tables = {path: render.read(path) for path in table_files}
     trainings = [lineage.training(path) for path in run_files]
+    found = origins.of(settings, list(tables.values()), trainings, lineage.results(results)) if results else None
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
         "facts": facts(settings, trainings),
         "tables": [
-            {"name": t.name, "heading": render.heading(t), "html": render.html(t), "tex": render.latex(t)}
+            {
+                "name": t.name,
+                "heading": render.heading(t),
+                "html": render.html(t, found.links[t.name] if found else {}),
+                "tex": render.latex(t),
+            }
             for t in tables.values()
         ],
         "figures": _figures(settings, tables, trainings, merging, flips, out / "figures"),
@@ -50,6 +60,7 @@ def write(
         "trainings": [_training_row(t) for t in trainings],
         "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
+        "origins": found,
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
     }
     write_text(out / "report.html", render.template("report.html.j2", page))
@@ -135,14 +146,13 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _training_row(training: Training) -> dict[str, str]:
+def _training_row(training: Training) -> dict[str, Any]:
     about, last = training.about, training.last
     parent = about["parent"]
     return {
         "run": training.run.name,
-        "from": f"{parent['run']}: {_layers(about['initialised'])}"
-        if parent
-        else f"random ({about['settings']['train']['init']})",
+        "parent": parent["run"] if parent else "",
+        "from": _layers(about["initialised"]) if parent else f"random ({about['settings']['train']['init']})",
         "epochs": str(about["epochs"]),
         "drops": ", ".join(map(str, about["drops"])) or "none",
         "loss": f"{last['loss']:.3f}",
@@ -155,6 +165,7 @@ def _training_row(training: Training) -> dict[str, str]:
         "memory": f"{max(attempt['peak_bytes'] for attempt in about['attempts']) / 2**30:.1f}",
         "energy": "not told" if math.isnan(training.joules) else f"{training.joules / 3.6e6:.2f}",
         "weights": about["weights"][:12],
+        "settings": origins.flattened(about["settings"]),
     }
 
 

@@ -58,7 +58,7 @@ def boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Drawn:
                 before, after = axes[2 * g][column], axes[2 * g + 1][column]
                 picture = imread(pictures / example.picture)
                 for axis, found, what in ((before, example.before, "before"), (after, example.after, "after")):
-                    axis.imshow(picture)
+                    axis.imshow(picture, interpolation="none")  # its own pixels: whoever shows them may scale them
                     for box in found:
                         _rectangle(axis, box, "#56B4E9", "-", 0.8)
                     for box in example.true:

@@ -82,4 +82,4 @@ def cost(trainings: Sequence[Training], folder: Path) -> Drawn:
             "cut off is counted until its last state. Blue: the first attempt; hatched: those that went on from a state. "
             "Of several seeds the pieces stand one after the other."
         )
-        return finish(figure, "cost", "What the trainings cost", caption, folder)
+        return finish(figure, "training-cost", "What the trainings cost", caption, folder)

@@ -54,6 +54,7 @@ rule report:
         " --why {input.why:q}"
         " --flips {input.flips:q}"
         " --whatif {input.whatif:q}"
+        " --results results/{wildcards.folder}"
         " --out results/{wildcards.folder}/report"
         " 2>&1 | tee {log:q}"
 
