@@ -18,15 +18,16 @@ from vggrepro.data.transforms import Draws
 from vggrepro.train import Trainer
 
 NONE = torch.empty(2, 0)
+BLANK = torch.empty(2, 1, 1, 3, dtype=torch.uint8), torch.empty(2, 3)
 
 
 def batch(labels: list[int], targets: list[list[float]]) -> Batch:
-    return Batch(torch.empty(len(labels), 3, 1, 1), torch.tensor(labels), torch.tensor(targets))
+    return Batch(*BLANK, torch.tensor(labels), torch.tensor(targets))
 
 
 def test_class_loss_is_cross_entropy_and_counts_wrong_answers():
     outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    found = objectives.class_loss(outputs, Batch(torch.empty(2, 3, 1, 1), torch.tensor([0, 0]), NONE))
+    found = objectives.class_loss(outputs, Batch(*BLANK, torch.tensor([0, 0]), NONE))
     assert found.counted == 2
     expected = np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))
     assert (float(found.sum), int(found.wrong)) == (pytest.approx(expected), 1)
@@ -52,12 +53,8 @@ def test_one_box_serves_all_classes():
 def test_a_loss_stays_on_the_device_of_the_net(loss, outputs):
     """On a GPU sums of a mixture of devices stop a training; torch's device without memory shows it anywhere."""
     meta = {"device": "meta"}
-    images, labels, targets = (
-        torch.empty(2, 3, 1, 1, **meta),
-        torch.zeros(2, dtype=int, **meta),
-        torch.empty(2, 4, **meta),
-    )
-    found = loss(torch.empty(2, outputs, **meta), Batch(images, labels, targets))
+    labels, targets = torch.zeros(2, dtype=int, **meta), torch.empty(2, 4, **meta)
+    found = loss(torch.empty(2, outputs, **meta), Batch(*BLANK, labels, targets))
     assert {tensor.device.type for tensor in found} == {"meta"}
 
 

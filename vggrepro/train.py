@@ -57,6 +57,7 @@ class Trainer:
         self.net = VGG(run.net, run.outputs(train.classes), self.model)
         initialise_randomly(self.net, self.settings.init, run.seed)
         self.iteration, self.pieces = 0, 1
+        self.input: Tensor | None = None
         self.wrapped: torch.nn.Module = self.net
         self.resident = Resident(train, device, workers) if self.settings.on_device else None
 
@@ -139,7 +140,14 @@ class Trainer:
             start=start,
             world=self.world,
             resident=self.resident,
+            pinned=self.device.type == "cuda",
         )
+
+    def _input(self, piece: Batch) -> Tensor:
+        """Memory for the net's input, the same in every step."""
+        if self.input is None or len(self.input) < len(piece.pixels):
+            self.input = torch.empty(piece.pixels.shape, device=self.device)
+        return self.input
 
     def step(self, batch: Batch) -> objectives.Loss:
         """One step of SGD on a global batch, and the loss of this process's part of it before the step."""
@@ -152,7 +160,7 @@ class Trainer:
         for number, piece in enumerate(pieces, start=1):
             with nullcontext() if number == len(pieces) else without_exchange(self.wrapped):
                 mine = None if kept is None else kept[piece.first : piece.first + len(piece.labels)]
-                loss = self.objective.loss(self._outputs(self.wrapped, piece.images, mine), piece)
+                loss = self.objective.loss(self._outputs(self.wrapped, piece.images(self._input(piece)), mine), piece)
                 # a share of the global batch's mean; averaging over the processes divides by their number
                 (loss.sum * (self.world.size / max(batch.counted, 1))).backward()  # type: ignore[no-untyped-call]
             found.append(objectives.Loss(loss.sum.detach(), *loss[1:]))

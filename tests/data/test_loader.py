@@ -22,16 +22,16 @@ def test_workers_change_nothing(stores):
     alone, many = list(batches(store, 0)), list(batches(store, 3))
     assert [len(batch.labels) for batch in alone] == [24] * 6 + [16]
     for a, b in zip(alone, many, strict=True):
-        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.images(), b.images())
         assert torch.equal(a.labels, b.labels)
 
 
 def test_a_batch_is_its_crops_less_the_mean_plus_the_shift(stores):
     store = Store(stores[0])
     made = batches(store, 0)
-    images, labels, *_ = next(iter(made))
+    batch = next(iter(made))
     shift = colour_shift(made.draws.alpha, store.colours, 0.1)
-    for image, label, i in zip(images, labels, made.draws.order[:24], strict=True):
+    for image, label, i in zip(batch.images(), batch.labels, made.draws.order[:24], strict=True):
         crop = training_crop(store.image(i), made.draws, i, 56).astype(np.float64)
         expected = crop - np.array(store.colours.mean) + shift[i]
         np.testing.assert_allclose(image.permute(1, 2, 0).numpy(), expected, atol=1e-3)
@@ -39,8 +39,17 @@ def test_a_batch_is_its_crops_less_the_mean_plus_the_shift(stores):
 
 
 def test_batches_are_channels_last(stores):
-    images, *_ = next(iter(batches(Store(stores[0]), 0)))
-    assert images.is_contiguous(memory_format=torch.channels_last)
+    batch = next(iter(batches(Store(stores[0]), 0)))
+    assert batch.pixels.dtype == torch.uint8
+    assert batch.images().is_contiguous(memory_format=torch.channels_last)
+
+
+def test_memory_that_is_there_is_written_again(stores):
+    first, second, *_ = batches(Store(stores[0]), 0)
+    out = torch.empty(first.pixels.shape)
+    assert torch.equal(first.images(out), first.images())
+    assert torch.equal(second.images(out), second.images())
+    assert torch.equal(second.pieces(5)[4].images(out), second.images()[20:])
 
 
 def test_processes_share_a_batch_without_a_gap_or_an_overlap(stores):
@@ -55,7 +64,7 @@ def test_processes_share_a_batch_without_a_gap_or_an_overlap(stores):
     whole, parts = made(World()), [made(World(rank, 5)) for rank in range(5)]
     for step, batch in enumerate(whole):
         shares = [part[step] for part in parts]
-        assert torch.equal(torch.cat([share.images for share in shares]), batch.images)
+        assert torch.equal(torch.cat([share.images() for share in shares]), batch.images())
         assert torch.equal(torch.cat([share.targets for share in shares]).nan_to_num(), batch.targets.nan_to_num())
         assert {(share.of, share.counted) for share in shares} == {(len(batch.labels), batch.counted)}
         assert batch.counted == int((~batch.targets.isnan()).all(1).sum()) < batch.of
@@ -66,5 +75,5 @@ def test_pieces_of_a_batch_know_where_they_begin(stores):
     batch = next(iter(batches(Store(stores[0]), 0)))._replace(first=100)
     pieces = batch.pieces(5)
     assert [piece.first for piece in pieces] == [100, 105, 110, 115, 120]
-    assert torch.equal(torch.cat([piece.images for piece in pieces]), batch.images)
+    assert torch.equal(torch.cat([piece.images() for piece in pieces]), batch.images())
     assert [len(piece.labels) for piece in batch.pieces(30)] == [1] * 24 + [0] * 6

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -48,6 +49,43 @@ def test_every_colour_mode_becomes_rgb(mode):
     buffer = io.BytesIO()
     Image.new("RGB", (9, 7), (200, 30, 60)).convert(mode).save(buffer, "PNG" if mode != "CMYK" else "JPEG")
     assert decode(buffer.getvalue(), "x").shape == (7, 9, 3)
+
+
+def by_pil(data: bytes) -> np.ndarray:
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def test_all_real_images_of_ilsvrc_decode_to_pils_pixels():
+    with zipfile.ZipFile(real("ilsvrc2012-val-200.zip")) as file:
+        files = {name: file.read(name) for name in file.namelist() if name.endswith(".JPEG")}
+    assert len(files) == 200
+    assert [name for name, data in files.items() if not np.array_equal(decode(data, name), by_pil(data))] == []
+
+
+@pytest.mark.parametrize("subsampling", ["4:4:4", "4:2:2", "4:2:0"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK", "YCbCr"])
+@pytest.mark.parametrize("progressive", [False, True])
+def test_jpegs_of_every_kind_decode_to_pils_pixels(mode, subsampling, progressive):
+    rng = np.random.default_rng(0)
+    for height, width in ((1, 1), (7, 13), (33, 18), (48, 64)):
+        smooth = rng.integers(0, 256, (height // 8 + 2, width // 8 + 2, 3), np.uint8)
+        image = Image.fromarray(smooth).resize((width, height), Image.Resampling.BICUBIC).convert(mode)
+        for quality in (30, 90):
+            buffer = io.BytesIO()
+            image.save(buffer, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
+            data = buffer.getvalue()
+            assert np.array_equal(decode(data, "x"), by_pil(data))
+            # bytes too many before the end: a warning for libjpeg, an image for PIL
+            flawed = data[:-2] + b"\0\0\0" + data[-2:]
+            assert np.array_equal(decode(flawed, "x"), by_pil(flawed))
+
+
+def test_a_jpeg_cut_short_is_named():
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 50).save(buffer, "JPEG")
+    with pytest.raises(ValueError, match="picture.jpg is no image that can be decoded"):
+        decode(buffer.getvalue()[:-300], "picture.jpg")
 
 
 def test_a_store_that_is_cut_short_is_refused(stores, tmp_path):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import zipfile
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
+from tests.conftest import real
 from tests.oracles.data import rescaled_whole
 from vggrepro.data.colours import Colours
+from vggrepro.data.store import decode
 from vggrepro.data.transforms import Draws, colour_shift, grid, rescale, rescaled_size, training_crop, window
 
 KRIZHEVSKY = Colours(
@@ -20,6 +25,16 @@ KRIZHEVSKY = Colours(
 
 def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width"), [(2000, 900), (700, 300), (300, 700), (1000, 64)])
+def test_pil_in_one_call_is_never_more_than_a_level_away(height, width):
+    """It may go over rows first, and round what we do not."""
+    for smallest in (64, 96, 256):
+        image = picture(height, width)
+        size = rescaled_size(height, width, smallest)[::-1]
+        by_pil = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)).astype(int)
+        assert np.abs(rescale(image, smallest) - by_pil).max() <= 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (375, 500), (500, 375), (2000, 31), (20, 33)])
@@ -37,12 +52,25 @@ def test_a_window_is_the_window_of_the_rescaled_whole(height, width, smallest, d
     whole = rescaled_whole(image, smallest)
     top = data.draw(st.integers(0, whole.shape[0] - 56))
     left = data.draw(st.integers(0, whole.shape[1] - 56))
-    cut = window(image, smallest, (top, left), (56, 56)).astype(int)
-    # PIL keeps a box's corners in single precision and rounds after each of two passes: values on a half, frequent where
-    # the scale is a simple fraction, may fall to the other side in each
-    off = np.abs(cut - whole[top : top + 56, left : left + 56])
-    assert off.max() <= 2
-    assert (off > 1).mean() < 1e-2
+    expected = whole[top : top + 56, left : left + 56]
+    assert np.array_equal(window(image, smallest, (top, left), (56, 56)), expected)
+    assert np.array_equal(window(image, smallest, (top, left), (56, 56), mirrored=True), expected[:, ::-1])
+
+
+def test_crops_of_real_images_are_cut_from_what_pil_makes_of_the_whole():
+    """PIL in one call, the images as training sees them; memory that may not be written too."""
+    with zipfile.ZipFile(real("ilsvrc2012-val-200.zip")) as file:
+        names = [name for name in file.namelist() if name.endswith(".JPEG")][:40]
+        images = [decode(file.read(name), name) for name in names]
+    images[0].flags.writeable = False
+    for S in (256, 384, 512):
+        draws = Draws.of(S, 1, len(images), (S, S))
+        for i, image in enumerate(images):
+            size = rescaled_size(*image.shape[:2], S)[::-1]
+            whole = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
+            top, left = draws.corner(i, *whole.shape[:2], 224)
+            expected = whole[top : top + 224, left : left + 224]
+            assert np.array_equal(training_crop(image, draws, i, 224), expected[:, ::-1] if draws.flip[i] else expected)
 
 
 @given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 600))

@@ -16,6 +16,7 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector, training_crop
 from vggrepro.distributed import World
 from vggrepro.flow import ahead
+from vggrepro.nets import net_input
 
 ALONE = World()
 AHEAD = 4
@@ -25,8 +26,10 @@ AHEAD = 4
 class Batch(NamedTuple):
     """What one step of training sees: a global batch, or one process's part of it."""
 
-    images: Tensor
-    """[B, 3, crop, crop], float32 in channels-last memory: 0-255 less the mean RGB, plus the colour shift."""
+    pixels: Tensor
+    """[B, crop, crop, 3], bytes: a quarter of what would have to be copied to a device as float32."""
+    shift: Tensor
+    """[B, 3]: what is added to R, G and B of an image: the colour shift less the mean."""
     labels: Tensor
     """[B]."""
     targets: Tensor
@@ -40,14 +43,19 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
-        images, labels, targets = (tensor.to(device, non_blocking=True) for tensor in self[:3])
-        return self._replace(images=images, labels=labels, targets=targets)
+        pixels, shift, labels, targets = (tensor.to(device, non_blocking=True) for tensor in self[:4])
+        return self._replace(pixels=pixels, shift=shift, labels=labels, targets=targets)
+
+    def images(self, out: Tensor | None = None) -> Tensor:
+        """What the net is given, made on the batch's device; see `nets.net_input`."""
+        return net_input(self.pixels, self.shift, out)
 
     def pieces(self, count: int) -> list[Batch]:
         """The batch in so many parts of about equal size, some perhaps empty."""
         found, first = [], self.first
-        for images, labels, targets in zip(*(tensor.tensor_split(count) for tensor in self[:3]), strict=True):
-            found.append(self._replace(images=images, labels=labels, targets=targets, first=first))
+        split = (tensor.tensor_split(count) for tensor in (self.pixels, self.shift, self.labels, self.targets))
+        for pixels, shift, labels, targets in zip(*split, strict=True):
+            found.append(Batch(pixels, shift, labels, targets, first, self.of, self.counted))
             first += len(labels)
         return found
 
@@ -56,7 +64,7 @@ class Batches:
     """The batches of one epoch, or this process's part of each (`world`). The last may be smaller.
 
     With `boxes` they are of the images that have one. The first `start` batches are left out. With `resident` images they
-    are made on its device.
+    are made on its device; else, if `pinned`, in memory that a GPU copies from while it computes.
     """
 
     def __init__(
@@ -73,11 +81,12 @@ class Batches:
         start: int = 0,
         world: World = ALONE,
         resident: Resident | None = None,
+        pinned: bool = False,
     ) -> None:
         self.store, self.draws, self.batch, self.crop, self.flip = store, draws, batch, crop, flip
         self.shift = colour_shift(draws.alpha, store.colours, colour_std) - np.array(store.colours.mean, np.float32)
         self.workers, self.boxes, self.start, self.world = workers, boxes, start, world
-        self.resident = resident
+        self.resident, self.pinned = resident, pinned
         self.order = draws.order[store.annotated[draws.order]] if boxes else draws.order
         if not len(self.order):
             raise ValueError(f"{store.folder}: no training image has a box: nothing to learn boxes from")
@@ -93,21 +102,20 @@ class Batches:
     def _make(self, chosen: NDArray[np.int64]) -> Batch:
         mine = self.world.rows(len(chosen))
         numbers = chosen[mine]
-        crops = self._crops(numbers)
-        images = crops + torch.from_numpy(self.shift[numbers])[:, :, None, None].to(crops.device)
-        labels = torch.from_numpy(self.store.labels[numbers])
+        pixels = self._pixels(numbers)
+        shift, labels = torch.from_numpy(self.shift[numbers]), torch.from_numpy(self.store.labels[numbers])
         # of the others' images too: a box is cheap, and every process knows how many count
         targets = self._targets(chosen)
         counted = int((~np.isnan(targets)).all(1).sum())
-        return Batch(images, labels, torch.from_numpy(targets[mine]), mine.start, len(chosen), counted)
+        return Batch(pixels, shift, labels, torch.from_numpy(targets[mine]), mine.start, len(chosen), counted)
 
-    def _crops(self, numbers: NDArray[np.int64]) -> Tensor:
+    def _pixels(self, numbers: NDArray[np.int64]) -> Tensor:
         if self.resident:
             return self.resident.crops(numbers, self.draws, self.crop, flip=self.flip)
-        pixels = np.empty((len(numbers), self.crop, self.crop, 3), np.uint8)
-        for row, i in zip(pixels, numbers, strict=True):
-            row[:] = training_crop(self.store.image(i), self.draws, i, self.crop, flip=self.flip)
-        return torch.from_numpy(pixels).float().permute(0, 3, 1, 2)
+        pixels = torch.empty(len(numbers), self.crop, self.crop, 3, dtype=torch.uint8, pin_memory=self.pinned)
+        for row, i in zip(pixels.numpy(), numbers, strict=True):
+            training_crop(self.store.image(i), self.draws, i, self.crop, flip=self.flip, out=row)
+        return pixels
 
     def _targets(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:
         if self.boxes is None:

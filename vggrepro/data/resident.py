@@ -39,7 +39,7 @@ class Resident:
             self.pixels[block.start : block.stop] = images.permute(0, 3, 1, 2).to(device)
 
     def crops(self, numbers: NDArray[np.int64], draws: Draws, crop: int, *, flip: bool) -> Tensor:
-        """What `training_crop` gives of these images, [B, 3, crop, crop], float32 of whole numbers, channels-last.
+        """What `training_crop` gives of these images, [B, crop, crop, 3].
 
         Raises ValueError for an S below the images' own: making smaller takes another filter.
         """
@@ -62,4 +62,4 @@ class Resident:
         grid = torch.stack([there[0][:, None, :].expand(-1, crop, -1), there[1][:, :, None].expand(-1, -1, crop)], -1)
         images = self.pixels[torch.from_numpy(numbers).to(self.device)].float()
         cut = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
-        return cut.round_().contiguous(memory_format=torch.channels_last)
+        return cut.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()

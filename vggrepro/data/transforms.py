@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from vggrepro.boxes import to_vectors
 from vggrepro.config import Boxes
@@ -75,28 +74,44 @@ def rescale(image: Pixels, smallest: int) -> Pixels:
     return window(image, smallest, (0, 0), rescaled_size(image.shape[0], image.shape[1], smallest))
 
 
-def window(image: Pixels, smallest: int, top_left: tuple[int, int], size: tuple[int, int]) -> Pixels:
-    """A window [h, w, 3] of the rescaled image, of which no more than the window is computed.
+def window(
+    image: Pixels,
+    smallest: int,
+    top_left: tuple[int, int],
+    size: tuple[int, int],
+    *,
+    mirrored: bool = False,
+    out: Pixels | None = None,
+) -> Pixels:
+    """A window [h, w, 3] of the rescaled image, into `out` if given; only what the window needs is computed.
 
-    The same pixels as rescaling the whole and cutting the window out, but for values on a half that round the other way.
+    The same pixels as rescaling the whole and cutting the window out.
     """
     (height, width), (top, left) = rescaled_size(image.shape[0], image.shape[1], smallest), top_left
+    out = np.empty((*size, 3), np.uint8) if out is None else out
     if (height, width) == image.shape[:2]:
-        return image[top : top + size[0], left : left + size[1]]
-    down, right = image.shape[0] / height, image.shape[1] / width
-    box = (left * right, top * down, (left + size[1]) * right, (top + size[0]) * down)
-    # a last digit must not put the box outside the image
-    box = (box[0], box[1], min(box[2], image.shape[1]), min(box[3], image.shape[0]))
-    resized = Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box)
-    return np.asarray(resized)
+        cut = image[top : top + size[0], left : left + size[1]]
+        # three bytes at a time: twice as fast for mirrored ones
+        out.view("V3")[:] = (cut[:, ::-1] if mirrored else cut).view("V3")
+    else:
+        # where nothing is rescaled the compiler is not loaded
+        from vggrepro.data.resample import resample
+
+        rows = np.ascontiguousarray(image).reshape(len(image), -1)
+        resample(rows, (height, width), (top, left), mirrored, out.reshape(len(out), -1))
+    return out
 
 
-def training_crop(image: Pixels, draws: Draws, i: int, crop: int, *, flip: bool = True) -> Pixels:
-    """The crop [crop, crop, 3] of image number `i` in this epoch: rescaled to its S, cut out at random, perhaps mirrored."""
+def training_crop(
+    image: Pixels, draws: Draws, i: int, crop: int, *, flip: bool = True, out: Pixels | None = None
+) -> Pixels:
+    """The crop [crop, crop, 3] of image number `i` in this epoch: rescaled to its S, cut out at random, perhaps mirrored.
+
+    Written into `out` if that is given.
+    """
     smallest = int(draws.S[i])
     corner = draws.corner(i, *rescaled_size(image.shape[0], image.shape[1], smallest), crop)
-    cut = window(image, smallest, corner, (crop, crop))
-    return cut[:, ::-1] if flip and draws.flip[i] else cut
+    return window(image, smallest, corner, (crop, crop), mirrored=flip and bool(draws.flip[i]), out=out)
 
 
 def zoom_of(height: int, width: int, smallest: int) -> NDArray[np.float64]:

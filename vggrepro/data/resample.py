@@ -1,0 +1,92 @@
+"""PIL's antialiased bilinear resizing, compiled: the same pixels to the bit, of no more than a window, mirrored on the way.
+
+PIL goes over columns, rounds to bytes, and goes over rows. Weights are a triangle as wide as the reduction, in fixed point.
+(Pillow 13 goes over rows first in images twice as high as wide: there a value may be one level off.) Other threads run
+meanwhile.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit, types
+from numpy.typing import NDArray
+
+BITS = 22
+"""Of a weight behind the point: PIL's, so that 255 times the weights' sum fits into 32 bits."""
+HALF = 1 << (BITS - 1)
+_READ, _WRITTEN, _PAIR = (
+    types.Array(types.uint8, 2, "C", readonly=True),
+    types.uint8[:, ::1],
+    types.UniTuple(types.int64, 2),
+)
+
+
+@njit(cache=True, nogil=True)
+def _weights(side: int, rescaled: int, first: int, count: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    """Of `count` outputs from `first` on: their first input [count], how many inputs [count], and what each weighs."""
+    scale = side / rescaled
+    width = max(scale, 1.0)
+    start, taps = np.empty(count, np.uintp), np.empty(count, np.uintp)
+    weights = np.zeros((count, 2 * math.ceil(width) + 1), np.int32)
+    triangle = np.empty(weights.shape[1])
+    for i in range(count):
+        centre = (first + i + 0.5) * scale
+        low, high = max(int(centre - width + 0.5), 0), min(int(centre + width + 0.5), side)
+        for k in range(high - low):
+            triangle[k] = max(0.0, 1.0 - abs((k + low - centre + 0.5) * (1.0 / width)))
+        total = 0.0
+        for k in range(high - low):
+            total += triangle[k]
+        for k in range(high - low):
+            weights[i, k] = int(0.5 + triangle[k] / total * (1 << BITS))
+        start[i], taps[i] = low, high - low
+    return start, taps, weights
+
+
+@njit(cache=True, nogil=True)
+def _along_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202
+    rows: NDArray[np.uint8], size: int, first: int, mirrored: bool, out: NDArray[np.uint8]
+):
+    """Rows [n, 3 W] of pixels as rows `size` pixels wide, of which the pixels from `first` on, into `out` [n, 3 w]."""
+    width = out.shape[1] // 3
+    start, taps, weights = _weights(rows.shape[1] // 3, size, first, width)
+    # indices without a sign: none counts from the end, and the compiler need not look
+    one, two, three = np.uintp(1), np.uintp(2), np.uintp(3)
+    for y in range(rows.shape[0]):
+        row, target = rows[y], out[y]
+        for x in range(width):
+            at = three * start[x]
+            red = green = blue = np.int32(HALF)
+            for k in range(taps[x]):
+                weight = weights[x, k]
+                red += np.int32(row[at]) * weight
+                green += np.int32(row[at + one]) * weight
+                blue += np.int32(row[at + two]) * weight
+                at += three
+            to = np.uintp(3 * (width - 1 - x if mirrored else x))
+            target[to], target[to + one], target[to + two] = red >> BITS, green >> BITS, blue >> BITS
+
+
+# named types: compiled once, for memory that may be written and for files' maps that may not
+@njit(types.void(_READ, _PAIR, _PAIR, types.boolean, _WRITTEN), cache=True, nogil=True)
+def resample(  # type: ignore[no-untyped-def]  # noqa: ANN201
+    rows: NDArray[np.uint8], size: tuple[int, int], corner: tuple[int, int], mirrored: bool, out: NDArray[np.uint8]
+):
+    """Into `out` [h, 3 w] the window at `corner` (top, left) of an image, given as rows [H, 3 W], resized to `size` (height,
+    width); perhaps mirrored."""
+    start, taps, weights = _weights(rows.shape[0], size[0], corner[0], out.shape[0])
+    first, last = start[0], start[-1] + taps[-1]
+    narrowed = np.empty((last - first, out.shape[1]), np.uint8)
+    _along_rows(rows[first:last], size[1], corner[1], mirrored, narrowed)
+    total = np.empty(out.shape[1], np.int32)
+    for y in range(out.shape[0]):
+        total[:] = HALF
+        for k in range(taps[y]):
+            row, weight = narrowed[start[y] - first + k], weights[y, k]
+            for x in range(total.size):
+                total[x] += np.int32(row[x]) * weight
+        target = out[y]
+        for x in range(total.size):
+            target[x] = total[x] >> BITS
