@@ -213,6 +213,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("--tables", type=Path, nargs="+", required=True, help="JSON files of tables")
     p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
     p.add_argument("--merging", type=Path, help="what `merging` wrote, for its figures")
+    p.add_argument("--claims", type=Path, help="the claims.json that `claims` wrote")
     p.add_argument("--why", type=Path, help="what `why` wrote, for its section")
     p.add_argument("--flips", type=Path, help="what `flips` wrote, for its figure")
     p.add_argument("--whatif", type=Path, help="what `whatif` wrote: fusions in the browser")
@@ -232,6 +233,12 @@ def _add_steps_without_nets(verb: Verb) -> None:
 
 def _add_comparisons(verb: Verb) -> None:
     """What a change is worth, image by image."""
+    p = verb("claims", _claims, "every claim of the paper, judged on which images each system gets wrong")
+    p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
+    p.add_argument("--tables", type=Path, required=True, help="folder of what `table` wrote")
+    p.add_argument("--runs", type=Path, nargs="+", default=[], help="run.json files, for the claim on several GPUs")
+    p.add_argument("--out", type=Path, required=True, help="folder for claims.json and claims.csv")
+
     p = verb("flips", _flips, "images that one system gets right and another wrong, with pictures")
     p.add_argument("systems", nargs=2, metavar="system", help="as tables write it, such as D/256/224,256,288")
     p.add_argument("--protocol", default="dense", help="dense, multi-crop, or 'multi-crop & dense'")
@@ -564,6 +571,13 @@ def _table(given: argparse.Namespace) -> None:
     render.write(made, given.out)
 
 
+def _claims(given: argparse.Namespace) -> None:
+    from vggrepro import ledger, lineage
+
+    runs = [lineage.training(path) for path in given.runs]
+    ledger.write(ledger.judge(_given(given.settings), given.tables, runs), given.out)
+
+
 def _whatif(given: argparse.Namespace) -> None:
     from vggrepro import whatif
 
@@ -578,6 +592,7 @@ def _report(given: argparse.Namespace) -> None:
         table_files=given.tables,
         run_files=given.runs,
         merging=given.merging,
+        claims=given.claims,
         why=given.why,
         flips=given.flips,
         packed=given.whatif,

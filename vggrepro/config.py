@@ -293,6 +293,9 @@ class Settings(_Settings):
     devkit: Devkit | None = None
     """What is true of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it imported systems are
     compared with the prepared images, and may be of any data set."""
+    unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], Given] = {}
+    """Results of the same nets from random weights (`staged=false train={init: glorot}`), which the claim on initialisation
+    is judged by: `unstaged={glorot: FOLDER}`, a folder below `results/` of that run."""
     data: Data
     model: Model = Model()
     train: Train = Train()
@@ -583,6 +586,7 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         "localisation",
         "imported",
         "fusions",
+        "unstaged",
         "devkit",
         "data.path",
         *(f"transfer.{name}" for name in TRANSFER_SETS),

@@ -264,6 +264,12 @@ class Plan:
         first, *_ = catalogue.evaluations_of(best)
         return f"results/{self.folder}/why/{first.run.name}"
 
+    def claims(self, wildcards: Wildcards) -> list[str]:
+        """What claims are judged by besides our own tables: what is claimed, tolerances, results from random weights."""
+        files = [str(catalogue.ROOT / "tables" / name) for name in ("claims.yaml", "tolerances.yaml")]
+        others = [f"{folder}/tables/{catalogue.table_name('3')}.npz" for folder in self.settings.unstaged.values()]
+        return files + others
+
     def fusion_boxes(self, wildcards: Wildcards) -> list[str]:
         """The folders of box stores of Table 9, of the first seed: what its figures are drawn from."""
         return self._stores("9", self.settings.seeds[:1])

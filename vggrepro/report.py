@@ -1,7 +1,7 @@
 """The report: one HTML file that needs nothing else, and the same for LaTeX. No torch.
 
-It opens with what was run, on which data and hardware; then the tables; then figures; then why a number may be off; then
-what was chosen where the paper is silent and where the preset departs from it.
+It opens with what was run, on which data and hardware, and with the paper's claims, judged; then the tables; then figures;
+then why a number may be off; then what was chosen where the paper is silent and where the preset departs from it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vggrepro import lineage, origins, outcomes, provenance, render, study, whatif
+from vggrepro import ledger, lineage, origins, outcomes, provenance, render, study, verdicts, whatif
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
@@ -29,6 +29,7 @@ def write(
     run_files: list[Path],
     out: Path,
     merging: Path | None = None,
+    claims: Path | None = None,
     why: Path | None = None,
     flips: Path | None = None,
     packed: Path | None = None,
@@ -44,7 +45,8 @@ def write(
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
-        "facts": facts(settings, trainings),
+        "facts": [*facts(settings, trainings), ("cells", verdicts.counted(tables.values()))],
+        "ledger": ledger.section(claims) if claims else None,
         "tables": [
             {
                 "name": t.name,

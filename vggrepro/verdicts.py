@@ -7,7 +7,8 @@ result. A cell of other images, or of other settings than the paper's, says noth
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from vggrepro.catalogue import ROOT, PublishedTable, Row
-from vggrepro.cells import Cell, TableRow, Verdict
+from vggrepro.cells import MARKS, Cell, Table, TableRow, Verdict
 from vggrepro.files import digest
 from vggrepro.statistics import NORMAL, POWER, Z
 
@@ -84,6 +85,18 @@ def legend(rows: list[TableRow]) -> tuple[str, ...]:
         "cannot tell. How these tolerances follow from what independent reproductions show among themselves: "
         "tables/tolerances.yaml.",
     )
+
+
+def counted(tables: Iterable[Table]) -> str:
+    """How many cells of ours say what of the published number: `12 agree, 2 differ, 5 on val`."""
+    ours = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
+    said = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in ours)
+    words = {"agrees": "agree", "differs": "differ"}
+    order = ("agrees", "differs", "cannot be told", "other settings", "other data", *MARKS.values())
+    return ", ".join(f"{said[name]} {words.get(name, name)}" for name in dict.fromkeys(order) if said[name])
+
+
+NOT_OURS = ("quoted", "not reported", "spanned")
 
 
 def _quantity(row: Row, quantity: str, higher: str) -> str:

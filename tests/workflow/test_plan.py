@@ -103,6 +103,7 @@ def test_a_data_set_without_boxes_can_do_without_localisation(tmp_path):
         "train": 14,
         "evaluate": 17,
         "table": 13,
+        "claims": 1,
         "whatif": 1,
         "report": 1,
         "bundle": 1,

@@ -29,6 +29,7 @@ rule report:
         runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
         metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.runs),
         merging=PLAN.merging,
+        claims="results/{folder}/claims/claims.json",
         why=PLAN.why,
         flips="results/{folder}/flips",
         whatif="results/{folder}/whatif/whatif.json",
@@ -51,6 +52,7 @@ rule report:
         " --tables {input.tables:q}"
         " --runs {input.runs:q}"
         " {params.merging:q}"
+        " --claims {input.claims:q}"
         " --why {input.why:q}"
         " --flips {input.flips:q}"
         " --whatif {input.whatif:q}"

@@ -56,3 +56,29 @@ rule table:
         " --out results/{wildcards.folder}/tables"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
+
+
+rule claims:
+    """Every claim of the paper, judged on which images each system gets wrong."""
+    input:
+        PLAN.claims,
+        tables=expand("results/{{folder}}/tables/{table}.npz", table=PLAN.tables),
+        parameters="results/{folder}/tables/table02.json",
+        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
+    output:
+        multiext("results/{folder}/claims/claims", ".json", ".csv"),
+    log:
+        "results/{folder}/logs/claims.log",
+    benchmark:
+        "results/{folder}/benchmarks/claims.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        settings=PLAN.table_settings,
+    shell:
+        "vggrepro claims"
+        " --settings {params.settings:q}"
+        " --tables results/{wildcards.folder}/tables"
+        " --runs {input.runs:q}"
+        " --out results/{wildcards.folder}/claims"
+        " 2>&1 | tee {log:q}"
