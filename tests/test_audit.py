@@ -19,7 +19,6 @@ from vggrepro.footnotes import ALL, footnotes
 from vggrepro.protocol import (
     PROTOCOL,
     STAGES,
-    Count,
     Drawn,
     Ends,
     Estimate,
@@ -81,8 +80,6 @@ def broken(expected: Expected, value: Any) -> Any:
             return high + 1
         case OneOf():
             return "something else"
-        case Count(count=count):
-            return [1] * (count + 1)
         case Items(items=items):
             return [*items, "one more"]
     usual = expected.value

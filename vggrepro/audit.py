@@ -13,7 +13,7 @@ from math import ceil, inf
 from pathlib import Path
 from typing import Any, Literal
 
-from vggrepro.catalogue import TASKS, Run
+from vggrepro.catalogue import TASKS, Run, best_classification, evaluations_of
 from vggrepro.config import RunSettings, Settings, check
 from vggrepro.files import read_json
 from vggrepro.protocol import AtMost, Drawn, Exactly, Expected, Items, OneOf, Range, Rule, rules, text_of
@@ -131,6 +131,7 @@ def promised(run: Run, settings: Settings, in_epoch: int, epochs: int) -> dict[s
         "weight_decay": Promise(Exactly(train.weight_decay), "train.weight_decay"),
         "rate": Promise(Exactly(train.learning_rate), f"{stage}.learning_rate"),
         "drops": Promise(Items(fixed) if fixed is not None else AtMost(train.drops), f"{stage}.drop_epochs"),
+        "drop_count": Promise(Range(0, train.drops if fixed is None else len(fixed)), f"{stage}.drops"),
         "epochs": Promise(Exactly(train.epochs) if fixed is not None else Range(1, train.epochs), f"{stage}.epochs"),
         "iterations": Promise(Exactly(epochs * ceil(in_epoch / batch)), f"{stage}.epochs"),
         "precision": Promise(_precision(train.precision), "train.precision"),
@@ -318,6 +319,9 @@ class Audit:
         self.check_weights(run, made.get("weights"), file, again)
         if made.get("classifier"):
             self.check_weights(run.parent() or run, made["classifier"], file, again)
+            # dense boxes are of the labels that the best classification system gives
+            for evaluation in evaluations_of(best_classification()):
+                found += self.of_run(evaluation.seeded(run.seed).run)
         about = f"{run.name}/{made['protocol']}/{made['Q']}"
         stage = "boxes" if run.localises else made["protocol"]
         mine = self._of_test(made, images, run, (made["Q"],), stage, about, file, again)

@@ -268,6 +268,12 @@ class PublishedTable:
         """The stem of its files: `table03`, `text`."""
         return table_name(self.number)
 
+    def runs(self, seeds: tuple[int, ...]) -> list[Run]:
+        """Every run of ours that a row of the table measures, for every seed."""
+        measured = [evaluation.run for evaluation in self.evaluations()]
+        members = [run for row in self.rows for run in row.members]
+        return [replace(run, seed=seed) for seed in seeds for run in (*measured, *members)]
+
     def evaluations(self) -> tuple[Evaluation, ...]:
         """Every evaluation that a row of the table averages, for seed 0, in order of first use."""
         systems = [s for row in self.rows for s in (row.system, row.minus) if s]
@@ -427,8 +433,8 @@ def evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation,
     return tuple(e.seeded(seed) for seed in seeds for e in found)
 
 
-def runs(numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, staged: bool = True) -> list[Run]:
-    """The trainings that some tables need, parents before children."""
+def with_ancestors(runs: Iterable[Run], *, staged: bool = True) -> list[Run]:
+    """Runs and all that they began from, parents before children."""
     wanted: dict[Run, None] = {}
 
     def visit(run: Run) -> None:
@@ -436,14 +442,15 @@ def runs(numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, 
             visit(parent)
         wanted.setdefault(run)
 
-    for number in numbers:
-        for evaluation in evaluations(number, seeds):
-            visit(evaluation.run)
-        for seed in seeds:
-            for row in table(number).rows:
-                for run in row.members:
-                    visit(replace(run, seed=seed))
+    for run in runs:
+        visit(run)
     return list(wanted)
+
+
+def runs(numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, staged: bool = True) -> list[Run]:
+    """The trainings that some tables need, parents before children."""
+    needed = (run for number in numbers for run in table(number).runs(seeds))
+    return with_ancestors(needed, staged=staged)
 
 
 @dataclass(frozen=True)

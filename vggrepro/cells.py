@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from vggrepro import statistics
 from vggrepro.catalogue import Published, PublishedTable, Row
 from vggrepro.config import Settings, departures
+from vggrepro.footnotes import Noted
 from vggrepro.outcomes import Errors
 
 Status = Literal["measured", "validation", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
@@ -72,6 +73,8 @@ class Cell:
     best: bool = False
     how: tuple[str, ...] = ()
     """The evaluations that were averaged."""
+    footnotes: tuple[str, ...] = ()
+    """Marks of what was done otherwise than in the paper, by the records of what made the value (`audited`)."""
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,14 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     footnotes: tuple[tuple[str, str], ...]
+    """Marks and texts."""
     notes: tuple[str, ...]
     """What has to be known to read the deltas."""
     kind: Literal["errors", "layers", "parameters"] = "errors"
     higher_is_better: bool = False
     """Whether cells are precisions and recalls, not errors."""
+    findings: tuple[Noted, ...] = ()
+    """What was done otherwise than the paper says, or where it is silent."""
 
     def anchor(self, row: int, column: int) -> str:
         """The id of a cell, in the report and in what is exported: `table03-1-2`, rows and columns counted from 1."""

@@ -198,6 +198,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
         type=Path,
         help="folder of score stores; for Tables 8 to 10 of box stores, for 11 and 12 of SVMs' results",
     )
+    p.add_argument("--runs", type=Path, help="folder of the runs, whose run.json every number is held against")
     p.add_argument("--imported", type=Path, nargs="+", default=[], help="what `import` wrote: rows of Tables 7 and 10")
     p.add_argument("--out", type=Path, required=True, help="folder for the files of the table, and for its outcomes")
     _add_workers(p)
@@ -562,11 +563,11 @@ def _merging(given: argparse.Namespace) -> None:
 
 
 def _table(given: argparse.Namespace) -> None:
-    from vggrepro import outcomes, render, tables
+    from vggrepro import audited, outcomes, render, tables
 
-    made, of_images = tables.make_with_outcomes(
-        given.number, _given(given.settings), given.scores, given.threads, given.imported
-    )
+    settings = _given(given.settings)
+    made, of_images = tables.make_with_outcomes(given.number, settings, given.scores, given.threads, given.imported)
+    made = audited.audited(made, settings, given.scores, given.runs)
     outcomes.write(given.out / f"{made.name}.npz", of_images)
     render.write(made, given.out)
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping
+from dataclasses import dataclass
 from string import ascii_lowercase
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from vggrepro.audit import Finding
 
@@ -14,6 +15,52 @@ ALL = "all cells"
 """The mark of what touches every cell that was measured: said once for the table."""
 LISTED = 3
 """Values that a footnote lists; where there are more, it says how many."""
+
+
+@dataclass(frozen=True)
+class Noted:
+    """A finding with all that did it and all the cells that it touches."""
+
+    rule: str
+    section: str
+    says: str
+    """The paper, in our words."""
+    kind: Literal["paper", "choice"]
+    choice: int | None
+    """Number in the list of the paper's silences."""
+    did: str
+    """What was done."""
+    expected: str
+    """By the paper; of a choice, the default."""
+    differs: bool
+    about: tuple[str, ...]
+    """Runs, evaluations, results."""
+    cells: tuple[str, ...]
+    """Anchors of the cells."""
+
+
+def noted(found: Mapping[str, Collection[Finding]]) -> tuple[Noted, ...]:
+    """What was found about cells, by their anchors: one entry for what was done alike."""
+    about: dict[tuple[str, str, str], tuple[Finding, dict[str, None], dict[str, None]]] = {}
+    for cell, findings in found.items():
+        for f in findings:
+            _, who, cells = about.setdefault((f.rule, f.did, f.expected), (f, {}, {}))
+            who[f.about] = cells[cell] = None
+    return tuple(
+        Noted(
+            f.rule,
+            f.section,
+            f.says,
+            f.kind,
+            f.choice,
+            f.shows.replace("{}", f.did),
+            f.expected,
+            f.differs,
+            (*who,),
+            (*cells,),
+        )
+        for f, who, cells in about.values()
+    )
 
 
 def footnotes(

@@ -295,6 +295,20 @@ class Plan:
         """The folders of score stores that a table averages, or of box stores that it merges."""
         return self._stores(self._number(wildcards.table), self.settings.seeds)
 
+    def table_runs(self, wildcards: Wildcards) -> list[str]:
+        """The records of all the runs behind a table: those that it measures, and those that they began from."""
+        number, seeds = self._number(wildcards.table), self.settings.seeds
+        if not self.table_scores(wildcards):
+            return []
+        runs = catalogue.with_systems(catalogue.table(number), self.settings.added(number)).runs(seeds)
+        if number in catalogue.LOCALISATION:
+            # dense boxes are of the labels that the best classification system gives
+            runs += [
+                e.seeded(seed).run for e in catalogue.evaluations_of(catalogue.best_classification()) for seed in seeds
+            ]
+        found = catalogue.with_ancestors(runs, staged=self.settings.staged)
+        return [f"results/{self.folder}/runs/{run.name}/run.json" for run in found]
+
     def table_threads(self, wildcards: Wildcards) -> int:
         """CPU threads of a table: merging boxes is work, averaging scores is not."""
         return self.settings.threads if self._number(wildcards.table) in catalogue.LOCALISATION else 1
@@ -353,9 +367,10 @@ class Plan:
         return [*found, "--logits"] if system.logits else found
 
     def published(self, wildcards: Wildcards) -> list[str]:
-        """The published numbers of a table, what its columns are, how near is near enough, and how it looks."""
+        """The published numbers of a table, what its columns are, how near is near enough, the protocol, and how it looks."""
         templates = sorted((catalogue.ROOT / "tables" / "templates").glob("*.j2"))
-        words = catalogue.PUBLISHED / "tables.yaml", catalogue.ROOT / "tables" / "tolerances.yaml"
+        rules = (catalogue.ROOT / "tables" / name for name in ("tolerances.yaml", "protocol.yaml"))
+        words = catalogue.PUBLISHED / "tables.yaml", *rules
         return [str(p) for p in (catalogue.PUBLISHED / f"{wildcards.table}.csv", *words, *templates)]
 
     def table_number(self, wildcards: Wildcards) -> str:

@@ -118,20 +118,6 @@ class OneOf:
 
 
 @dataclass(frozen=True)
-class Count:
-    """A list of so many items."""
-
-    count: int
-
-    def holds(self, found: Any) -> bool:  # noqa: ANN401
-        """Whether as many were found."""
-        return len(found) == self.count
-
-    def __str__(self) -> str:
-        return text_of(self.count)
-
-
-@dataclass(frozen=True)
 class AtMost:
     """A list of no more than so many items."""
 
@@ -160,7 +146,7 @@ class Drawn:
         return text_of(Ends(self.low, self.high, 0))
 
 
-Expected = Exactly | Items | Range | OneOf | Count | AtMost | Drawn
+Expected = Exactly | Items | Range | OneOf | AtMost | Drawn
 
 
 def _of_run(name: str, run: Run) -> Expected:
@@ -173,7 +159,7 @@ def _of_run(name: str, run: Run) -> Expected:
 
 
 def _form(value: Any) -> Any:  # noqa: ANN401
-    """What a rule expects, as the file writes it: a value, a list, or `from` and `to`, `one_of`, `count`, `of_run`."""
+    """What a rule expects, as the file writes it: a value, a list, or `from` and `to`, `one_of`, `of_run`."""
     if isinstance(value, list):
         return Items(tuple(value))
     if not isinstance(value, dict):
@@ -183,12 +169,10 @@ def _form(value: Any) -> Any:  # noqa: ANN401
         return Range(value["from"], value["to"])
     if keys == ["one_of"] and isinstance(value["one_of"], list):
         return OneOf(tuple(tuple(one) if isinstance(one, list) else one for one in value["one_of"]))
-    if keys == ["count"] and isinstance(value["count"], int):
-        return Count(value["count"])
     if keys == ["of_run"] and value["of_run"] in ("S", "layers", "parent"):
         return value
     raise ValueError(
-        "expected a value, a list, {from: number, to: number}, {one_of: list}, {count: number} or {of_run: S, layers or "
+        "expected a value, a list, {from: number, to: number}, {one_of: list} or {of_run: S, layers or "
         f"parent}}, got {value!r}"
     )
 

@@ -18,6 +18,7 @@ from pydantic import TypeAdapter
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import MARKS, Cell, Interval, Table, TableRow, Verdict
 from vggrepro.files import write_json, write_text
+from vggrepro.footnotes import ALL
 
 FORMATS = ("json", "csv", "md", "html", "tex")
 MINUS, RANGE = "\u2212", " to "
@@ -105,6 +106,7 @@ def _cell(cell: Cell, kind: str, anchor: str, link: str) -> dict[str, Any]:
         "span": cell.span,
         "agrees": "" if not cell.text else "same" if cell.text == cell.published else "different",
         "how": ", ".join(cell.how),
+        "footnotes": [mark for mark in cell.footnotes if mark != ALL],
     }
 
 
@@ -140,7 +142,8 @@ def view(table: Table, links: Links | None = None) -> dict[str, Any]:
         "columns": list(table.columns),
         "rows": rows,
         "long": [max(len(row.keys[i]) for row in table.rows) > 40 for i in range(len(table.keys))],
-        "footnotes": list(table.footnotes),
+        "footnotes": [(mark, text) for mark, text in table.footnotes if mark != ALL],
+        "all_cells": next((text for mark, text in table.footnotes if mark == ALL), ""),
         "notes": list(table.notes),
     }
 
@@ -177,7 +180,11 @@ def markdown(table: Table) -> str:
         line = line + [""] * (len(headers) - len(line) - 1) + [row["n"]] if table.kind == "errors" else line
         rows.append(line + [""] * (len(headers) - len(line)))
     body = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    notes = [table.caption, *table.notes, *(f"{mark}: {text}" for mark, text in table.footnotes)]
+    notes = [
+        table.caption,
+        *table.notes,
+        *(f"{mark.capitalize() if mark == ALL else mark}: {text}" for mark, text in table.footnotes),
+    ]
     return f"### {shown['heading']} (section {table.section})\n\n{body}\n\n" + "\n\n".join(notes) + "\n"
 
 
@@ -188,6 +195,7 @@ def _markdown_cell(cell: dict[str, Any], kind: str) -> list[str]:
     here = cell["mark"] or (f"**{cell['here']}**" if cell["best"] else cell["here"])
     here += f" ({cell['interval']})" if cell["interval"] else ""
     here += f" {cell['spread']}" if cell["spread"] else ""
+    here += f" <sup>{' '.join(cell['footnotes'])}</sup>" if cell["footnotes"] else ""
     paper = f"**{cell['paper']}**" if cell["paper_bold"] else cell["paper"]
     paper += f" (one cell for {cell['span']} columns)" if cell["span"] > 1 else ""
     delta = cell["delta"] + (f" ({cell['delta_interval']})" if cell["delta_interval"] else "")
@@ -229,6 +237,7 @@ def _values(cell: Cell, kind: str) -> dict[str, Any]:
         "seeds": cell.seeds or None,
         "spread": cell.spread,
         "status": cell.status,
+        "footnotes": " ".join(cell.footnotes) or None,
     }
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from vggrepro import ledger, lineage, origins, outcomes, provenance, render, study, verdicts, whatif
+from vggrepro import audited, ledger, lineage, origins, outcomes, provenance, render, study, verdicts, whatif
 from vggrepro.catalogue import ROOT
 from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
@@ -60,6 +60,7 @@ def write(
         "why": waterfall.section(why, out / "figures") if why else None,
         "whatif": whatif.section(packed) if packed else None,
         "trainings": [_training_row(t) for t in trainings],
+        "deviations": audited.section(list(tables.values())),
         "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
         "origins": found,

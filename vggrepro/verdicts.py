@@ -66,7 +66,7 @@ def judged(
     made = []
     for row, printed in zip(rows, published.rows, strict=True):
         cells = [
-            judge(cell, _quantity(printed, column.quantity, higher), incomparable.get(column.quantity, ""))
+            judge(cell, quantity_of(printed, column.quantity, higher), incomparable.get(column.quantity, ""))
             for cell, column in zip(row.cells, published.columns, strict=True)
         ]
         made.append(replace(row, cells=tuple(cells)))
@@ -99,7 +99,8 @@ def counted(tables: Iterable[Table]) -> str:
 NOT_OURS = ("quoted", "not reported", "spanned")
 
 
-def _quantity(row: Row, quantity: str, higher: str) -> str:
+def quantity_of(row: Row, quantity: str, higher: str) -> str:
+    """By which tolerance a cell is judged: a printed difference has one of its own."""
     if not row.minus:
         return quantity
     return "difference in points" if higher == "points" else "relative difference"

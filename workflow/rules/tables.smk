@@ -24,6 +24,7 @@ rule table:
     """One table of the paper beside the published numbers, from score stores (or box stores) alone."""
     input:
         scores=PLAN.table_scores,
+        runs=PLAN.table_runs,
         imported=PLAN.imported,
         published=PLAN.published,
     output:
@@ -52,6 +53,7 @@ rule table:
         "vggrepro table {params.number}"
         " --settings {params.settings:q}"
         " --scores {params.stores:q}"
+        " --runs results/{wildcards.folder}/runs"
         " {params.imported:q}"
         " --out results/{wildcards.folder}/tables"
         " --threads {threads}"
