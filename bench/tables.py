@@ -18,9 +18,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.oracles.records import made_json, write_runs
 from vggrepro import catalogue, scores
+from vggrepro.config import load
 
 IMAGES, CLASSES = 50_000, 1_000
+PAPER = load({})
 
 
 def make_stores(folder: Path) -> int:
@@ -40,8 +43,9 @@ def make_stores(folder: Path) -> int:
         posteriors = together + _drawn(zlib.crc32(evaluation.run.name.encode()), 1.0) + _drawn(100 + seed, 0.4)
         np.exp(posteriors, out=posteriors)
         posteriors /= posteriors.sum(1, keepdims=True)
-        about = {"run": evaluation.run.name, "protocol": evaluation.protocol, "Q": evaluation.Q}
-        scores.write(folder / evaluation.path, posteriors, labels, ids, about | {"data set": "made up", "data": ""})
+        about = made_json(evaluation, PAPER, IMAGES) | {"data": ""}
+        scores.write(folder / evaluation.path, posteriors, labels, ids, about)
+    write_runs(folder / "runs", PAPER, [evaluation.run for evaluation in wanted])
     return len(wanted)
 
 
@@ -58,7 +62,7 @@ def measured(folder: Path, out: Path, *verb: str) -> dict[str, float | str]:
     _, status, usage = os.wait4(process, 0)
     assert status == 0, f"{' '.join(verb)} failed"
     return {
-        "verb": " ".join(verb),
+        "verb": " ".join(verb[:2]),
         "seconds": round(time.perf_counter() - started, 2),
         "peak GB": round(usage.ru_maxrss / 2**20, 2),
     }
@@ -68,7 +72,8 @@ def main() -> None:
     """Make the stores, then every table."""
     folder = Path(sys.argv[1])
     stores = make_stores(folder)
-    rows = [measured(folder, folder / "tables", "table", number) for number in catalogue.REPRODUCED]
+    runs = ("--runs", str(folder / "runs"))
+    rows = [measured(folder, folder / "tables", "table", number, *runs) for number in catalogue.REPRODUCED]
     for row in rows:
         print(json.dumps(row))
     total = {

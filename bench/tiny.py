@@ -60,7 +60,7 @@ def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
     for table in plan.tables:
         w = SimpleNamespace(table=table)
         call = ["table", plan.table_number(w), "--settings", plan.table_settings(w), "--scores", plan.table_folder(w)]
-        yield root / f"tables/{table}.json", [*call, "--out", f"{root}/tables", *threads]
+        yield root / f"tables/{table}.json", [*call, "--runs", f"{root}/runs", "--out", f"{root}/tables", *threads]
 
 
 def _ancestors(run: Run) -> list[Run]:
