@@ -300,12 +300,12 @@ class Plan:
         number, seeds = self._number(wildcards.table), self.settings.seeds
         if not self.table_scores(wildcards):
             return []
-        runs = catalogue.with_systems(catalogue.table(number), self.settings.added(number)).runs(seeds)
-        if number in catalogue.LOCALISATION:
+        table = catalogue.with_systems(catalogue.table(number), self.settings.added(number))
+        runs = table.runs(seeds)
+        if number in catalogue.LOCALISATION and any(e.protocol == "dense" for e in table.evaluations()):
             # dense boxes are of the labels that the best classification system gives
-            runs += [
-                e.seeded(seed).run for e in catalogue.evaluations_of(catalogue.best_classification()) for seed in seeds
-            ]
+            best = catalogue.evaluations_of(catalogue.best_classification())
+            runs += [e.seeded(seed).run for e in best for seed in seeds]
         found = catalogue.with_ancestors(runs, staged=self.settings.staged)
         return [f"results/{self.folder}/runs/{run.name}/run.json" for run in found]
 
