@@ -109,7 +109,8 @@ def test_the_hooks_see_a_changed_optimiser_and_a_smaller_batch(stores):
     batches = trainer.batches(1)
     trainer.witness.begin(1, batches)
     batch = next(iter(batches))
-    trainer.step(batch._replace(images=batch.images[:5], labels=batch.labels[:5], targets=batch.targets[:5]))
+    five = {name: getattr(batch, name)[:5] for name in ("pixels", "shift", "labels", "targets")}
+    trainer.step(batch._replace(**five))
     seen = trainer.witness.seen(World())
     assert (seen["batch"], seen["images"]) == (5, 5)
     assert seen["rates"] == ((1, 0.0005, 0.5, 0.0005),)
