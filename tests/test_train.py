@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 from pathlib import Path
 
@@ -186,3 +187,18 @@ if __name__ == "__main__":
 
     torch.set_num_threads(1)
     print("\n".join(f"{loss:.6f}" for loss in losses(Path(sys.argv[1]))))
+
+
+def test_a_compiled_step_is_the_plain_one_but_for_rounding(stores, monkeypatch):
+    # what torch traces is tried here; what it makes of it on a device, bench/gpu.py checks
+    monkeypatch.setattr(torch, "compile", functools.partial(torch.compile, backend="eager"))
+    losses = {}
+    for compiled in (False, True):
+        settings = small(compile=compiled)
+        trainer = Trainer(Run("A", "256"), settings, Store(stores[0]), device=CPU, workers=0)
+        trainer.start(None)
+        trainer.join()
+        trainer.net.train()
+        losses[compiled] = [float(trainer.step(batch).mean) for batch in trainer.batches(1, start=6)]
+    assert losses[True] == pytest.approx(losses[False], rel=1e-5)
+    assert len(set(losses[True])) > 1

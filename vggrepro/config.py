@@ -132,6 +132,9 @@ class Train(_Settings):
     smaller. Pixels are within one level of what they are otherwise."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of the forward and backward pass; weights and updates are always fp32. tf32: a GPU's short mantissa."""
+    compile: bool = False
+    """Let torch compile the net, a minute or two at the start: on a GPU, pointwise work is then done on the way. The same
+    arithmetic in another order, so that losses differ by rounding."""
 
 
 class Finetune(_Settings):

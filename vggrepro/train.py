@@ -59,6 +59,7 @@ class Trainer:
         self.iteration, self.pieces = 0, 1
         self.input: Tensor | None = None
         self.wrapped: torch.nn.Module = self.net
+        self.forward: Callable[..., Tensor] = self.net
         self.resident = Resident(train, device, workers) if self.settings.on_device else None
 
     def start(self, parent: checkpoint.Weights | None) -> list[str]:
@@ -119,10 +120,9 @@ class Trainer:
                 torch.cuda.empty_cache()
         return True
 
-    def _outputs(self, net: torch.nn.Module, images: Tensor, kept: Tensor | None) -> Tensor:
+    def _outputs(self, net: Callable[..., Tensor], images: Tensor, kept: Tensor | None) -> Tensor:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.settings.precision == "bf16"):
-            outputs: Tensor = net(images, kept)
-        return outputs.float()
+            return net(images, kept).float()
 
     def batches(self, epoch: int, start: int = 0) -> Batches:
         """The batches of an epoch (counted from 1), but for the first `start`."""
@@ -160,7 +160,7 @@ class Trainer:
         for number, piece in enumerate(pieces, start=1):
             with nullcontext() if number == len(pieces) else without_exchange(self.wrapped):
                 mine = None if kept is None else kept[piece.first : piece.first + len(piece.labels)]
-                loss = self.objective.loss(self._outputs(self.wrapped, piece.images(self._input(piece)), mine), piece)
+                loss = self.objective.loss(self._outputs(self.forward, piece.images(self._input(piece)), mine), piece)
                 # a share of the global batch's mean; averaging over the processes divides by their number
                 (loss.sum * (self.world.size / max(batch.counted, 1))).backward()  # type: ignore[no-untyped-call]
             found.append(objectives.Loss(loss.sum.detach(), *loss[1:]))
@@ -217,6 +217,8 @@ class Trainer:
         self.world.copy_from_main(list(self.momentum().values()))
         self.iteration = self.world.from_main(self.iteration)
         self.wrapped = self.world.wrap(self.net)
+        # around the exchange of gradients, which then begins before backward ends; every batch but an epoch's last has one shape
+        self.forward = torch.compile(self.wrapped, dynamic=False) if self.settings.compile else self.wrapped
 
     def _check_loss(self, part: Part) -> Tensor:
         """The sums of all processes; a ValueError where the loss is no number."""
