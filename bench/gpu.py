@@ -62,7 +62,7 @@ class Size:
 
 
 GPU = Size(Model(), (256, 32), 8, NETS, 192, (256, 384, 512), 8192)
-CPU = Size(Model(scale_unit=8, width=16, fc=256), (16, 4), 2, NETS, 12, (256, 384, 512), 1024, classes=100)
+CPU = Size(Model(scale_unit=8, width=4, fc=64), (8, 4), 2, NETS, 6, (256, 384, 512), 512, classes=100, repeats=2)
 
 
 class Clock:
@@ -298,7 +298,7 @@ def checks(clock: Clock, size: Size) -> dict[str, float]:
     batch = min(size.batches[-1], 8)
     (crops, *_) = drawn_batches(batch, size, clock.device)
     gradients = {}
-    for name, how in HOW.items():
+    for name, how in (HOW | {"fp32 compiled": {"precision": "fp32", "compile": True}}).items():
         try:
             run = trainer("A", batch, size, clock, **how)
             run.step(crops)
@@ -309,8 +309,15 @@ def checks(clock: Clock, size: Size) -> dict[str, float]:
     exact = gradients["fp32"]
     found = {name: float((g - exact).norm() / exact.norm()) for name, g in gradients.items() if name != "fp32"}
     for name, off in found.items():
-        print(f"  gradient of {name}: off by {off:.1e} of its length {'' if off < 0.05 else 'TOO MUCH'}", flush=True)
+        print(
+            f"  gradient of {name}: off by {off:.1e} of its length{'' if off < ALLOWED[name] else ': TOO MUCH'}",
+            flush=True,
+        )
     return found
+
+
+ALLOWED = {"bf16": 0.2, "bf16 compiled": 0.2, "fp32 compiled": 1e-3}
+"""bf16 has 8 bits, and what it rounds decides maxima and ReLUs of eight layers; a compiler only reorders sums."""
 
 
 def evaluation(clock: Clock, size: Size) -> list[dict[str, Any]]:
@@ -380,10 +387,14 @@ def main() -> None:
     found: dict[str, Any] = {"device": name_of(device), "made": made(), "ceilings": ceilings(clock, size)}
     rate, bandwidth = found["ceilings"]["product"], found["ceilings"]["copy"]
     print(f"  bf16 product {rate / 1e12:.1f} TFLOP/s, copy {bandwidth / 1e12:.3f} TB/s", flush=True)
-    for name, part in (("checks", checks), ("evaluation", evaluation)):
-        found[name] = part(clock, size)
+    parts = {
+        "checks": lambda: checks(clock, size),
+        "training": lambda: training(clock, size, found["ceilings"]),
+        "evaluation": lambda: evaluation(clock, size),
+    }
+    for name, part in parts.items():
+        found[name] = part()
         write_json(given.out, found)
-    found["training"] = training(clock, size, found["ceilings"])
     found |= {"seconds": meter.seconds, "joules": None if math.isnan(meter.joules) else meter.joules, "aim": AIM}
     write_json(given.out, found)
     print(f"{meter.seconds / 60:.1f} min; written to {given.out}", flush=True)
