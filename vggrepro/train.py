@@ -217,7 +217,7 @@ class Trainer:
         self.world.copy_from_main(list(self.momentum().values()))
         self.iteration = self.world.from_main(self.iteration)
         self.wrapped = self.world.wrap(self.net)
-        # around the exchange of gradients, which then begins before backward ends; every batch but an epoch's last has one shape
+        # around the exchange of gradients, which then begins before backward ends; all batches but the last have one shape
         self.forward = torch.compile(self.wrapped, dynamic=False) if self.settings.compile else self.wrapped
 
     def _check_loss(self, part: Part) -> Tensor:
