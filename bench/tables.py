@@ -1,8 +1,8 @@
-"""Tables 3-7 from score stores of ILSVRC's size, and their packing: wall time and memory, on made-up posteriors.
+"""Tables 3-7 from score stores of ILSVRC's size, all verdicts, and packing: wall time and memory, on made-up posteriors.
 
     python bench/tables.py FOLDER      needs 9 GB there; the stores are made once and kept
 
-Writes a line of JSON per table, one for all, and one for `vggrepro whatif`. The times are of whole processes, imports
+Writes a line of JSON per table, one for the claims, one for all of these, and one for `vggrepro whatif`. The times are of whole processes, imports
 included, one after another.
 """
 
@@ -54,9 +54,9 @@ def _drawn(seed: int, deviation: float) -> NDArray[np.float32]:
 
 
 def measured(folder: Path, out: Path, *verb: str) -> dict[str, float | str]:
-    """Wall time and peak memory of a verb that reads the stores."""
-    options = ["--settings", "paper", "--scores", str(folder), "--out", str(out)]
-    call = [sys.executable, "-m", "vggrepro.cli", *verb, *options]
+    """Wall time and peak memory of a verb that reads the stores, or the tables made from them."""
+    read = ["--tables", str(folder / "tables")] if verb[0] == "claims" else ["--scores", str(folder)]
+    call = [sys.executable, "-m", "vggrepro.cli", *verb, "--settings", "paper", *read, "--out", str(out)]
     started = time.perf_counter()
     process = os.posix_spawn(call[0], call, os.environ)
     _, status, usage = os.wait4(process, 0)
@@ -69,11 +69,12 @@ def measured(folder: Path, out: Path, *verb: str) -> dict[str, float | str]:
 
 
 def main() -> None:
-    """Make the stores, then every table."""
+    """Make the stores, then every table and every verdict."""
     folder = Path(sys.argv[1])
     stores = make_stores(folder)
     runs = ("--runs", str(folder / "runs"))
     rows = [measured(folder, folder / "tables", "table", number, *runs) for number in catalogue.REPRODUCED]
+    rows.append(measured(folder, folder / "claims", "claims"))
     for row in rows:
         print(json.dumps(row))
     total = {

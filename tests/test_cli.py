@@ -174,7 +174,8 @@ def test_an_empty_index_is_named(capsys, tmp_path, stores):
 
 
 @pytest.mark.parametrize(
-    "module", ["cli", "catalogue", "config", "plan", "scores", "statistics", "tables", "render", "report", "metrics"]
+    "module",
+    ["cli", "catalogue", "config", "plan", "scores", "statistics", "tables", "render", "report", "metrics", "ledger"],
 )
 def test_light_rooms_do_not_import_torch(module):
     code = f"import vggrepro.{module}, sys; sys.exit('torch' in sys.modules)"

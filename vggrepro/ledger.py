@@ -401,8 +401,8 @@ def section(path: Path) -> dict[str, Any]:
         "summary": f"Of {len(ledger.claims)} claims of the paper{where}: {', '.join(said)}.",
         "papers": ledger.papers,
         "tested": ledger.tested,
-        "digest": ledger.claims_sha256[:12],
-        "tolerances": ledger.tolerances_sha256[:12],
+        "digest": ledger.claims_sha256,
+        "tolerances": ledger.tolerances_sha256,
         "claims": [_shown(judged) for judged in ledger.claims],
     }
 
@@ -437,8 +437,13 @@ def _shown(judged: Judged) -> dict[str, Any]:
         "why": judged.why,
         "steps": steps if len(steps) > 1 else [],
         "where": steps[0] if len(steps) == 1 else None,
-        "tables": list(dict.fromkeys(name for s in judged.steps for name in s.tables)),
+        "tables": {name: _table(name) for s in judged.steps for name in s.tables},
     }
+
+
+def _table(name: str) -> str:
+    """`table03` as a reader is told."""
+    return f"Table {int(name[5:])}" if name[5:].isdigit() else name.capitalize()
 
 
 def _test(judged: Judged) -> str:
