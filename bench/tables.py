@@ -2,8 +2,8 @@
 
     python bench/tables.py FOLDER      needs 9 GB there; the stores are made once and kept
 
-Writes a line of JSON per table, one for the claims, one for all of these, and one for `vggrepro whatif`. The times are of whole processes, imports
-included, one after another.
+Writes a line of JSON per table, one for the claims, one for all of these, and one for `vggrepro whatif`. The times are of
+whole processes, imports included, one after another.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vggrepro import catalogue, claims, cli, ledger, outcomes, report
+from vggrepro import catalogue, claims, cli, ledger, outcomes, render, report, tables
 from vggrepro.catalogue import Run
 from vggrepro.config import check, load
 from vggrepro.ledger import Judged
@@ -446,10 +446,15 @@ def test_a_damaged_ledger_is_named(tmp_path):
         ledger.read(tmp_path / "claims.json")
 
 
-def test_only_all_50_000_images_are_the_papers(tmp_path):
+@pytest.mark.parametrize(
+    ("verdict", "papers"),
+    [("agrees", True), ("cannot be told", True), ("other data", False), ("other settings", False)],
+)
+def test_the_ledger_says_whether_it_is_of_the_paper(tmp_path, verdict, papers):
     a, b = patterns(200, 80, 100, 2000)
     write(tmp_path, {"A": a, "B": b, "A-LRN": b})
-    assert not ledger.judge(PAPER, tmp_path).papers
-    write(tmp_path, {net: np.zeros((1, 50_000), bool) for net in ("A", "B", "A-LRN")})
-    assert ledger.judge(PAPER, tmp_path).papers
-    assert not ledger.judge(load({"train": {"batch": 128}}), tmp_path).papers
+    assert not ledger.judge(PAPER, tmp_path).papers  # without its cells nobody knows
+    first, *others = (table := tables.make("3", PAPER, tmp_path)).rows
+    cells = replace(first.cells[0], verdict=verdict), *first.cells[1:]
+    render.write(replace(table, rows=(replace(first, cells=cells), *others)), tmp_path)
+    assert ledger.judge(PAPER, tmp_path / ".").papers == papers

@@ -29,7 +29,7 @@ from pydantic import TypeAdapter
 
 from vggrepro import catalogue, claims, render, statistics, verdicts
 from vggrepro.claims import Claim, Place
-from vggrepro.config import Settings, departures
+from vggrepro.config import Settings
 from vggrepro.files import digest, read_json, write_json, write_text
 from vggrepro.lineage import Training
 from vggrepro.outcomes import Errors, Outcome, Outcomes, Shares
@@ -138,9 +138,15 @@ def judge(settings: Settings, tables: Path, runs: Sequence[Training] = (), path:
     )
     left = sum(p > ALPHA for p in adjusted.values())
     decided = [_decided(j, adjusted[j.id], compared[j.id], left) if j.id in adjusted else j for j in judged]
-    sizes = {step.n for j in judged for step in j.steps if j.quantity in ("top-1", "top-5")}
-    papers = not departures(settings) and sizes <= {50_000}
+    shown = {name for j in judged if j.test != "speed" for step in j.steps for name in step.tables}
+    papers = all(_compares(tables / f"{name}.json") for name in shown)
     return Ledger(papers, len(counted), digest(path), verdicts.tolerances_digest(), tuple(decided))
+
+
+def _compares(table: Path) -> bool:
+    """Whether the cells of a table may be compared with the paper's."""
+    said = {cell.verdict for row in render.read(table).rows for cell in row.cells} if table.exists() else {"other data"}
+    return not said & {"other data", "other settings"}
 
 
 def tested(claim: Claim, read: Read) -> Judged:
