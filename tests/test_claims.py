@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -457,4 +458,4 @@ def test_the_ledger_says_whether_it_is_of_the_paper(tmp_path, verdict, papers):
     first, *others = (table := tables.make("3", PAPER, tmp_path)).rows
     cells = replace(first.cells[0], verdict=verdict), *first.cells[1:]
     render.write(replace(table, rows=(replace(first, cells=cells), *others)), tmp_path)
-    assert ledger.judge(PAPER, tmp_path / ".").papers == papers
+    assert ledger.judge(PAPER, tmp_path).papers == papers
