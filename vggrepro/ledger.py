@@ -235,7 +235,7 @@ def _difference(ours: Outcome, theirs: Outcome) -> tuple[Estimate, int, int, flo
 
 def _points(estimate: Estimate) -> Estimate:
     drawn = tuple((1e4 * variance, df) for variance, df in estimate.drawn)
-    return Estimate(100 * estimate.mean, 1e4 * estimate.images, drawn)
+    return Estimate(100 * estimate.mean, 1e4 * estimate.images, drawn, 1e4 * estimate.shared)
 
 
 def _sides(claim: Claim, estimate: Estimate, p: float) -> tuple[float, float]:
