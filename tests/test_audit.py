@@ -234,6 +234,17 @@ def test_a_run_that_is_not_there_stops(tmp_path):
         Audit(tmp_path, load({})).of_run(Run("A", "256"))
 
 
+def test_an_adopted_net_has_weights_and_no_findings(tmp_path):
+    run, settings = Run("D", "256-512"), load({})
+    (tmp_path / run.name).mkdir()
+    (tmp_path / run.name / "adopted.json").write_text(json.dumps({"run": run.name, "weights": "theirs"}))
+    audit = Audit(tmp_path, settings)
+    assert audit.of_run(run) == ()
+    audit.check_weights(run, "theirs", Path("made.json"), "again")
+    with pytest.raises(ValueError, match=r"expected theirs, those that .*adopted.json"):
+        audit.check_weights(run, "ours", Path("made.json"), "again")
+
+
 def test_tf32_is_leave_and_fp32_keeps_it(tmp_path):
     settings, run = load({"train": {"precision": "tf32"}}), Run("A", "256")
     write_runs(tmp_path, settings, [run])

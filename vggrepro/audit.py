@@ -217,6 +217,10 @@ def promised_of_svms(settings: Settings, task: str) -> dict[str, Promise]:
     return found
 
 
+ADOPTED = "adopted.json"
+"""What stands beside weights that others trained, in place of `run.json`."""
+
+
 class Audit:
     """The records of the runs below a folder, held against the settings that a table is made with and against the paper."""
 
@@ -228,20 +232,27 @@ class Audit:
     def of_run(self, run: Run) -> tuple[Finding, ...]:
         """What a run and those that it began from did otherwise.
 
-        Raises ValueError where there is no record, where it is not as its own settings say or these are not as the table's
-        settings say, and for a parent that was trained again since.
+        Of a net that was not trained here but adopted from others nothing is known, and nothing found. Raises ValueError
+        where there is no record, where it is not as its own settings say or these are not as the table's settings say, and
+        for a parent that was trained again since.
         """
         if run not in self._known:
-            about, mine = self._read(run), self._findings(run)
-            parent = run.parent(staged=self.settings.staged)
-            if parent:
-                self._check_parent(run, about, parent)
-                mine += self.of_run(parent)
-            self._known[run] = mine
+            self._known[run] = () if self._adopted(run) else self._trained(run)
         return self._known[run]
 
+    def _trained(self, run: Run) -> tuple[Finding, ...]:
+        about, mine = self._read(run), self._findings(run)
+        parent = run.parent(staged=self.settings.staged)
+        if parent is None:
+            return mine
+        self._check_parent(run, about, parent)
+        return mine + self.of_run(parent)
+
+    def _adopted(self, run: Run) -> bool:
+        return (self.runs / run.name / ADOPTED).exists() and not (self.runs / run.name / "run.json").exists()
+
     def _file(self, run: Run) -> Path:
-        return self.runs / run.name / "run.json"
+        return self.runs / run.name / (ADOPTED if self._adopted(run) else "run.json")
 
     def _again(self, run: Run) -> str:
         return f"delete {self.runs / run.name} and train {run.name} again"
@@ -253,10 +264,11 @@ class Audit:
                 raise ValueError(
                     f"{file}: no such file, and a table shows no number of a run without it: train {run.name}"
                 )
-            about = read_json(file, ("run", "settings", "parent", "epochs", "iterations", "weights"))
+            trained = () if self._adopted(run) else ("settings", "parent", "epochs", "iterations")
+            about = read_json(file, ("run", "weights", *trained))
             if about["run"] != run.name:
                 raise ValueError(f"{file}: run: expected {run.name}, got {about['run']}: {self._again(run)}")
-            if "record" not in about:
+            if trained and "record" not in about:
                 raise ValueError(
                     f"{file}: record: there is none of what this training did: it is older than records are, and no table "
                     f"shows a number without one: {self._again(run)}"

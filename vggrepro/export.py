@@ -70,6 +70,10 @@ class CellRecord(Record):
     """Upper end."""
     best: bool
     """Whether ours is the best of its column, or of its group of rows where the paper marks groups."""
+    deviations: str
+    """Rules of `tables/protocol.yaml` that what made ours departs from, with spaces between."""
+    choices: str
+    """The same of choices, where the paper is silent, that are not the default."""
     n: int | None
     """Images, or persons, that were judged."""
     seeds: int | None
@@ -155,6 +159,7 @@ def _cell_record(
     published = catalogue.table(table.number)
     net = table.columns[column]
     about = published.columns[column] if published.columns else Column(net, net, table.kind, "")
+    otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
     low, high = cell.interval or (None, None)
     delta_low, delta_high = cell.delta_interval or (None, None)
     value, half = _printed(cell.published) if table.kind != "layers" else (None, None)
@@ -178,6 +183,8 @@ def _cell_record(
         delta_low=delta_low,
         delta_high=delta_high,
         best=cell.best,
+        deviations=_words(note.rule for note in otherwise if note.kind == "paper"),
+        choices=_words(note.rule for note in otherwise if note.kind == "choice"),
         n=cell.n or None,
         seeds=cell.seeds or None,
         splits=cell.splits or None,
