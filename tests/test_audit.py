@@ -361,8 +361,9 @@ def test_what_touches_the_same_cells_is_one_footnote():
     cells = {"1": {batch, crop}, "2": {batch, crop, later}, "3": {batch, crop, later}}
     marks, texts = footnotes(cells)
     assert marks == {"1": (ALL,), "2": (ALL, "a"), "3": (ALL, "a")}
-    assert dict(texts)["a"] == "later 4 (choice 7, default it)."
-    assert sorted(dict(texts)[ALL].rstrip(".").split("; ")) == ["batch 16 (paper: it)", "crop 56 (paper: it)"]
+    assert dict(texts)["a"] == "Choices, not the default: later 4 (choice 7: it)."
+    said = dict(texts)[ALL].removeprefix("Not as in the paper: ").removesuffix(".")
+    assert sorted(said.split(", ")) == ["batch 16 (it)", "crop 56 (it)"]
 
 
 def test_a_choice_at_its_default_is_no_footnote():
@@ -371,9 +372,9 @@ def test_a_choice_at_its_default_is_no_footnote():
 
 def test_values_of_several_runs_are_named_together():
     cells = {"1": {finding("length", "58")}, "2": {finding("length", "61")}}
-    assert footnotes(cells) == ({"1": (ALL,), "2": (ALL,)}, ((ALL, "length 58 or 61 (paper: it)."),))
+    assert footnotes(cells) == ({"1": (ALL,), "2": (ALL,)}, ((ALL, "Not as in the paper: length 58 or 61 (it)."),))
     many = {str(i): {finding("length", str(i))} for i in range(9)}
-    assert footnotes(many)[1] == ((ALL, "length 9 different values (paper: it)."),)
+    assert footnotes(many)[1] == ((ALL, "Not as in the paper: length 9 different values (it)."),)
 
 
 # The file of rules

@@ -135,7 +135,7 @@ def promised(run: Run, settings: Settings, in_epoch: int, epochs: int) -> dict[s
         "epochs": Promise(Exactly(train.epochs) if fixed is not None else Range(1, train.epochs), f"{stage}.epochs"),
         "iterations": Promise(Exactly(epochs * ceil(in_epoch / batch)), f"{stage}.epochs"),
         "precision": Promise(_precision(train.precision), "train.precision"),
-        "init": Promise(OneOf((train.init, "none")), "train.init"),
+        "init": Promise(Exactly(train.init), "train.init"),
         "parent": Promise(Exactly(parent.name if parent else None), "staged"),
         "moved": Promise(Exactly(run.layers), "the run's name"),
         "S": Promise(Drawn(low, high), "the run's name"),

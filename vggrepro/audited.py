@@ -113,15 +113,15 @@ def _judged(cell: Cell, found: Sequence[Finding], row: Row, quantity: str, setti
 def section(tables: Sequence[Table]) -> dict[str, Any]:
     """What the report says of deviations and choices: rule by rule what the paper says, what was done, by whom, and where."""
     by_what: dict[tuple[str, str, str], dict[str, Any]] = {}
-    measured = {t.name: sum(c.value is not None for row in t.rows for c in row.cells) for t in tables}
+    of_table = {t.name: len({cell for note in t.findings for cell in note.cells}) for t in tables if t.findings}
     for table in tables:
         for note in table.findings:
             row = by_what.setdefault((note.rule, note.did, note.expected), {"note": note, "about": {}, "where": []})
             row["about"] |= dict.fromkeys(note.about)
-            cells = f"all {len(note.cells)}" if len(note.cells) == measured[table.name] else str(len(note.cells))
-            row["where"].append((table.name, f"Table {table.number}" if table.number != "text" else "the text", cells))
+            label, n = f"Table {table.number}" if table.number != "text" else "the text", len(note.cells)
+            row["where"].append((table.name, label, f" ({n} of {of_table[table.name]})" * (n < of_table[table.name])))
     order = [rule.id for held in rules().values() for rule in held]
-    listed = [_row(row) for _, row in sorted(by_what.items(), key=lambda item: order.index(item[0][0]))]
+    listed = [_row(row, len(of_table)) for _, row in sorted(by_what.items(), key=lambda item: order.index(item[0][0]))]
     return {
         "deviations": [row for row in listed if row["kind"] == "paper"],
         "choices": [row for row in listed if row["kind"] == "choice"],
@@ -131,8 +131,8 @@ def section(tables: Sequence[Table]) -> dict[str, Any]:
     }
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
-    note, about = row["note"], list(row["about"])
+def _row(row: Mapping[str, Any], tables: int) -> dict[str, Any]:
+    note, about, where = row["note"], list(row["about"]), row["where"]
     return {
         "kind": note.kind,
         "section": note.section if note.kind == "paper" else f"{note.section}, choice {note.choice}",
@@ -140,13 +140,11 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
         "did": note.did,
         "differs": note.differs,
         "expected": note.expected,
-        "about": ", ".join(about)
-        if len(about) <= FEW
-        else f"{', '.join(about[: FEW - 1])} and {len(about) - FEW + 1} more",
+        "about": ", ".join(about) if len(about) <= FEW else f"{about[0]} and {len(about) - 1} more",
         "all": ", ".join(about),
-        "where": row["where"],
+        "where": [] if len(where) == tables and not any(part for *_, part in where) else where,
     }
 
 
-FEW = 4
+FEW = 2
 """Runs or evaluations that the report names."""

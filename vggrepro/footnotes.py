@@ -70,16 +70,17 @@ def footnotes(
 
     What touches the same cells is one footnote, so that a table of many differences has few of them.
     """
-    by_rule: dict[str, list[Finding]] = {}
-    touched: dict[str, dict[Key, None]] = {}
+    # columns of transfer have rules in common, and expect different things by them
+    by_rule: dict[tuple[str, str], tuple[list[Finding], dict[Key, None]]] = {}
     for key, about in found.items():
         for finding in about:
             if finding.differs:
-                by_rule.setdefault(finding.rule, []).append(finding)
-                touched.setdefault(finding.rule, {})[key] = None
-    groups: dict[tuple[Key, ...], list[str]] = {}
-    for rule, findings in by_rule.items():
-        groups.setdefault(tuple(touched[rule]), []).append(_text(findings))
+                findings, touched = by_rule.setdefault((finding.rule, finding.expected), ([], {}))
+                findings.append(finding)
+                touched[key] = None
+    groups: dict[tuple[Key, ...], list[list[Finding]]] = {}
+    for findings, touched in by_rule.values():
+        groups.setdefault(tuple(touched), []).append(findings)
     marks: dict[Key, tuple[str, ...]] = dict.fromkeys(found, ())
     texts = []
     letters = (letter for letter in (*ascii_lowercase, *(2 * letter for letter in ascii_lowercase)))
@@ -87,21 +88,24 @@ def footnotes(
     order = list(found)
     for keys in sorted(groups, key=lambda keys: (len(keys) < len(found), order.index(keys[0]), -len(keys))):
         mark = ALL if len(keys) == len(found) else next(letters)
-        texts.append((mark, "; ".join(groups[keys]) + "."))
+        texts.append((mark, _sentences(groups[keys])))
         for key in keys:
             marks[key] = (*marks[key], mark)
     return marks, tuple(texts)
 
 
+def _sentences(groups: list[list[Finding]]) -> str:
+    """What departs from the paper, and then what is a choice of ours where it is silent."""
+    said = []
+    for kind, words in (("paper", "Not as in the paper"), ("choice", "Choices, not the default")):
+        if texts := [_text(findings) for findings in groups if findings[0].kind == kind]:
+            said.append(f"{words}: {', '.join(texts)}.")
+    return " ".join(said)
+
+
 def _text(findings: list[Finding]) -> str:
-    """`batch of 16 (paper: 256)`; of a choice its number, and what is usual here."""
-    first = findings[0]
-    values = list(dict.fromkeys(finding.did for finding in findings))
+    """`batch of 16 (256)`: what was done, and what the paper did, or is usual here."""
+    first, values = findings[0], list(dict.fromkeys(finding.did for finding in findings))
     did = " or ".join(values) if len(values) <= LISTED else f"{len(values)} different values"
-    usual = list(dict.fromkeys(finding.expected for finding in findings))
-    said = (
-        f"paper: {' or '.join(usual)}"
-        if first.kind == "paper"
-        else f"choice {first.choice}, default {' or '.join(usual)}"
-    )
-    return f"{first.shows.replace('{}', did)} ({said})"
+    number = f"choice {first.choice}: " if first.choice else ""
+    return f"{first.shows.replace('{}', did)} ({number}{first.expected})"
