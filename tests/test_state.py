@@ -104,6 +104,9 @@ def test_a_training_killed_twenty_times_ends_with_the_same_weights(stores, tmp_p
     assert course(tmp_path / "out") == course(undisturbed)
     about = json.loads((tmp_path / "out/run.json").read_text())
     assert about["iterations"] == 80
+    whole = json.loads((undisturbed / "run.json").read_text())["record"]
+    for seen in ("batch", "images", "iterations", "rates", "precision", "still", "init"):
+        assert about["record"][seen] == whole[seen]
     assert about["seconds"] == pytest.approx(sum(a["seconds"] for a in about["attempts"]))
     assert not (tmp_path / "state").exists()
 

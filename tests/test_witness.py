@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from dataclasses import asdict
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 import torch
 
 from tests.conftest import small
+from tests.test_distributed import torchrun
 from vggrepro import checkpoint, evaluate
-from vggrepro.catalogue import Run
+from vggrepro.catalogue import ROOT, Run
 from vggrepro.config import Boxes, Evaluate, RunSettings
 from vggrepro.data.store import Store
 from vggrepro.distributed import World
@@ -123,6 +125,19 @@ def test_pieces_are_one_step(stores):
     trainer.pieces = 3
     trainer.step(next(iter(trainer.batches(1))))
     assert (trainer.witness.now.batch, trainer.witness.now.steps) == (16, 1)
+
+
+def test_two_processes_record_what_one_does(stores, tmp_path):
+    """Of the whole batch, not of a process's half."""
+    settings = with_dropout(small(batch=79))
+    expected = run("A_256_s0", stores, tmp_path / "one", settings)
+    call = ["vggrepro.cli", "train", "A_256_s0", "--settings", settings.model_dump_json(), "--device", "cpu"]
+    call += ["--train", str(stores[0]), "--val", str(stores[1]), "--out", str(tmp_path / "two"), "--processes", "2"]
+    done = subprocess.run(torchrun(2, "-m", *call), capture_output=True, text=True, cwd=ROOT, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads((tmp_path / "two" / "run.json").read_text())["record"]
+    assert {name for name in expected if found[name] != expected[name]} <= {"processes", "pixels"}
+    assert (found["processes"], found["batch"], found["images"]) == ([2], 79, 160)
 
 
 def test_attempts_add_up_to_what_one_would_have_seen():

@@ -256,7 +256,8 @@ def _rules(path: Path, about: str, listed: Any) -> tuple[Rule, ...]:  # noqa: AN
 def text_of(value: Any) -> str:  # noqa: ANN401
     """A value as a footnote prints it."""
     if isinstance(value, Estimate):
-        return f"{value.value:.3g}"
+        # two digits, so that runs which drew alike read alike
+        return f"{value.value:.2g}"
     if isinstance(value, Ends):
         return f"{value.low:g}" if value.low == value.high else f"[{value.low:g};{value.high:g}]"
     if isinstance(value, bool) or value is None:
