@@ -22,7 +22,8 @@ from vggrepro.data.transforms import Pixels, centre, grid, rescale
 from vggrepro.devices import name_of
 from vggrepro.files import digest
 from vggrepro.flow import ahead, progress
-from vggrepro.nets import VGG
+from vggrepro.inference import ready
+from vggrepro.nets import VGG, net_input
 from vggrepro.witness import watched
 
 DEFAULT = Evaluate()
@@ -32,24 +33,41 @@ AT_MOST = 8
 """Batches' worth of pixels that wait for images of their shape."""
 
 
-def views(image: Pixels, protocol: str, crop: int, crop_grid: str) -> list[Pixels]:
-    """What the net is shown of a rescaled image [H, W, 3]; mirror images included, except under centre-crop."""
+Views = list[Pixels]
+"""What the net is shown of an image, all of one shape [H, W, 3]."""
+
+
+def whole(image: Pixels) -> Views:
+    """The image as it is."""
+    return [image]
+
+
+def views(image: Pixels, protocol: str, crop: int, crop_grid: str) -> Views:
+    """What the net is shown of a rescaled image [H, W, 3], but for mirror images."""
     height, width = image.shape[:2]
     if protocol == "dense":
-        return [image, image[:, ::-1]]
+        return [image]
+    corners = [(centre(height, crop), centre(width, crop))]
     if protocol == "multi-crop":
-        cuts = [image[top : top + crop, left : left + crop] for top, left in grid(height, width, crop, crop_grid)]
-        return cuts + [cut[:, ::-1] for cut in cuts]
-    top, left = centre(height, crop), centre(width, crop)
-    return [image[top : top + crop, left : left + crop]]
+        corners = grid(height, width, crop, crop_grid)
+    return [image[top : top + crop, left : left + crop] for top, left in corners]
 
 
-def _rescaled(store: Images, net: VGG, scales: tuple[int, ...], workers: int) -> Iterator[tuple[int, int, Pixels]]:
-    """(number, Q, rescaled image) of every image at every scale; an image is decoded once for all scales."""
+def net_views(pixels: NDArray[np.uint8], mean: Tensor, *, mirrored: bool = False) -> Tensor:
+    """What a net is given of views [B, views, H, W, 3]: [B views, 3, H, W] on the mean's device; then their mirror images."""
+    shown = torch.from_numpy(pixels).flatten(0, 1).to(mean.device)
+    # of bytes, and there: a quarter of the copying
+    return net_input(torch.cat([shown, shown.flip(2)]) if mirrored else shown, -mean[None])
+
+
+def _shown(
+    store: Images, net: VGG, scales: tuple[int, ...], show: Callable[[Pixels], Views], workers: int
+) -> Iterator[tuple[int, int, Pixels]]:
+    """(number, Q, views [views, H, W, 3]) of every image at every scale; an image is decoded once for all scales."""
 
     def one(i: int) -> list[tuple[int, int, Pixels]]:
         image = store.image(i)
-        return [(i, Q, rescale(image, net.model.pixels(Q))) for Q in scales]
+        return [(i, Q, np.stack(show(rescale(image, net.model.pixels(Q))))) for Q in scales]
 
     for found in ahead(one, range(len(store)), workers=workers, waiting=4 * workers):
         yield from found
@@ -64,12 +82,6 @@ def classified(net: VGG, images: Tensor, protocol: str, settings: Evaluate) -> T
         if settings.average == "scores":
             return net.scores(images).float().softmax(1)
         return net.score_map(images).float().softmax(1).mean((2, 3))
-
-
-def _posteriors_of(net: VGG, pixels: NDArray[np.uint8], mean: Tensor, protocol: str, settings: Evaluate) -> Tensor:
-    """Soft-max posteriors [B, classes] of views [B, H, W, 3] of one shape."""
-    images = (torch.from_numpy(pixels).to(mean.device).float() - mean).permute(0, 3, 1, 2)
-    return classified(net, images, protocol, settings)
 
 
 Members = list[tuple[int, int]]
@@ -90,7 +102,7 @@ def by_shape(
     store: Images,
     net: VGG,
     scales: tuple[int, ...],
-    show: Callable[[Pixels], list[Pixels]],
+    show: Callable[[Pixels], Views],
     *,
     batch_pixels: int,
     workers: int,
@@ -104,7 +116,7 @@ def by_shape(
         raise ValueError(
             f"test scales Q: expected different ones of at least {SMALLEST_Q}, the net's input, got {scales}"
         )
-    waiting: dict[tuple[int, ...], list[tuple[int, int, list[Pixels]]]] = defaultdict(list)
+    waiting: dict[tuple[int, ...], list[tuple[int, int, Pixels]]] = defaultdict(list)
     seen: Counter[tuple[int, int]] = Counter()
 
     def pixels_of(shape: tuple[int, ...]) -> int:
@@ -114,13 +126,11 @@ def by_shape(
         batch = waiting.pop(shape)
         members = [(i, Q) for i, Q, _ in batch]
         seen.update(members)
-        pixels = np.stack([view for _, _, shown in batch for view in shown])
-        return members, pixels.reshape(len(batch), -1, *shape)
+        return members, np.stack([shown for _, _, shown in batch])
 
-    images, pixels = _rescaled(store, net, scales, workers), 0
-    for i, Q, image in progress(images, total=len(store) * len(scales), about=about, unit="image"):
-        shown = show(image)
-        shape, more = shown[0].shape, len(shown) * shown[0].shape[0] * shown[0].shape[1]
+    images, pixels = _shown(store, net, scales, show, workers), 0
+    for i, Q, shown in progress(images, total=len(store) * len(scales), about=about, unit="image"):
+        shape, more = shown.shape[1:], shown.size // 3
         waiting[shape].append((i, Q, shown))
         pixels += more
         full = shape if pixels_of(shape) + more > batch_pixels else None
@@ -154,12 +164,13 @@ def posteriors(
     mean_rgb = torch.tensor(mean, device=device or torch.device("cpu"))
     result = {Q: np.zeros((len(store), store.classes), np.float32) for Q in scales}
     show = partial(views, protocol=protocol, crop=net.model.crop, crop_grid=settings.crop_grid)
-    batches = by_shape(store, net, scales, show, batch_pixels=settings.batch_pixels, workers=workers, about=about)
+    mirrored = protocol != "centre-crop"
+    most = settings.batch_pixels // (1 + mirrored)
+    net = ready(net, settings.precision)
     with torch.inference_mode():
-        for members, shown in batches:
-            flat = shown.reshape(-1, *shown.shape[2:])
-            found = _posteriors_of(net, flat, mean_rgb, protocol, settings).cpu().numpy()
-            shares = found.reshape(len(members), -1, store.classes).mean(1, dtype=np.float64)
+        for members, shown in by_shape(store, net, scales, show, batch_pixels=most, workers=workers, about=about):
+            found = classified(net, net_views(shown, mean_rgb, mirrored=mirrored), protocol, settings).cpu().numpy()
+            shares = found.reshape(-1, *shown.shape[:2], store.classes).mean((0, 2), dtype=np.float64)
             for (i, Q), share in zip(members, shares, strict=True):
                 result[Q][i] = share
     return result

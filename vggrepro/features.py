@@ -13,14 +13,10 @@ from vggrepro import checkpoint, evaluate
 from vggrepro.catalogue import Run
 from vggrepro.config import Evaluate
 from vggrepro.data.collections import Collection
-from vggrepro.data.transforms import Pixels
 from vggrepro.files import atomic_folder, digest, write_json
+from vggrepro.inference import ready
 from vggrepro.nets import VGG
 from vggrepro.witness import watched
-
-
-def _views(image: Pixels) -> list[Pixels]:
-    return [image, image[:, ::-1]]
 
 
 def features(
@@ -41,16 +37,16 @@ def features(
     device = device or torch.device("cpu")
     mean_rgb = torch.tensor(mean, device=device)
     found = {Q: np.zeros((len(collection), net.model.fc), np.float32) for Q in scales}
+    net, most = ready(net, settings.precision), settings.batch_pixels // 2
     batches = evaluate.by_shape(
-        collection, net, scales, _views, batch_pixels=settings.batch_pixels, workers=workers, about=about
+        collection, net, scales, evaluate.whole, batch_pixels=most, workers=workers, about=about
     )
     with torch.inference_mode():
         for members, shown in batches:
-            flat = torch.from_numpy(shown.reshape(-1, *shown.shape[2:])).to(device)
-            images = (flat.float() - mean_rgb).permute(0, 3, 1, 2)
+            images = evaluate.net_views(shown, mean_rgb, mirrored=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 hidden = net.hidden_map(images)
-            values = hidden.float().mean((2, 3)).reshape(len(members), 2, -1).mean(1).cpu().numpy()
+            values = hidden.float().mean((1, 2)).reshape(2, len(members), -1).mean(0).cpu().numpy()
             for (i, Q), value in zip(members, values, strict=True):
                 found[Q][i] = value
     return found

@@ -19,6 +19,7 @@ from vggrepro.config import Evaluate
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
 from vggrepro.files import digest
+from vggrepro.inference import ready
 from vggrepro.nets import VGG
 from vggrepro.predictions import Predictions
 from vggrepro.witness import watched
@@ -96,6 +97,8 @@ def predict(
         raise ValueError(f"a net of {net.fc8.out_features} outputs predicts no boxes of {store.classes} classes")
     device, crop = device or torch.device("cpu"), net.model.crop
     mean_rgb = torch.tensor(mean, device=device)
+    net = ready(net, settings.precision)
+    classifier = classifier and ready(classifier, settings.precision)
     found: dict[int, list[Any]] = {Q: [None] * len(store) for Q in scales}
     show = partial(_view, protocol=protocol, crop=crop)
     batches = evaluate.by_shape(
@@ -103,7 +106,7 @@ def predict(
     )
     with torch.inference_mode():
         for members, shown in batches:
-            images = (torch.from_numpy(shown[:, 0]).to(device).float() - mean_rgb).permute(0, 3, 1, 2)
+            images = evaluate.net_views(shown, mean_rgb)
             asked = torch.from_numpy(labels[[i for i, _ in members]]).to(device)
             predicted = _predicted(net, classifier, images, asked, settings)
             for (i, Q), vectors, posteriors in zip(members, *predicted, strict=True):

@@ -134,7 +134,7 @@ class VGG(nn.Module):
         return (draws >= p) / (1 - p)
 
     def hidden_map(self, x: Tensor) -> Tensor:
-        """PAPER 3.2: the first two FC layers as 7x7 and 1x1 convolutions: [N, fc, H/u - 6, W/u - 6] of images [N, 3, H, W].
+        """PAPER 3.2: the first two FC layers as 7x7 and 1x1 convolutions: [N, H/u - 6, W/u - 6, fc] of images [N, 3, H, W].
 
         Raises ValueError for an image smaller than the crop.
         """
@@ -143,8 +143,10 @@ class VGG(nn.Module):
                 f"an image of {tuple(x.shape[-2:])} px is smaller than the net's input of {self.model.crop} px"
             )
         x = self.features(x)
-        x = F.relu(F.conv2d(x, self.fc6.weight.view(self.model.fc, -1, 7, 7), self.fc6.bias))
-        return F.relu(F.conv2d(x, self.fc7.weight[:, :, None, None], self.fc7.bias))
+        rows, columns = x.shape[2] - 6, x.shape[3] - 6
+        # a 7x7 convolution is the FC layer on every 7x7 window: one matrix product, several times as fast for a CPU
+        x = F.relu(self.fc6(F.unfold(x, 7).transpose(1, 2)))
+        return F.relu(self.fc7(x)).view(-1, rows, columns, self.model.fc)
 
     def score_map(self, x: Tensor) -> Tensor:
         """The map [N, outputs, H/u - 6, W/u - 6] of class scores, or of box vectors, of whole images [N, 3, H, W].
@@ -152,14 +154,15 @@ class VGG(nn.Module):
         Its place (y, x) belongs to the window of the crop's size whose top-left corner is (u y, u x): strides multiply to u,
         and every layer's padding keeps the middle of what it sees.
         """
-        return F.conv2d(self.hidden_map(x), self.fc8.weight[:, :, None, None], self.fc8.bias)
+        scores: Tensor = self.fc8(self.hidden_map(x))
+        return scores.permute(0, 3, 1, 2)
 
     def scores(self, x: Tensor) -> Tensor:
         """The class score map averaged over space: [N, classes] of whole images [N, 3, H, W].
 
         The last layer is linear, so that averaging before it is exact, and saves its map.
         """
-        scores: Tensor = self.fc8(self.hidden_map(x).mean((2, 3)))
+        scores: Tensor = self.fc8(self.hidden_map(x).mean((1, 2)))
         return scores
 
 

@@ -1,0 +1,84 @@
+"""A net made ready to be tested says what the net says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from vggrepro.config import Model
+from vggrepro.inference import Winograd, ready
+from vggrepro.initialise import initialise_randomly
+from vggrepro.nets import VGG
+
+
+def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:
+    torch.manual_seed(seed)
+    made = nn.Conv2d(channels, outputs, 3, padding=1)
+    nn.init.kaiming_normal_(made.weight)
+    nn.init.normal_(made.bias)
+    return made
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3), (7, 16), (33, 50), (9, 900)])
+@pytest.mark.parametrize("images", [1, 2, 70])
+def test_winograd_is_a_convolution_whatever_the_size(size, images):
+    """Sizes that tiles of 4x4 fit and do not fit; batches that are computed whole, in groups, and in strips of rows."""
+    if images * size[0] * size[1] > 100_000:
+        images = 3
+    layer = convolution(3, 5)
+    x = torch.randn(images, 3, *size).to(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        found, expected = Winograd(layer)(x), layer(x)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("channels", [64, 512])
+def test_winograd_rounds_no_worse_than_twice_a_plain_convolution(channels):
+    """Against float64, on what a layer sees: values that are not negative."""
+    layer, x = convolution(channels, 128), torch.randn(2, channels, 30, 41).relu()
+    with torch.inference_mode():
+        exact = F.conv2d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
+        by_tiles, by_sums = Winograd(layer)(x), layer(x)
+        error, usual = ((found - exact).square().mean().sqrt() for found in (by_tiles, by_sums))
+    assert error < max(2 * usual, 2e-6 * exact.std())
+
+
+@pytest.fixture(scope="module", params=["A-LRN", "B-5x5", "C", "D"])
+def wide(request) -> VGG:
+    """A net of the paper's widths on images an eighth as large, with few FC units."""
+    made = VGG(request.param, 10, Model(scale_unit=8, width=64, fc=32)).eval()
+    initialise_randomly(made, "he", seed=0)
+    return made
+
+
+@torch.inference_mode()
+def test_its_posteriors_are_the_nets(wide):
+    x = 60 * torch.randn(2, 3, 59, 77)
+    made = ready(wide, "fp32")
+    swapped = [name for name, layer in made.features.named_children() if isinstance(layer, Winograd)]
+    assert bool(swapped) == (wide.net != "B-5x5")
+    assert "conv1_1" not in swapped
+    torch.testing.assert_close(made.scores(x).softmax(1), wide.scores(x).softmax(1), rtol=0, atol=1e-5)
+    torch.testing.assert_close(made.score_map(x), wide.score_map(x), rtol=1e-3, atol=1e-3)
+    crop = x[:, :, :56, :56]
+    torch.testing.assert_close(made(crop).softmax(1), wide(crop).softmax(1), rtol=0, atol=1e-5)
+
+
+def test_weights_are_shared_and_the_net_is_left_as_it_was(wide):
+    before = {name: value.clone() for name, value in wide.state_dict().items()}
+    made, half = ready(wide, "fp32"), ready(wide, "bf16")
+    assert made.fc6.weight.data_ptr() == wide.fc6.weight.data_ptr()
+    assert half.fc6.weight.dtype == torch.bfloat16
+    assert all(torch.equal(value, before[name]) for name, value in wide.state_dict().items())
+    assert all(parameter.requires_grad for parameter in wide.parameters())
+
+
+@torch.inference_mode()
+def test_bf16_weights_converted_once_are_those_converted_at_every_call(wide):
+    x = 60 * torch.randn(1, 3, 56, 64).to(memory_format=torch.channels_last)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, expected = ready(wide, "bf16").scores(x), wide.scores(x)
+    torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)
