@@ -261,7 +261,7 @@ def test_wrong_verdicts_are_at_most_one_in_20():
     for _ in range(1000):
         wrong = chain(rng, [0.3, 0.3, 0.2], 300)
         entries = tuple(Entry(NETS[net], "top-1", Errors(w, "", ())) for net, w in wrong.items())
-        said = [ledger.tested(c, lambda *_, e=entries: Outcomes("3", (0,), e)) for c in judged]
+        said = [ledger.tested(PAPER, c, lambda *_, e=entries: Outcomes("3", (0,), e)) for c in judged]
         found.append([(one.verdict, one.p <= 0.05) for one in said])
     alone, order = zip(*found, strict=True)
     assert sum(told for _, told in alone) / 1000 <= 0.05

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vggrepro import catalogue, cli, crate, export, lineage, outcomes, render, report, scores, tables
+from vggrepro import catalogue, cli, crate, export, ledger, lineage, outcomes, render, report, scores, tables
 from vggrepro.catalogue import Run
 from vggrepro.config import Settings, load
 from vggrepro.files import write_json
@@ -88,11 +88,14 @@ def results(tmp_path_factory, settings) -> Path:
         made, of_images = tables.make_with_outcomes(number, settings, root / "scores", imported=[theirs])
         render.write(made, root / "tables")
         outcomes.write(root / "tables" / f"{made.name}.npz", of_images)
+    trainings = [lineage.training(path) for path in root.glob("runs/*/run.json")]
+    ledger.write(ledger.judge(settings, root / "tables", trainings), root / "claims")
     report.write(
         settings,
         table_files=sorted((root / "tables").glob("*.json")),
         run_files=sorted((root / "runs").glob("*/run.json")),
         out=root / "report",
+        claims=root / "claims/claims.json",
         results=root,
     )
     export.write(settings, root, root / "export")
@@ -130,12 +133,13 @@ def test_tidy_cells_are_the_tables_cells(results):
         for key in ("status", "published", "value", "delta", "spread", "text", "best"):
             assert rows[name][key] == cell[key]
         assert [rows[name]["low"], rows[name]["high"]] == (cell["interval"] or [None, None])
+        assert rows[name]["verdict"] == cell["verdict"]
         assert [rows[name]["delta_low"], rows[name]["delta_high"]] == (cell["delta_interval"] or [None, None])
     assert {row["split"] for row in rows.values() if row["status"] == "withheld"} == {"withheld"}
     assert json.loads(rows["table06-1-1"]["keys"])["group"] == "ILSVRC submission"
 
 
-@pytest.mark.parametrize("name", ["cells", "sources"])
+@pytest.mark.parametrize("name", ["cells", "sources", "claims"])
 def test_three_formats_hold_the_same(results, name):
     folder = results / "export"
     from_json = json.loads((folder / f"{name}.json").read_text())
@@ -147,6 +151,23 @@ def test_three_formats_hold_the_same(results, name):
     schema = json.loads((folder / f"{name}.schema.json").read_text())
     assert list(schema["properties"]) == list(parquet.columns)
     assert all(about["description"] for about in schema["properties"].values())
+
+
+def test_tidy_claims_are_the_ledgers(results):
+    """A row for each comparison, of which one decides; the cells that are compared are those of the tables."""
+    rows = pd.read_parquet(results / "export/claims.parquet")
+    judged = {claim["id"]: claim for claim in json.loads((results / "claims/claims.json").read_text())["claims"]}
+    assert set(rows.claim) == set(judged)
+    assert (rows.groupby("claim").decides.sum() == 1).all()
+    for name, claim in judged.items():
+        mine = rows[rows.claim == name]
+        assert set(mine.verdict) == {claim["verdict"]}
+        assert mine.gain.dropna().tolist() == [step["gain"] for step in claim["steps"]]
+    values = {name: cell["value"] for name, cell in shown(results).items()}
+    compared = rows[rows.gain.notna()]
+    assert len(compared) > 10
+    gains = [values[b] - values[a] for a, b in zip(compared.cell_id, compared.against_id, strict=True)]
+    assert gains == pytest.approx(compared.gain.tolist())
 
 
 def test_sources_of_a_cell_are_what_its_row_averages(results):

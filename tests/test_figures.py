@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from vggrepro.catalogue import Run
-from vggrepro.figures import argument, trainings
+from vggrepro.cells import Cell, Table, TableRow, Verdict
+from vggrepro.figures import argument, trainings, verdicts
 from vggrepro.figures.drawing import CURVES, STYLES
+from vggrepro.ledger import Judged, Ledger, Step
 from vggrepro.lineage import Training
 from vggrepro.outcomes import Entry, Errors, Outcomes
 
@@ -70,3 +72,46 @@ def test_scales_alone_and_their_average_stand_beside_the_published(tmp_path):
     nothing = argument.error_against_scale(Outcomes("4", (0,)), tmp_path)
     # four points with bars, and the line through three of them
     assert drawn.svg.count("<use ") - nothing.svg.count("<use ") >= 4 * 3
+
+
+def cell(delta: float, verdict: Verdict) -> Cell:
+    return Cell(
+        "measured", "27.0", delta=delta, delta_interval=(delta - 0.5, delta + 0.5), verdict=verdict, tolerance=0.6
+    )
+
+
+def table(*cells: Cell) -> Table:
+    """Table 3 with some cells in its first column."""
+    rows = tuple(TableRow(("D", "256", str(256 + k)), (c, Cell("not run", "8.8")), 1) for k, c in enumerate(cells))
+    return Table("3", "table03", "", "4.1", "", ("net", "train S", "test Q"), ("top-1", "top-5"), rows, (), ())
+
+
+def test_every_cell_with_a_delta_is_in_the_forest_and_no_other(tmp_path):
+    drawn = verdicts.deltas([table(cell(0.1, "agrees"), cell(3.0, "differs"), Cell("not run", "27.0"))], tmp_path)
+    labels = [text for text in texts(drawn.svg) if "top-" in text]
+    assert labels == ["D/256/256, top-1", "D/256/257, top-1"]
+    assert {"Table 3", "agrees", "differs"} <= set(texts(drawn.svg))
+    assert "2 cells: 1 agrees, 1 differs." in drawn.caption
+    assert verdicts.deltas([table(Cell("not run", "27.0"))], tmp_path) is None
+
+
+def test_tables_are_not_torn_apart_by_the_columns_of_the_forest(tmp_path):
+    long, short = table(*[cell(0.1, "agrees")] * 9), table(cell(0.1, "agrees"))
+    halves = verdicts._halves([verdicts._lines(t) for t in (short, long, short)])
+    assert sorted(map(len, halves)) == [2, 12]
+
+
+def test_verdicts_differ_without_their_colour():
+    for looks in (verdicts.LOOKS, verdicts.DECIDED):
+        shapes = {(look["marker"], look.get("markerfacecolor")) for look in looks.values()}
+        assert len(shapes) == len(looks)
+
+
+def test_claims_that_were_compared_are_in_their_forest(tmp_path):
+    step = Step("Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0)
+    lasting = Judged("depth", "4.1", "it helps", "superiority", "top-1", 0, 0.3, "", "supported", steps=(step, step))
+    missing = Judged("crops", "4.3", "they help", "superiority", "top-1", 0, 0.3, "")
+    drawn = verdicts.claims(Ledger(True, 1, "", "", (lasting, missing)), tmp_path)
+    assert {"depth", "supported"} <= set(texts(drawn.svg))
+    assert {"crops", "refuted", "undecided"} & set(texts(drawn.svg)) == set()
+    assert verdicts.claims(Ledger(True, 0, "", "", (missing,)), tmp_path) is None

@@ -285,6 +285,11 @@ def table_name(number: str) -> str:
     return number if number == "text" else f"table{int(number):02d}"
 
 
+def cell_id(table: str, row: int, column: int) -> str:
+    """The id of a cell, in the report and in what is exported: `table03-1-2`, rows and columns counted from 1."""
+    return f"{table}-{row + 1}-{column + 1}"
+
+
 def printed_scale(S: str) -> str:
     """`256-512` -> `[256;512]`, as the paper prints it."""
     return f"[{S.replace('-', ';')}]" if "-" in S else S
@@ -433,12 +438,12 @@ def evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation,
     return tuple(e.seeded(seed) for seed in seeds for e in found)
 
 
-def with_ancestors(runs: Iterable[Run], *, staged: bool = True, adopted: Collection[Run] = ()) -> list[Run]:
-    """Runs and all that they began from, parents before children. What `adopted` nets began from was not trained here."""
+def with_ancestors(runs: Iterable[Run], *, staged: bool = True) -> list[Run]:
+    """Runs and all that they began from, parents before children."""
     wanted: dict[Run, None] = {}
 
     def visit(run: Run) -> None:
-        if run not in adopted and (parent := run.parent(staged=staged)) is not None:
+        if (parent := run.parent(staged=staged)) is not None:
             visit(parent)
         wanted.setdefault(run)
 

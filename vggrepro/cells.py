@@ -9,14 +9,13 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro import statistics
-from vggrepro.catalogue import Published, PublishedTable, Row
+from vggrepro.catalogue import Published, PublishedTable, Row, cell_id
 from vggrepro.config import Settings, departures
 from vggrepro.footnotes import Noted
 from vggrepro.outcomes import Errors
@@ -111,8 +110,8 @@ class Table:
     """What was done otherwise than the paper says, or where it is silent."""
 
     def anchor(self, row: int, column: int) -> str:
-        """The id of a cell, in the report and in what is exported: `table03-1-2`, rows and columns counted from 1."""
-        return f"{self.name}-{row + 1}-{column + 1}"
+        """The id of a cell, by its row and column from 0."""
+        return cell_id(self.name, row, column)
 
 
 def published_cell(row: Row, name: str) -> Cell:
@@ -212,15 +211,6 @@ def groups(published: PublishedTable) -> list[int]:
     return [sizes.get(i, 0) for i in range(len(first))]
 
 
-def not_trained_here(settings: Settings) -> str:
-    """The note on nets that were released by others; nothing where there are none."""
-    nets = [f"{net}/[256;512] ({Path(release.file).name})" for net, release in settings.released.items()]
-    return (
-        f"Not trained here, but taken as released: {', '.join(nets)}. What needs other nets is not run." if nets else ""
-    )
-
-
 def differences(settings: Settings, but: tuple[str, ...]) -> list[str]:
-    """The settings that are not the paper preset's, without those of some blocks and, for released nets, of training."""
-    but = (*but, "train", "finetune") if settings.released else but
+    """The settings that are not the paper preset's, without those of some blocks."""
     return [key for key, _, _ in departures(settings) if key.split(".")[0] not in but]

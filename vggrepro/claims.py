@@ -108,6 +108,15 @@ class Place:
         table = f"Table {self.table}" if self.table.isdigit() else "numbers in the text"
         return f"{table}: {row}{f' ({self.of})' if self.of else ''}"
 
+    def cell(self, quantity: str, settings: Settings) -> str:
+        """The id of the cell of some quantity there; of other results, which are not shown, that of the table."""
+        table = _table(self.table, settings)
+        if self.of:
+            return table.name
+        row = next(r for r, row in enumerate(table.rows) if self.matches(row.keys))
+        column = next(c for c, column in enumerate(table.columns) if column.quantity == quantity)
+        return catalogue.cell_id(table.name, row, column)
+
     def matches(self, row: Mapping[str, str]) -> bool:
         """Whether it names a row."""
         return all(row.get(key) == value for key, value in self.keys)

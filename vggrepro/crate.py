@@ -310,11 +310,15 @@ class _Described:
                     instrument=program,
                 )
             )
-        for name, title in (("export", "tidy data of all cells"), ("report", "report of all tables")):
-            used = self._there("tables/*.json", *(["runs/*/*"] if name == "report" else []))
-            made = self._there(f"{name}/**/*")
+        steps = {
+            "claims": ("judging of all claims", ("tables/*.npz", "tables/table02.json", "vggrepro/tables/claims.yaml")),
+            "report": ("report of all tables", ("tables/*", "claims/claims.json", "runs/*/*", "merging/*", "why/*/*")),
+            "export": ("tidy data of all cells and claims", ("tables/*.json", "claims/claims.json")),
+        }
+        for name, (title, used) in steps.items():
+            made, given = self._there(f"{name}/**/*"), self._there(*used)
             actions.append(
-                self._entity(f"#{name}", "CreateAction", name=title, object=used, result=made, instrument=program)
+                self._entity(f"#{name}", "CreateAction", name=title, object=given, result=made, instrument=program)
             )
         return actions
 

@@ -1,6 +1,6 @@
-"""All cells of all tables as tidy data: a row per cell, and a row per result that a cell was made from. No torch.
+"""All cells and claims as tidy data: a row per cell, per result behind a cell, per comparison of a claim. No torch.
 
-`cells` and `sources` are written as CSV, as Parquet and as JSON with the same columns, and `<name>.schema.json` says
+`cells`, `sources` and `claims` are written as CSV, as Parquet and as JSON with the same columns, and `<name>.schema.json` says
 what each column is.
 """
 
@@ -13,11 +13,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from vggrepro import catalogue, lineage, render
+from vggrepro import catalogue, ledger, lineage, render
 from vggrepro.catalogue import Column, Published
 from vggrepro.cells import Cell, Table, rounding
 from vggrepro.config import Settings
 from vggrepro.files import atomic_file, write_text
+from vggrepro.ledger import Judged, Ledger, Step
 from vggrepro.lineage import Result, Source
 
 
@@ -68,6 +69,17 @@ class CellRecord(Record):
     """Lower end of its 95% interval, the rounding of the printed number included."""
     delta_high: float | None
     """Upper end."""
+    delta_low_90: float | None
+    """Lower end of its 90% interval: with both ends within the tolerance, the two numbers agree."""
+    delta_high_90: float | None
+    """Upper end."""
+    verdict: str
+    """`agrees`, `differs`, `cannot be told`; `other data` or `other settings` where it cannot be compared with the paper's;
+    empty in a cell without a delta."""
+    tolerance: float | None
+    """How far ours may be from the published number and agree with it."""
+    tellable: float | None
+    """The smallest true difference that would be found to differ with 80% power."""
     best: bool
     """Whether ours is the best of its column, or of its group of rows where the paper marks groups."""
     deviations: str
@@ -123,6 +135,94 @@ class SourceRecord(Record):
     """When it was made."""
 
 
+class ClaimRecord(Record):
+    """A comparison that a claim of the paper is judged by, or a claim that is judged without one."""
+
+    claim: str
+    """Its id in `tables/claims.yaml`."""
+    section: str
+    """Of the paper."""
+    says: str
+    """What is claimed."""
+    test: str
+    """superiority, ordering, equivalence, arithmetic or speed; `tables/claims.yaml` says how each is made."""
+    quantity: str
+    """What is compared: top-1, top-5, localisation, a task of transfer."""
+    by: float
+    """The difference that is claimed, where one is."""
+    margin: float
+    """In points: a smaller gain is none (superiority, ordering); a smaller difference is none (equivalence)."""
+    verdict: str
+    """`supported`, `refuted`, `undecided` or `not run`: of the claim, after Holm's correction."""
+    reason: str
+    """Why it was not run, what decided it, or what would."""
+    p: float | None
+    """Of the claim, before correction."""
+    p_holm: float | None
+    """Of the claim, after it."""
+    decides: bool
+    """Whether this is the comparison that decides the claim."""
+    cell: str
+    """What is claimed to be better, or as good."""
+    against: str
+    """What it is compared with."""
+    cell_id: str
+    """The first as in `cells`; of results that are not shown, its table; of speed, `trainings`."""
+    against_id: str
+    """The second."""
+    gain: float | None
+    """By how much the first is better, in points; of speed, a ratio."""
+    low: float | None
+    """Lower end of its 95% interval."""
+    high: float | None
+    """Upper end."""
+    n: int | None
+    """Images; of speed, epochs."""
+    seeds: int | None
+    """Trainings of each."""
+    p_for: float | None
+    """p-value of this comparison for the claim."""
+    p_against: float | None
+    """And against it."""
+    needed: str
+    """What would decide it, were it so in truth."""
+    papers: bool
+    """Whether images and settings are the paper's: else the verdict is of these images, not of the paper."""
+
+
+def claim_records(judged: Ledger) -> list[ClaimRecord]:
+    """A record per comparison of every claim, and one for each claim without any."""
+    return [
+        _claim_record(claim, step, decides=k == claim.weakest, papers=judged.papers)
+        for claim in judged.claims
+        for k, step in enumerate(claim.steps or [None])
+    ]
+
+
+def _claim_record(judged: Judged, step: Step | None, *, decides: bool, papers: bool) -> ClaimRecord:
+    same = ("section", "test", "quantity", "by", "margin", "verdict", "reason", "p", "p_holm")
+    said: dict[str, Any] = {name: getattr(judged, name) for name in same}
+    return ClaimRecord(
+        **said,
+        claim=judged.id,
+        says=judged.claim,
+        decides=decides,
+        cell=step.cell if step else "",
+        against=step.against if step else "",
+        cell_id=step.at[0] if step else "",
+        against_id=step.at[1] if step else "",
+        gain=step.gain if step else None,
+        low=step.interval[0] if step else None,
+        high=step.interval[1] if step else None,
+        n=step.n if step else None,
+        seeds=step.seeds if step else None,
+        p_for=step.p_for if step else None,
+        p_against=step.p_against if step else None,
+        needed=step.needed if step else "",
+        papers=papers,
+    )
+
+
 def cell_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, Result]) -> list[CellRecord]:
     """A record per cell of every table, in the tables' order."""
     return [
@@ -162,6 +262,7 @@ def _cell_record(
     otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
     low, high = cell.interval or (None, None)
     delta_low, delta_high = cell.delta_interval or (None, None)
+    narrow = cell.delta_narrow or (None, None)
     value, half = _printed(cell.published) if table.kind != "layers" else (None, None)
     return CellRecord(
         cell=table.anchor(row, column),
@@ -182,6 +283,11 @@ def _cell_record(
         delta=cell.delta,
         delta_low=delta_low,
         delta_high=delta_high,
+        delta_low_90=narrow[0],
+        delta_high_90=narrow[1],
+        verdict=cell.verdict,
+        tolerance=cell.tolerance,
+        tellable=cell.tellable,
         best=cell.best,
         deviations=_words(note.rule for note in otherwise if note.kind == "paper"),
         choices=_words(note.rule for note in otherwise if note.kind == "choice"),
@@ -234,11 +340,12 @@ def _words(found: Iterable[str]) -> str:
 
 
 def write(settings: Settings, results: Path, out: Path) -> None:
-    """Write `cells` and `sources` of the tables below `results` (a folder such as `results/smoke`) into the folder `out`."""
+    """Write `cells`, `sources` and `claims` of what lies below `results` (a folder such as `results/smoke`) into `out`."""
     tables = [render.read(results / "tables" / f"{catalogue.table_name(n)}.json") for n in catalogue.REPRODUCED]
     made = lineage.results(results)
     _write(out, "cells", CellRecord, cell_records(settings, tables, made))
     _write(out, "sources", SourceRecord, source_records(settings, tables, made))
+    _write(out, "claims", ClaimRecord, claim_records(ledger.read(results / "claims" / "claims.json")))
 
 
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}

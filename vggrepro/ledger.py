@@ -47,8 +47,8 @@ class Step:
 
     cell: str
     against: str
-    tables: tuple[str, ...]
-    """Where the two stand: anchors of the report."""
+    at: tuple[str, str]
+    """Ids of the two cells; of speed, where trainings stand in the report."""
     gain: float
     interval: tuple[float, float]
     """95%."""
@@ -128,7 +128,7 @@ def judge(settings: Settings, tables: Path, runs: Sequence[Training] = (), path:
             if claim.test == "arithmetic":
                 judged.append(_arithmetic(claim, tables))
                 continue
-            compared[claim.id] = _speed(claim, runs) if claim.test == "speed" else _pairs(claim, read)
+            compared[claim.id] = _speed(claim, runs) if claim.test == "speed" else _pairs(settings, claim, read)
             judged.append(_tested(claim, compared[claim.id]))
         except NotRunError as missing:
             judged.append(replace(_blank(claim), reason=str(missing)))
@@ -138,7 +138,7 @@ def judge(settings: Settings, tables: Path, runs: Sequence[Training] = (), path:
     )
     left = sum(p > ALPHA for p in adjusted.values())
     decided = [_decided(j, adjusted[j.id], compared[j.id], left) if j.id in adjusted else j for j in judged]
-    shown = {name for j in judged if j.test != "speed" for step in j.steps for name in step.tables}
+    shown = {cell.partition("-")[0] for j in judged if j.test != "speed" for step in j.steps for cell in step.at}
     papers = all(_compares(tables / f"{name}.json") for name in shown)
     return Ledger(papers, len(counted), digest(path), verdicts.tolerances_digest(), tuple(decided))
 
@@ -149,9 +149,9 @@ def _compares(table: Path) -> bool:
     return not said & {"other data", "other settings"}
 
 
-def tested(claim: Claim, read: Read) -> Judged:
+def tested(settings: Settings, claim: Claim, read: Read) -> Judged:
     """One claim on outcomes, before it is corrected for the others: its verdict is what the outcomes lean to."""
-    return _tested(claim, _pairs(claim, read))
+    return _tested(claim, _pairs(settings, claim, read))
 
 
 def _blank(claim: Claim) -> Judged:
@@ -185,7 +185,7 @@ def _unstaged(settings: Settings, of: str) -> Path:
     return folder / "tables"
 
 
-def _pairs(claim: Claim, read: Read) -> list[_Compared]:
+def _pairs(settings: Settings, claim: Claim, read: Read) -> list[_Compared]:
     """Every pair of a claim, compared; NotRunError where an outcome is missing."""
     found = []
     for place, against in claim.compared():
@@ -195,12 +195,10 @@ def _pairs(claim: Claim, read: Read) -> list[_Compared]:
                 f"claim {claim.id}: {place.label} and {against.label} are of different images: make the tables anew"
             )
         estimate, n, seeds, p, unit = _difference(ours, theirs)
-        labels = (
-            place.label,
-            against.label,
-            tuple(dict.fromkeys(catalogue.table_name(x.table) for x in (place, against))),
+        at = place.cell(claim.quantity, settings), against.cell(claim.quantity, settings)
+        step = Step(
+            place.label, against.label, at, estimate.mean, estimate.interval(), n, seeds, *_sides(claim, estimate, p)
         )
-        step = Step(*labels, estimate.mean, estimate.interval(), n, seeds, *_sides(claim, estimate, p))
         found.append(_Compared(step, estimate, unit))
     return found
 
@@ -340,7 +338,7 @@ def _speed(claim: Claim, runs: Sequence[Training]) -> list[_Compared]:
             low, high = (math.exp(bound) for bound in estimate.interval())
             limit = math.log(claim.by - claim.margin)
             sides = estimate.above(limit), estimate.below(limit)
-            labels = f"{net} on {claim.of} x {device}", f"{net} on one", ("trainings",)
+            labels = f"{net} on {claim.of} x {device}", f"{net} on one", ("trainings", "trainings")
             step = Step(*labels, math.exp(estimate.mean), (low, high), len(one) + len(many), 1, *sides)
             found.append(_Compared(step, estimate, "epochs"))
     if not found:
@@ -419,8 +417,8 @@ def _shown(judged: Judged) -> dict[str, Any]:
     number = partial(render.number, signed=not times, decimals=2)
     steps = [
         {
-            "cell": s.cell,
-            "against": s.against,
+            "cell": {"name": s.cell, "at": s.at[0]},
+            "against": {"name": s.against, "at": s.at[1]},
             "gain": number(s.gain),
             "interval": render.RANGE.join(map(number, s.interval)),
         }
@@ -443,13 +441,7 @@ def _shown(judged: Judged) -> dict[str, Any]:
         "why": judged.why,
         "steps": steps if len(steps) > 1 else [],
         "where": steps[0] if len(steps) == 1 else None,
-        "tables": {name: _table(name) for s in judged.steps for name in s.tables},
     }
-
-
-def _table(name: str) -> str:
-    """`table03` as a reader is told."""
-    return f"Table {int(name[5:])}" if name[5:].isdigit() else name.capitalize()
 
 
 def _test(judged: Judged) -> str:

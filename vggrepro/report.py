@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,9 @@ from vggrepro.cells import Table
 from vggrepro.config import FIXED_CHOICES, Settings, choices, departures
 from vggrepro.figures import answers, argument, localisation, waterfall
 from vggrepro.figures import trainings as courses
+from vggrepro.figures import verdicts as judgements
 from vggrepro.figures.drawing import Drawn
-from vggrepro.files import read_json, write_text
+from vggrepro.files import write_text
 from vggrepro.lineage import Training
 
 
@@ -29,7 +29,6 @@ def write(
     table_files: list[Path],
     run_files: list[Path],
     out: Path,
-    adopted_files: Sequence[Path] = (),
     merging: Path | None = None,
     claims: Path | None = None,
     why: Path | None = None,
@@ -43,11 +42,7 @@ def write(
     """
     tables = {path: render.read(path) for path in table_files}
     trainings = [lineage.training(path) for path in run_files]
-    adopted = [_adopted_row(read_json(path, keys=OF_AN_ADOPTION)) for path in adopted_files]
-    made = lineage.results(results) if results else {}
-    found = (
-        origins.of(settings, list(tables.values()), trainings, made, [a["run"] for a in adopted]) if results else None
-    )
+    found = origins.of(settings, list(tables.values()), trainings, lineage.results(results)) if results else None
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
@@ -62,10 +57,9 @@ def write(
             }
             for t in tables.values()
         ],
-        "figures": _figures(settings, tables, trainings, merging, flips, out / "figures"),
+        "figures": _figures(settings, tables, trainings, merging, claims, flips, out / "figures"),
         "why": waterfall.section(why, out / "figures") if why else None,
         "whatif": whatif.section(packed) if packed else None,
-        "adopted": adopted,
         "trainings": [_training_row(t) for t in trainings],
         "deviations": audited.section(list(tables.values())),
         "choices": [*choices(settings), *FIXED_CHOICES],
@@ -82,11 +76,15 @@ def _figures(
     tables: dict[Path, Table],
     trainings: list[Training],
     merging: Path | None,
+    claims: Path | None,
     flips: Path | None,
     folder: Path,
 ) -> list[Drawn]:
     """All figures that what was run has something for, in the order of the page."""
-    drawn = [argument.error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
+    forests = [judgements.deltas(list(tables.values()), folder)]
+    forests += [judgements.claims(ledger.read(claims), folder)] if claims else []
+    drawn = [forest for forest in forests if forest]
+    drawn += [argument.error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
     of_scales = [outcomes.read(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"]
     drawn += [argument.error_against_scale(found, folder) for found in of_scales]
     drawn += [answers.flipped(flips, folder)] if flips else []
@@ -97,23 +95,6 @@ def _figures(
         drawn.append(localisation.sensitivity(points, settings.merge, folder))
         drawn += [localisation.boxes(examples, merging, folder)] if examples else []
     return drawn
-
-
-OF_AN_ADOPTION = ("run", "file", "digest", "format", "reading", "checked")
-"""What `adopted.json` says."""
-
-
-def _adopted_row(about: Mapping[str, Any]) -> dict[str, str]:
-    """A net that was not trained here: whence it is, how its numbers were read, and what it makes of a centre crop."""
-    reading, checked = about["reading"], about["checked"]
-    said = [f"{name} {reading[name]}" for name in ("channels", "input", "classes", "full", "kernels")]
-    return {
-        "run": about["run"],
-        "file": f"{about['file']} ({about['format']})",
-        "digest": about["digest"][:12],
-        "reading": f"{', '.join(said)}; mean RGB {', '.join(f'{v:.2f}' for v in reading['mean'])}",
-        "error": f"{100 * checked['top-1 errors'] / checked['images']:.1f} (n = {checked['images']})",
-    }
 
 
 def warning(settings: Settings) -> str:

@@ -1,13 +1,12 @@
 rule prepare:
-    """Decode every image of a split once and write the store that is read from then on; draw the stand-in if need be."""
+    """Decode every image once and write the two stores that training reads; draw the stand-in where no data set is given."""
     output:
-        directory("results/{folder}/data/{split}"),
+        train=directory("results/{folder}/data/train"),
+        val=directory("results/{folder}/data/val"),
     log:
-        "results/{folder}/logs/prepare/{split}.log",
+        "results/{folder}/logs/prepare.log",
     benchmark:
-        "results/{folder}/benchmarks/prepare/{split}.tsv"
-    wildcard_constraints:
-        split="train|val",
+        "results/{folder}/benchmarks/prepare.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
@@ -15,7 +14,8 @@ rule prepare:
         options=PLAN.prepare_options,
     shell:
         "vggrepro prepare {params.options:q}"
-        " --{wildcards.split} {output:q}"
+        " --train {output.train:q}"
+        " --val {output.val:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
 
