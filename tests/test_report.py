@@ -10,6 +10,7 @@ from tests.conftest import set_width, small
 from vggrepro import render, report, tables
 from vggrepro.catalogue import Run
 from vggrepro.config import load
+from vggrepro.files import write_json
 from vggrepro.train import train
 
 
@@ -69,6 +70,27 @@ def test_the_smoke_preset_says_where_it_departs():
     departures = {key: (here, paper) for key, here, paper in report.departures(load({"smoke": True}))}
     assert departures["train.batch"] == ("16", "256")
     assert departures["model.scale_unit"] == ("8", "32")
+
+
+def test_nets_that_were_not_trained_here_say_whence_they_are(tmp_path):
+    settings = load({"smoke": True, "released": {"D": "vgg16.pth"}})
+    render.write(tables.make("1", settings, None), tmp_path / "tables")
+    about = {
+        "run": "D_256-512_s0",
+        "file": "vgg16.pth",
+        "digest": "0123456789abcdef",
+        "format": "torchvision",
+        "reading": {"channels": "rgb", "input": "torchvision", "classes": "sorted", "full": "chw", "kernels": "hw"}
+        | {"mean": [123.675, 116.28, 103.53]},
+        "checked": {"images": 400, "top-1 errors": 114},
+    }
+    write_json(tmp_path / "adopted.json", about)
+    found = [tmp_path / "tables/table01.json"]
+    report.write(settings, table_files=found, run_files=[], adopted_files=[tmp_path / "adopted.json"], out=tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for told in ("vgg16.pth (torchvision)", "0123456789ab<", "channels rgb, input torchvision", "28.5 (n = 400)"):
+        assert told in page
+    assert "None: nothing was trained here." in page
 
 
 def test_runs_of_different_code_are_not_hidden():

@@ -438,12 +438,12 @@ def evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation,
     return tuple(e.seeded(seed) for seed in seeds for e in found)
 
 
-def with_ancestors(runs: Iterable[Run], *, staged: bool = True) -> list[Run]:
-    """Runs and all that they began from, parents before children."""
+def with_ancestors(runs: Iterable[Run], *, staged: bool = True, adopted: Collection[Run] = ()) -> list[Run]:
+    """Runs and all that they began from, parents before children. What `adopted` nets began from was not trained here."""
     wanted: dict[Run, None] = {}
 
     def visit(run: Run) -> None:
-        if (parent := run.parent(staged=staged)) is not None:
+        if run not in adopted and (parent := run.parent(staged=staged)) is not None:
             visit(parent)
         wanted.setdefault(run)
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -211,6 +212,15 @@ def groups(published: PublishedTable) -> list[int]:
     return [sizes.get(i, 0) for i in range(len(first))]
 
 
+def not_trained_here(settings: Settings) -> str:
+    """The note on nets that were released by others; nothing where there are none."""
+    nets = [f"{net}/[256;512] ({Path(release.file).name})" for net, release in settings.released.items()]
+    return (
+        f"Not trained here, but taken as released: {', '.join(nets)}. What needs other nets is not run." if nets else ""
+    )
+
+
 def differences(settings: Settings, but: tuple[str, ...]) -> list[str]:
-    """The settings that are not the paper preset's, without those of some blocks."""
+    """The settings that are not the paper preset's, without those of some blocks and, for released nets, of training."""
+    but = (*but, "train", "finetune") if settings.released else but
     return [key for key, _, _ in departures(settings) if key.split(".")[0] not in but]

@@ -61,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(verb=function)
         return added
 
+    _add_images(verb)
     _add_steps_with_nets(verb)
     _add_steps_without_nets(verb)
     _add_comparisons(verb)
@@ -73,8 +74,8 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_steps_with_nets(verb: Verb) -> None:
-    """From images to runs, scores and boxes."""
+def _add_images(verb: Verb) -> None:
+    """From a data set to stores of images."""
     p = verb("prepare", _prepare, "decode a data set (or draw the stand-in) into the stores that training reads")
     p.add_argument("--layout", choices=("ilsvrc", "tiny-imagenet", "stand-in"), required=True)
     p.add_argument("--path", type=Path, help="folder or archive of the data set; none for the stand-in")
@@ -82,8 +83,8 @@ def _add_steps_with_nets(verb: Verb) -> None:
     p.add_argument("--classes", type=_positive, help="take the first so many classes")
     p.add_argument("--train-per-class", type=_positive)
     p.add_argument("--val-per-class", type=_positive)
-    p.add_argument("--train", type=Path, required=True, help="folder to write the training store to")
-    p.add_argument("--val", type=Path, required=True, help="folder to write the validation store to")
+    p.add_argument("--train", type=Path, help="folder to write the training store to; if not given, it is left out")
+    p.add_argument("--val", type=Path, help="folder to write the validation store to; if not given, it is left out")
     p.add_argument("--dry-run", action="store_true", help="say how many bytes the stores take, and write nothing")
     _add_workers(p)
 
@@ -103,6 +104,9 @@ def _add_steps_with_nets(verb: Verb) -> None:
     p.add_argument("--out", type=Path, required=True, help="folder for manifest.csv and problems.csv")
     _add_workers(p)
 
+
+def _add_steps_with_nets(verb: Verb) -> None:
+    """From images to runs, scores and boxes."""
     p = verb("train", _train, "train one run (section 3.1)")
     p.add_argument("run", type=_run, help="name of a run, such as D_256_s0")
     p.add_argument("--settings", required=True, help="the run's settings: JSON, or a preset (paper, tiny, smoke)")
@@ -115,6 +119,23 @@ def _add_steps_with_nets(verb: Verb) -> None:
     p.add_argument(
         "--processes", type=_positive, default=1, help="how many torchrun started, over which a batch is divided"
     )
+    _add_workers(p)
+    _add_device(p)
+
+    p = verb(
+        "adopt", _adopt, "a released net in place of a training: read, checked on images, written as a run of ours"
+    )
+    p.add_argument("run", type=_run, help="name of the run that it stands for, such as D_256-512_s0")
+    p.add_argument("file", type=Path, help="Caffe's .caffemodel, MatConvNet's .mat, or PyTorch's .pth or .safetensors")
+    p.add_argument("--settings", required=True, help="the model block of the settings as JSON, or a preset")
+    p.add_argument(
+        "--reading", default="{}", help='what its numbers mean, as JSON: {"channels": "bgr", "classes": "devkit"}'
+    )
+    p.add_argument("--val", type=Path, required=True, help="prepared validation store, on which it is checked")
+    p.add_argument(
+        "--devkit", type=Path, help="folder with meta_clsloc.mat: the devkit's order of classes is tried too"
+    )
+    p.add_argument("--out", type=Path, required=True, help="folder for weights and adopted.json")
     _add_workers(p)
     _add_device(p)
 
@@ -212,7 +233,10 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p = verb("report", _report, "one self-contained HTML page of all tables and figures, and report.tex")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
     p.add_argument("--tables", type=Path, nargs="+", required=True, help="JSON files of tables")
-    p.add_argument("--runs", type=Path, nargs="+", required=True, help="run.json files")
+    p.add_argument("--runs", type=Path, nargs="*", default=[], help="run.json files")
+    p.add_argument(
+        "--adopted", type=Path, nargs="*", default=[], help="adopted.json files: nets that were not trained here"
+    )
     p.add_argument("--merging", type=Path, help="what `merging` wrote, for its figures")
     p.add_argument("--claims", type=Path, help="the claims.json that `claims` wrote")
     p.add_argument("--why", type=Path, help="what `why` wrote, for its section")
@@ -237,7 +261,7 @@ def _add_comparisons(verb: Verb) -> None:
     p = verb("claims", _claims, "every claim of the paper, judged on which images each system gets wrong")
     p.add_argument("--settings", required=True, help="JSON of all settings, or a preset")
     p.add_argument("--tables", type=Path, required=True, help="folder of what `table` wrote")
-    p.add_argument("--runs", type=Path, nargs="+", default=[], help="run.json files, for the claim on several GPUs")
+    p.add_argument("--runs", type=Path, nargs="*", default=[], help="run.json files, for the claim on several GPUs")
     p.add_argument("--out", type=Path, required=True, help="folder for claims.json and claims.csv")
 
     p = verb("flips", _flips, "images that one system gets right and another wrong, with pictures")
@@ -422,6 +446,27 @@ def _train(given: argparse.Namespace) -> None:
         )
 
 
+def _adopt(given: argparse.Namespace) -> None:
+    from vggrepro import config
+
+    model = _block(given.settings, config.Model, lambda preset: preset.model)
+    reading = config.check(config.Reading, _json(given.reading), "--reading")
+    device = _torch(given, "fp32")
+    from vggrepro.adopt import adopt
+
+    adopt(
+        given.run,
+        given.file,
+        model,
+        reading,
+        val_folder=given.val,
+        devkit_folder=given.devkit,
+        out=given.out,
+        device=device,
+        workers=given.threads,
+    )
+
+
 def _evaluate(given: argparse.Namespace) -> None:
     from vggrepro import config
 
@@ -592,6 +637,7 @@ def _report(given: argparse.Namespace) -> None:
         _given(given.settings),
         table_files=given.tables,
         run_files=given.runs,
+        adopted_files=given.adopted,
         merging=given.merging,
         claims=given.claims,
         why=given.why,

@@ -250,6 +250,40 @@ class Import(_Settings):
     """The numbers are scores before the soft-max."""
 
 
+class Reading(_Settings):
+    """What the numbers of a released net mean. What is not set is as usual in the file's format."""
+
+    channels: Literal["rgb", "bgr"] | None = None
+    """Order of the colours that the first layer is given: BGR in Caffe."""
+    input: Literal["caffe", "torchvision"] | None = None
+    """Pixels of 0-255 less their mean, or, in torchvision, of 0-1 less a mean and divided by a standard deviation."""
+    classes: Literal["sorted", "devkit"] | None = None
+    """Order of the outputs: the sorted WNIDs, or the devkit's ids. A file that has WNIDs says so itself."""
+    full: Literal["chw", "hwc"] | None = None
+    """How the first fully connected layer counts its inputs: channel by channel, or place by place."""
+    kernels: Literal["hw", "wh"] | None = None
+    """Order of the sides of a kernel."""
+    mean: Annotated[tuple[float, float, float] | None, Field(strict=False)] = None
+    """Mean RGB, 0-255, where it is neither in the file nor that of the authors (Caffe) or of torchvision."""
+
+
+class Release(Reading):
+    """A released net, by its file; `{D: FILE}` is short for `{D: {file: FILE}}`."""
+
+    file: Given
+    """Caffe's .caffemodel, MatConvNet's .mat, or PyTorch's .pth or .safetensors in torchvision's layout."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_text(cls, given: Any) -> Any:  # noqa: ANN401
+        return {"file": given} if isinstance(given, str) else given
+
+    @property
+    def reading(self) -> Reading:
+        """All but the file."""
+        return Reading(**self.model_dump(exclude={"file"}))
+
+
 class Devkit(_Settings):
     """ILSVRC's own files: what is true of the validation images, and how it numbers classes."""
 
@@ -288,6 +322,9 @@ class Settings(_Settings):
     """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
     higher: Literal["points", "relative"] = "points"
     """CHOICE 8: the shallow net's error "7% higher" is read as percentage points or as a ratio."""
+    released: dict[Literal["D", "E"], Release] = {}
+    """The authors' 16- and 19-layer nets, or others of their layers, in place of the jittered D and E: `released={D: FILE, E:
+    FILE}`. Nothing is trained, and what needs other nets is not run. Localisation is off if not asked for."""
     imported: dict[str, Import] = {}
     """Systems of others, by the name that Tables 7 and 10 show: `imported={"My net": {file: PATH}}`."""
     fusions: dict[str, str] = {}
@@ -314,6 +351,10 @@ class Settings(_Settings):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: each one once, got {list(self.seeds)}")
         self._check_imported()
+        if self.released and (len(self.seeds) > 1 or (self.localisation and len(self.released) < 2)):
+            raise ValueError(
+                "released: these nets were trained once, so give one seed, and localisation needs both of them, D and E"
+            )
         if self.data.layout == "stand-in" and self.data.path:
             raise ValueError(
                 f"data.path: the stand-in has none, got {self.data.path}: for real images, tiny_imagenet=PATH"
@@ -359,7 +400,9 @@ class Settings(_Settings):
     @property
     def folder(self) -> str:
         """The folder below `results/`: two data sets under one preset do not share one."""
-        return self.preset if self.data.layout == _preset_layout(self.preset) else f"{self.preset}-{self.data.layout}"
+        name = self.preset if self.data.layout == _preset_layout(self.preset) else f"{self.preset}-{self.data.layout}"
+        # a net that was trained for weeks is not to be written over
+        return f"{name}-released" if self.released else name
 
     def _with(self, stage: Finetune | Localise) -> Train:
         """The training settings with what differs in a stage."""
@@ -444,6 +487,8 @@ def load(given: Mapping[str, Any]) -> Settings:
     preset_values = _read(CONFIG / f"{preset}.yaml")
     _check_schedule(preset_values, values)
     values = _lay_over(preset_values, values)
+    if values.get("released"):
+        values.setdefault("localisation", False)
     for key, path in paths.items():
         layout = LAYOUT_OF.get(key)
         block = {"data": {"layout": layout, "path": path}} if layout else {"transfer": {key: path}}
@@ -590,6 +635,7 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         "imported",
         "fusions",
         "unstaged",
+        "released",
         "devkit",
         "data.path",
         *(f"transfer.{name}" for name in TRANSFER_SETS),

@@ -107,6 +107,15 @@ def read_wnids(devkit: Path) -> dict[int, str]:
     return {number: wnid for number, (wnid, _) in read_synsets(data, str(path)).items()}
 
 
+def places(wnids_by_id: dict[int, str], wnids: Sequence[str]) -> NDArray[np.int64]:
+    """For every devkit id, from 1, the class's place among `wnids`; a ValueError where the classes are not the same."""
+    place = {wnid: i for i, wnid in enumerate(wnids)}
+    found = [wnids_by_id[number] for number in sorted(wnids_by_id)]
+    if set(found) != set(place):
+        raise ValueError(f"the devkit has {len(found)} classes, the images {len(place)}, and they are not the same")
+    return np.array([place[wnid] for wnid in found])
+
+
 def _numbers(path: Path, high: int) -> list[int]:
     return read_numbers(path.read_text(encoding="utf-8"), str(path), 1, high)
 

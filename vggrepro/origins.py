@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +40,16 @@ class Origins:
 
 
 def of(
-    settings: Settings, tables: Sequence[Table], trainings: Sequence[Training], made: Mapping[str, Result]
+    settings: Settings,
+    tables: Sequence[Table],
+    trainings: Sequence[Training],
+    made: Mapping[str, Result],
+    adopted: Collection[str] = (),
 ) -> Origins:
-    """The origins of all cells of some tables, from the results that `lineage.results` found."""
+    """The origins of all cells of some tables, from the results that `lineage.results` found.
+
+    `adopted` are the runs that were not trained here, but have a place in the report.
+    """
     links: dict[str, dict[tuple[int, int], str]] = {}
     systems: dict[tuple[str, int, tuple[Source, ...]], dict[str, Any]] = {}
     for table in tables:
@@ -57,8 +64,8 @@ def of(
                     systems.setdefault(key, _system(table, r, c, sources))
                     of_table[r, c] = systems[key]["id"]
     stale = lineage.stale(trainings, made)
-    trained = {training.run.name for training in trainings}
-    results = [_result(result, trained, stale=path in stale) for path, result in made.items()]
+    shown = {training.run.name for training in trainings} | set(adopted)
+    results = [_result(result, shown, stale=path in stale) for path, result in made.items()]
     return Origins(links, list(systems.values()), results)
 
 
@@ -79,11 +86,11 @@ def _system(table: Table, row: int, column: int, sources: Sequence[Source]) -> d
     return {"id": f"from-{anchor}", "cell": anchor, "name": f"Table {table.number}: {keys}", "groups": groups}
 
 
-def _result(result: Result, trained: set[str], *, stale: bool) -> dict[str, Any]:
+def _result(result: Result, shown: set[str], *, stale: bool) -> dict[str, Any]:
     about = result.about
     features = [f"features/{part['run']}/{part['name']}" for part in about.get("features", [])]
     made_from = [{"href": _anchor(path), "text": path} for path in features] or [
-        {"href": f"run-{run}" if run in trained else "", "text": run} for run in result.runs or [about.get("file", "")]
+        {"href": f"run-{run}" if run in shown else "", "text": run} for run in result.runs or [about.get("file", "")]
     ]
     return {
         "id": _anchor(result.path),

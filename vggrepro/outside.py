@@ -69,11 +69,7 @@ class Images:
             raise ValueError(
                 "classes in the devkit's order need the devkit: give --devkit, the folder with meta_clsloc.mat"
             )
-        place = {wnid: i for i, wnid in enumerate(self.wnids)}
-        wnids = [self.numbered[number] for number in sorted(self.numbered)]
-        if set(wnids) != set(place):
-            raise ValueError(f"the devkit has {len(wnids)} classes, the images {len(place)}, and they are not the same")
-        return np.array([place[wnid] for wnid in wnids])
+        return devkit.places(self.numbered, self.wnids)
 
     def places(self, names: Sequence[str], where: str) -> NDArray[np.int64]:
         """For every row of a file its image's place; a ValueError unless all images are named, each of them once."""

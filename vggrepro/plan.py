@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
 
 from vggrepro import catalogue
 from vggrepro.catalogue import Run
-from vggrepro.config import Settings
+from vggrepro.config import Release, Settings
 
 
 class Wildcards(Protocol):
@@ -42,6 +44,11 @@ def find_own_commands() -> None:
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 
+def one_of(names: Iterable[str]) -> str:
+    """What a wildcard may be: one of some names. Of none it matches nothing, as an empty constraint would not."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
 class Plan:
     """The DAG that follows from the paper's tables under some settings."""
 
@@ -53,8 +60,13 @@ class Plan:
         off = () if settings.localisation else catalogue.LOCALISATION
         self.numbers = tuple(number for number in catalogue.MEASURED if number not in off)
         wanted = [n for n in self.numbers if n not in catalogue.TRANSFER or any(map(self.given, catalogue.TASKS))]
-        runs = catalogue.runs(tuple(wanted), settings.seeds, staged=settings.staged)
+        adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
+        self.adopted = {run.name: net for run, net in adopted.items()}
+        # with released nets, only what is asked for beyond them is trained
+        trained = [n for n in wanted if n in catalogue.LOCALISATION] if adopted else wanted
+        runs = [*adopted, *catalogue.runs(tuple(trained), settings.seeds, staged=settings.staged)]
         self.runs = [run.name for run in runs]
+        self.trained = [run.name for run in runs if run not in adopted]
         self.slugs = {catalogue.Imported(name).path.removeprefix("imported/"): name for name in settings.imported}
         self.by_class = [run.name for run in runs if not run.localises]
         self.by_box = [run.name for run in runs if run.localises]
@@ -244,7 +256,8 @@ class Plan:
         run = Run.parse(wildcards.run)
         found = catalogue.with_seed(catalogue.best_classification(), run.seed)
         best = {e.run for e in catalogue.evaluations_of(found)}
-        runs, protocols = best if run in best else {run}, ("dense", "multi-crop")
+        runs = {r for r in best if r.name in self.runs} if run in best else {run}
+        protocols = ("dense", "multi-crop")
         pairs = [(r, protocol) for r in runs for protocol in protocols if catalogue.scales_of(r, protocol)]
         return sorted(f"results/{self.folder}/scores/{r.name}/{protocol}" for r, protocol in pairs)
 
@@ -254,6 +267,17 @@ class Plan:
         found = [e for s in systems for e, _ in catalogue.with_seed(s, self.settings.seeds[0])]
         return sorted({f"results/{self.folder}/scores/{e.job}" for e in found})
 
+    def flips(self, wildcards: Wildcards) -> list[str]:
+        """The images that the report shows, if both nets are there."""
+        systems = [catalogue.parse_system(name, "dense") for name in catalogue.SHALLOW_AND_DEEP]
+        seed = self.settings.seeds[0]
+        runs = {e.seeded(seed).run.name for s in systems for e in catalogue.evaluations_of(s)}
+        return [f"results/{self.folder}/flips"] if runs <= set(self.runs) else []
+
+    def flips_option(self, wildcards: Wildcards) -> list[str]:
+        """`--flips FOLDER`, or nothing."""
+        return [text for folder in self.flips(wildcards) for text in ("--flips", folder)]
+
     def devkit_option(self, wildcards: Wildcards) -> list[str]:
         """`--devkit FOLDER`, or nothing."""
         return ["--devkit", self.settings.devkit.folder] if self.settings.devkit else []
@@ -261,7 +285,7 @@ class Plan:
     def why(self, wildcards: Wildcards) -> str:
         """The ladder that the report shows: of a net of the paper's best system."""
         best = catalogue.with_seed(catalogue.best_classification(), self.settings.seeds[0])
-        first, *_ = catalogue.evaluations_of(best)
+        first = next(e for e in catalogue.evaluations_of(best) if e.run.name in self.runs)
         return f"results/{self.folder}/why/{first.run.name}"
 
     def claims(self, wildcards: Wildcards) -> list[str]:
@@ -287,6 +311,19 @@ class Plan:
         """`--parent FILE`, or nothing."""
         return [text for file in self.parent_weights(wildcards) for text in ("--parent", file)]
 
+    def adopted_file(self, wildcards: Wildcards) -> str:
+        """The file of the released net that stands for a run."""
+        return self._release(wildcards).file
+
+    def adopt_options(self, wildcards: Wildcards) -> list[str]:
+        """How a released net is read and sized, as options."""
+        reading, by = self._release(wildcards).reading.model_dump_json(exclude_none=True), self.settings.devkit
+        model = self.settings.model.model_dump_json(exclude={"width", "fc"})
+        return ["--settings", model, "--reading", reading, *(["--devkit", by.folder] if by else [])]
+
+    def _release(self, wildcards: Wildcards) -> Release:
+        return next(r for net, r in self.settings.released.items() if net == self.adopted[wildcards.run])
+
     def scales(self, wildcards: Wildcards) -> str:
         """The test scales at which the paper's tables evaluate a run under a protocol."""
         return ",".join(map(str, catalogue.scales_of(Run.parse(wildcards.run), wildcards.protocol)))
@@ -306,8 +343,11 @@ class Plan:
             # dense boxes are of the labels that the best classification system gives
             best = catalogue.evaluations_of(catalogue.best_classification())
             runs += [e.seeded(seed).run for e in best for seed in seeds]
-        found = catalogue.with_ancestors(runs, staged=self.settings.staged)
-        return [f"results/{self.folder}/runs/{run.name}/run.json" for run in found]
+        there = [run for run in runs if run.name in self.runs]
+        adopted = set(map(Run.parse, self.adopted))
+        found = catalogue.with_ancestors(there, staged=self.settings.staged, adopted=adopted)
+        names = {run: "adopted.json" if run in adopted else "run.json" for run in found}
+        return [f"results/{self.folder}/runs/{run.name}/{name}" for run, name in names.items()]
 
     def table_threads(self, wildcards: Wildcards) -> int:
         """CPU threads of a table: merging boxes is work, averaging scores is not."""
@@ -402,7 +442,9 @@ class Plan:
         table = catalogue.table(number)
         for row in table.rows:
             for task in {catalogue.task_of(row, column) for column in table.columns if row.members}:
-                if self.given(task):
+                if self.given(task) and all(
+                    replace(run, seed=s).name in self.runs for run in row.members for s in seeds
+                ):
                     names = (catalogue.members_name(row.members, seed) for seed in seeds)
                     yield from (f"results/{self.folder}/transfer/{task}/{name}" for name in names)
 
@@ -412,7 +454,15 @@ class Plan:
         if number in catalogue.TRANSFER:
             return sorted(set(self._results(number, seeds)))
         kind, table = self._kind(number), catalogue.with_systems(catalogue.table(number), self.settings.added(number))
-        found = {e.seeded(seed).job for seed in seeds for e in table.evaluations()}
+        systems = [
+            [e.seeded(seed) for e in catalogue.evaluations_of(system)]
+            for row in table.rows
+            for system in (row.system, row.minus)
+            if system
+            for seed in seeds
+        ]
+        # a system of which a net is neither trained nor adopted is not run
+        found = {e.job for system in systems if all(e.run.name in self.runs for e in system) for e in system}
         return sorted(f"results/{self.folder}/{kind}/{job}" for job in found)
 
     def _number(self, name: str) -> str:

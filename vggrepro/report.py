@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from vggrepro.figures import answers, argument, localisation, waterfall
 from vggrepro.figures import trainings as courses
 from vggrepro.figures import verdicts as judgements
 from vggrepro.figures.drawing import Drawn
-from vggrepro.files import write_text
+from vggrepro.files import read_json, write_text
 from vggrepro.lineage import Training
 
 
@@ -29,6 +30,7 @@ def write(
     table_files: list[Path],
     run_files: list[Path],
     out: Path,
+    adopted_files: Sequence[Path] = (),
     merging: Path | None = None,
     claims: Path | None = None,
     why: Path | None = None,
@@ -42,7 +44,11 @@ def write(
     """
     tables = {path: render.read(path) for path in table_files}
     trainings = [lineage.training(path) for path in run_files]
-    found = origins.of(settings, list(tables.values()), trainings, lineage.results(results)) if results else None
+    adopted = [_adopted_row(read_json(path, keys=OF_AN_ADOPTION)) for path in adopted_files]
+    made = lineage.results(results) if results else {}
+    found = (
+        origins.of(settings, list(tables.values()), trainings, made, [a["run"] for a in adopted]) if results else None
+    )
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": warning(settings),
@@ -60,6 +66,7 @@ def write(
         "figures": _figures(settings, tables, trainings, merging, claims, flips, out / "figures"),
         "why": waterfall.section(why, out / "figures") if why else None,
         "whatif": whatif.section(packed) if packed else None,
+        "adopted": adopted,
         "trainings": [_training_row(t) for t in trainings],
         "deviations": audited.section(list(tables.values())),
         "choices": [*choices(settings), *FIXED_CHOICES],
@@ -95,6 +102,23 @@ def _figures(
         drawn.append(localisation.sensitivity(points, settings.merge, folder))
         drawn += [localisation.boxes(examples, merging, folder)] if examples else []
     return drawn
+
+
+OF_AN_ADOPTION = ("run", "file", "digest", "format", "reading", "checked")
+"""What `adopted.json` says."""
+
+
+def _adopted_row(about: Mapping[str, Any]) -> dict[str, str]:
+    """A net that was not trained here: whence it is, how its numbers were read, and what it makes of a centre crop."""
+    reading, checked = about["reading"], about["checked"]
+    said = [f"{name} {reading[name]}" for name in ("channels", "input", "classes", "full", "kernels")]
+    return {
+        "run": about["run"],
+        "file": f"{about['file']} ({about['format']})",
+        "digest": about["digest"][:12],
+        "reading": f"{', '.join(said)}; mean RGB {', '.join(f'{v:.2f}' for v in reading['mean'])}",
+        "error": f"{100 * checked['top-1 errors'] / checked['images']:.1f} (n = {checked['images']})",
+    }
 
 
 def warning(settings: Settings) -> str:

@@ -25,6 +25,7 @@ from vggrepro.cells import (
     differences,
     error,
     groups,
+    not_trained_here,
     published_cell,
     quoted,
     rounding,
@@ -296,6 +297,7 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
         notes.append(
             f"The deltas do not compare like with like: this run departs from the paper in {', '.join(differs)}."
         )
+    notes += [released] if (released := not_trained_here(settings)) else []
     if len(settings.seeds) > 1:
         notes.append(f"Mean and standard deviation over the seeds {', '.join(map(str, settings.seeds))}.")
     return tuple(notes)

@@ -224,8 +224,21 @@ def test_archives_that_are_cut_short_are_named(archive, tmp_path):
 def test_a_missing_archive_is_named(archive, tmp_path):
     as_archives(tmp_path)
     (tmp_path / archive).unlink()
-    with pytest.raises(ValueError, match="no ILSVRC in it|missing beside ILSVRC's other archives"):
-        open_ilsvrc(tmp_path)
+    with pytest.raises(ValueError, match=f"{archive} missing beside ILSVRC's other archives|expected .* or {archive}"):
+        open_ilsvrc(tmp_path).items("train")
+
+
+@pytest.mark.parametrize("lay_out", [as_folders, as_flat, as_archives])
+def test_validation_images_alone_have_the_labels_that_they_have_beside_training_images(lay_out, tmp_path):
+    lay_out(tmp_path)
+    whole = open_ilsvrc(tmp_path).items("val")
+    shutil.rmtree(tmp_path / "train", ignore_errors=True)
+    (tmp_path / archives.TRAIN).unlink(missing_ok=True)
+    alone = open_ilsvrc(tmp_path)
+    assert alone.items("val") == whole
+    assert alone.wnids == list(WNIDS)
+    with pytest.raises(ValueError, match="no training images, expected train/<wnid>/ or ILSVRC2012_img_train.tar"):
+        alone.items("train")
 
 
 @pytest.mark.parametrize("evil", ["../outside.JPEG", "/outside.JPEG", "n01440764/../../outside.JPEG"])

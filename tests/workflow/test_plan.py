@@ -39,9 +39,9 @@ def test_the_whole_paper_is_planned_in_seconds_without_any_data(tmp_path):
     started = time.perf_counter()
     done = snakemake(tmp_path)
     assert time.perf_counter() - started < 20
-    expected = {"prepare": 1, "train": 18, "evaluate": 17, "answers": 1, "boxes": 5, "merging": 1, "table": 13}
+    expected = {"prepare": 2, "train": 18, "evaluate": 17, "answers": 1, "boxes": 5, "merging": 1, "table": 13}
     beside = {"claims": 1, "why": 1, "flips": 1, "whatif": 1, "report": 1, "bundle": 1}
-    assert jobs(done) == expected | beside | {"all": 1, "total": 63}
+    assert jobs(done) == expected | beside | {"all": 1, "total": 64}
 
 
 def test_all_presets_have_the_same_dag_but_for_data_sets_of_transfer(tmp_path):
@@ -55,8 +55,8 @@ def test_a_table_of_transfer_needs_the_data_sets_that_are_given(tmp_path):
         (tmp_path / name).mkdir()
     given = ("table11", "table12", "--config", f"voc2012={tmp_path / 'voc'}", f"caltech101={tmp_path / 'c'}")
     assert jobs(snakemake(tmp_path, *given)) == {
-        "prepare": 1, "train": 7, "features": 8, "splits": 1, "classify": 8, "table": 2, "table11": 1, "table12": 1,
-        "total": 29,
+        "prepare": 2, "train": 7, "features": 8, "splits": 1, "classify": 8, "table": 2, "table11": 1, "table12": 1,
+        "total": 30,
     }  # fmt: skip
     assert jobs(snakemake(tmp_path, "table11", "table12")) == {"table": 2, "table11": 1, "table12": 1, "total": 4}
 
@@ -78,14 +78,14 @@ def test_a_missing_data_set_of_transfer_is_told_before_any_job(tmp_path):
 
 def test_one_table_needs_only_its_own(tmp_path):
     done = snakemake(tmp_path, "table5")
-    assert jobs(done) == {"prepare": 1, "train": 7, "evaluate": 4, "table": 1, "table5": 1, "total": 14}
+    assert jobs(done) == {"prepare": 2, "train": 7, "evaluate": 4, "table": 1, "table5": 1, "total": 15}
     assert runs(done) == {"A_256_s0"} | {f"{net}_{S}_s0" for net in "DE" for S in ("256", "384", "256-512")}
 
 
 def test_localisation_needs_fusion(tmp_path):
     done = snakemake(tmp_path, "table9")
     assert jobs(done) == {
-        "prepare": 1, "train": 9, "evaluate": 4, "answers": 1, "boxes": 2, "table": 1, "table9": 1, "total": 19,
+        "prepare": 2, "train": 9, "evaluate": 4, "answers": 1, "boxes": 2, "table": 1, "table9": 1, "total": 20,
     }  # fmt: skip
     classifiers = {"A_256_s0"} | {f"{net}_{S}_s0" for net in "DE" for S in ("256", "384", "256-512")}
     assert runs(done) == classifiers | {"D_256_pcr_s0", "D_384_pcr_s0"}
@@ -93,14 +93,14 @@ def test_localisation_needs_fusion(tmp_path):
 
 def test_a_centre_crop_with_the_class_given_needs_no_fusion(tmp_path):
     assert jobs(snakemake(tmp_path, "table8")) == {
-        "prepare": 1, "train": 6, "boxes": 3, "table": 1, "table8": 1, "total": 12,
+        "prepare": 2, "train": 6, "boxes": 3, "table": 1, "table8": 1, "total": 13,
     }  # fmt: skip
 
 
 def test_a_data_set_without_boxes_can_do_without_localisation(tmp_path):
     done = snakemake(tmp_path, "--config", "localisation=false")
     assert jobs(done) == {
-        "prepare": 1,
+        "prepare": 2,
         "train": 14,
         "evaluate": 17,
         "table": 13,
@@ -111,7 +111,7 @@ def test_a_data_set_without_boxes_can_do_without_localisation(tmp_path):
         "report": 1,
         "bundle": 1,
         "all": 1,
-        "total": 52,
+        "total": 53,
     }
 
 
@@ -172,6 +172,23 @@ def test_systems_of_others_without_the_devkit_are_compared_with_the_prepared_ima
     assert fused == plain + Counter({"import_scores": 1, "evaluate": 1, "total": 2})
 
 
+def test_with_released_nets_nothing_is_trained_and_no_training_image_read(tmp_path):
+    (tmp_path / "d.mat").touch()
+    (tmp_path / "e.pth").touch()
+    both, one = "released={D: d.mat, E: {file: e.pth, input: caffe}}", "released={E: e.pth}"
+    done = snakemake(tmp_path, "--config", both, "-p")
+    beside = {"claims": 1, "why": 1, "whatif": 1, "report": 1, "bundle": 1, "all": 1}
+    assert jobs(done) == {"prepare": 1, "adopt": 2, "evaluate": 4, "table": 13, "total": 26} | beside
+    said = done.stdout + done.stderr
+    assert "results/paper-released/data/train" not in said
+    assert re.search(r"vggrepro adopt E_256-512_s0 e.pth --settings '.*' --reading '{\"input\":\"caffe\"}'", said)
+    assert jobs(snakemake(tmp_path, "table5", "--config", one))["evaluate"] == 2
+    assert jobs(snakemake(tmp_path, "table6", "--config", one)) == {"table": 1, "table6": 1, "total": 2}
+    adopted = {"D_256-512_s0", "E_256-512_s0"}
+    asked = runs(snakemake(tmp_path, "table9", "--config", both, "localisation=true"))
+    assert asked - adopted == {"A_256_s0", "D_256_s0", "D_384_s0", "D_256_pcr_s0", "D_384_pcr_s0"}
+
+
 def test_tables_1_and_2_need_no_data(tmp_path):
     assert jobs(snakemake(tmp_path, "table1", "table2")) == {"table": 2, "table1": 1, "table2": 1, "total": 4}
 
@@ -222,6 +239,7 @@ def test_every_rule_says_what_it_does():
     for rule in (
         "prepare",
         "train",
+        "adopt",
         "evaluate",
         "answers",
         "boxes",

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from tests.conftest import real, write_devkit
+from tests.formats import layers_of, write_mat
 from tests.workflow.test_plan import jobs, runs, snakemake
-from vggrepro import catalogue, cli, crate, render, submission
+from vggrepro import catalogue, checkpoint, cli, crate, render, scores, submission
 from vggrepro.boxes import iou
 from vggrepro.data import standin
 from vggrepro.data.store import Store
@@ -149,6 +150,22 @@ def test_every_result_says_what_made_it(made):
     assert said["data"] == Store(made / "results/smoke/data/val").digest
     assert (said["protocol"], said["Q"], said["run"]) == ("dense", 256, "D_256_s0")
     assert {"commit", "versions", "processor", "at"} <= set(said["made"])
+
+
+@pytest.mark.slow
+def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, tmp_path):
+    net = checkpoint.load(made / "results/smoke/runs/D_256-512_s0/weights.safetensors")
+    write_mat(tmp_path / "d.mat", layers_of(net.net()), list(net.wnids), net.mean)
+    wanted = ("results/smoke-released/scores/D_256-512_s0/dense", "--config", "smoke=true", "released={D: d.mat}")
+    done = snakemake(tmp_path, *wanted, cores=2)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert not (tmp_path / "results/smoke-released/data/train").exists()
+    for Q in ("256", "384", "512"):
+        theirs, ours = (
+            scores.read(folder / f"scores/D_256-512_s0/dense/{Q}")
+            for folder in (tmp_path / "results/smoke-released", made / "results/smoke")
+        )
+        assert np.array_equal(theirs.posteriors, ours.posteriors)
 
 
 @pytest.mark.slow

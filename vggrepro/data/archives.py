@@ -20,7 +20,7 @@ MD5 = {
     "ILSVRC2012_bbox_train_v2.tar.gz": "9271167e2176350e65cfe4e546f14b17",
     "ILSVRC2012_bbox_val_v3.tgz": "f4cd18b5ea29fe6bbea62ec9c20d80f0",
 }
-"""As published. The first three are needed, the boxes' two are read where they are there."""
+"""As published. The second and third are needed, the first to train; the boxes' two are read where they are there."""
 TRAIN, VAL, DEVKIT, *ANNOTATIONS = MD5
 BLOCK = 1 << 24
 
@@ -34,11 +34,11 @@ class Archives:
     def __init__(self, path: Path) -> None:
         """List what is in the archives of a folder; a ValueError where one is missing, cut short, or points outside itself."""
         self.path = path
-        if missing := [name for name in (TRAIN, VAL, DEVKIT) if not (path / name).is_file()]:
+        if missing := [name for name in (VAL, DEVKIT) if not (path / name).is_file()]:
             raise ValueError(f"{path}: {', '.join(missing)} missing beside ILSVRC's other archives")
         self._places: dict[str, tuple[Path, int, int]] = {}
         self._small: dict[str, bytes] = {}
-        for name, place in _tar_of_tars(path / TRAIN):
+        for name, place in _tar_of_tars(path / TRAIN) if (path / TRAIN).is_file() else ():
             self._places[f"train/{name}"] = place
         for member, place in _members(path / VAL):
             self._places[f"val/{member}"] = place

@@ -29,8 +29,16 @@ class ILSVRC(Layout):
     def __init__(self, files: Files | Archives, root: str = "") -> None:
         """`root` is what comes before `train/` in the names of `files`."""
         self.files, self.root, self.words = files, root, {}
-        pattern = re.compile(rf"{re.escape(root)}train/(n\d{{8}})/")
-        self.wnids = sorted({m[1] for name in files.names if (m := pattern.match(name))})
+        # validation images alone suffice for nets that were trained elsewhere
+        self.wnids = self._folders("train") or self._folders("val") or self._listed_classes()
+
+    def _folders(self, split: Split) -> list[str]:
+        pattern = re.compile(rf"{re.escape(self.root)}{split}/(n\d{{8}})/")
+        return sorted({m[1] for name in self.files.names if (m := pattern.match(name))})
+
+    def _listed_classes(self) -> list[str]:
+        """The sorted WNIDs, where no folder is named after them."""
+        return []
 
     @abstractmethod
     def _val(self) -> Listed:
@@ -38,6 +46,8 @@ class ILSVRC(Layout):
 
     def items(self, split: Split) -> list[Item]:
         """The images in the order of classes and file names."""
+        if split == "train" and not self._folders("train"):
+            raise ValueError(f"{self.files.path}: no training images, expected train/<wnid>/ or {TRAIN}")
         names = self._in_folders("train") if split == "train" else self._val()
         boxes = self._boxes(split, {_stem(name): self.wnids[label] for name, label in names})
         blacklist = self._blacklist() if split == "val" else frozenset()
@@ -143,12 +153,19 @@ class ImageFolders(ILSVRC):
 class FlatVal(ILSVRC):
     """As the archives unpack: `val/*.JPEG`, labelled by the devkit's numbers, which are classes in an order of its own."""
 
+    def _listed_classes(self) -> list[str]:
+        return sorted(wnid for wnid, _ in self._synsets().values())
+
+    def _synsets(self) -> dict[int, tuple[str, str]]:
+        """Devkit id -> WNID and words of the classes."""
+        meta = self._one(r"(.+/)?meta(_clsloc)?\.mat", "the devkit's list of classes")
+        return read_synsets(self.files.read(meta), f"{self.files.path}: {meta}")
+
     def _val(self) -> Listed:
         listing = self._one(
             r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt", "the devkit's validation labels"
         )
-        meta = self._one(r"(.+/)?meta(_clsloc)?\.mat", "the devkit's list of classes")
-        synsets = read_synsets(self.files.read(meta), f"{self.files.path}: {meta}")
+        synsets = self._synsets()
         self.words |= {wnid: words for wnid, words in synsets.values() if words}
         text = self.files.read(listing).decode("utf-8", "replace")
         numbers = read_numbers(text, f"{self.files.path}: {listing}", 1, len(synsets))
@@ -186,19 +203,22 @@ class Kaggle(ILSVRC):
 
 def open_ilsvrc(path: Path) -> ILSVRC:
     """ILSVRC in whichever of its layouts lies in a folder or zip; a ValueError that lists them where none does."""
-    if path.is_dir() and (path / TRAIN).is_file() and not (path / "train").is_dir():
+    packed = (path / TRAIN).is_file() or ((path / VAL).is_file() and not (path / "val").is_dir())
+    if packed and not (path / "train").is_dir():
         return FlatVal(Archives(path))
     files = Files(path)
+    flat = any(n.startswith("val/") and n.count("/") == 1 and n.lower().endswith(IMAGE) for n in files.names)
     for name in files.names:
         if match := re.match(r"((?:.+/)?Data/CLS-LOC/)train/n\d{8}/", name):
             return Kaggle(files, match[1])
-        if re.match(r"train/n\d{8}/", name):
-            flat = any(n.startswith("val/") and n.count("/") == 1 and n.lower().endswith(IMAGE) for n in files.names)
+        if re.match(r"(train|val)/n\d{8}/", name):
             return FlatVal(files) if flat else ImageFolders(files)
+    if flat:
+        return FlatVal(files)
     raise ValueError(
         f"{path}: no ILSVRC in it. Expected one of: train/<wnid>/ and val/<wnid>/ (such as train/n01440764/); the same with "
         f"the images in val/ itself and the devkit beside them; Kaggle's ILSVRC/Data/CLS-LOC/; or the archives {TRAIN}, "
-        f"{VAL}, {DEVKIT}"
+        f"{VAL}, {DEVKIT}. Nets that were trained elsewhere can do without the training images"
     )
 
 

@@ -17,7 +17,7 @@ from vggrepro.data import standin, writer
 from vggrepro.data.annotations import Box
 from vggrepro.data.colours import Sums
 from vggrepro.data.ilsvrc import open_ilsvrc
-from vggrepro.data.layouts import Item, Layout, TinyImageNet, select
+from vggrepro.data.layouts import SPLITS, Item, Layout, Split, TinyImageNet, select
 from vggrepro.data.store import Encoding, Store, decode
 from vggrepro.data.transforms import rescale, rescaled_sizes
 from vggrepro.data.writer import Entry, Source, free_bytes, gigabytes
@@ -63,21 +63,22 @@ def prepare(
     layout: str,
     path: Path | None,
     *,
-    train_folder: Path,
-    val_folder: Path,
+    train_folder: Path | None,
+    val_folder: Path | None,
     classes: int | None,
     per_class: tuple[int | None, int | None],
     encoding: Encoding,
     workers: int,
     dry_run: bool = False,
 ) -> None:
-    """Write the stores of both splits; the training store carries the colour statistics. Or say what that would take.
+    """Write the stores of the splits that have a folder; that of training carries the colour statistics. Or say what that
+    would take.
 
     A ValueError names the file where the data set is not what it should be, before anything is trained on it.
     """
-    if train_folder.resolve() == val_folder.resolve():
-        raise ValueError(f"--train and --val are both {train_folder}: a store needs a folder of its own")
-    folders = train_folder, val_folder
+    folders = {split: f for split, f in zip(SPLITS, (train_folder, val_folder), strict=True) if f is not None}
+    if len({folder.resolve() for folder in folders.values()}) < max(len(folders), 1):
+        raise ValueError(f"--train and --val: a store needs a folder of its own, got {train_folder} and {val_folder}")
     if layout == "stand-in":
         drawn = Path(tempfile.mkdtemp(prefix="stand-in-"))
         try:
@@ -94,18 +95,22 @@ def prepare(
 
 def _tasks(
     layout: Layout,
-    folders: tuple[Path, Path],
+    folders: dict[Split, Path],
     classes: int | None,
     per_class: tuple[int | None, int | None],
     encoding: Encoding,
 ) -> list[Task]:
-    # both lists are read and checked before the first image is decoded
-    train = select(layout.items("train"), classes, per_class[0])
-    val = select(layout.items("val"), classes, per_class[1])
+    # all lists are read and checked before the first image is decoded
+    counts = dict(zip(SPLITS, per_class, strict=True))
+    lists = {split: select(layout.items(split), classes, counts[split]) for split in folders}
     exactness = "Exact: " + ("decoded pixels" if encoding == "pixels" else "the files as they came")
     return [
-        Task(folder, original(layout, items, classes=classes, encoding=encoding, training=items is train), exactness)
-        for folder, items in zip(folders, (train, val), strict=True)
+        Task(
+            folders[split],
+            original(layout, items, classes=classes, encoding=encoding, training=split == "train"),
+            exactness,
+        )
+        for split, items in lists.items()
     ]
 
 

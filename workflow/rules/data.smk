@@ -1,12 +1,13 @@
 rule prepare:
-    """Decode every image once and write the two stores that training reads; draw the stand-in where no data set is given."""
+    """Decode every image of a split once and write the store that is read from then on; draw the stand-in if need be."""
     output:
-        train=directory("results/{folder}/data/train"),
-        val=directory("results/{folder}/data/val"),
+        directory("results/{folder}/data/{split}"),
     log:
-        "results/{folder}/logs/prepare.log",
+        "results/{folder}/logs/prepare/{split}.log",
     benchmark:
-        "results/{folder}/benchmarks/prepare.tsv"
+        "results/{folder}/benchmarks/prepare/{split}.tsv"
+    wildcard_constraints:
+        split="train|val",
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
@@ -14,8 +15,7 @@ rule prepare:
         options=PLAN.prepare_options,
     shell:
         "vggrepro prepare {params.options:q}"
-        " --train {output.train:q}"
-        " --val {output.val:q}"
+        " --{wildcards.split} {output:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
 

@@ -10,7 +10,7 @@ rule evaluate:
     benchmark:
         "results/{folder}/benchmarks/evaluate/{run}.{protocol}.tsv"
     wildcard_constraints:
-        run="|".join(PLAN.by_class),
+        run=one_of(PLAN.by_class),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads

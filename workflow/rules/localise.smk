@@ -29,7 +29,7 @@ rule boxes:
     benchmark:
         "results/{folder}/benchmarks/boxes/{run}.{protocol}.tsv"
     wildcard_constraints:
-        run="|".join(PLAN.by_box),
+        run=one_of(PLAN.by_box),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads

@@ -26,12 +26,13 @@ rule report:
     """One self-contained page of all tables and figures, and the same for LaTeX."""
     input:
         tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
-        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
-        metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.runs),
+        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.trained),
+        metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.trained),
+        adopted=expand("results/{{folder}}/runs/{run}/adopted.json", run=PLAN.adopted),
         merging=PLAN.merging,
         claims="results/{folder}/claims/claims.json",
         why=PLAN.why,
-        flips="results/{folder}/flips",
+        flips=PLAN.flips,
         whatif="results/{folder}/whatif/whatif.json",
     output:
         html="results/{folder}/report/report.html",
@@ -46,15 +47,17 @@ rule report:
     params:
         settings=PLAN.table_settings,
         merging=PLAN.merging_option,
+        flips=PLAN.flips_option,
     shell:
         "vggrepro report"
         " --settings {params.settings:q}"
         " --tables {input.tables:q}"
         " --runs {input.runs:q}"
+        " --adopted {input.adopted:q}"
         " {params.merging:q}"
         " --claims {input.claims:q}"
         " --why {input.why:q}"
-        " --flips {input.flips:q}"
+        " {params.flips:q}"
         " --whatif {input.whatif:q}"
         " --results results/{wildcards.folder}"
         " --out results/{wildcards.folder}/report"
@@ -65,7 +68,7 @@ rule bundle:
     """All cells as tidy data, and a citable bundle of everything but weights, images and scores."""
     input:
         tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
-        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
+        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.trained),
         claims="results/{folder}/claims/claims.json",
         report="results/{folder}/report/report.html",
     output:

@@ -9,7 +9,7 @@ rule import_scores:
     benchmark:
         "results/{folder}/benchmarks/import/{system}.tsv"
     wildcard_constraints:
-        system="|".join(PLAN.slugs),
+        system=one_of(PLAN.slugs),
     conda:
         "../../environment.yml"
     params:
@@ -66,7 +66,7 @@ rule claims:
         PLAN.claims,
         tables=expand("results/{{folder}}/tables/{table}.npz", table=PLAN.tables),
         parameters="results/{folder}/tables/table02.json",
-        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.runs),
+        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.trained),
     output:
         multiext("results/{folder}/claims/claims", ".json", ".csv"),
     log:

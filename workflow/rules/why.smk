@@ -11,7 +11,7 @@ rule why:
     benchmark:
         "results/{folder}/benchmarks/why/{run}.tsv"
     wildcard_constraints:
-        run="|".join(PLAN.by_class),
+        run=one_of(PLAN.by_class),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads

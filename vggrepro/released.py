@@ -1,0 +1,242 @@
+"""Nets as others release them, read as they are: Caffe's `.caffemodel`, MatConvNet's `.mat`, PyTorch's `.pth` (or
+`.safetensors`) in torchvision's layout. Nothing is unpickled but tensors.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float32]
+RGB = tuple[float, float, float]
+
+
+class Layer(NamedTuple):
+    """A layer with weights."""
+
+    name: str
+    """In its file."""
+    weight: Array
+    """[outputs, inputs, height, width] of a convolution; [outputs, inputs] of a fully connected layer, if not as one."""
+    bias: Array
+    """[outputs]."""
+
+
+@dataclass(frozen=True)
+class Released:
+    """A net as its file has it."""
+
+    format: str
+    layers: tuple[Layer, ...]
+    """In the order of the net; the last three are fully connected."""
+    mean: RGB | None = None
+    """Mean RGB that images are reduced by, where the file says it."""
+    wnids: tuple[str, ...] | None = None
+    """The classes in the order of the outputs, where the file says it."""
+
+
+def read(path: Path) -> Released:
+    """The net in a file; a ValueError that names the file where it is none of the formats, damaged, or no such net."""
+    readers = {".caffemodel": _read_caffe, ".mat": _read_mat, ".pth": _read_torch, ".pt": _read_torch}
+    readers[".safetensors"] = _read_torch
+    if path.suffix not in readers:
+        raise ValueError(f"{path}: expected a net in a file that ends in {', '.join(readers)}")
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    found = readers[path.suffix](path)
+    if len(found.layers) < 4:
+        raise ValueError(
+            f"{path}: expected convolutions and three fully connected layers, got {len(found.layers)} layers"
+        )
+    for layer in found.layers:
+        if layer.bias.shape != layer.weight.shape[:1] or layer.weight.ndim not in (2, 4):
+            raise ValueError(
+                f"{path}: layer {layer.name} has weights {layer.weight.shape} and biases {layer.bias.shape}"
+            )
+        if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
+            raise ValueError(f"{path}: layer {layer.name} has weights that are not finite")
+    return found
+
+
+# Caffe. Numbers of fields are those of its caffe.proto: what is not named here is passed over.
+
+LAYER_LISTS = {100: (1, 7), 2: (4, 6)}
+"""Of a net: the field of its layers (100, or 2 in the files of 2014), and in a layer the fields of name and blobs."""
+V0, V0_FIELDS = 1, (1, 50)
+"""In a layer of the oldest files, all is in this field."""
+LEGACY_SHAPE, DATA, DOUBLES, SHAPE, DIM = (1, 2, 3, 4), 5, 8, 7, 1
+"""Of a blob: number, channels, height, width; numbers, in single or double precision; and its shape in newer files."""
+
+Wire = int | memoryview
+"""A number, or the bytes of anything longer."""
+
+
+def _fields(data: memoryview) -> Iterator[tuple[int, Wire]]:
+    """Number and value of every field of a message in protocol buffers' wire format; a ValueError where it is cut short."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, kind = key >> 3, key & 7
+        if kind == 0:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if kind == 2:
+            length, at = _varint(data, at)
+        else:
+            length = {1: 8, 5: 4}.get(kind, -1)
+        if length < 0 or at + length > len(data):
+            raise ValueError("cut short, or no message of protocol buffers")
+        yield number, data[at : at + length]
+        at += length
+
+
+def _varint(data: memoryview, at: int) -> tuple[int, int]:
+    """A number in groups of seven bits, the lowest first, and where the next field begins."""
+    value, shift = 0, 0
+    while at < len(data) and shift < 64:
+        byte = data[at]
+        value |= (byte & 127) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 128:
+            return value, at
+    raise ValueError("cut short, or no message of protocol buffers")
+
+
+def _message(data: Wire) -> dict[int, list[Wire]]:
+    """The values of every field; of a number, which is no message, none."""
+    found: dict[int, list[Wire]] = {}
+    for number, value in _fields(data if isinstance(data, memoryview) else memoryview(b"")):
+        found.setdefault(number, []).append(value)
+    return found
+
+
+def _blob(data: Wire) -> Array:
+    fields = _message(data)
+    dims: list[int] = []
+    for shape in fields.get(SHAPE, []):
+        for value in _message(shape).get(DIM, []):
+            at = 0
+            while isinstance(value, memoryview) and at < len(value):
+                dim, at = _varint(value, at)
+                dims.append(dim)
+            dims += [] if isinstance(value, memoryview) else [value]
+    dims = dims or [int(value) for n in LEGACY_SHAPE for value in fields.get(n, [0])[-1:] if isinstance(value, int)]
+    field, kind = (DOUBLES, "<f8") if DOUBLES in fields else (DATA, "<f4")
+    numbers = np.frombuffer(b"".join(v for v in fields.get(field, []) if isinstance(v, memoryview)), kind)
+    if math.prod(dims) != len(numbers):
+        raise ValueError(f"a blob of shape {dims} has {len(numbers)} numbers")
+    return numbers.astype(np.float32).reshape(dims)
+
+
+def _read_caffe(path: Path) -> Released:
+    try:
+        net = _message(memoryview(path.read_bytes()))
+        layers = [layer for number, names in LAYER_LISTS.items() for layer in _caffe_layers(net.get(number, []), names)]
+    except (ValueError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: no whole net of Caffe: {error}") from None
+    return Released("Caffe", tuple(layers))
+
+
+def _caffe_layers(messages: list[Wire], names: tuple[int, int]) -> Iterator[Layer]:
+    for message in messages:
+        fields, (name, blobs) = _message(message), names
+        if V0 in fields and name != V0:
+            fields, (name, blobs) = _message(fields[V0][0]), V0_FIELDS
+        found = [_blob(blob) for blob in fields.get(blobs, [])]
+        if not found:
+            continue
+        said = bytes(fields[name][0]).decode() if isinstance(fields.get(name, [0])[0], memoryview) else "without name"
+        if len(found) != 2:
+            raise ValueError(f"layer {said} has {len(found)} blobs, expected weights and biases")
+        weight, bias = found
+        # the blobs of 2014 have four sides: a fully connected layer's are 1 x 1 x outputs x inputs
+        yield Layer(said, weight.reshape(weight.shape[2:]) if weight.shape[:2] == (1, 1) else weight, bias.reshape(-1))
+
+
+# MatConvNet
+
+
+def _read_mat(path: Path) -> Released:
+    from scipy.io import loadmat
+
+    try:
+        net: Any = loadmat(path)
+    except NotImplementedError:
+        raise ValueError(f"{path}: is of MATLAB 7.3 (HDF5): load it in MATLAB and save it with -v7") from None
+    except Exception as error:  # scipy raises many kinds for files that are none of MATLAB's
+        raise ValueError(f"{path}: cannot be read as MATLAB's: {error}") from None
+    if "net" in net:
+        net = _struct(net["net"])
+    try:
+        layers = [layer for cell in net["layers"].ravel() if (layer := _mat_layer(_struct(cell)))]
+        meta = _struct(net["meta"]) if "meta" in net else net
+        mean = _mean(_struct(meta["normalization"])["averageImage"]) if "normalization" in meta else None
+        classes = _struct(meta["classes"])["name"].ravel() if "classes" in meta else []
+        wnids = tuple(str(name.ravel()[0]) for name in classes) or None
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path}: no net of MatConvNet (layers, weights, meta): {error}") from None
+    if wnids and not all(re.fullmatch(r"n\d{8}", name) for name in wnids):
+        raise ValueError(f"{path}: the names of its classes are no WNIDs, the first is {wnids[0]!r}")
+    return Released("MatConvNet", tuple(layers), mean, wnids)
+
+
+def _struct(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
+    """The fields of a MATLAB struct, of which scipy makes an array [1, 1] of records; through the cell that it lies in."""
+    while value.dtype.names is None:
+        value = value.ravel()[0]
+    record = value.ravel()[0]
+    return {name: record[name] for name in value.dtype.names}
+
+
+def _mat_layer(fields: Mapping[str, Any]) -> Layer | None:
+    """A layer with weights: in a cell `weights`, or, in older files, in `filters` and `biases`."""
+    if "filters" in fields:
+        weight, bias = fields["filters"], fields["biases"]
+    elif "weights" in fields and fields["weights"].size == 2:
+        weight, bias = fields["weights"].ravel()
+    else:
+        return None
+    # height x width x inputs x outputs; MATLAB drops last sides of 1
+    weight = weight.reshape(weight.shape + (1,) * (4 - weight.ndim))
+    found = np.ascontiguousarray(weight.transpose(3, 2, 0, 1), np.float32)
+    return Layer(str(fields["name"].ravel()[0]), found, bias.ravel().astype(np.float32))
+
+
+def _mean(image: NDArray[Any]) -> RGB:
+    """The mean RGB of an average image [H, W, 3], or of three numbers."""
+    red, green, blue = (image.reshape(-1) if image.size == 3 else image.mean((0, 1))).tolist()
+    return red, green, blue
+
+
+# PyTorch
+
+
+def _read_torch(path: Path) -> Released:
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        found: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for files that are none of its own
+        raise ValueError(f"{path}: cannot be read as tensors of PyTorch: {error}") from None
+    found = found.get("state_dict", found) if isinstance(found, dict) else {}
+    found = {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
+    if odd := [name for name in found if not re.fullmatch(r"(features|classifier)\.\d+\.(weight|bias)", name)]:
+        hint = (
+            ": a net with batch normalisation is not the paper's" if any("running_mean" in name for name in odd) else ""
+        )
+        raise ValueError(f"{path}: expected features.N and classifier.N as of torchvision's VGG, got {odd[0]}{hint}")
+    stems = {name.rpartition(".")[0] for name in found}
+    ordered = sorted(stems, key=lambda stem: (stem.startswith("classifier"), int(stem.split(".")[1])))
+    if lonely := [stem for stem in ordered if not {f"{stem}.weight", f"{stem}.bias"} <= set(found)]:
+        raise ValueError(f"{path}: {lonely[0]} lacks its weights or its biases")
+    layers = [Layer(s, *(found[f"{s}.{kind}"].float().numpy() for kind in ("weight", "bias"))) for s in ordered]
+    return Released("torchvision", tuple(layers))
