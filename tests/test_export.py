@@ -308,6 +308,29 @@ def test_digests_are_those_of_the_files(results, unpacked):
     assert lines["runs/D_256_s0/weights.safetensors"] == sha("D_256_s0")
 
 
+def test_a_released_net_is_told_by_its_file(results, settings, tmp_path):
+    copy = tmp_path / "smoke"
+    shutil.copytree(results, copy)
+    (copy / "runs/E_384_s1/run.json").unlink()
+    about = {
+        "run": "E_384_s1",
+        "file": "vgg.caffemodel",
+        "digest": sha("caffe"),
+        "weights": sha("E_384_s1"),
+        "made": MADE,
+    }
+    about |= {"data": {"val": sha("val"), "data set": "made up"}}
+    write_json(copy / "runs/E_384_s1/adopted.json", about)
+    crate.write(settings, copy, tmp_path / "crate.zip")
+    with zipfile.ZipFile(tmp_path / "crate.zip") as archive:
+        graph = {entity["@id"]: entity for entity in json.loads(archive.read("ro-crate-metadata.json"))["@graph"]}
+        lines = archive.read("digests.sha256").decode().splitlines()
+    assert f"{sha('E_384_s1')}  runs/E_384_s1/weights.safetensors" in lines
+    assert {"@id": f"#given-{sha('caffe')}"} in graph["#adopt-E_384_s1"]["object"]
+    assert {"@id": "runs/E_384_s1/adopted.json"} in graph["#adopt-E_384_s1"]["result"]
+    assert "#train-E_384_s1" not in graph
+
+
 def test_scores_of_other_weights_than_the_runs_make_no_crate(results, settings, tmp_path):
     copy = tmp_path / "smoke"
     shutil.copytree(results, copy)

@@ -48,6 +48,7 @@ OF_RESULTS = (
     "merging/*.csv",
     "runs/*/run.json",
     "runs/*/metrics.csv",
+    "runs/*/adopted.json",
     *(f"{kind}/**/made.json" for kind in lineage.KINDS),
     "splits/**/*.csv",
     "why/*/*.json",
@@ -100,8 +101,10 @@ def write(settings: Settings, results: Path, out: Path, *, workers: int = 1) -> 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _collect(settings, results, folder)
-        write_text(folder / "digests.sha256", _digests(results, trainings, made, workers))
-        _Described(folder, trainings, made, settings).write()
+        adopted = [read_json(path) for path in sorted(results.glob("runs/*/adopted.json"))]
+        weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *adopted]}
+        write_text(folder / "digests.sha256", _digests(results, weights, made, workers))
+        _Described(folder, trainings, adopted, made, settings).write()
         if found := problems(folder):
             raise AssertionError(f"a crate of ours is not whole: {'; '.join(found)}")
         _zip(folder, out)
@@ -151,24 +154,29 @@ def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
             yield from _strings(inner)
 
 
-def _digests(results: Path, trainings: Sequence[Training], made: Mapping[str, Result], workers: int) -> str:
+def _digests(results: Path, weights: Mapping[str, str], made: Mapping[str, Result], workers: int) -> str:
     """The SHA-256 of every file of weights, scores, boxes and features: lines for `sha256sum --check`."""
-    weights = {f"runs/{t.run.name}/weights.safetensors": str(t.about["weights"]) for t in trainings}
+    of_runs = {f"runs/{run}/weights.safetensors": value for run, value in weights.items()}
     files = [file for path in made for file in sorted((results / path).rglob("*")) if file.is_file()]
     with ThreadPoolExecutor(workers) as pool:
         found = dict(zip((f.relative_to(results).as_posix() for f in files), pool.map(digest, files), strict=True))
-    return "".join(f"{value}  {name}\n" for name, value in (weights | found).items())
+    return "".join(f"{value}  {name}\n" for name, value in (of_runs | found).items())
 
 
 class _Described:
     """The metadata of a crate: what each file is, and the actions that made it."""
 
     def __init__(
-        self, folder: Path, trainings: Sequence[Training], made: Mapping[str, Result], settings: Settings
+        self,
+        folder: Path,
+        trainings: Sequence[Training],
+        adopted: Sequence[Mapping[str, Any]],
+        made: Mapping[str, Result],
+        settings: Settings,
     ) -> None:
         from rocrate.rocrate import ROCrate
 
-        self.folder, self.trainings, self.made, self.settings = folder, trainings, made, settings
+        self.folder, self.trainings, self.adopted, self.made, self.settings = folder, trainings, adopted, made, settings
         self.crate = ROCrate(version=VERSION)
         self.digests = (folder / "digests.sha256").read_text(encoding="utf-8").splitlines(keepends=True)
         self.cite = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
@@ -177,7 +185,12 @@ class _Described:
         """Describe everything, and write the metadata."""
         self._root()
         self._files()
-        actions = [*map(self._training, self.trainings), *map(self._result, self.made.values()), *self._tables()]
+        actions = [
+            *map(self._training, self.trainings),
+            *map(self._adoption, self.adopted),
+            *map(self._result, self.made.values()),
+            *self._tables(),
+        ]
         self.crate.root_dataset["mentions"] = actions
         self.crate.metadata.write(self.folder)
 
@@ -190,7 +203,7 @@ class _Described:
 
     def _root(self) -> None:
         root, preset = self.crate.root_dataset, self.settings.preset
-        about = [*(t.about for t in self.trainings), *(result.about for result in self.made.values())]
+        about = [*(t.about for t in self.trainings), *self.adopted, *(result.about for result in self.made.values())]
         if about:
             root["datePublished"] = max(each["made"]["at"] for each in about)
         root["name"] = f"Very Deep Convolutional Networks, re-made: {preset} preset"
@@ -269,6 +282,26 @@ class _Described:
             endTime=about["made"]["at"],
         )
 
+    def _given(self, about: Mapping[str, Any]) -> ContextEntity:
+        """A file of somebody else."""
+        return self._entity(f"#given-{about['digest']}", "File", name=about["file"], sha256=about["digest"])
+
+    def _adoption(self, about: Mapping[str, Any]) -> ContextEntity:
+        """A released net that took the place of a training."""
+        run = about["run"]
+        return self._entity(
+            f"#adopt-{run}",
+            "CreateAction",
+            name=f"{run} from a released net",
+            object=[
+                self._given(about),
+                self._data(about["data"]["val"], f"{about['data']['data set']}, validation images"),
+            ],
+            result=[self._weights(run, about["weights"]), *self._there(f"runs/{run}/*")],
+            instrument=self._program(about["made"]["commit"]),
+            endTime=about["made"]["at"],
+        )
+
     def _store(self, path: str) -> ContextEntity:
         """A folder of scores, boxes, features or SVMs; its digest is that of its lines in digests.sha256."""
         lines = [line for line in self.digests if line.split(maxsplit=1)[1].startswith(f"{path}/")]
@@ -279,8 +312,7 @@ class _Described:
         about = result.about
         name = about.get("collection") or f"{about['data set']}, validation images"
         used = [self._data(result.data, name)] if result.data else []
-        if "file" in about:
-            used.append(self._entity(f"#given-{about['digest']}", "File", name=about["file"], sha256=about["digest"]))
+        used += [self._given(about)] if "file" in about else []
         features = [self._store(f"features/{part['run']}/{part['name']}") for part in about.get("features", [])]
         weights = [self._weights(run, digest) for run, digest in result.weights.items()]
         return self._entity(
