@@ -383,12 +383,16 @@ class Plan:
         found = self.imported(wildcards)
         return ["--imported", *found] if found else []
 
+    def imported_file(self, wildcards: Wildcards) -> str:
+        """The file of somebody else's system."""
+        return self.settings.imported[self.slugs[wildcards.system]].file
+
     def import_inputs(self, wildcards: Wildcards) -> list[str]:
-        """What somebody else's system is read from and compared with: the file first."""
+        """What else it is read by and compared with: the order of its images, and what is true of them."""
         system, by = self.settings.imported[self.slugs[wildcards.system]], self.settings.devkit
         order = [system.order] if system.order and system.order not in ("validation", "folders") else []
         truth = [f"{by.folder}/meta_clsloc.mat", *([by.solution] if by.solution else [])] if by else []
-        return [system.file, *order, *(truth or [f"results/{self.folder}/data/val"])]
+        return [*order, *(truth or [f"results/{self.folder}/data/val"])]
 
     def import_options(self, wildcards: Wildcards) -> list[str]:
         """How it is read, and what is true of the images."""

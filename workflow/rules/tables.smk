@@ -2,6 +2,7 @@ rule import_scores:
     """What somebody else's system says of the validation images, checked, beside our own scores."""
     input:
         PLAN.import_inputs,
+        file=PLAN.imported_file,
     output:
         directory("results/{folder}/scores/imported/{system}"),
     log:
@@ -15,7 +16,7 @@ rule import_scores:
     params:
         options=PLAN.import_options,
     shell:
-        "vggrepro import {input[0]:q} {params.options:q}"
+        "vggrepro import {input.file:q} {params.options:q}"
         " --out {output:q}"
         " 2>&1 | tee {log:q}"
 
