@@ -93,6 +93,8 @@ def ready(net: VGG, precision: str) -> VGG:
         for name, layer in made.features.named_children():
             if isinstance(layer, nn.Conv2d) and _worth(layer):
                 made.features.set_submodule(name, Winograd(layer))
+    # who watches the net (`witness`) watches what stands in for it
+    made.features._forward_hooks = net.features._forward_hooks
     return made
 
 
