@@ -52,8 +52,10 @@ rule verify:
 
 
 onstart:
+    PLAN.be_alone()
     PLAN.check_data(workflow.dag.needrun_jobs())
 
 
 onsuccess:
+    PLAN.clear_states(workflow.dag.jobs)
     PLAN.say_where(log)

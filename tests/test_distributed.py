@@ -153,6 +153,29 @@ def test_what_does_not_fit_into_memory_is_computed_in_pieces(stores, monkeypatch
         trainer.fit_memory()
 
 
+def test_memory_that_runs_short_in_the_middle_only_makes_smaller_pieces(stores, monkeypatch, capsys):
+    """Somebody else takes a part of the GPU's memory: in the backward pass of the third step, one image in four fits."""
+    outputs, backward = Trainer._outputs, torch.Tensor.backward
+    limits = iter([16, 16] + [4] * 100)
+
+    def short(self, *given, **named):
+        if seen[-1] > next(limits):
+            raise torch.OutOfMemoryError
+        return backward(self, *given, **named)
+
+    seen = [0]
+    monkeypatch.setattr(
+        Trainer, "_outputs", lambda self, net, x, kept: seen.append(len(x)) or outputs(self, net, x, kept)
+    )
+    monkeypatch.setattr(torch.Tensor, "backward", short)
+    settings = with_dropout(small(), 0.5)
+    found = alone("A_256_s0", settings, stores[0], 10)
+    assert seen[1:8] == [16, 16, 16, 8, 4, 4, 4]
+    assert "8 images at a time do not fit into the GPU's memory" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert found == pytest.approx(alone("A_256_s0", settings, stores[0], 10), **EXACT)
+
+
 def test_a_process_alone_is_a_world_of_one():
     world = World()
     assert (world.rows(7), world.any(False), world.from_main("x"), world.main) == (slice(0, 7), False, "x", True)

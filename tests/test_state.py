@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
+import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +19,7 @@ from tests.conftest import small
 from vggrepro.catalogue import ROOT, Run
 from vggrepro.files import digest
 from vggrepro.state import KEPT, States
-from vggrepro.train import train
+from vggrepro.train import Trainer, train
 
 CPU = torch.device("cpu")
 
@@ -88,6 +91,10 @@ def undisturbed(stores, tmp_path_factory) -> Path:
     return Path(given["out"])
 
 
+def states(tmp_path: Path) -> list[str]:
+    return sorted(path.name for path in (tmp_path / "state").glob("[0-9]*"))
+
+
 def course(folder: Path) -> list[str]:
     """The lines of metrics.csv without times."""
     rows = [line.split(",") for line in (folder / "metrics.csv").read_text().splitlines()]
@@ -108,7 +115,7 @@ def test_a_training_killed_twenty_times_ends_with_the_same_weights(stores, tmp_p
     for seen in ("batch", "images", "iterations", "rates", "precision", "still", "init"):
         assert about["record"][seen] == whole[seen]
     assert about["seconds"] == pytest.approx(sum(a["seconds"] for a in about["attempts"]))
-    assert not (tmp_path / "state").exists()
+    assert len(states(tmp_path)) == 1, "the last stays, for a Snakemake that did not hear of the end"
 
 
 def test_boxes_and_fc_layers_go_on_too(stores, undisturbed, tmp_path):
@@ -125,21 +132,18 @@ def test_boxes_and_fc_layers_go_on_too(stores, undisturbed, tmp_path):
     assert digest(folders[0] / "weights.safetensors") == digest(folders[1] / "weights.safetensors")
 
 
+def verb(stores, tmp_path: Path, **train: object) -> list[str]:
+    """The same training from the command line."""
+    return [
+        sys.executable, "-m", "vggrepro.cli", "train", "A_256_s0", "--train", str(stores[0]), "--val", str(stores[1]),
+        "--settings", json.dumps(arguments(stores, tmp_path, **train)["settings"]), "--threads", "1", "--device", "cpu",
+        "--out", str(tmp_path / "out"), "--state", str(tmp_path / "state"),
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1, signal.SIGINT])
 def test_a_training_that_is_told_to_stop_keeps_its_state_and_goes_on(stores, undisturbed, tmp_path, number):
-    call = [
-        sys.executable,
-        "-m",
-        "vggrepro.cli",
-        "train",
-        "A_256_s0",
-        "--train",
-        str(stores[0]),
-        "--val",
-        str(stores[1]),
-    ]
-    call += ["--settings", json.dumps(arguments(stores, tmp_path)["settings"]), "--threads", "1", "--device", "cpu"]
-    call += ["--out", str(tmp_path / "out"), "--state", str(tmp_path / "state")]
+    call = verb(stores, tmp_path)
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, cwd=ROOT) as process:
         assert "epoch 1/3" in process.stderr.readline()
         process.send_signal(number)
@@ -149,7 +153,7 @@ def test_a_training_that_is_told_to_stop_keeps_its_state_and_goes_on(stores, und
         said = process.stderr.read()
     assert process.returncode == 128 + number, said
     assert "its state is kept" in said
-    assert list((tmp_path / "state").iterdir())
+    assert states(tmp_path)
     assert not (tmp_path / "out" / "weights.safetensors").exists()
     again = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
     assert again.returncode == 0, again.stderr
@@ -163,8 +167,6 @@ class InterruptedTrainingError(Exception):
 
 def interrupted(stores, tmp_path: Path, monkeypatch, steps: int, **changes: object) -> Path:
     """The states of a training that breaks off after some steps, a state after each."""
-    from vggrepro.train import Trainer
-
     step, done = Trainer.step, []
 
     def counted(self, batch):
@@ -192,10 +194,9 @@ def go(stores, tmp_path: Path, **changes: object) -> None:
 
 def test_the_two_newest_states_stay_and_a_damaged_one_falls_back(stores, undisturbed, tmp_path, monkeypatch, capsys):
     state = interrupted(stores, tmp_path, monkeypatch, 7)
-    kept = sorted(state.iterdir())
-    assert [path.name for path in kept] == ["000000006", "000000007"]
-    assert len(kept) == KEPT
-    weights = kept[-1] / "weights.safetensors"
+    assert states(tmp_path) == ["000000006", "000000007"]
+    assert KEPT == 2
+    weights = state / "000000007/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     capsys.readouterr()
     go(stores, tmp_path)
@@ -208,17 +209,70 @@ def test_the_two_newest_states_stay_and_a_damaged_one_falls_back(stores, undistu
 @pytest.mark.parametrize("file", ["state.json", "momentum.safetensors"])
 def test_any_damage_is_seen(stores, tmp_path, monkeypatch, capsys, file):
     state = interrupted(stores, tmp_path, monkeypatch, 3)
-    for folder in state.iterdir():
+    for folder in state.glob("[0-9]*"):
         (folder / file).write_bytes((folder / file).read_bytes()[:-20])
     go(stores, tmp_path, epochs=1)
     assert capsys.readouterr().err.count("a damaged state is passed over") == 2
 
 
 def test_a_state_of_other_settings_is_refused_with_the_difference(stores, tmp_path, monkeypatch):
-    state = interrupted(stores, tmp_path, monkeypatch, 3)
+    interrupted(stores, tmp_path, monkeypatch, 3)
     with pytest.raises(ValueError, match="in settings.train.batch: 16, now 32.*delete .*state to train anew"):
         go(stores, tmp_path, batch=32)
-    assert len(list(state.iterdir())) == 2
+    assert len(states(tmp_path)) == 2
+
+
+def test_what_was_finished_but_lost_is_written_again(stores, undisturbed, tmp_path, monkeypatch):
+    """Snakemake died before it heard of the end: started again, it removes the results and asks for the same."""
+    go(stores, tmp_path)
+    weights = digest(tmp_path / "out/weights.safetensors")
+    shutil.rmtree(tmp_path / "out")
+    monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step of a training that is finished"))
+    go(stores, tmp_path)
+    assert weights == digest(tmp_path / "out/weights.safetensors") == digest(undisturbed / "weights.safetensors")
+    assert course(tmp_path / "out") == course(undisturbed)
+
+
+def test_a_finished_training_gives_way_to_one_of_other_settings(stores, tmp_path):
+    go(stores, tmp_path, epochs=1)
+    go(stores, tmp_path, epochs=1, batch=32)
+    assert json.loads((tmp_path / "out/run.json").read_text())["iterations"] == 5
+
+
+def test_a_training_that_outlived_its_caller_is_waited_for(stores, tmp_path):
+    """Two processes are told to train one run: the second goes on from where the first ends."""
+    call = verb(stores, tmp_path, epochs=500, stuck_epochs=500)
+    with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, cwd=ROOT) as first:
+        assert "epoch 1/500" in first.stderr.readline()
+        with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, cwd=ROOT) as second:
+            assert "another process is at this very training: waiting for it to end" in second.stderr.readline()
+            first.terminate()
+            assert "A_256_s0: goes on from epoch" in second.stderr.readline()
+            second.kill()
+
+
+def test_a_loss_that_is_no_number_is_not_kept(stores, tmp_path):
+    with pytest.raises(ValueError, match=r"the loss is (nan|inf).*Lower train.learning_rate"):
+        go(stores, tmp_path, learning_rate=1e4)
+    assert 0 < len(states(tmp_path)) <= KEPT
+    kept = [json.loads(file.read_text()) for file in (tmp_path / "state").glob("*/state.json")]
+    assert all(math.isfinite(said["about"]["part"]["sums"][0]) for said in kept)
+
+
+def test_a_disk_that_is_full_keeps_the_states_before(stores, tmp_path, monkeypatch):
+    """For real: no file of this process may be larger than half of a state."""
+    state = interrupted(stores, tmp_path, monkeypatch, 3)
+    before = {path: digest(path) for path in state.rglob("*") if path.is_file()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
+    try:
+        with pytest.raises(
+            OSError, match=r"weights.safetensors cannot be written: .*too large.*the same command goes on"
+        ):
+            go(stores, tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path: digest(path) for path in state.rglob("*") if path.is_file()} == before
 
 
 def test_a_loss_that_stays_at_chance_stops_with_advice(stores, tmp_path):

@@ -46,9 +46,16 @@ class Weights:
 def save(path: Path, net: VGG, run: Run, mean: tuple[float, float, float], wnids: list[str]) -> None:
     """Write the weights of a run atomically."""
     about = {"run": run.name, "model": net.model.model_dump(), "wnids": wnids, "mean": mean}
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in net.state_dict().items()}
     with atomic_file(path) as temporary:
-        save_file(tensors, temporary, {"vggrepro": json.dumps(about)})
+        write_tensors(temporary, net.state_dict(), {"vggrepro": json.dumps(about)})
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """A safetensors file; an OSError where the disk is full."""
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path, about)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}. Make room, and the same command goes on") from None
 
 
 def load(path: Path) -> Weights:

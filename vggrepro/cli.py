@@ -41,7 +41,8 @@ def main(arguments: list[str] | None = None) -> int:
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError":
             raise
-        advice = "lower evaluate.batch_pixels" if given.name != "train" else "train on a GPU with more memory"
+        goes_on = "the same command goes on from the last state, or train on GPUs with more memory"
+        advice = goes_on if given.name == "train" else "lower evaluate.batch_pixels"
         print(f"vggrepro {given.name}: out of GPU memory: {advice} ({error})", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

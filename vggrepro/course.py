@@ -94,20 +94,15 @@ class Course:
 
     def begin(self, meter: Meter, world: World, pieces: int) -> None:
         """A new attempt, by so many processes, each of which computes its part of a batch in so many pieces."""
-        self.attempts.append(
-            {
-                "began": datetime.now(UTC).isoformat(timespec="seconds"),
-                "device": name_of(meter.device),
-                "processes": world.size,
-                "pieces": pieces,
-            }
-        )
-        self.read(meter, world)
+        began = datetime.now(UTC).isoformat(timespec="seconds")
+        self.attempts.append({"began": began, "device": name_of(meter.device), "processes": world.size})
+        self.read(meter, world, pieces)
 
-    def read(self, meter: Meter, world: World) -> None:
+    def read(self, meter: Meter, world: World, pieces: int) -> None:
         """Take note of what the attempt used: seconds, the most memory of a process, energy of all GPUs where it is told."""
         joules = float(world.total(torch.tensor(meter.joules, dtype=torch.float64)))
         self.attempts[-1] |= {
+            "pieces": pieces,
             "seconds": meter.seconds,
             "peak_bytes": int(world.largest(meter.peak_bytes)),
             "joules": None if math.isnan(joules) else joules,

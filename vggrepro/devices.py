@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import resource
 import sys
@@ -10,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
+
+from vggrepro.files import lock
 
 if TYPE_CHECKING:
     import torch
@@ -31,13 +32,10 @@ def take(names: list[str], folder: Path, wait: float = WAIT) -> int:
     while True:
         for number, name in enumerate(names):
             file = (folder / f"{name}.lock").open("w")
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.close()
-                continue
-            _held.append(file)
-            return number
+            if lock(file):
+                _held.append(file)
+                return number
+            file.close()
         if not told:
             print(
                 f"waiting for one of {len(names)} GPUs: other processes of yours hold them", file=sys.stderr, flush=True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 from vggrepro import catalogue
 from vggrepro.catalogue import Run
 from vggrepro.config import Release, Settings
+from vggrepro.files import lock
 
 
 class Wildcards(Protocol):
@@ -35,6 +37,8 @@ class Wildcards(Protocol):
     table: str
 
 
+FINISHED = "finished"
+"""A file beside the last state of a training whose results are written."""
 SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
 """What torchrun hands on to the processes of a training, which then keep their state and end."""
 
@@ -429,6 +433,22 @@ class Plan:
         """What decides the study of merging, as JSON: a preset with its seeds and parameters of merging."""
         block = self.settings.model_dump(mode="json", include={"preset", "seeds", "merge"})
         return json.dumps(block | {"seeds": block["seeds"][:1]})
+
+    def be_alone(self) -> None:
+        """A ValueError where another Snakemake works in this folder.
+
+        Snakemake's own lock outlives a kill and a power cut, and the same command would not go on; this one does not.
+        """
+        self._lock = Path(".snakemake/vggrepro.lock").open("w")  # noqa: SIM115 (held until the process ends)
+        if not lock(self._lock):
+            raise ValueError(f"{Path.cwd()}: another Snakemake is at work here: wait for it to end")
+
+    def clear_states(self, dag: Iterable[Any]) -> None:
+        """Remove the states of finished trainings, now that Snakemake has noted that they are finished."""
+        for job in dag:
+            state = Path(f"results/{self.folder}/state") / str(job.wildcards_dict.get("run"))
+            if job.rule.name == "train" and (state / FINISHED).exists():
+                shutil.rmtree(state)
 
     def say_where(self, log: str) -> None:
         """Print where the report lies, if it is there."""

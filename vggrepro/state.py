@@ -2,7 +2,8 @@
 
 A state is a folder `<iteration>/` with `weights.safetensors`, `momentum.safetensors` and `state.json`, which names the digests
 of the two and everything else that the course of the training depends on. Nothing random needs to be kept: draws follow
-from the seed, the epoch and the step. The two newest states stay; nothing in them is ever unpickled.
+from the seed, the epoch and the step. The two newest states stay; nothing in them is ever unpickled. The last one stays beyond
+the end: whoever started the training may have died before hearing of it, and starts it again.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from types import FrameType
 from typing import Any
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
-from vggrepro.files import atomic_folder, digest, read_json, write_json
+from vggrepro.checkpoint import write_tensors
+from vggrepro.files import atomic_folder, digest, lock, read_json, write_json
+from vggrepro.plan import FINISHED
 
 KEPT = 2
 EVERY = 600.0
@@ -71,6 +74,17 @@ class States:
         self.folder, self.identity, self.every = folder, dict(identity), every
         self.last = time.monotonic()
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """A block that one process at a time is in: a training that outlived whoever started it is waited for."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / "lock").open("w") as file:
+            if not lock(file):
+                said = f"{self.folder}: another process is at this very training: waiting for it to end"
+                print(said, file=sys.stderr, flush=True)
+                lock(file, wait=True)
+            yield
+
     def due(self) -> bool:
         """Whether it is time for a state."""
         return time.monotonic() - self.last >= self.every
@@ -83,9 +97,7 @@ class States:
         shutil.rmtree(self.folder / f"{iteration:09d}", ignore_errors=True)
         with atomic_folder(self.folder / f"{iteration:09d}", "state.json") as root:
             for name, tensors in (("weights", weights), ("momentum", momentum)):
-                save_file(
-                    {key: t.detach().cpu().contiguous() for key, t in tensors.items()}, root / f"{name}.safetensors"
-                )
+                write_tensors(root / f"{name}.safetensors", tensors)
             files = {file.name: digest(file) for file in sorted(root.iterdir())}
             write_json(root / "state.json", {"identity": self.identity, "files": files, "about": about})
         for old in self._found()[:-KEPT]:
@@ -112,6 +124,9 @@ class States:
                 shutil.rmtree(folder)
                 continue
             if differs := list(_differences(said["identity"], self.identity)):
+                if (self.folder / FINISHED).exists():
+                    self._clear()
+                    return None
                 raise ValueError(
                     f"{folder}: the state of an unfinished training that differs from this one in {'; '.join(differs)}. Go on "
                     f"with its settings, or delete {self.folder} to train anew"
@@ -119,9 +134,17 @@ class States:
             return weights, momentum, said["about"]
         return None
 
-    def forget(self) -> None:
-        """Remove all states: the training is finished."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def finish(self) -> None:
+        """The training is finished, its results are written: the newest state stays until other settings want its place."""
+        for old in self._found()[:-1]:
+            shutil.rmtree(old)
+        (self.folder / FINISHED).touch()
+
+    def _clear(self) -> None:
+        """Remove the state of a finished training of other settings."""
+        (self.folder / FINISHED).unlink()
+        for old in self._found():
+            shutil.rmtree(old)
 
     def _found(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("[0-9]*") if path.is_dir())

@@ -93,15 +93,25 @@ class Trainer:
         The gradients of the pieces add up to the batch's: the global batch stays what it is. Raises ValueError where a single
         image does not fit.
         """
-        most = max(1, -(-self.settings.batch // self.world.size))
-        while self.world.any(not self._fits(-(-most // self.pieces))):
-            if self.pieces >= most:
+        while self.world.any(not self._fits(-(-self._most // self.pieces))):
+            if self.pieces >= self._most:
                 raise ValueError(f"{self.run.name}: not even one image at a time fits into the memory of {self.device}")
-            self.pieces = min(2 * self.pieces, most)
-        if self.pieces > 1 and self.world.main:
+            self._more_pieces()
+
+    @property
+    def _most(self) -> int:
+        """Images of a global batch that this process computes."""
+        return max(1, -(-self.settings.batch // self.world.size))
+
+    def _more_pieces(self) -> None:
+        """Memory was short: compute fewer images at a time."""
+        before, self.pieces = self.pieces, min(2 * self.pieces, self._most)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.world.main:
             print(
-                f"{self.run.name}: {most} images at a time do not fit into the GPU's memory: gradients are added up over "
-                f"{self.pieces} pieces, the batch stays {self.settings.batch}",
+                f"{self.run.name}: {-(-self._most // before)} images at a time do not fit into the GPU's memory: gradients "
+                f"are added up over {self.pieces} pieces, the batch stays {self.settings.batch}",
                 file=sys.stderr,
                 flush=True,
             )
@@ -116,8 +126,6 @@ class Trainer:
             return False
         finally:
             self.optimiser.zero_grad()
-            if self.device.type == "cuda":
-                torch.cuda.empty_cache()
         return True
 
     def _outputs(self, net: Callable[..., Tensor], images: Tensor, kept: Tensor | None) -> Tensor:
@@ -154,18 +162,32 @@ class Trainer:
         # dropout's draws follow from the seed and the step, so that a restart repeats them
         kept = self.net.dropout(batch.of, self.run.seed * 1_000_000_007 + self.iteration, self.device)
         self.iteration += 1
-        self.optimiser.zero_grad()
-        found = []
-        pieces = batch.to(self.device).pieces(self.pieces)
-        for number, piece in enumerate(pieces, start=1):
-            with nullcontext() if number == len(pieces) else without_exchange(self.wrapped):
-                mine = None if kept is None else kept[piece.first : piece.first + len(piece.labels)]
-                loss = self.objective.loss(self._outputs(self.forward, piece.images(self._input(piece)), mine), piece)
-                # a share of the global batch's mean; averaging over the processes divides by their number
-                (loss.sum * (self.world.size / max(batch.counted, 1))).backward()  # type: ignore[no-untyped-call]
-            found.append(objectives.Loss(loss.sum.detach(), *loss[1:]))
+        while (found := self._gradients(batch, kept)) is None:
+            self._more_pieces()
         self.optimiser.step()
         return objectives.Loss(*(torch.stack(parts).sum(0) for parts in zip(*found, strict=True)))
+
+    def _gradients(self, batch: Batch, kept: Tensor | None) -> list[objectives.Loss] | None:
+        """Leave the gradients of a global batch's mean loss in the net; None where memory was short, and fewer images may fit.
+
+        Of several processes, the others wait for this one's gradients in the same step: it may not take more of them.
+        """
+        self.optimiser.zero_grad()
+        self.witness.in_step, found = 0, []
+        try:
+            pieces = batch.to(self.device).pieces(self.pieces)
+            for number, piece in enumerate(pieces, start=1):
+                with nullcontext() if number == len(pieces) else without_exchange(self.wrapped):
+                    mine = None if kept is None else kept[piece.first : piece.first + len(piece.labels)]
+                    loss = self.objective.loss(self._outputs(self.forward, piece.images(self._input(piece)), mine), piece)
+                    # a share of the global batch's mean; averaging over the processes divides by their number
+                    (loss.sum * (self.world.size / max(batch.counted, 1))).backward()  # type: ignore[no-untyped-call]
+                found.append(objectives.Loss(loss.sum.detach(), *loss[1:]))
+        except torch.OutOfMemoryError:
+            if self.world.size > 1 or self.pieces >= self._most:
+                raise
+            return None
+        return found
 
     def epoch(
         self, part: Part, learning_rate: float, after_step: Callable[[], None] = lambda: None
@@ -184,10 +206,10 @@ class Trainer:
             part.seconds = before + time.perf_counter() - started
             # reading a number from a GPU waits for it: now and then is enough
             if self.iteration % LOOK_EVERY == 0:
-                self._check_loss(part)
+                self.check_loss(part)
             after_step()
         assert part.seen == len(batches.order), f"an epoch saw {part.seen} of {len(batches.order)} images"
-        loss_sum, missed, counted = self._check_loss(part).tolist()
+        loss_sum, missed, counted = self.check_loss(part).tolist()
         if not counted:
             raise ValueError(
                 f"{self.run.name}: in no crop of epoch {part.epoch} did enough of a box lie: lower boxes.min_inside"
@@ -220,7 +242,7 @@ class Trainer:
         # around the exchange of gradients, which then begins before backward ends; all batches but the last have one shape
         self.forward = torch.compile(self.wrapped, dynamic=False) if self.settings.compile else self.wrapped
 
-    def _check_loss(self, part: Part) -> Tensor:
+    def check_loss(self, part: Part) -> Tensor:
         """The sums of all processes; a ValueError where the loss is no number."""
         totals = self.world.total(part.sums)
         loss = float(totals[0] / totals[2].clamp(min=1))
@@ -273,31 +295,36 @@ def train(
     world.agree(hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest(), "settings, data and parent")
     course = Course(Schedule(settings.train))
     states = States(state_folder, about, every) if state_folder else None
-    try:
-        _attempt(trainer, course, val, states, out)
-    except Stopped:
+    with states.alone() if states and world.main else nullcontext():
+        try:
+            _attempt(trainer, course, val, states, out)
+        except Stopped:
+            if world.main:
+                said = f"{run.name}: told to stop; its state is kept in {state_folder}: the same command goes on"
+                print(said, file=sys.stderr)
+            raise
         if world.main:
-            said = f"{run.name}: told to stop; its state is kept in {state_folder}: the same command goes on"
-            print(said, file=sys.stderr)
-        raise
-    if not world.main:
-        return
-    checkpoint.save(out / "weights.safetensors", trainer.net, run, store.colours.mean, store.about["wnids"])
-    about["record"] = trainer.witness.record(course.attempts, parent.run.name if parent else None, store, val)
+            about["record"] = trainer.witness.record(course.attempts, parent.run.name if parent else None, store, val)
+            _write(trainer, course, about | {"initialised": lent}, out)
+            if states:
+                states.finish()
+
+
+def _write(trainer: Trainer, course: Course, about: dict[str, Any], out: Path) -> None:
+    """The weights of a finished training, and what made them."""
+    store = trainer.store
+    checkpoint.save(out / "weights.safetensors", trainer.net, trainer.run, store.colours.mean, store.about["wnids"])
     about |= {
-        "initialised": lent,
         "drops": course.schedule.drops,
         "epochs": len(course.rows),
         "iterations": trainer.iteration,
         "seconds": sum(attempt["seconds"] for attempt in course.attempts),
         "attempts": course.attempts,
-        "device": name_of(device),
+        "device": name_of(trainer.device),
         "weights": digest(out / "weights.safetensors"),
         "made": provenance.made(),
     }
     write_json(out / "run.json", about)
-    if states:
-        states.forget()
 
 
 def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None, out: Path) -> None:
@@ -309,10 +336,12 @@ def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None
     signals = Signals()
 
     def read() -> None:
-        course.read(meter, world)
+        course.read(meter, world, trainer.pieces)
         course.attempts[-1]["seen"] = trainer.witness.seen(world)
 
     def keep() -> None:
+        # who goes on from a loss that is no number has nothing but its like before him
+        trainer.check_loss(course.part)
         read()
         said = course.as_json(trainer.iteration, world)
         if states and world.main:

@@ -7,7 +7,6 @@ after its image is on the disk.
 from __future__ import annotations
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 
 from vggrepro.data.colours import Sums
 from vggrepro.data.store import INDEX
-from vggrepro.files import check_replaceable, put_in_place, read_json, write_json
+from vggrepro.files import check_replaceable, lock, put_in_place, read_json, write_json
 from vggrepro.flow import ahead, progress
 
 RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13)])
@@ -118,11 +117,9 @@ def _part(folder: Path, source: Source) -> Iterator[Path]:
     """The folder of what is written so far, for this process alone."""
     part = folder.with_name(f".{folder.name}.part")
     part.mkdir(parents=True, exist_ok=True)
-    with (part / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(f"{folder}: another process is writing this store: wait for it to end") from None
+    with (part / "lock").open("w") as file:
+        if not lock(file):
+            raise ValueError(f"{folder}: another process is writing this store: wait for it to end")
         yield part
 
 
