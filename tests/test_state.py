@@ -241,7 +241,7 @@ def test_a_finished_training_gives_way_to_one_of_other_settings(stores, tmp_path
 
 def test_a_training_that_outlived_its_caller_is_waited_for(stores, tmp_path):
     """Two processes are told to train one run: the second goes on from where the first ends."""
-    call = verb(stores, tmp_path, epochs=500, stuck_epochs=500)
+    call = verb(stores, tmp_path, epochs=500, stuck_epochs=500, drop_epochs=[499])
     with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, cwd=ROOT) as first:
         assert "epoch 1/500" in first.stderr.readline()
         with subprocess.Popen(call, stderr=subprocess.PIPE, text=True, cwd=ROOT) as second:

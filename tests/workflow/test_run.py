@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from tests.formats import layers_of, write_mat
 from tests.workflow.test_plan import jobs, runs, snakemake
 from vggrepro import catalogue, checkpoint, cli, crate, render, scores, submission
 from vggrepro.boxes import iou
+from vggrepro.catalogue import ROOT
 from vggrepro.data import standin
 from vggrepro.data.store import Store
 
@@ -203,6 +207,39 @@ def test_the_smoke_run_on_real_images(tmp_path):
     assert errors["A/256/256"] < 75, f"chance is 90%: {errors}"
     page = (tmp_path / "results/smoke-tiny-imagenet/report/report.html").read_text(encoding="utf-8")
     assert "Tiny ImageNet, 2,000 training images" in page
+
+
+@pytest.mark.slow
+def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
+    """Its training outlives it: the same line waits for that, takes over what it made, and clears its state away."""
+    call = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--directory",
+        tmp_path,
+        "--cores",
+        "2",
+    ]
+    call += ["--profile", ROOT / "workflow/profiles/local", "--set-resources", "train:gpu=1", "--config", "smoke=true"]
+    call += ["data={train_per_class: 20}", "train={epochs: 25, drop_epochs: [24]}", "--"]
+    call += ["results/smoke/runs/A_256_s0/run.json"]
+    log = tmp_path / "results/smoke/logs/train/A_256_s0.log"
+    with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        while not (log.exists() and ": epoch 1/" in log.read_text()):
+            assert first.poll() is None, "it ended before its training began"
+            time.sleep(0.05)
+        second = subprocess.run(call, capture_output=True, text=True)
+        assert "another Snakemake is at work here" in second.stdout + second.stderr
+        first.kill()
+    done = subprocess.run(call, capture_output=True, text=True)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert "A_256_s0: goes on from epoch" in log.read_text()
+    about = json.loads((tmp_path / "results/smoke/runs/A_256_s0/run.json").read_text())
+    assert (len(about["attempts"]), about["epochs"]) == (2, 25)
+    assert not (tmp_path / "results/smoke/state/A_256_s0").exists()
 
 
 def test_a_truncated_image_stops_before_any_training(tmp_path):
