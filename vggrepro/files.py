@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 import zipfile
 import zlib
@@ -121,11 +122,17 @@ def digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def leads_outside(name: str) -> bool:
+    """Whether the name of an archive's member leads out of the folder that the archive would be unpacked into."""
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "" or ".." in parts or parts[0].endswith(":")
+
+
 class Files:
     """The files of a folder, or of a zip that is never unpacked, by their names relative to it."""
 
     def __init__(self, path: Path) -> None:
-        """List the files; a ValueError where there is neither a folder nor a zip."""
+        """List the files; a ValueError where there is neither a folder nor a zip, or a member that points outside it."""
         self.path = path
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
@@ -136,6 +143,10 @@ class Files:
                 self._zip = zipfile.ZipFile(path)
             except zipfile.BadZipFile as error:
                 raise ValueError(f"{path}: neither a folder nor a whole zip file ({error})") from None
+            for member in self._zip.infolist():
+                # nothing is ever unpacked; but who makes such an archive makes no data set
+                if leads_outside(member.filename) or stat.S_ISLNK(member.external_attr >> 16):
+                    raise ValueError(f"{path}: {member.filename!r} is a link or points outside the archive: refused")
             self.names = sorted(name for name in self._zip.namelist() if not name.endswith("/"))
         else:
             raise ValueError(f"{path}: no such file or folder")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import shutil
+import stat
 import tarfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +53,19 @@ def boxes() -> dict[str, bytes]:
 
 
 def devkit() -> dict[str, bytes]:
-    rows = [(n, wnid, f"words of {wnid}", 0) for n, wnid in DEVKIT_IDS.items()] + [(3, "n00001740", "entity", 2)]
-    kinds = [("ILSVRC2012_ID", "O"), ("WNID", "O"), ("words", "O"), ("num_children", "O")]
+    rows = [(n, wnid, f"words of {wnid}", "gloss", 0, [], 0, 1300) for n, wnid in DEVKIT_IDS.items()]
+    rows.append((3, "n00001740", "entity", "gloss", 2, [1, 2], 1, 0))
+    fields = (
+        "ILSVRC2012_ID",
+        "WNID",
+        "words",
+        "gloss",
+        "num_children",
+        "children",
+        "wordnet_height",
+        "num_train_images",
+    )
+    kinds = [(field, "O") for field in fields]
     buffer = io.BytesIO()
     savemat(buffer, {"synsets": np.array(rows, kinds)[:, None]})
     ids = {wnid: number for number, wnid in DEVKIT_IDS.items()}
@@ -158,6 +172,27 @@ def test_every_layout_holds_the_same_images_labels_and_boxes(lay_out, tmp_path):
     assert not Path("evil").exists()
 
 
+def test_torchvision_reads_the_same_folders_and_devkit(tmp_path, monkeypatch):
+    """Its parsers serve as the oracle: they unpack archives to disk, leave pickles there, and know of no boxes."""
+    from torchvision.datasets import ImageFolder, imagenet
+
+    as_folders(tmp_path / "unpacked")
+    as_archives(tmp_path / "packed")
+    layout = open_ilsvrc(tmp_path / "unpacked")
+    for split in SPLITS:
+        theirs = ImageFolder(tmp_path / "unpacked" / split)
+        assert theirs.classes == layout.wnids
+        ours = {(str(tmp_path / "unpacked" / item.name), item.label) for item in layout.items(split)}
+        assert set(theirs.samples) == ours
+    monkeypatch.setattr(imagenet, "_verify_archive", lambda *_: None)
+    imagenet.parse_devkit_archive(tmp_path / "packed")
+    words, labels = imagenet.load_meta_file(tmp_path / "packed")
+    packed = open_ilsvrc(tmp_path / "packed")
+    found = {item.id: packed.wnids[item.label] for item in packed.items("val")}
+    assert [found[f"{name(i)}.JPEG"] for i in range(3)] == labels
+    assert {wnid: (packed.words[wnid],) for wnid in WNIDS} == words
+
+
 def test_a_zip_of_a_layout_is_read_as_it_is(tmp_path):
     as_kaggle(tmp_path / "k")
     path = Path(shutil.make_archive(str(tmp_path / "kaggle"), "zip", tmp_path / "k"))
@@ -251,6 +286,19 @@ def test_a_member_that_points_outside_is_refused(archive, evil, tmp_path):
     assert not list(tmp_path.parent.rglob("outside.JPEG"))
 
 
+@pytest.mark.parametrize(
+    "evil", ["../outside.JPEG", "/outside.JPEG", "train/../../outside.JPEG", "..\\outside", "C:/x", "link"]
+)
+def test_a_member_of_a_zip_that_points_outside_is_refused(evil, tmp_path):
+    path = tmp_path / "evil.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        member = zipfile.ZipInfo(evil)
+        member.external_attr = (stat.S_IFLNK if evil == "link" else stat.S_IFREG) << 16
+        file.writestr(member, "/etc/passwd")
+    with pytest.raises(ValueError, match="evil.zip: .* is a link or points outside the archive"):
+        open_ilsvrc(path)
+
+
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE])
 def test_links_and_devices_in_a_class_are_refused(kind, tmp_path):
     as_archives(tmp_path)
@@ -267,9 +315,7 @@ def test_links_and_devices_in_a_class_are_refused(kind, tmp_path):
 def test_digests_of_archives_are_compared_with_the_published_ones(tmp_path, monkeypatch):
     as_archives(tmp_path)
     assert len(archives.wrong_digests(tmp_path)) == 5
-    import hashlib
-
     right = {n: hashlib.md5((tmp_path / n).read_bytes()).hexdigest() for n in archives.MD5}
     monkeypatch.setattr(archives, "MD5", right | {archives.VAL: "0" * 32})
-    (said,) = archives.wrong_digests(tmp_path)
+    (said,) = archives.wrong_digests(tmp_path).values()
     assert said == f"{tmp_path / archives.VAL}: MD5 {right[archives.VAL]}, published is {'0' * 32}: fetch it again"

@@ -112,6 +112,15 @@ def test_a_part_of_another_data_set_is_not_gone_on_from(drawn, tmp_path, monkeyp
     assert len(Store(tmp_path / "store")) == 160
 
 
+@pytest.mark.parametrize("name", ["a\nb.JPEG", "a\u2028b.JPEG", "a\udce4.JPEG"])
+def test_a_file_name_that_fits_on_no_line_is_named(drawn, tmp_path, name):
+    given = source(drawn)
+    given.ids[3] = name
+    with pytest.raises(ValueError, match=r"has a line break or is no UTF-8: rename the file"):
+        writer.write(tmp_path / "store", given)
+    assert not list(tmp_path.iterdir())
+
+
 def test_two_at_a_time_do_not_write_one_store(drawn, tmp_path):
     with subprocess.Popen([sys.executable, "-c", SLOW, str(drawn), str(tmp_path / "store")], cwd=ROOT) as process:
         until = time.monotonic() + 30

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
+from vggrepro.files import leads_outside
 from vggrepro.flow import progress
 
 MD5 = {
@@ -79,9 +80,9 @@ class Archives:
                     self._small[folder + member.name.removeprefix("./")] = file.read()
 
 
-def wrong_digests(path: Path) -> list[str]:
+def wrong_digests(path: Path) -> dict[Path, str]:
     """What is wrong with the archives in a folder: those whose MD5 is not the published one."""
-    found = []
+    found = {}
     for name, expected in MD5.items():
         file = path / name
         if not file.is_file():
@@ -91,7 +92,7 @@ def wrong_digests(path: Path) -> list[str]:
             for _ in progress(range(blocks), total=blocks, about=name, unit="block"):
                 hasher.update(opened.read(BLOCK))
         if hasher.hexdigest() != expected:
-            found.append(f"{file}: MD5 {hasher.hexdigest()}, published is {expected}: fetch it again")
+            found[file] = f"{file}: MD5 {hasher.hexdigest()}, published is {expected}: fetch it again"
     return found
 
 
@@ -118,7 +119,7 @@ def _is_file(member: tarfile.TarInfo, archive: Path) -> bool:
     """Whether a member is a file; a ValueError for a link, a device, or a name that leads out of the archive's folder."""
     if member.isdir():
         return False
-    if not member.isfile() or member.name.startswith("/") or ".." in member.name.split("/"):
+    if not member.isfile() or leads_outside(member.name):
         raise ValueError(f"{archive}: {member.name!r} is a link or points outside the archive: this is not ILSVRC's")
     return True
 

@@ -144,7 +144,7 @@ class TinyImageNet(Layout):
 
 def natural(name: str) -> tuple[int | str, ...]:
     """`val_2` before `val_10`."""
-    return tuple(int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name))
+    return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name)))
 
 
 def select(items: list[Item], classes: int | None, per_class: int | None) -> list[Item]:

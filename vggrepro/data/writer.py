@@ -86,6 +86,8 @@ def write(folder: Path, source: Source, *, workers: int = 1, about: str = "") ->
     """
     if twice := [name for name, n in Counter(source.ids).items() if n > 1]:
         raise ValueError(f"{source.name}: {len(twice)} images are there more than once, the first is {twice[0]}")
+    if odd := next((name for name in source.ids if _is_odd(name)), None):
+        raise ValueError(f"{source.name}: the file name {odd!r} has a line break or is no UTF-8: rename the file")
     check_replaceable(folder, "store.json")
     with _part(folder, source) as part:
         done = _resume(part, source)
@@ -110,6 +112,11 @@ def write(folder: Path, source: Source, *, workers: int = 1, about: str = "") ->
                 f"the same command goes on from there; or delete {part}"
             ) from None
         put_in_place(part, folder)
+
+
+def _is_odd(name: str) -> bool:
+    """Whether a name does not fit on a line of a text file."""
+    return name.splitlines() != [name] or name.encode("utf-8", "replace").decode() != name
 
 
 @contextmanager
