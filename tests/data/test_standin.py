@@ -5,7 +5,7 @@ from __future__ import annotations
 import filecmp
 
 import numpy as np
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import RidgeClassifier
 
 from vggrepro.data import standin
 
@@ -35,9 +35,11 @@ def test_a_linear_classifier_on_pixels_does_badly():
     images, labels = drawn(200, seed=0)
     unseen, truth = drawn(40, seed=1)
     scale = np.float32(1 / 128)
-    model = LogisticRegression(max_iter=60).fit(images.reshape(len(images), -1) * scale - 1, labels)
-    error = (model.predict(unseen.reshape(len(unseen), -1) * scale - 1) != truth).mean()
-    assert error > 0.75, f"chance is 0.9, the nets of the smoke run reach 0.0 to 0.5, a linear classifier {error:.2f}"
+    errors = []
+    for alpha in (1e1, 1e3, 1e5):
+        model = RidgeClassifier(alpha).fit(images.reshape(len(images), -1) * scale - 1, labels)
+        errors.append((model.predict(unseen.reshape(len(unseen), -1) * scale - 1) != truth).mean())
+    assert min(errors) > 0.75, f"chance is 0.9, the nets of the smoke run reach 0.0 to 0.5, linear classifiers {errors}"
 
 
 def test_the_box_is_the_shapes_outline():

@@ -48,11 +48,9 @@ def verify(layout: str, path: Path, out: Path, *, workers: int = 1) -> str:
             if number % TOGETHER == 0:
                 file.flush()
     everything = [known[item.name] for _, item in images]
-    archives = wrong_digests(path) if path.is_dir() else {}
-    problems = [
-        *({"file": str(file), "problem": wrong} for file, wrong in archives.items()),
-        *(row for row in everything if row["problem"]),
-    ]
+    wrong = wrong_digests(path) if path.is_dir() else {}
+    problems = [{"file": str(archive), "problem": said} for archive, said in wrong.items()]
+    problems += [row for row in everything if row["problem"]]
     _write(out / "manifest.csv", everything)
     _write(out / "problems.csv", problems)
     part.unlink()
