@@ -8,6 +8,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ import torch
 from tests.conftest import small
 from vggrepro.catalogue import ROOT, Run
 from vggrepro.config import Boxes, RunSettings
+from vggrepro.data.loader import ALONE, Batch
 from vggrepro.data.store import Store
 from vggrepro.distributed import World
 from vggrepro.train import Trainer
@@ -23,36 +27,58 @@ from vggrepro.train import Trainer
 CPU = torch.device("cpu")
 EXACT = {"rel": 1e-5, "abs": 1e-5}
 
-# What one process of a world computes: the global mean losses of some steps.
+# What one process of a world computes: the global mean losses of some steps, of several trainings one after another.
 WORLD = """
 import json, sys
 from pathlib import Path
 import torch
-from vggrepro.catalogue import Run
-from vggrepro.config import RunSettings
-from vggrepro.data.store import Store
 from vggrepro.distributed import join
-from tests.test_distributed import in_float64
-from vggrepro.train import Trainer
+from tests.test_distributed import Case, in_float64
 
 torch.set_num_threads(1)
-given = json.loads(sys.argv[1])
-with join(given["processes"], torch.device("cpu")) as world:
-    settings = RunSettings.model_validate(given["settings"], strict=False)
-    run = Run.parse(given["run"])
-    trainer = Trainer(run, settings, Store(Path(given["store"])), device=torch.device("cpu"), workers=0, world=world)
-    trainer = in_float64(trainer) if given["exactly"] else trainer
-    trainer.start(None)
-    trainer.join()
-    losses = []
-    for batch in (batch for epoch in range(1, 99) for batch in trainer.batches(epoch)):
-        found = world.total(torch.stack(trainer.step(batch)))
-        losses.append(float(found[0] / found[2]))
-        if len(losses) == given["steps"]:
-            break
+processes, store, out, names = json.loads(sys.argv[1])
+with join(processes, torch.device("cpu")) as world:
+    found = {}
+    for name in names:
+        trainer, batches = Case.all()[name].begin(Path(store), world)
+        trainer.join()
+        losses = [world.total(torch.stack(trainer.step(batch))) for batch in batches]
+        found[name] = [float(loss[0] / loss[2]) for loss in losses]
     if world.main:
-        Path(given["out"]).write_text(json.dumps(losses))
+        Path(out).write_text(json.dumps(found))
 """
+
+
+@dataclass
+class Case:
+    """A training of which several processes take some steps."""
+
+    run: str
+    settings: RunSettings
+    steps: int
+    exactly: bool = False
+    """In float64."""
+
+    @staticmethod
+    def all() -> dict[str, Case]:
+        """By name."""
+        small_last = small(batch=79)
+        boxes = small(batch=32).model_copy(update={"boxes": Boxes(min_inside=0.9)})
+        return {
+            "without dropout": Case("A-LRN_256_s0", with_dropout(small_last, 0.0), 50, exactly=True),
+            "with dropout": Case("A-LRN_256_s0", with_dropout(small_last, 0.5), 50, exactly=True),
+            "the paper's beginning": Case("A_256_s0", small(batch=79, init="normal-0.01", learning_rate=0.01), 50),
+            "a violent beginning": Case("A_256_s0", small(batch=79, learning_rate=1e-5), 20),
+            "boxes": Case("D_256_pcr_s0", boxes, 6),
+        }
+
+    def begin(self, store: Path, world: World = ALONE) -> tuple[Trainer, Iterator[Batch]]:
+        """The trainer before its first step, and the batches of its steps."""
+        torch.set_num_threads(1)
+        trainer = Trainer(Run.parse(self.run), self.settings, Store(store), device=CPU, workers=0, world=world)
+        trainer = in_float64(trainer) if self.exactly else trainer
+        trainer.start(None)
+        return trainer, islice((batch for epoch in range(1, 99) for batch in trainer.batches(epoch)), self.steps)
 
 
 def torchrun(processes: int, *command: str) -> list[str]:
@@ -68,65 +94,58 @@ def in_float64(trainer: Trainer) -> Trainer:
     return trainer
 
 
-def alone(
-    run: str, settings: RunSettings, store: Path, steps: int, pieces: int = 1, exactly: bool = False
-) -> list[float]:
-    torch.set_num_threads(1)
-    trainer = Trainer(Run.parse(run), settings, Store(store), device=CPU, workers=0)
-    trainer = in_float64(trainer) if exactly else trainer
-    trainer.start(None)
+def alone(case: Case, store: Path, pieces: int = 1) -> list[float]:
+    trainer, batches = case.begin(store)
     trainer.pieces = pieces
-    batches = (batch for epoch in range(1, 99) for batch in trainer.batches(epoch))
-    return [float(trainer.step(batch).mean) for batch, _ in zip(batches, range(steps), strict=False)]
+    return [float(trainer.step(batch).mean) for batch in batches]
 
 
-def together(
-    processes: int, run: str, settings: RunSettings, store: Path, steps: int, out: Path, exactly: bool = False
-) -> list[float]:
-    given = {"processes": processes, "run": run, "settings": settings.model_dump(mode="json"), "store": str(store)}
-    given |= {"steps": steps, "out": str(out), "exactly": exactly}
-    call = torchrun(processes, "-c", WORLD, json.dumps(given))
-    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, timeout=300)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(out.read_text())
+@pytest.fixture(scope="module")
+def together(stores, tmp_path_factory) -> dict[int, dict[str, list[float]]]:
+    """The losses of all cases by two processes, and of those that are exact by four."""
+    found = {}
+    for processes, names in ((2, list(Case.all())), (4, ["without dropout", "with dropout"])):
+        out = tmp_path_factory.mktemp("losses") / "found.json"
+        call = torchrun(processes, "-c", WORLD, json.dumps([processes, str(stores[0]), str(out), names]))
+        done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, timeout=600)
+        assert done.returncode == 0, done.stderr[-3000:]
+        found[processes] = json.loads(out.read_text())
+    return found
 
 
 def with_dropout(settings: RunSettings, dropout: float) -> RunSettings:
     return settings.model_copy(update={"model": settings.model.model_copy(update={"dropout": dropout})})
 
 
-@pytest.mark.parametrize("dropout", [0.0, 0.5])
-def test_one_two_and_four_processes_have_the_same_losses(stores, tmp_path, dropout):
-    """Over 50 steps, with dropout too. The last batch of an epoch has 2 images: with four processes, two have none.
+@pytest.mark.parametrize("name", ["without dropout", "with dropout"])
+def test_one_two_and_four_processes_have_the_same_losses(stores, together, name):
+    """Over 50 steps. The last batch of an epoch has 2 images: with four processes, two have none.
 
     In float64: so small a net on pixels of 0-255 doubles what differs in the last digit every other step, and in float32
     that is seen after twenty.
     """
-    settings = with_dropout(small(batch=79), dropout)
-    expected = alone("A-LRN_256_s0", settings, stores[0], 50, exactly=True)
+    expected = alone(Case.all()[name], stores[0])
+    assert len(expected) == 50
+    assert expected[-1] < expected[0]
     for processes in (2, 4):
-        found = together(processes, "A-LRN_256_s0", settings, stores[0], 50, tmp_path / "losses", exactly=True)
-        assert found == pytest.approx(expected, **EXACT)
+        assert together[processes][name] == pytest.approx(expected, **EXACT)
 
 
-def test_in_float32_they_begin_alike(stores, tmp_path):
-    settings = small(batch=79, learning_rate=1e-5)
-    expected = alone("A_256_s0", settings, stores[0], 20)
-    assert together(2, "A_256_s0", settings, stores[0], 20, tmp_path / "losses") == pytest.approx(expected, **EXACT)
+@pytest.mark.parametrize("name", ["the paper's beginning", "a violent beginning"])
+def test_in_float32_they_begin_alike(stores, together, name):
+    """Over 50 steps at the paper's initialisation and rate; over 20 where every step doubles what differs."""
+    assert together[2][name] == pytest.approx(alone(Case.all()[name], stores[0]), **EXACT)
 
 
-def test_boxes_that_do_not_count_are_divided_fairly(stores, tmp_path):
+def test_boxes_that_do_not_count_are_divided_fairly(stores, together):
     """Processes have different numbers of boxes that count: the mean is over all of them."""
-    settings = small(batch=32).model_copy(update={"boxes": Boxes(min_inside=0.9)})
-    expected = alone("D_256_pcr_s0", settings, stores[0], 6)
-    assert together(2, "D_256_pcr_s0", settings, stores[0], 6, tmp_path / "losses") == pytest.approx(expected, **EXACT)
+    assert together[2]["boxes"] == pytest.approx(alone(Case.all()["boxes"], stores[0]), **EXACT)
 
 
 @pytest.mark.parametrize("pieces", [2, 3, 20])
 def test_gradients_of_pieces_add_up_to_those_of_the_batch(stores, pieces):
-    settings = with_dropout(small(), 0.5)
-    expected = alone("A_256_s0", settings, stores[0], 12)
-    assert alone("A_256_s0", settings, stores[0], 12, pieces) == pytest.approx(expected, **EXACT)
+    case = Case("A_256_s0", with_dropout(small(), 0.5), 12)
+    assert alone(case, stores[0], pieces) == pytest.approx(alone(case, stores[0]), **EXACT)
 
 
 def test_what_does_not_fit_into_memory_is_computed_in_pieces(stores, monkeypatch, capsys):
@@ -146,7 +165,7 @@ def test_what_does_not_fit_into_memory_is_computed_in_pieces(stores, monkeypatch
     assert "16 images at a time do not fit" in capsys.readouterr().err
     losses = [float(trainer.step(batch).mean) for batch, _ in zip(trainer.batches(1), range(5), strict=False)]
     monkeypatch.undo()
-    assert losses == pytest.approx(alone("A_256_s0", small(), stores[0], 5), **EXACT)
+    assert losses == pytest.approx(alone(Case("A_256_s0", small(), 5), stores[0]), **EXACT)
     limit = 0
     monkeypatch.setattr(Trainer, "_outputs", small_memory)
     with pytest.raises(ValueError, match="A_256_s0: not even one image at a time fits"):
@@ -168,12 +187,12 @@ def test_memory_that_runs_short_in_the_middle_only_makes_smaller_pieces(stores, 
         Trainer, "_outputs", lambda self, net, x, kept: seen.append(len(x)) or outputs(self, net, x, kept)
     )
     monkeypatch.setattr(torch.Tensor, "backward", short)
-    settings = with_dropout(small(), 0.5)
-    found = alone("A_256_s0", settings, stores[0], 10)
+    case = Case("A_256_s0", with_dropout(small(), 0.5), 10)
+    found = alone(case, stores[0])
     assert seen[1:8] == [16, 16, 16, 8, 4, 4, 4]
     assert "8 images at a time do not fit into the GPU's memory" in capsys.readouterr().err
     monkeypatch.undo()
-    assert found == pytest.approx(alone("A_256_s0", settings, stores[0], 10), **EXACT)
+    assert found == pytest.approx(alone(case, stores[0]), **EXACT)
 
 
 def test_a_process_alone_is_a_world_of_one():
@@ -228,7 +247,8 @@ def test_two_processes_stop_together_and_three_go_on(stores, tmp_path, number):
         told = time.monotonic()
         process.wait(30)
         assert time.monotonic() - told < 30
-        assert "its state is kept" in process.stderr.read()
+        said = process.stderr.read()
+        assert "its state is kept" in said, said
     assert list((tmp_path / "state").iterdir())
     done = subprocess.run(torchrun(3, *call(stores, tmp_path, 3)), capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr[-3000:]
