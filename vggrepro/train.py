@@ -179,7 +179,9 @@ class Trainer:
             for number, piece in enumerate(pieces, start=1):
                 with nullcontext() if number == len(pieces) else without_exchange(self.wrapped):
                     mine = None if kept is None else kept[piece.first : piece.first + len(piece.labels)]
-                    loss = self.objective.loss(self._outputs(self.forward, piece.images(self._input(piece)), mine), piece)
+                    loss = self.objective.loss(
+                        self._outputs(self.forward, piece.images(self._input(piece)), mine), piece
+                    )
                     # a share of the global batch's mean; averaging over the processes divides by their number
                     (loss.sum * (self.world.size / max(batch.counted, 1))).backward()  # type: ignore[no-untyped-call]
                 found.append(objectives.Loss(loss.sum.detach(), *loss[1:]))
