@@ -15,7 +15,7 @@ import torch
 from markupsafe import escape
 from PIL import Image
 
-from tests.conftest import prepared, real, small, write_devkit
+from tests.conftest import prepared, real, set_width, small, write_devkit
 from vggrepro import checkpoint, ladder, metrics, render, report, why
 from vggrepro.catalogue import Run
 from vggrepro.config import Evaluate, Model, load
@@ -247,6 +247,14 @@ def test_the_section_shows_every_line(measured, tmp_path):
         assert render.tex(rung.name) in tex
     assert (tmp_path / "why.pdf").stat().st_size > 1000
     assert "Not run." in render.template("why.html.j2", {"why": None})
+
+
+def test_the_section_fits_a_phone(measured, tmp_path, browser):
+    report.write(load({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path)
+    set_width(browser, 390)
+    browser.get((tmp_path / "report.html").as_uri())
+    assert browser.execute_script("return document.querySelectorAll('svg').length") == 1
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
