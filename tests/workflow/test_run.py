@@ -254,7 +254,8 @@ def test_a_truncated_image_stops_before_any_training(tmp_path):
     assert not (tmp_path / "results/smoke-tiny-imagenet/runs").exists()
     assert not (tmp_path / "results/smoke-tiny-imagenet/data/val").exists()
     shutil.copy(images / "val" / "images" / "val_8.JPEG", broken)
-    assert jobs(snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}"))["prepare"] == 1
+    # a split a job: the other one may or may not have been made before this one failed
+    assert jobs(snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}"))["prepare"] in (1, 2)
 
 
 @pytest.mark.slow
