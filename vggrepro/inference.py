@@ -38,17 +38,17 @@ class Winograd(nn.Module):
     """A 3x3 convolution of padding 1, by Winograd's minimal filtering F(4x4, 3x3): a quarter of the multiplications.
 
     Overlapping tiles of 6x6 inputs are transformed, multiplied with the transformed filters, and transformed back to 4x4
-    outputs: three matrix products. Inputs in channels-last memory, float32, on a CPU, without gradients.
+    outputs: three kinds of matrix products. Inputs in channels-last memory, float32, on a CPU, without gradients.
     """
 
     def __init__(self, convolution: nn.Conv2d) -> None:
         super().__init__()
         assert convolution.bias is not None
-        transformed = _FILTER @ convolution.weight.detach().double() @ _FILTER.T
-        self.filters = transformed.float().permute(2, 3, 1, 0).flatten(0, 1).contiguous()
-        self.bias = convolution.bias.detach()
         # along both sides of a tile at once
-        self.before, self.after = (torch.kron(m, m).float() for m in (_INPUT, _OUTPUT))
+        filters, before, after = (torch.kron(m, m).float() for m in (_FILTER, _INPUT, _OUTPUT))
+        weight = convolution.weight.detach().permute(2, 3, 1, 0)
+        self.filters = (filters @ weight.reshape(9, -1)).view(36, *weight.shape[2:])
+        self.before, self.after, self.bias = before, after, convolution.bias.detach()
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, K, H, W] of [N, C, H, W]."""
@@ -66,13 +66,13 @@ class Winograd(nn.Module):
 
     def _tiles(self, strip: Tensor, out: Tensor) -> None:
         """Outputs [N, R, 4, T, 4, K] of rows [N, 4R + 2, 4T + 2, C] of tiles."""
-        tiles = strip.unfold(1, 6, 4).unfold(2, 6, 4).permute(4, 5, 0, 1, 2, 3)
-        channels, outputs = self.filters.shape[1:]
-        seen = self.before @ tiles.reshape(36, -1)
-        products = torch.bmm(seen.view(36, -1, channels), self.filters)
-        found = self.after @ products.view(36, -1)
-        found = found.view(4, 4, *tiles.shape[2:5], outputs).permute(2, 3, 0, 4, 1, 5)
-        torch.add(found, self.bias, out=out)
+        tiles = strip.unfold(1, 6, 4).unfold(2, 6, 4).permute(0, 1, 2, 4, 5, 3)
+        count = tiles.shape[:3].numel()
+        # a product for each tile, in place of a flat one for all, is shared out over threads
+        seen = torch.bmm(self.before.expand(count, -1, -1), tiles.reshape(count, 36, -1))
+        products = torch.bmm(seen.transpose(0, 1), self.filters)
+        found = torch.bmm(self.after.expand(count, -1, -1), products.transpose(0, 1))
+        torch.add(found.view(*tiles.shape[:3], 4, 4, -1).transpose(2, 3), self.bias, out=out)
 
 
 def ready(net: VGG, precision: str) -> VGG:

@@ -1,0 +1,133 @@
+"""What the benchmarks share: cores, taking turns, what is written, and README's table of it.
+
+    python bench/harness.py        writes README's table anew, from bench/results/*.json
+
+A benchmark runs the peer and ours in turn, in one process, on the same files and cores; the first turn warms up and does not
+count. Of the others it keeps every measurement, the medians, and the median of the turns' ratios, which other work on the
+machine hardly moves.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Callable
+from statistics import median
+from typing import Any
+
+from vggrepro.catalogue import ROOT
+from vggrepro.files import write_json, write_text
+from vggrepro.provenance import made
+
+REPEATS = 5
+RESULTS = ROOT / "bench" / "results"
+MARKS = "<!-- made by bench/harness.py -->", "<!-- end -->"
+
+Row = dict[str, Any]
+"""What is measured, its unit, and speeds or times of `ours`, of the `peer`, and of the `best` flags of the peer."""
+
+
+def pin(cores: int) -> None:
+    """Run on so many cores, with as many threads."""
+    import torch
+
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    torch.set_num_threads(cores)
+
+
+def in_turn(works: dict[str, Callable[[], float]], repeats: int = REPEATS) -> dict[str, list[float]]:
+    """What each work gets done in a second, `repeats` times. A work returns how much it did: images, say."""
+    found: dict[str, list[float]] = {name: [] for name in works}
+    for turn in range(repeats + 1):
+        for name, work in works.items():
+            started = time.perf_counter()
+            done = work()
+            if turn:
+                found[name].append(done / (time.perf_counter() - started))
+    return found
+
+
+def row(what: str, unit: str, found: dict[str, list[float]], reach: float | None = None, **more: object) -> Row:
+    """A row of results, printed. `found` has what is measured of `ours`, and perhaps of `peer` and `best`; a unit that ends
+    in `/s` is a speed, another a time. `reach` is the ratio to the peer that is aimed at."""
+    medians = {name: median(values) for name, values in found.items()}
+    ratios = {
+        peer: median(_ratio(unit, mine, its) for mine, its in zip(found["ours"], values, strict=True))
+        for peer, values in found.items()
+        if peer != "ours"
+    }
+    said = ", ".join(
+        f"{name} {medians[name]:.4g} ({min(values):.4g} to {max(values):.4g})" for name, values in found.items()
+    )
+    print(
+        f"{what}: {said} {unit}; ratio {', '.join(f'{ratio:.2f} to {name}' for name, ratio in ratios.items())}",
+        flush=True,
+    )
+    return {"what": what, "unit": unit, "measured": found, "median": medians, "ratio": ratios, "reach": reach, **more}
+
+
+def _ratio(unit: str, ours: float, peer: float) -> float:
+    return ours / peer if unit.endswith("/s") else peer / ours
+
+
+def write(name: str, about: dict[str, str], rows: list[Row]) -> None:
+    """Write `bench/results/<name>.json`: rows, what the columns are (`about`), hardware, versions, commit, date, load."""
+    load = [round(value, 1) for value in os.getloadavg()]
+    write_json(RESULTS / f"{name}.json", {"about": about, "rows": rows, "load average": load, "made": made()})
+
+
+def table(results: dict[str, dict[str, Any]]) -> str:
+    """The results as Markdown: a part for each benchmark, in the order of their names."""
+    parts = []
+    for name, result in sorted(results.items()):
+        if "rows" not in result:
+            continue
+        about, when = result["about"], result["made"]
+        peers = [peer for peer in ("peer", "best") if any(peer in found["median"] for found in result["rows"])]
+        head = ["", *(about[peer] for peer in peers), about["ours"], *("ratio" for _ in peers)]
+        lines = [f"**{about['title']}** (`bench/{name}.py`; {when['processor']}; {when['at'][:10]})", ""]
+        lines += [_line(head), _line(["---"] * len(head))]
+        for found in result["rows"]:
+            shown, ratios = found["median"], found["ratio"]
+            cells = [_number(shown.get(column), found["unit"]) for column in (*peers, "ours")]
+            lines.append(_line([found["what"], *cells, *(_times(ratios.get(peer)) for peer in peers)]))
+        parts.append("\n".join(lines))
+    return "\n\n".join(parts)
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _number(value: float | None, unit: str) -> str:
+    if value is None:
+        return "-"
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2
+    return f"{value:,.{digits}f} {unit}"
+
+
+def _times(ratio: float | None) -> str:
+    return "-" if ratio is None else f"{ratio:.1f}"
+
+
+def read() -> dict[str, dict[str, Any]]:
+    """The results by the names of their benchmarks."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
+
+
+def in_text(text: str) -> str:
+    """The part of a text between the marks."""
+    return re.search(f"{MARKS[0]}\n\n(.*)\n\n{MARKS[1]}", text, re.DOTALL)[1]
+
+
+def main() -> None:
+    """Write README's table anew."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    write_text(readme, text.replace(in_text(text), table(read())))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,147 @@
+"""Training input: from images on a disk to a batch that a net can be given, images/s.
+
+    python bench/training_input.py [../shared/data/ilsvrc2012-val-200.zip]       any zip of JPEGs
+
+The peer is torchvision's reference for training on ImageNet: ImageFolder, PIL, Resize, RandomCrop, flip, ToTensor,
+Normalize; its best flags: decode_image, antialiased resizing of bytes, flip and crop of tensors, the rest on the whole batch.
+Ours rescales with the same filter to the same pixels (within a level), and adds the paper's shift of colour. It is measured
+from the files, and from stores prepared at S = 256; the peer always reads the files. Files are in the page cache. On one core
+both work in the process itself; on two, in two worker processes or threads.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from harness import Row, in_turn, pin, row, write
+from torch.utils.data import DataLoader
+from torchvision.datasets import ImageFolder
+from torchvision.io import ImageReadMode, decode_image
+from torchvision.transforms import v2
+from torchvision.transforms.functional import InterpolationMode
+
+from vggrepro.catalogue import ROOT
+from vggrepro.data.ilsvrc import open_ilsvrc
+from vggrepro.data.loader import Batches
+from vggrepro.data.prepare import original, prepare_rescaled
+from vggrepro.data.store import Store
+from vggrepro.data.transforms import Draws
+from vggrepro.data.writer import write as write_store
+
+BATCH, CROP, REPEATS = 50, 224, 7
+MEAN, STD = (123.68, 116.779, 103.939), (58.393, 57.12, 57.375)
+
+
+def unpacked(images: Path, folder: Path) -> Path:
+    """The images of a zip as a tree of two classes."""
+    with zipfile.ZipFile(images) as file:
+        for number, name in enumerate(n for n in file.namelist() if n.endswith((".JPEG", ".jpg"))):
+            target = folder / "train" / f"n0000000{number % 2}" / Path(name).name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read(name))
+    return folder
+
+
+def stores(tree: Path) -> dict[str, Store]:
+    """The same images in our stores: files as they came, and rescaled to S = 256 as JPEG and as pixels."""
+    layout = open_ilsvrc(tree)
+    write_store(tree / "files", original(layout, layout.items("train"), encoding="files", training=True), workers=2)
+    for encoding in ("jpeg", "pixels"):
+        prepare_rescaled(tree / "files", 256, encoding, tree / encoding, workers=2)
+    return {name: Store(tree / name) for name in ("files", "jpeg", "pixels")}
+
+
+class Jitter(v2.Transform):
+    """S from [256;512] for every image."""
+
+    def transform(self, inpt: Any, params: Any) -> Any:  # noqa: ANN401
+        """The image, rescaled."""
+        S = int(torch.randint(256, 513, ()))
+        return v2.functional.resize(inpt, [S], InterpolationMode.BILINEAR, antialias=True)
+
+
+def reference(tree: Path, workers: int, S: tuple[int, int]) -> Callable[[], float]:
+    """torchvision's reference."""
+    resize = v2.Resize(256) if S == (256, 256) else Jitter()
+    scale = [m / 255 for m in MEAN], [s / 255 for s in STD]
+    # as references/classification has it
+    steps = [resize, v2.RandomCrop(CROP), v2.RandomHorizontalFlip(), v2.PILToTensor(), v2.ToDtype(torch.float32, True)]
+    data = ImageFolder(tree / "train", v2.Compose([*steps, v2.Normalize(*scale)]))
+    loader = DataLoader(data, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    return lambda: float(sum(len(images) for images, _ in loader))
+
+
+def reference_at_its_best(tree: Path, workers: int, S: tuple[int, int]) -> Callable[[], float]:
+    """The same on tensors of bytes; what can be done to a batch at once is."""
+    resize = v2.Resize(256, antialias=True) if S == (256, 256) else Jitter()
+    data = ImageFolder(
+        tree / "train",
+        v2.Compose([resize, v2.RandomCrop(CROP), v2.RandomHorizontalFlip()]),
+        loader=lambda path: decode_image(path, ImageReadMode.RGB),
+    )
+    loader = DataLoader(data, BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    mean, std = (torch.tensor(values)[:, None, None] for values in (MEAN, STD))
+
+    def epoch() -> Iterator[torch.Tensor]:
+        for images, _ in loader:
+            yield images.float().sub_(mean).div_(std)
+
+    return lambda: float(sum(len(images) for images in epoch()))
+
+
+def ours(store: Store, workers: int, S: tuple[int, int]) -> Callable[[], float]:
+    """An epoch of our batches, each made what a net is given."""
+    room, epoch = torch.empty(BATCH, CROP, CROP, 3), iter(range(1, 1000))
+
+    def run() -> float:
+        draws = Draws.of(0, next(epoch), len(store), S)
+        batches = Batches(store, draws, batch=BATCH, crop=CROP, flip=True, colour_std=0.1, workers=workers)
+        return float(sum(len(batch.images(room)) for batch in batches))
+
+    return run
+
+
+def main(images: Path, folder: Path) -> None:
+    """Measure on one core, then on two."""
+    kept, rows = stores(unpacked(images, folder)), list[Row]()
+    sources = [
+        ("from the JPEG files", "files", 2.0),
+        ("JPEG at S = 256", "jpeg", 6.0),
+        ("pixels at S = 256", "pixels", 15.0),
+    ]
+    cores = len(os.sched_getaffinity(0))
+    for count in (1, 2)[:cores][::-1]:
+        pin(count)
+        workers = 0 if count == 1 else count
+        fixed = {
+            "peer": reference(folder, workers, (256, 256)),
+            "best": reference_at_its_best(folder, workers, (256, 256)),
+        }
+        works = fixed | {name: ours(kept[name], workers, (256, 256)) for _, name, _ in sources}
+        found = in_turn(works, REPEATS)
+        said = f"{count} core{'s' * (count > 1)}"
+        rows += [
+            row(f"{said}, {title}", "images/s", {name: found[name] for name in fixed} | {"ours": found[source]}, reach)
+            for title, source, reach in sources
+        ]
+        jitter = {
+            "peer": reference(folder, workers, (256, 512)),
+            "best": reference_at_its_best(folder, workers, (256, 512)),
+        }
+        found = in_turn(jitter | {"ours": ours(kept["files"], workers, (256, 512))}, REPEATS)
+        rows.append(row(f"{said}, from the JPEG files, S from [256;512]", "images/s", found))
+    about = {"title": "Training input", "peer": "torchvision", "best": "its best flags", "ours": "vggrepro"}
+    write("training_input", about, rows)
+
+
+if __name__ == "__main__":
+    where = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared" / "data" / "ilsvrc2012-val-200.zip"
+    with tempfile.TemporaryDirectory() as name:
+        main(where, Path(name))
