@@ -1,6 +1,8 @@
 # make smoke | test | lint | bench | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
 PYTHON ?= python3
 BIN := .venv/bin
+# any zip of JPEGs, for make bench
+IMAGES ?= ../shared/data/ilsvrc2012-val-200.zip
 
 .PHONY: setup smoke test lint bench docs clean
 
@@ -17,10 +19,15 @@ lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --config smoke=true
 
-bench: setup  ## time and memory at full size, on 12 GB of made-up scores and features in results/bench
+bench: export PYTHONPATH := $(CURDIR)
+bench: setup  ## speeds beside those of others, time and memory at full size (12 GB in results/bench), README's table of them
+	$(BIN)/python bench/training_input.py $(IMAGES)
+	$(BIN)/python bench/evaluation.py $(IMAGES)
+	$(BIN)/python bench/store.py $(IMAGES)
 	$(BIN)/python bench/tables.py results/bench
 	$(BIN)/python bench/merging.py
 	$(BIN)/python bench/svm.py results/bench/svm
+	$(BIN)/python bench/harness.py
 
 docs: setup  ## the reference of all settings, made from vggrepro/config.py
 	$(BIN)/vggrepro schema

@@ -49,9 +49,19 @@ def in_turn(works: dict[str, Callable[[], float]], repeats: int = REPEATS) -> di
     return found
 
 
+def process(call: list[str]) -> tuple[float, float]:
+    """Seconds and peak memory in GB of a process, imports included; a RuntimeError where it fails."""
+    started = time.perf_counter()
+    child = os.posix_spawn(call[0], call, os.environ)
+    _, status, usage = os.wait4(child, 0)
+    if status:
+        raise RuntimeError(f"{' '.join(call)} failed")
+    return time.perf_counter() - started, usage.ru_maxrss / 2**20
+
+
 def row(what: str, unit: str, found: dict[str, list[float]], reach: float | None = None, **more: object) -> Row:
     """A row of results, printed. `found` has what is measured of `ours`, and perhaps of `peer` and `best`; a unit that ends
-    in `/s` is a speed, another a time. `reach` is the ratio to the peer that is aimed at."""
+    in `/s` is a speed, another a time. `reach` is the ratio to the peer that is aimed at; `GB` may be the peak of memory."""
     medians = {name: median(values) for name, values in found.items()}
     ratios = {
         peer: median(_ratio(unit, mine, its) for mine, its in zip(found["ours"], values, strict=True))
@@ -61,10 +71,7 @@ def row(what: str, unit: str, found: dict[str, list[float]], reach: float | None
     said = ", ".join(
         f"{name} {medians[name]:.4g} ({min(values):.4g} to {max(values):.4g})" for name, values in found.items()
     )
-    print(
-        f"{what}: {said} {unit}; ratio {', '.join(f'{ratio:.2f} to {name}' for name, ratio in ratios.items())}",
-        flush=True,
-    )
+    print(f"{what}: {said} {unit}", *(f"{ratio:.2f} x {peer}" for peer, ratio in ratios.items()), sep=", ", flush=True)
     return {"what": what, "unit": unit, "measured": found, "median": medians, "ratio": ratios, "reach": reach, **more}
 
 
@@ -92,6 +99,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         for found in result["rows"]:
             shown, ratios = found["median"], found["ratio"]
             cells = [_number(shown.get(column), found["unit"]) for column in (*peers, "ours")]
+            cells[-1] += f", {found['GB']:.1f} GB" if "GB" in found else ""
             lines.append(_line([found["what"], *cells, *(_times(ratios.get(peer)) for peer in peers)]))
         parts.append("\n".join(lines))
     return "\n\n".join(parts)

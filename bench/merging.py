@@ -1,22 +1,21 @@
-"""Merging of boxes at ILSVRC's size: 50,000 images x 5 labels x 150 locations x 3 scales, from a part of them.
+"""Merging of boxes as for ILSVRC: 5 labels x 150 locations x 3 scales of every image.
 
     python bench/merging.py
 
-Prints the time for all five labels (a submission) and for the true label alone (Tables 9 and 10), scaled from 2,000 images.
+For all five labels (a submission) and for the true label alone (Tables 9 and 10), images/s.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from pathlib import Path
 
 import numpy as np
+from harness import in_turn, row, write
 
 from vggrepro import predictions
 from vggrepro.config import Merge
 
-IMAGES, LOCATIONS, LABELS, SCALES, WHOLE = 2_000, 150, 5, 3, 50_000
+IMAGES, LOCATIONS, LABELS, SCALES = 1_000, 150, 5, 3
 
 
 def made_up(seed: int) -> predictions.Predictions:
@@ -43,16 +42,17 @@ def made_up(seed: int) -> predictions.Predictions:
 
 
 def main() -> None:
-    """Measure with one worker and with two, after a first call that compiles."""
-    stores = [made_up(seed) for seed in range(SCALES)]
-    predictions.answer_boxes(stores, Merge(), true_only=True)
+    """Measure with one worker and with two, after a first turn that compiles."""
+    stores, rows = [made_up(seed) for seed in range(SCALES)], []
     for workers in (1, 2):
-        for true_only in (False, True):
-            started = time.perf_counter()
-            predictions.answer_boxes(stores, Merge(), true_only=true_only, workers=workers)
-            minutes = (time.perf_counter() - started) * WHOLE / IMAGES / 60
-            labels = "the true one" if true_only else "all five"
-            print(json.dumps({"workers": workers, "labels": labels, "minutes": round(minutes, 2)}), flush=True)
+        for labels, true_only in (("all five labels", False), ("the true label", True)):
+
+            def merge(workers: int = workers, true_only: bool = true_only) -> float:
+                predictions.answer_boxes(stores, Merge(), true_only=true_only, workers=workers)
+                return IMAGES
+
+            rows.append(row(f"{labels}, {workers} core{'s' * (workers > 1)}", "images/s", in_turn({"ours": merge})))
+    write("merging", {"title": f"Merging boxes of {LOCATIONS} places at {SCALES} scales", "ours": "vggrepro"}, rows)
 
 
 if __name__ == "__main__":

@@ -3,26 +3,27 @@
     python bench/store.py IMAGES.zip [FOLDER]        # any zip of JPEGs; LMDB is measured where `pip install lmdb` was run
 
 Rescaled pixels (smallest side 256) of the images, ten times over, are written in all three ways; then 224 px crops are read
-in random order, as training does. Five rounds in turn, warm and, where root allows, with the page cache dropped before each.
+in random order, as training does, warm and, where root allows, with the page cache dropped before each.
 """
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 import tempfile
-import time
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+from harness import in_turn, row
+from harness import write as write_results
 
 from vggrepro.data.store import decode
 from vggrepro.data.transforms import rescale
 
-TIMES, CROP, ROUNDS = 10, 224, 5
+TIMES, CROP = 10, 224
 
 
 def images(path: Path) -> list[np.ndarray]:
@@ -71,28 +72,28 @@ def drop_cache() -> bool:
 
 
 def main(path: Path, folder: Path) -> None:
-    """Print crops a second and their ratio to the flat file's, medians and spread."""
-    readers = write(images(path), folder)
+    """Crops a second of every way, warm and, where that is allowed, cold."""
+    readers, rows = write(images(path), folder), []
     count = len(list(folder.glob("*.raw")))
-    result: dict[str, dict[str, list[float]]] = {}
     for state in ("warm", "cold") if drop_cache() else ("warm",):
-        speeds: dict[str, list[float]] = {name: [] for name in readers}
-        for turn in range(ROUNDS + 1):
-            order = np.random.default_rng(turn).permutation(count)
-            for name, read in readers.items():
-                if state == "cold":
-                    drop_cache()
-                started = time.perf_counter()
-                total = sum(int(read(i)[0, 0, 0]) for i in order.tolist())
-                assert total, "pixels were read"
-                speeds[name].append(count / (time.perf_counter() - started))
-        for name, found in speeds.items():
-            kept = found[1:]  # the first round fills the cache
-            ratio = np.median(np.divide(kept, speeds["flat file"][1:]))
-            spread = f"({min(kept):,.0f} to {max(kept):,.0f})"
-            print(f"{state}  {name:18} {np.median(kept):8,.0f} crops/s {spread}, {ratio:.2f} x flat")
-        result[state] = speeds
-    print(json.dumps(result))
+
+        def read_all(read: Callable[[int], np.ndarray], cold: bool = state == "cold") -> float:
+            if cold:
+                drop_cache()
+            order = np.random.default_rng(0).permutation(count)
+            assert sum(int(read(i)[0, 0, 0]) for i in order.tolist()), "pixels were read"
+            return count
+
+        found = in_turn({name: partial(read_all, read) for name, read in readers.items()})
+        names = {"flat file": "ours", "a file per image": "peer", "LMDB": "best"}
+        rows.append(row(f"{state} page cache", "crops/s", {names[name]: values for name, values in found.items()}))
+    about = {
+        "title": "Reading crops of rescaled pixels",
+        "peer": "a file per image",
+        "best": "LMDB",
+        "ours": "flat file",
+    }
+    write_results("store", about, rows)
 
 
 if __name__ == "__main__":

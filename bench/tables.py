@@ -2,20 +2,17 @@
 
     python bench/tables.py FOLDER      needs 9 GB there; the stores are made once and kept
 
-Writes a line of JSON per table, one for the claims, one for all of these, and one for `vggrepro whatif`. The times are of
-whole processes, imports included, one after another.
+All tables, the claims, and `vggrepro whatif`. The times are of whole processes, imports included, one after another.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import time
 import zlib
 from pathlib import Path
 
 import numpy as np
+from harness import REPEATS, process, row, write
 from numpy.typing import NDArray
 
 from tests.oracles.records import made_json, write_runs
@@ -53,19 +50,10 @@ def _drawn(seed: int, deviation: float) -> NDArray[np.float32]:
     return np.random.default_rng(seed).standard_normal((IMAGES, CLASSES), np.float32) * np.float32(deviation)
 
 
-def measured(folder: Path, out: Path, *verb: str) -> dict[str, float | str]:
-    """Wall time and peak memory of a verb that reads the stores, or the tables made from them."""
+def call(folder: Path, out: Path, *verb: str) -> list[str]:
+    """A verb that reads the stores, or the tables made from them."""
     read = ["--tables", str(folder / "tables")] if verb[0] == "claims" else ["--scores", str(folder)]
-    call = [sys.executable, "-m", "vggrepro.cli", *verb, "--settings", "paper", *read, "--out", str(out)]
-    started = time.perf_counter()
-    process = os.posix_spawn(call[0], call, os.environ)
-    _, status, usage = os.wait4(process, 0)
-    assert status == 0, f"{' '.join(verb)} failed"
-    return {
-        "verb": " ".join(verb[:2]),
-        "seconds": round(time.perf_counter() - started, 2),
-        "peak GB": round(usage.ru_maxrss / 2**20, 2),
-    }
+    return [sys.executable, "-m", "vggrepro.cli", *verb, "--settings", "paper", *read, "--out", str(out)]
 
 
 def main() -> None:
@@ -73,20 +61,21 @@ def main() -> None:
     folder = Path(sys.argv[1])
     stores = make_stores(folder)
     runs = ("--runs", str(folder / "runs"))
-    rows = [measured(folder, folder / "tables", "table", number, *runs) for number in catalogue.REPRODUCED]
-    rows.append(measured(folder, folder / "claims", "claims"))
-    for row in rows:
-        print(json.dumps(row))
-    total = {
-        "stores": stores,
-        "seconds": round(sum(float(r["seconds"]) for r in rows), 2),
-        "peak GB": max(float(r["peak GB"]) for r in rows),
-    }
-    print(json.dumps(total))
+    tables = [call(folder, folder / "tables", "table", number, *runs) for number in catalogue.REPRODUCED]
     packed = folder / "whatif.json"
-    print(
-        json.dumps(measured(folder, packed, "whatif", "--threads", "2") | {"MB": round(packed.stat().st_size / 1e6, 1)})
-    )
+    measured = {
+        f"all {len(tables)} tables": tables,
+        "all verdicts": [call(folder, folder / "claims", "claims")],
+        "packed for what-if": [call(folder, packed, "whatif", "--threads", "2")],
+    }
+    rows = []
+    for what, calls in measured.items():
+        turns = [[process(one) for one in calls] for _ in range(REPEATS)]
+        seconds = [sum(taken for taken, _ in turn) for turn in turns]
+        rows.append(row(what, "s", {"ours": seconds}, GB=max(peak for turn in turns for _, peak in turn)))
+    about = {"title": f"From {stores} score stores of {IMAGES:,} x {CLASSES:,}, in processes of their own"}
+    write("tables", about | {"ours": "vggrepro"}, rows)
+    print(f"packed: {packed.stat().st_size / 1e6:.1f} MB")
 
 
 if __name__ == "__main__":

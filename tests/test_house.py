@@ -86,6 +86,13 @@ def test_modules_import_only_from_those_above_them_in_the_readme():
     assert below == []
 
 
+def test_the_readmes_speeds_are_those_that_were_measured(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "bench"))
+    import harness
+
+    assert harness.in_text(text("README.md")) == harness.table(harness.read())
+
+
 def test_functions_are_of_a_readable_size():
     lengths = {}
     for path in sorted((ROOT / "vggrepro").rglob("*.py")):
