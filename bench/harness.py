@@ -94,7 +94,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         about, when = result["about"], result["made"]
         peers = [peer for peer in ("peer", "best") if any(peer in found["median"] for found in result["rows"])]
         head = ["", *(about[peer] for peer in peers), about["ours"], *("ratio" for _ in peers)]
-        lines = [f"**{about['title']}** (`bench/{name}.py`; {when['processor']}; {when['at'][:10]})", ""]
+        lines = [f"**{about['title']}** (`bench/{name}.py`; {when['processor'].split(',')[0]}; {when['at'][:10]})", ""]
         lines += [_line(head), _line(["---"] * len(head))]
         for found in result["rows"]:
             shown, ratios = found["median"], found["ratio"]
@@ -125,16 +125,21 @@ def read() -> dict[str, dict[str, Any]]:
     return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in RESULTS.glob("*.json")}
 
 
+def marked(part: str) -> str:
+    """A part of a text between the marks."""
+    return f"{MARKS[0]}\n\n{part}\n\n{MARKS[1]}"
+
+
 def in_text(text: str) -> str:
-    """The part of a text between the marks."""
-    return re.search(f"{MARKS[0]}\n\n(.*)\n\n{MARKS[1]}", text, re.DOTALL)[1]
+    """What stands between the marks of a text."""
+    return re.search(marked("(.*)"), text, re.DOTALL)[1]
 
 
 def main() -> None:
     """Write README's table anew."""
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
-    write_text(readme, text.replace(in_text(text), table(read())))
+    write_text(readme, text.replace(marked(in_text(text)), marked(table(read()))))
 
 
 if __name__ == "__main__":
