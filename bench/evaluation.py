@@ -31,7 +31,7 @@ from vggrepro.config import Evaluate, Model
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
-from vggrepro.data.transforms import grid
+from vggrepro.data.transforms import grid, rescaled_size
 from vggrepro.data.writer import write as write_store
 from vggrepro.evaluate import posteriors
 from vggrepro.initialise import initialise_randomly
@@ -71,7 +71,13 @@ def theirs(net: VGG, dense: bool) -> nn.Module:
 def decoded(data: bytes, Q: int) -> Tensor:
     """[1, 3, H, W]: an image as the plain loop has it."""
     with Image.open(io.BytesIO(data)) as image:
-        pixels = v2.functional.pil_to_tensor(v2.functional.resize(image.convert("RGB"), [Q]))
+        return rescaled(image.convert("RGB"), Q)
+
+
+def rescaled(image: Image.Image, Q: int) -> Tensor:
+    """[1, 3, H, W]: an image at a scale, less the mean. torchvision's `[Q]` would round the longer side down."""
+    size = rescaled_size(image.height, image.width, Q)
+    pixels = v2.functional.pil_to_tensor(v2.functional.resize(image, list(size)))
     return (pixels.float() - torch.tensor(MEAN)[:, None, None])[None]
 
 
@@ -106,8 +112,7 @@ def at_its_best(net: nn.Module, files: list[bytes], protocol: str, scales: tuple
             with Image.open(io.BytesIO(data)) as opened:
                 image = opened.convert("RGB")
             for s, Q in enumerate(scales):
-                pixels = v2.functional.pil_to_tensor(v2.functional.resize(image, [Q])).float()
-                views = shown((pixels - torch.tensor(MEAN)[:, None, None])[None], protocol)
+                views = shown(rescaled(image, Q), protocol)
                 scores = net(torch.cat(views).to(memory_format=torch.channels_last))
                 found[s, i] = (scores.mean((2, 3)) if protocol == DENSE else scores).softmax(1).mean(0)
     return found.numpy()
