@@ -9,8 +9,8 @@ IMAGES ?= ../shared/data/ilsvrc2012-val-200.zip
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report
 	$(BIN)/snakemake --cores all --rerun-incomplete --config smoke=true
 
-test: setup  ## all tests, the smoke run among them: 6 minutes on 2 cores
-	$(BIN)/python -m pytest
+test: setup  ## all tests, two smoke runs among them: two files of them at a time, a thread each
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
 
 lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import pytest
 import torch
 
 from tests.conftest import small
+from vggrepro import state
 from vggrepro.catalogue import ROOT, Run
 from vggrepro.files import digest
-from vggrepro.state import KEPT, States
+from vggrepro.state import KEPT, Signals, States, Stopped
 from vggrepro.train import Trainer, train
 
 CPU = torch.device("cpu")
@@ -290,3 +292,16 @@ def test_nothing_half_written_is_trusted(tmp_path):
     assert (momentum, about) == ({}, {"x": 0.1})
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["000000005"]
     assert States(tmp_path / "none", {}).read() is None
+
+
+def test_who_loses_the_others_is_told_to_stop_a_moment_later(monkeypatch):
+    """A process that is told to stop between two steps leaves at once; the others find their exchange broken."""
+    signals = Signals()
+    signals.patient = True
+    with pytest.raises(Stopped) as stopped, signals.watched(), signals.together():
+        threading.Timer(0.2, signal.raise_signal, [signal.SIGUSR1]).start()
+        raise RuntimeError("connection closed by peer")
+    assert stopped.value.code == 128 + signal.SIGUSR1
+    monkeypatch.setattr(state, "MOMENT", 0.2)
+    with pytest.raises(RuntimeError, match="by peer"), Signals().together():
+        raise RuntimeError("connection closed by peer")

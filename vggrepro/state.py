@@ -35,6 +35,10 @@ class Stopped(SystemExit):
     """A training was told to stop, and its state is kept."""
 
 
+MOMENT = 3.0
+"""Seconds between the first and the last process of a training being told to stop, at most."""
+
+
 class Signals:
     """Whether the process was told to stop (SIGTERM, SIGUSR1 before a time limit, Ctrl-C)."""
 
@@ -59,6 +63,21 @@ class Signals:
         """Stop if the process was told to."""
         if self.received is not None:
             raise Stopped(128 + self.received)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """A block in which an exchange with other processes may fail because one was told to stop, and left between two steps.
+
+        So is this one, now or in a moment, and stops as if it had been asked there.
+        """
+        try:
+            yield
+        except RuntimeError:
+            told = time.monotonic()
+            while self.received is None and time.monotonic() - told < MOMENT:
+                time.sleep(0.1)
+            self.obey()
+            raise
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self.received = number

@@ -359,7 +359,7 @@ def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None
         if states and world.any(states.due()):
             keep()
 
-    with signals.watched() if states else nullcontext():
+    with signals.watched() if states else nullcontext(), signals.together() if world.size > 1 else nullcontext():
         while not course.schedule.finished:
             signals.patient = True
             row = trainer.epoch(course.part, course.schedule.learning_rate, after_step)
