@@ -1,6 +1,6 @@
 """The whole smoke run against the bare arithmetic of its nets: what imports, scheduling, reading, tables and report add.
 
-    python bench/smoke.py [--runs 1]
+    python bench/smoke.py [--runs 5]
 
 The arithmetic: in one process on all cores, nothing but the nets' own steps and forward passes on images that are in memory,
 as many as the smoke run makes, of the shapes that it shows its nets; each kind is timed five times and multiplied by how often
@@ -21,6 +21,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
+from harness import REPEATS, row, write
 from torch.nn import functional as F
 
 from vggrepro import catalogue, config
@@ -28,13 +29,10 @@ from vggrepro.catalogue import ROOT, Run
 from vggrepro.config import RunSettings, Settings
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescaled_size
-from vggrepro.files import write_json
 from vggrepro.nets import VGG
 from vggrepro.plan import Plan
-from vggrepro.provenance import made
 from vggrepro.transfer import open_collection
 
-REPEATS = 5
 TIMED = 0.3
 """Seconds of work that is timed at a time, at least."""
 
@@ -129,7 +127,7 @@ def arithmetic(settings: Settings, results: Path) -> dict[str, float]:
             # boxes come from two nets and from the image alone
             kind = "boxes" if run.localises else "evaluation"
             found[kind] += of_views(net, shown, most)
-    for name in sorted({m.name for n in catalogue.TRANSFER for row in catalogue.table(n).rows for m in row.members}):
+    for name in sorted({m.name for n in catalogue.TRANSFER for r in catalogue.table(n).rows for m in r.members}):
         run = Run.parse(name)
         net = VGG(run.net, store.classes, settings.model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for collection in catalogue.COLLECTIONS:
@@ -140,38 +138,33 @@ def arithmetic(settings: Settings, results: Path) -> dict[str, float]:
     return found
 
 
+def smoke_run(folder: Path) -> float:
+    """Seconds of the smoke run in an empty folder, from its start to its report."""
+    for name in ("Snakefile", "workflow", "tables", "reports", "environment.yml"):
+        (folder / name).symlink_to(ROOT / name)
+    program = str(Path(sys.executable).with_name("snakemake"))
+    call = [program, "--cores", "all", "--quiet", "all", "--config", "smoke=true"]
+    started = time.perf_counter()
+    subprocess.run(call, cwd=folder, check=True, capture_output=True)
+    return time.perf_counter() - started
+
+
 def main() -> None:
-    """Run, time, count, and print the ratio."""
+    """Run, count, time, and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=1, help="how often the smoke run is timed")
-    parser.add_argument("--out", type=Path, default=ROOT / "bench/results/smoke.json")
+    parser.add_argument("--runs", type=int, default=REPEATS, help="how often, a quarter of an hour each on two cores")
     given = parser.parse_args()
-    settings, walls, parts = config.load({"smoke": True}), [], {}
-    torch.set_num_threads(os.cpu_count() or 1)
+    cores, settings = os.cpu_count() or 1, config.load({"smoke": True})
+    torch.set_num_threads(cores)
+    found, parts = dict[str, list[float]](ours=[], peer=[]), []
     for _ in range(given.runs):
         with tempfile.TemporaryDirectory() as folder:
-            for name in ("Snakefile", "workflow", "tables", "reports", "environment.yml"):
-                (Path(folder) / name).symlink_to(ROOT / name)
-            call = [
-                Path(sys.executable).with_name("snakemake"),
-                "--cores",
-                "all",
-                "--quiet",
-                "all",
-                "--config",
-                "smoke=true",
-            ]
-            started = time.perf_counter()
-            subprocess.run(call, cwd=folder, check=True, capture_output=True)
-            walls.append(time.perf_counter() - started)
-            parts = arithmetic(settings, Path(folder) / "results/smoke")
-    bare = sum(parts.values())
-    ratio = median(walls) / bare
-    for name, taken in parts.items():
-        print(f"{name:12} {taken:6.1f} s")
-    print(f"bare arithmetic {bare:.0f} s on {os.cpu_count()} cores; smoke run {median(walls):.0f} s: {ratio:.2f} times")
-    said = {"parts": parts, "arithmetic": bare, "smoke": walls, "ratio": ratio, "load": os.getloadavg(), "made": made()}
-    write_json(given.out, said)
+            found["ours"].append(smoke_run(Path(folder)))
+            parts.append(arithmetic(settings, Path(folder) / "results/smoke"))
+            found["peer"].append(sum(parts[-1].values()))
+            print(*(f"{name} {taken:.0f} s" for name, taken in parts[-1].items()), sep=", ", flush=True)
+    about = {"title": f"The smoke run, {cores} cores", "peer": "bare arithmetic, one process", "ours": "vggrepro"}
+    write("smoke", about, [row("imports, jobs, tables and report all in it", "s", found, reach=1 / 1.5, parts=parts)])
 
 
 if __name__ == "__main__":
