@@ -1,6 +1,7 @@
 # make smoke | test | lint | bench | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
 PYTHON ?= python3
 BIN := .venv/bin
+DAG := tests/workflow/test_run.py
 # any zip of JPEGs, for make bench
 IMAGES ?= ../shared/data/ilsvrc2012-val-200.zip
 
@@ -9,8 +10,9 @@ IMAGES ?= ../shared/data/ilsvrc2012-val-200.zip
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report
 	$(BIN)/snakemake --cores all --rerun-incomplete --config smoke=true
 
-test: setup  ## all tests, two smoke runs among them: two files of them at a time, a thread each
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile
+test: setup  ## all tests: two files of them at a time, then the smoke run, which takes all cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --ignore=$(DAG)
+	$(BIN)/python -m pytest $(DAG)
 
 lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/ruff check .

@@ -63,14 +63,14 @@ def start(folder: Path, *arguments: str) -> subprocess.Popen:
 
 
 def ends_well(process: subprocess.Popen, folder: Path) -> None:
-    assert process.wait(240) == 0, (folder / "snakemake.log").read_text()[-4000:]
+    assert process.wait(600) == 0, (folder / "snakemake.log").read_text()[-4000:]
 
 
 def job_in_training(folder: Path, run: str, process: subprocess.Popen) -> str:
     """The Slurm job that trains a run, once an epoch of it is over."""
     log = folder / f"results/smoke/logs/train/{run}.log"
     before = log.read_text() if log.exists() else ""
-    until = time.monotonic() + 120
+    until = time.monotonic() + 300
     while time.monotonic() < until and process.poll() is None:
         said = log.read_text() if log.exists() else ""
         if said != before and ": epoch " in said:
@@ -110,7 +110,7 @@ def test_a_training_on_two_nodes_is_requeued_and_goes_on(folder):
     assert "NodeList=node[1-2]" in shown
     subprocess.run(["scontrol", "requeue", job], check=True)
     # Slurm holds a requeued job back for two minutes, unless it is told not to once it waits again
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while time.monotonic() < until and "JobState=PENDING" not in shown:
         time.sleep(0.2)
         shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
