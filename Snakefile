@@ -24,8 +24,8 @@ rule all:
     """Every table, the report, and the citable bundle."""
     default_target: True
     input:
-        f"results/{PLAN.folder}/report/report.html",
-        f"results/{PLAN.folder}/export/crate.zip",
+        "<results>/report/report.html",
+        "<results>/export/crate.zip",
 
 
 # table1 ... table12, text
@@ -36,19 +36,19 @@ for number, name in PLAN.targets.items():
         name:
             number
         input:
-            f"results/{PLAN.folder}/tables/{name}.html",
+            f"<results>/tables/{name}.html",
 
 
 rule export:
     """All cells as tidy data, and the citable bundle."""
     input:
-        f"results/{PLAN.folder}/export/crate.zip",
+        "<results>/export/crate.zip",
 
 
 rule verify:
     """Is the data set whole? Before days of training, not after."""
     input:
-        f"results/{PLAN.folder}/verified/manifest.csv",
+        "<results>/verified/manifest.csv",
 
 
 onstart:

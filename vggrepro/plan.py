@@ -6,12 +6,14 @@ cluster reads the Snakefile again.
 
 from __future__ import annotations
 
+import gc
+import inspect
 import json
 import os
 import re
 import shutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,11 +50,36 @@ def find_own_commands() -> None:
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
 
 
+def keep_what_is_planned() -> None:
+    """Look for garbage less often: a DAG's objects live to its end, and going through them is a tenth of planning 50 seeds."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+
+
 def one_of(names: Iterable[str]) -> str:
     """What a wildcard may be: one of some names. Of none it matches nothing, as an empty constraint would not."""
     return "|".join(map(re.escape, names)) or "(?!)"
 
 
+def one_run_of(names: Sequence[str]) -> str:
+    """What a wildcard may be that stands for one of some runs: short where each is there with every seed, as it mostly is.
+
+    Snakemake handles a wildcard's constraint with every path that has it.
+    """
+    nets, seeds = (dict.fromkeys(name.rpartition("_s")[part] for name in names) for part in (0, 2))
+    if len(nets) * len(seeds) > len(names):
+        return one_of(names)
+    return f"({one_of(nets)})_s({one_of(seeds)})"
+
+
+def _told(plan: type[Plan]) -> type[Plan]:
+    """Say once what its methods take: Snakemake asks at every job."""
+    for method in filter(callable, vars(plan).values()):
+        method.__signature__ = inspect.signature(method)  # type: ignore[attr-defined]
+    return plan
+
+
+@_told
 class Plan:
     """The DAG that follows from the paper's tables under some settings."""
 
@@ -74,6 +101,10 @@ class Plan:
         self.slugs = {catalogue.Imported(name).path.removeprefix("imported/"): name for name in settings.imported}
         self.by_class = [run.name for run in runs if not run.localises]
         self.by_box = [run.name for run in runs if run.localises]
+
+    def results(self, wildcards: Wildcards) -> str:
+        """The folder of all results."""
+        return f"results/{self.folder}"
 
     def check_data(self, dag: Iterable[Any]) -> None:
         """Before the first job: a ValueError if a job needs the data set, or boxes in it, and they are not there."""

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from vggrepro.catalogue import ROOT
-from vggrepro.plan import SIGNALS, Plan
+from vggrepro.config import load
+from vggrepro.plan import SIGNALS, Plan, one_run_of
 
 
 def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -74,6 +75,14 @@ def test_a_missing_data_set_of_transfer_is_told_before_any_job(tmp_path):
     assert done.returncode != 0
     assert said.count(f"transfer.voc2007: there is nothing at {tmp_path / 'nowhere'}") == 1
     assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize("given", [{"seeds": [0, 1, 11]}, {"seeds": [3], "released": {"D": "d.pth"}}, {"seeds": [7]}])
+def test_a_wildcard_stands_for_the_runs_of_the_plan_and_no_others(given):
+    plan = Plan(load({"smoke": True} | given))
+    every = Plan(load({"smoke": True, "seeds": list(range(13))})).runs
+    for runs in (plan.runs, plan.trained, plan.by_class, plan.by_box, list(plan.adopted)):
+        assert [name for name in every if re.fullmatch(one_run_of(runs), name)] == [n for n in every if n in runs]
 
 
 def test_one_table_needs_only_its_own(tmp_path):

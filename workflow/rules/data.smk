@@ -1,11 +1,11 @@
 rule prepare:
     """Decode every image of a split once and write the store that is read from then on; draw the stand-in if need be."""
     output:
-        directory("results/{folder}/data/{split}"),
+        directory("<results>/data/{split}"),
     log:
-        "results/{folder}/logs/prepare/{split}.log",
+        "<results>/logs/prepare/{split}.log",
     benchmark:
-        "results/{folder}/benchmarks/prepare/{split}.tsv"
+        "<results>/benchmarks/prepare/{split}.tsv"
     wildcard_constraints:
         split="train|val",
     conda:
@@ -23,13 +23,13 @@ rule prepare:
 rule rescale:
     """Training images rescaled to one S once and for all (section 3.1); only where data.rescaled asks for it."""
     input:
-        "results/{folder}/data/train",
+        "<results>/data/train",
     output:
-        directory("results/{folder}/data/train-{S}"),
+        directory("<results>/data/train-{S}"),
     log:
-        "results/{folder}/logs/rescale/{S}.log",
+        "<results>/logs/rescale/{S}.log",
     benchmark:
-        "results/{folder}/benchmarks/rescale/{S}.tsv"
+        "<results>/benchmarks/rescale/{S}.tsv"
     wildcard_constraints:
         S="[0-9]+",
     conda:
@@ -48,18 +48,19 @@ rule rescale:
 rule manifest:
     """Decode every image of the data set, and list what each is and what is wrong."""
     output:
-        "results/{folder}/verified/manifest.csv",
+        "<results>/verified/manifest.csv",
     log:
-        "results/{folder}/logs/verify.log",
+        "<results>/logs/verify.log",
     benchmark:
-        "results/{folder}/benchmarks/verify.tsv"
+        "<results>/benchmarks/verify.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
+        results=PLAN.results,
         options=PLAN.verify_options,
     shell:
         "vggrepro verify {params.options:q}"
-        " --out results/{wildcards.folder}/verified"
+        " --out {params.results}/verified"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"

@@ -1,16 +1,16 @@
 rule evaluate:
     """Posteriors of the validation images, at every test scale of the paper's tables in one go (section 3.2)."""
     input:
-        weights="results/{folder}/runs/{run}/weights.safetensors",
-        val="results/{folder}/data/val",
+        weights="<results>/runs/{run}/weights.safetensors",
+        val="<results>/data/val",
     output:
-        directory("results/{folder}/scores/{run}/{protocol}"),
+        directory("<results>/scores/{run}/{protocol}"),
     log:
-        "results/{folder}/logs/evaluate/{run}.{protocol}.log",
+        "<results>/logs/evaluate/{run}.{protocol}.log",
     benchmark:
-        "results/{folder}/benchmarks/evaluate/{run}.{protocol}.tsv"
+        "<results>/benchmarks/evaluate/{run}.{protocol}.tsv"
     wildcard_constraints:
-        run=one_of(PLAN.by_class),
+        run=one_run_of(PLAN.by_class),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads

@@ -3,16 +3,18 @@ rule answers:
     input:
         PLAN.answer_scores,
     output:
-        directory("results/{folder}/answers/s{seed}"),
+        directory("<results>/answers/s{seed}"),
     log:
-        "results/{folder}/logs/answers.s{seed}.log",
+        "<results>/logs/answers.s{seed}.log",
     benchmark:
-        "results/{folder}/benchmarks/answers.s{seed}.tsv"
+        "<results>/benchmarks/answers.s{seed}.tsv"
     conda:
         "../../environment.yml"
+    params:
+        results=PLAN.results,
     shell:
         "vggrepro answers {wildcards.seed}"
-        " --scores results/{wildcards.folder}/scores"
+        " --scores {params.results}/scores"
         " --out {output:q}"
         " 2>&1 | tee {log:q}"
 
@@ -21,15 +23,15 @@ rule boxes:
     """Boxes of the validation images, at every test scale of the paper's tables in one go (appendix A)."""
     input:
         unpack(PLAN.box_weights),
-        val="results/{folder}/data/val",
+        val="<results>/data/val",
     output:
-        directory("results/{folder}/boxes/{run}/{protocol}"),
+        directory("<results>/boxes/{run}/{protocol}"),
     log:
-        "results/{folder}/logs/boxes/{run}.{protocol}.log",
+        "<results>/logs/boxes/{run}.{protocol}.log",
     benchmark:
-        "results/{folder}/benchmarks/boxes/{run}.{protocol}.tsv"
+        "<results>/benchmarks/boxes/{run}.{protocol}.tsv"
     wildcard_constraints:
-        run=one_of(PLAN.by_box),
+        run=one_run_of(PLAN.by_box),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
@@ -54,22 +56,23 @@ rule merging:
     """How Table 9 moves with the parameters of merging, and images with their boxes before and after it."""
     input:
         boxes=PLAN.fusion_boxes,
-        val="results/{folder}/data/val",
+        val="<results>/data/val",
     output:
-        directory("results/{folder}/merging"),
+        directory("<results>/merging"),
     log:
-        "results/{folder}/logs/merging.log",
+        "<results>/logs/merging.log",
     benchmark:
-        "results/{folder}/benchmarks/merging.tsv"
+        "<results>/benchmarks/merging.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
+        results=PLAN.results,
         settings=PLAN.merging_settings,
     shell:
         "vggrepro merging"
         " --settings {params.settings:q}"
-        " --boxes results/{wildcards.folder}/boxes"
+        " --boxes {params.results}/boxes"
         " --val {input.val:q}"
         " --out {output:q}"
         " --threads {threads}"

@@ -3,20 +3,21 @@ rule whatif:
     input:
         PLAN.class_scores,
     output:
-        "results/{folder}/whatif/whatif.json",
+        "<results>/whatif/whatif.json",
     log:
-        "results/{folder}/logs/whatif.log",
+        "<results>/logs/whatif.log",
     benchmark:
-        "results/{folder}/benchmarks/whatif.tsv"
+        "<results>/benchmarks/whatif.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
+        results=PLAN.results,
         settings=PLAN.whatif_settings,
     shell:
         "vggrepro whatif"
         " --settings {params.settings:q}"
-        " --scores results/{wildcards.folder}/scores"
+        " --scores {params.results}/scores"
         " --out {output:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
@@ -25,26 +26,27 @@ rule whatif:
 rule report:
     """One self-contained page of all tables and figures, and the same for LaTeX."""
     input:
-        tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
-        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.trained),
-        metrics=expand("results/{{folder}}/runs/{run}/metrics.csv", run=PLAN.trained),
-        adopted=expand("results/{{folder}}/runs/{run}/adopted.json", run=PLAN.adopted),
+        tables=expand("<results>/tables/{table}.json", table=PLAN.tables),
+        runs=expand("<results>/runs/{run}/run.json", run=PLAN.trained),
+        metrics=expand("<results>/runs/{run}/metrics.csv", run=PLAN.trained),
+        adopted=expand("<results>/runs/{run}/adopted.json", run=PLAN.adopted),
         merging=PLAN.merging,
-        claims="results/{folder}/claims/claims.json",
+        claims="<results>/claims/claims.json",
         why=PLAN.why,
         flips=PLAN.flips,
-        whatif="results/{folder}/whatif/whatif.json",
+        whatif="<results>/whatif/whatif.json",
     output:
-        html="results/{folder}/report/report.html",
-        tex="results/{folder}/report/report.tex",
-        figures=directory("results/{folder}/report/figures"),
+        html="<results>/report/report.html",
+        tex="<results>/report/report.tex",
+        figures=directory("<results>/report/figures"),
     log:
-        "results/{folder}/logs/report.log",
+        "<results>/logs/report.log",
     benchmark:
-        "results/{folder}/benchmarks/report.tsv"
+        "<results>/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
     params:
+        results=PLAN.results,
         settings=PLAN.table_settings,
         merging=PLAN.merging_option,
         flips=PLAN.flips_option,
@@ -59,37 +61,38 @@ rule report:
         " --why {input.why:q}"
         " {params.flips:q}"
         " --whatif {input.whatif:q}"
-        " --results results/{wildcards.folder}"
-        " --out results/{wildcards.folder}/report"
+        " --results {params.results}"
+        " --out {params.results}/report"
         " 2>&1 | tee {log:q}"
 
 
 rule bundle:
     """All cells as tidy data, and a citable bundle of everything but weights, images and scores."""
     input:
-        tables=expand("results/{{folder}}/tables/{table}.json", table=PLAN.tables),
-        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.trained),
-        claims="results/{folder}/claims/claims.json",
-        report="results/{folder}/report/report.html",
+        tables=expand("<results>/tables/{table}.json", table=PLAN.tables),
+        runs=expand("<results>/runs/{run}/run.json", run=PLAN.trained),
+        claims="<results>/claims/claims.json",
+        report="<results>/report/report.html",
     output:
-        multiext("results/{folder}/export/cells", ".csv", ".parquet", ".json"),
-        multiext("results/{folder}/export/sources", ".csv", ".parquet", ".json"),
-        multiext("results/{folder}/export/claims", ".csv", ".parquet", ".json"),
-        crate="results/{folder}/export/crate.zip",
+        multiext("<results>/export/cells", ".csv", ".parquet", ".json"),
+        multiext("<results>/export/sources", ".csv", ".parquet", ".json"),
+        multiext("<results>/export/claims", ".csv", ".parquet", ".json"),
+        crate="<results>/export/crate.zip",
     log:
-        "results/{folder}/logs/export.log",
+        "<results>/logs/export.log",
     benchmark:
-        "results/{folder}/benchmarks/export.tsv"
+        "<results>/benchmarks/export.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
+        results=PLAN.results,
         settings=PLAN.table_settings,
     shell:
         "vggrepro export"
         " --settings {params.settings:q}"
-        " --results results/{wildcards.folder}"
-        " --out results/{wildcards.folder}/export"
+        " --results {params.results}"
+        " --out {params.results}/export"
         " --crate {output.crate:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"

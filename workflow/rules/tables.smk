@@ -4,11 +4,11 @@ rule import_scores:
         PLAN.import_inputs,
         file=PLAN.imported_file,
     output:
-        directory("results/{folder}/scores/imported/{system}"),
+        directory("<results>/scores/imported/{system}"),
     log:
-        "results/{folder}/logs/import/{system}.log",
+        "<results>/logs/import/{system}.log",
     benchmark:
-        "results/{folder}/benchmarks/import/{system}.tsv"
+        "<results>/benchmarks/import/{system}.tsv"
     wildcard_constraints:
         system=one_of(PLAN.slugs),
     conda:
@@ -30,7 +30,7 @@ rule table:
         published=PLAN.published,
     output:
         multiext(
-            "results/{folder}/tables/{table}",
+            "<results>/tables/{table}",
             ".json",
             ".csv",
             ".md",
@@ -39,13 +39,14 @@ rule table:
             ".npz",
         ),
     log:
-        "results/{folder}/logs/tables/{table}.log",
+        "<results>/logs/tables/{table}.log",
     benchmark:
-        "results/{folder}/benchmarks/tables/{table}.tsv"
+        "<results>/benchmarks/tables/{table}.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.table_threads
     params:
+        results=PLAN.results,
         number=PLAN.table_number,
         stores=PLAN.table_folder,
         imported=PLAN.imported_option,
@@ -54,9 +55,9 @@ rule table:
         "vggrepro table {params.number}"
         " --settings {params.settings:q}"
         " --scores {params.stores:q}"
-        " --runs results/{wildcards.folder}/runs"
+        " --runs {params.results}/runs"
         " {params.imported:q}"
-        " --out results/{wildcards.folder}/tables"
+        " --out {params.results}/tables"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
 
@@ -65,23 +66,24 @@ rule claims:
     """Every claim of the paper, judged on which images each system gets wrong."""
     input:
         PLAN.claims,
-        tables=expand("results/{{folder}}/tables/{table}.npz", table=PLAN.tables),
-        parameters="results/{folder}/tables/table02.json",
-        runs=expand("results/{{folder}}/runs/{run}/run.json", run=PLAN.trained),
+        tables=expand("<results>/tables/{table}.npz", table=PLAN.tables),
+        parameters="<results>/tables/table02.json",
+        runs=expand("<results>/runs/{run}/run.json", run=PLAN.trained),
     output:
-        multiext("results/{folder}/claims/claims", ".json", ".csv"),
+        multiext("<results>/claims/claims", ".json", ".csv"),
     log:
-        "results/{folder}/logs/claims.log",
+        "<results>/logs/claims.log",
     benchmark:
-        "results/{folder}/benchmarks/claims.tsv"
+        "<results>/benchmarks/claims.tsv"
     conda:
         "../../environment.yml"
     params:
+        results=PLAN.results,
         settings=PLAN.table_settings,
     shell:
         "vggrepro claims"
         " --settings {params.settings:q}"
-        " --tables results/{wildcards.folder}/tables"
+        " --tables {params.results}/tables"
         " --runs {input.runs:q}"
-        " --out results/{wildcards.folder}/claims"
+        " --out {params.results}/claims"
         " 2>&1 | tee {log:q}"

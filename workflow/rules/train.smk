@@ -3,23 +3,24 @@ rule train:
     input:
         parent=PLAN.parent_weights,
         train=PLAN.train_store,
-        val="results/{folder}/data/val",
+        val="<results>/data/val",
     output:
-        weights="results/{folder}/runs/{run}/weights.safetensors",
-        metrics="results/{folder}/runs/{run}/metrics.csv",
-        about="results/{folder}/runs/{run}/run.json",
+        weights="<results>/runs/{run}/weights.safetensors",
+        metrics="<results>/runs/{run}/metrics.csv",
+        about="<results>/runs/{run}/run.json",
     log:
-        "results/{folder}/logs/train/{run}.log",
+        "<results>/logs/train/{run}.log",
     benchmark:
-        "results/{folder}/benchmarks/train/{run}.tsv"
+        "<results>/benchmarks/train/{run}.tsv"
     wildcard_constraints:
-        run=one_of(PLAN.trained),
+        run=one_run_of(PLAN.trained),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     resources:
         gpu=1,
     params:
+        results=PLAN.results,
         settings=PLAN.run_settings,
         parent=PLAN.parent_option,
         launcher=PLAN.launcher,
@@ -29,8 +30,8 @@ rule train:
         " --settings {params.settings:q}"
         " --train {input.train:q}"
         " --val {input.val:q}"
-        " --out results/{wildcards.folder}/runs/{wildcards.run}"
-        " --state results/{wildcards.folder}/state/{wildcards.run}"
+        " --out {params.results}/runs/{wildcards.run}"
+        " --state {params.results}/state/{wildcards.run}"
         " --processes {params.processes}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
@@ -40,26 +41,27 @@ rule adopt:
     """A released net in place of a training: read, and checked on images."""
     input:
         file=PLAN.adopted_file,
-        val="results/{folder}/data/val",
+        val="<results>/data/val",
     output:
-        weights="results/{folder}/runs/{run}/weights.safetensors",
-        about="results/{folder}/runs/{run}/adopted.json",
+        weights="<results>/runs/{run}/weights.safetensors",
+        about="<results>/runs/{run}/adopted.json",
     log:
-        "results/{folder}/logs/adopt/{run}.log",
+        "<results>/logs/adopt/{run}.log",
     benchmark:
-        "results/{folder}/benchmarks/adopt/{run}.tsv"
+        "<results>/benchmarks/adopt/{run}.tsv"
     wildcard_constraints:
-        run=one_of(PLAN.adopted),
+        run=one_run_of(PLAN.adopted),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     resources:
         gpu=1,
     params:
+        results=PLAN.results,
         options=PLAN.adopt_options,
     shell:
         "vggrepro adopt {wildcards.run} {input.file:q} {params.options:q}"
         " --val {input.val:q}"
-        " --out results/{wildcards.folder}/runs/{wildcards.run}"
+        " --out {params.results}/runs/{wildcards.run}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"

@@ -1,11 +1,11 @@
 rule draw:
     """A small data set in the layout of VOC or Caltech, where none is given."""
     output:
-        directory("results/{folder}/data/drawn/{set}"),
+        directory("<results>/data/drawn/{set}"),
     log:
-        "results/{folder}/logs/draw/{set}.log",
+        "<results>/logs/draw/{set}.log",
     benchmark:
-        "results/{folder}/benchmarks/draw/{set}.tsv"
+        "<results>/benchmarks/draw/{set}.tsv"
     conda:
         "../../environment.yml"
     params:
@@ -21,13 +21,13 @@ rule features:
     """What a net without its last layer says of every image of a data set, at every test scale (appendix B)."""
     input:
         PLAN.collection_drawn,
-        weights="results/{folder}/runs/{run}/weights.safetensors",
+        weights="<results>/runs/{run}/weights.safetensors",
     output:
-        directory("results/{folder}/features/{run}/{collection}"),
+        directory("<results>/features/{run}/{collection}"),
     log:
-        "results/{folder}/logs/features/{run}.{collection}.log",
+        "<results>/logs/features/{run}.{collection}.log",
     benchmark:
-        "results/{folder}/benchmarks/features/{run}.{collection}.tsv"
+        "<results>/benchmarks/features/{run}.{collection}.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
@@ -54,23 +54,24 @@ rule splits:
         PLAN.set_drawn,
     output:
         expand(
-            "results/{{folder}}/splits/{{set}}/{k}.csv",
+            "<results>/splits/{{set}}/{k}.csv",
             k=range(PLAN.settings.transfer.splits),
         ),
     log:
-        "results/{folder}/logs/splits/{set}.log",
+        "<results>/logs/splits/{set}.log",
     benchmark:
-        "results/{folder}/benchmarks/splits/{set}.tsv"
+        "<results>/benchmarks/splits/{set}.tsv"
     conda:
         "../../environment.yml"
     params:
+        results=PLAN.results,
         path=PLAN.set_path,
         settings=PLAN.splits_settings,
     shell:
         "vggrepro splits {wildcards.set}"
         " --path {params.path:q}"
         " --settings {params.settings:q}"
-        " --out results/{wildcards.folder}/splits/{wildcards.set}"
+        " --out {params.results}/splits/{wildcards.set}"
         " 2>&1 | tee {log:q}"
 
 
@@ -79,11 +80,11 @@ rule classify:
     input:
         unpack(PLAN.task_inputs),
     output:
-        directory("results/{folder}/transfer/{task}/{members}"),
+        directory("<results>/transfer/{task}/{members}"),
     log:
-        "results/{folder}/logs/classify/{task}.{members}.log",
+        "<results>/logs/classify/{task}.{members}.log",
     benchmark:
-        "results/{folder}/benchmarks/classify/{task}.{members}.tsv"
+        "<results>/benchmarks/classify/{task}.{members}.tsv"
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads

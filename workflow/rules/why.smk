@@ -2,22 +2,23 @@ rule why:
     """Why is my number off? From a centre crop as often made to the paper's protocol, step by step."""
     input:
         scores=PLAN.why_scores,
-        weights="results/{folder}/runs/{run}/weights.safetensors",
-        val="results/{folder}/data/val",
+        weights="<results>/runs/{run}/weights.safetensors",
+        val="<results>/data/val",
     output:
-        directory("results/{folder}/why/{run}"),
+        directory("<results>/why/{run}"),
     log:
-        "results/{folder}/logs/why/{run}.log",
+        "<results>/logs/why/{run}.log",
     benchmark:
-        "results/{folder}/benchmarks/why/{run}.tsv"
+        "<results>/benchmarks/why/{run}.tsv"
     wildcard_constraints:
-        run=one_of(PLAN.by_class),
+        run=one_run_of(PLAN.by_class),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     resources:
         gpu=1,
     params:
+        results=PLAN.results,
         settings=PLAN.evaluate_settings,
         devkit=PLAN.devkit_option,
     shell:
@@ -25,7 +26,7 @@ rule why:
         " --settings {params.settings:q}"
         " --weights {input.weights:q}"
         " --val {input.val:q}"
-        " --scores results/{wildcards.folder}/scores"
+        " --scores {params.results}/scores"
         " --out {output:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
@@ -35,22 +36,23 @@ rule flips:
     """Images that the shallowest net gets right and the deepest wrong, and the other way round."""
     input:
         scores=PLAN.flips_scores,
-        val="results/{folder}/data/val",
+        val="<results>/data/val",
     output:
-        directory("results/{folder}/flips"),
+        directory("<results>/flips"),
     log:
-        "results/{folder}/logs/flips.log",
+        "<results>/logs/flips.log",
     benchmark:
-        "results/{folder}/benchmarks/flips.tsv"
+        "<results>/benchmarks/flips.tsv"
     conda:
         "../../environment.yml"
     params:
+        results=PLAN.results,
         systems=SHALLOW_AND_DEEP,
         seed=PLAN.settings.seeds[0],
     shell:
         "vggrepro flips {params.systems:q}"
         " --seed {params.seed}"
-        " --scores results/{wildcards.folder}/scores"
+        " --scores {params.results}/scores"
         " --val {input.val:q}"
         " --out {output:q}"
         " 2>&1 | tee {log:q}"
