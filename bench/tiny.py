@@ -61,6 +61,8 @@ def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
         w = SimpleNamespace(table=table)
         call = ["table", plan.table_number(w), "--settings", plan.table_settings(w), "--scores", plan.table_folder(w)]
         yield root / f"tables/{table}.json", [*call, "--runs", f"{root}/runs", "--out", f"{root}/tables", *threads]
+    call = ["claims", "--settings", plan.table_settings(None), "--tables", f"{root}/tables", "--out", f"{root}/claims"]
+    yield root / "claims/claims.json", call
 
 
 def _ancestors(run: Run) -> list[Run]:
@@ -72,9 +74,10 @@ def report(plan: Plan) -> list[str]:
     """The command of the report, of all tables and runs that are there."""
     root = Path("results") / plan.folder
     tables, runs = (sorted(str(p) for p in root.glob(f)) for f in ("tables/*.json", "runs/*/run.json"))
-    merging = ["--merging", f"{root}/merging"] if (root / "merging").exists() else []
-    call = ["report", "--settings", plan.table_settings(None), "--tables", *tables, "--runs", *runs, *merging]
-    return [*call, "--out", f"{root}/report"]
+    there = {"--merging": root / "merging", "--claims": root / "claims/claims.json"}
+    parts = [text for option, path in there.items() if path.exists() for text in (option, str(path))]
+    call = ["report", "--settings", plan.table_settings(None), "--tables", *tables, "--runs", *runs, *parts]
+    return [*call, "--results", str(root), "--out", f"{root}/report"]
 
 
 def main() -> None:
