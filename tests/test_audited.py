@@ -56,7 +56,7 @@ def test_what_all_did_is_said_once_and_the_rest_by_letter(shown):
         "random weights: glorot (choice 1: normal-0.01)",
     ):
         assert told in texts[ALL]
-    later = "drops of the rate in later stages: 1 (choice 7: 3), 4 epochs in later stages (choice 7: 74)"
+    later = "drops of the rate in later stages: 1 (choice 7: 3), 2 epochs in later stages (choice 7: 74)"
     assert texts["a"] == f"Choices, not the default: {later}."
     by_scale = {row.keys[1]: {cell.footnotes for cell in row.cells} for row in shown.rows}
     assert by_scale == {"256": {(ALL,)}, "384": {(ALL, "a")}, "[256;512]": {(ALL, "a")}}

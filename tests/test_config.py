@@ -92,7 +92,7 @@ def test_several_mistakes_are_told_at_once():
 def test_later_stages_go_on_at_a_lower_rate():
     settings = load({"smoke": True})
     assert settings.for_run(Run("D", "256")).train.epochs == 6
-    assert settings.for_run(Run("D", "384")).train.epochs == 4
+    assert settings.for_run(Run("D", "384")).train.epochs == 2
 
 
 def test_settings_of_a_run_come_back_from_the_command_line():
