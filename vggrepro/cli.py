@@ -370,11 +370,11 @@ def _block(text: str, kind: type[T], of: Callable[[Settings], T]) -> T:
     return config.check(kind, _json(text), "--settings") if text.lstrip().startswith("{") else of(_given(text))
 
 
-def _json(text: str) -> dict[str, Any]:
+def _json(text: str, option: str = "--settings") -> dict[str, Any]:
     try:
         value: dict[str, Any] = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"--settings: no JSON: {error}, got {text[:60]!r}") from None
+        raise ValueError(f"{option}: no JSON: {error}, got {text[:60]!r}") from None
     return value
 
 
@@ -451,7 +451,7 @@ def _adopt(given: argparse.Namespace) -> None:
     from vggrepro import config
 
     model = _block(given.settings, config.Model, lambda preset: preset.model)
-    reading = config.check(config.Reading, _json(given.reading), "--reading")
+    reading = config.check(config.Reading, _json(given.reading, "--reading"), "--reading")
     device = _torch(given, "fp32")
     from vggrepro.adopt import adopt
 

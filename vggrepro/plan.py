@@ -533,7 +533,7 @@ def missing(settings: Settings) -> str:
     """What to say where the data set is not there."""
     short = {"ilsvrc": "ilsvrc", "tiny-imagenet": "tiny_imagenet"}[settings.data.layout]
     what = {
-        "ilsvrc": "ILSVRC-2012 (a folder with train/<wnid>/*.JPEG and val/<wnid>/*.JPEG)",
+        "ilsvrc": "ILSVRC-2012 (the official archives in one folder, torchvision's tree, or Kaggle's)",
         "tiny-imagenet": "Tiny ImageNet (tiny-imagenet-200.zip or its folder)",
     }[settings.data.layout]
     return (
@@ -546,8 +546,8 @@ def missing(settings: Settings) -> str:
 def without_boxes(settings: Settings) -> str:
     """What to say where a data set has no boxes to learn and to judge by."""
     where = {
-        "ilsvrc": "LOC_train_solution.csv and LOC_val_solution.csv, or the XML files below Annotations/CLS-LOC/{train,val}, "
-        f"in {settings.data.path}",
+        "ilsvrc": "LOC_train_solution.csv and LOC_val_solution.csv, XML files below Annotations/CLS-LOC/{train,val}, or the "
+        f"archives of boxes, in {settings.data.path}",
         "tiny-imagenet": "the files *_boxes.txt and val_annotations.txt with boxes",
         "stand-in": "the stand-in's own",
     }[settings.data.layout]
