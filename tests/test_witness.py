@@ -100,6 +100,15 @@ def test_the_spread_of_random_weights_names_their_initialisation(init):
     weights = [p.detach() for p in net.parameters() if p.ndim > 1]
     assert initialisation_of(weights) == init
     assert initialisation_of([3 * weight for weight in weights]) == "unknown"
+    assert initialisation_of(weights, said="normal-0.1" if init != "normal-0.1" else "he") == init
+
+
+def test_what_small_layers_cannot_tell_apart_is_what_was_said():
+    """The last layer alone, of 64 to 4 units: He's deviation is 3% above Glorot's, and 256 weights tell it to 4%."""
+    generator = torch.Generator().manual_seed(0)
+    weight = 0.1715 * torch.randn(4, 64, generator=generator)
+    assert {initialisation_of([weight], said) for said in ("he", "glorot")} == {"he", "glorot"}
+    assert initialisation_of([weight], "normal-0.01") in ("he", "glorot")
 
 
 def test_the_hooks_see_a_changed_optimiser_and_a_smaller_batch(stores):

@@ -84,7 +84,7 @@ class Trainer:
                 self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         if self.device.type == "cuda":
             self.fit_memory()
-        self.witness = Witness(self.net, self.optimiser, lent)
+        self.witness = Witness(self.net, self.optimiser, lent, self.settings.init)
         return lent
 
     def fit_memory(self) -> None:

@@ -116,8 +116,11 @@ def _digest(layer: nn.Module) -> str:
     return found.hexdigest()
 
 
-def initialisation_of(weights: Iterable[Tensor]) -> str:
-    """Which initialisation the spread of random weights tells of; `none` of no weights, `unknown` where no known one fits."""
+def initialisation_of(weights: Iterable[Tensor], said: str = "") -> str:
+    """Which initialisation the spread of random weights tells of; `none` of no weights, `unknown` where no known one fits.
+
+    Small layers may fit several, He's and Glorot's above all: what was `said` stands then, and else the nearest.
+    """
     off: Counter[str] = Counter()
     for weight in weights:
         for name in INITS:
@@ -126,22 +129,22 @@ def initialisation_of(weights: Iterable[Tensor]) -> str:
             off[name] = max(off[name], abs(error) * math.sqrt(2 * weight.numel()))  # type: ignore[assignment]
     if not off:
         return "none"
-    best = min(off, key=lambda name: off[name])
+    best = min(off, key=lambda name: (name != said or off[name] >= FITS, off[name]))
     return best if off[best] < FITS else "unknown"
 
 
 class Witness:
     """Sees every step of a process's part of a training, from the net's first weights on."""
 
-    def __init__(self, net: VGG, optimiser: torch.optim.Optimizer, lent: Sequence[str]) -> None:
-        """Look at the weights that the net begins with, and watch net and optimiser from here on."""
+    def __init__(self, net: VGG, optimiser: torch.optim.Optimizer, lent: Sequence[str], init: str) -> None:
+        """Look at the weights that the net begins with, drawn by `init` as it is said; watch net and optimiser from here on."""
         self.net, self.optimiser, self.lent = net, optimiser, tuple(lent)
         self.now, self.epoch, self.looked = Seen(), 0, True
         self.in_step = 0
         self.first = {name: _digest(layer) for name, layer in weight_layers(net).items()}
         fresh = {name: layer for name, layer in weight_layers(net).items() if name not in self.lent}
         self.random = {name: round(float(layer.weight.detach().std()), 6) for name, layer in fresh.items()}
-        self.init = initialisation_of(layer.weight.detach() for layer in fresh.values())
+        self.init = initialisation_of([layer.weight.detach() for layer in fresh.values()], init)
         biases = [layer.bias.detach().abs().max() for layer in fresh.values() if layer.bias is not None]
         self.biases = max(map(float, biases), default=0.0)
         net.register_forward_hook(self._forward)
