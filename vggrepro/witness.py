@@ -137,7 +137,7 @@ class Witness:
     """Sees every step of a process's part of a training, from the net's first weights on."""
 
     def __init__(self, net: VGG, optimiser: torch.optim.Optimizer, lent: Sequence[str], init: str) -> None:
-        """Look at the weights that the net begins with, drawn by `init` as it is said; watch net and optimiser from here on."""
+        """Look at the weights that the net begins with, said to be drawn by `init`; watch net and optimiser from here on."""
         self.net, self.optimiser, self.lent = net, optimiser, tuple(lent)
         self.now, self.epoch, self.looked = Seen(), 0, True
         self.in_step = 0
