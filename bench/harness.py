@@ -23,6 +23,8 @@ from vggrepro.provenance import made
 
 REPEATS = 5
 RESULTS = ROOT / "bench" / "results"
+MADE = made()
+"""By what hardware and versions: asked before any core is left out."""
 MARKS = "<!-- made by bench/harness.py -->", "<!-- end -->"
 
 Row = dict[str, Any]
@@ -82,7 +84,7 @@ def _ratio(unit: str, ours: float, peer: float) -> float:
 def write(name: str, about: dict[str, str], rows: list[Row]) -> None:
     """Write `bench/results/<name>.json`: rows, what the columns are (`about`), hardware, versions, commit, date, load."""
     load = [round(value, 1) for value in os.getloadavg()]
-    write_json(RESULTS / f"{name}.json", {"about": about, "rows": rows, "load average": load, "made": made()})
+    write_json(RESULTS / f"{name}.json", {"about": about, "rows": rows, "load average": load, "made": MADE})
 
 
 def table(results: dict[str, dict[str, Any]]) -> str:

@@ -19,7 +19,6 @@ import numpy as np
 from harness import REPEATS, Row, process, row, write
 from numpy.typing import NDArray
 
-from tests.oracles.records import made_json, write_runs
 from vggrepro import catalogue, scores
 from vggrepro.config import load
 
@@ -33,6 +32,8 @@ def make_stores(folder: Path) -> int:
     Logits that all evaluations share, with some for a run and some for an evaluation: errors are near 30% and 13%, two nets
     disagree on an eighth of the images.
     """
+    from tests.oracles.records import made_json, write_runs  # here alone: torch comes with it
+
     wanted = dict.fromkeys(e for number in catalogue.CLASSIFICATION for e in catalogue.evaluations(number))
     labels = np.random.default_rng(0).integers(0, CLASSES, IMAGES)
     together = _drawn(0, 1.6) + 1.1 * np.random.default_rng(1).standard_exponential((IMAGES, CLASSES), np.float32)

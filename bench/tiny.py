@@ -26,7 +26,7 @@ Step = tuple[Path, list[str]]
 
 def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
     """The commands of the workflow's rules, in an order that has what each needs."""
-    root = Path("results") / plan.folder
+    root = Path(plan.root)
     threads = ["--threads", str(plan.settings.threads)]
     data = ["--train", f"{root}/data/train", "--val", f"{root}/data/val"]
     yield root / "data/val", ["prepare", *plan.prepare_options(None), *data, *threads]
@@ -72,7 +72,7 @@ def _ancestors(run: Run) -> list[Run]:
 
 def report(plan: Plan) -> list[str]:
     """The command of the report, of all tables and runs that are there."""
-    root = Path("results") / plan.folder
+    root = Path(plan.root)
     tables, runs = (sorted(str(p) for p in root.glob(f)) for f in ("tables/*.json", "runs/*/run.json"))
     there = {"--merging": root / "merging", "--claims": root / "claims/claims.json"}
     parts = [text for option, path in there.items() if path.exists() for text in (option, str(path))]

@@ -27,7 +27,6 @@ from vggrepro.files import lock
 class Wildcards(Protocol):
     """The wildcards of a rule of ours."""
 
-    folder: str
     run: str
     protocol: str
     seed: str
@@ -85,7 +84,7 @@ class Plan:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.folder = settings.folder
+        self.root = f"results/{settings.folder}"
         self.tables = [catalogue.table_name(number) for number in catalogue.REPRODUCED]
         self.targets = {n if n == "text" else f"table{n}": catalogue.table_name(n) for n in catalogue.REPRODUCED}
         off = () if settings.localisation else catalogue.LOCALISATION
@@ -104,7 +103,7 @@ class Plan:
 
     def results(self, wildcards: Wildcards) -> str:
         """The folder of all results."""
-        return f"results/{self.folder}"
+        return self.root
 
     def check_data(self, dag: Iterable[Any]) -> None:
         """Before the first job: a ValueError if a job needs the data set, or boxes in it, and they are not there."""
@@ -120,7 +119,7 @@ class Plan:
         from vggrepro.data.ilsvrc import has_boxes
         from vggrepro.data.store import count_boxes
 
-        stores = [Path(f"results/{self.folder}/data/{split}") for split in ("train", "val")]
+        stores = [Path(f"{self.root}/data/{split}") for split in ("train", "val")]
         there = has_boxes(data.layout, data.path) if prepares else all(count_boxes(store) for store in stores)
         if not there:
             raise ValueError(without_boxes(self.settings))
@@ -140,7 +139,7 @@ class Plan:
     def _drawn(self, data: str) -> list[str]:
         """The folder of a drawn data set, if it is one."""
         path = self.settings.transfer.paths[data]
-        return [f"results/{self.folder}/data/drawn/{data}"] if path is None and self.settings.transfer.stand_in else []
+        return [f"{self.root}/data/drawn/{data}"] if path is None and self.settings.transfer.stand_in else []
 
     def _where(self, data: str) -> str:
         return self.settings.transfer.paths[data] or "".join(self._drawn(data))
@@ -170,12 +169,12 @@ class Plan:
         """What SVMs are trained on: features of every net and collection, random splits, the data set if it is drawn."""
         task = catalogue.TASKS[wildcards.task]
         features = [
-            f"results/{self.folder}/features/{run}/{collection}"
+            f"{self.root}/features/{run}/{collection}"
             for collection in task.collections
             for run in wildcards.members.split("+")
         ]
         count = self.settings.transfer.splits if task.data.startswith("caltech") else 0
-        splits = [f"results/{self.folder}/splits/{task.data}/{k}.csv" for k in range(count)]
+        splits = [f"{self.root}/splits/{task.data}/{k}.csv" for k in range(count)]
         return {"features": features, "splits": splits, "drawn": self._drawn(task.data)}
 
     def splits_option(self, wildcards: Wildcards) -> list[str]:
@@ -225,7 +224,7 @@ class Plan:
         """The store that a run is trained on: that of the data set, or of its images rescaled to the run's one S."""
         S = Run.parse(wildcards.run).S
         rescaled = self.settings.data.rescaled != "no" and S.isdigit()
-        return f"results/{self.folder}/data/train" + (f"-{S}" if rescaled else "")
+        return f"{self.root}/data/train" + (f"-{S}" if rescaled else "")
 
     def rescale_options(self, wildcards: Any) -> list[str]:  # noqa: ANN401
         """All that decides a store of rescaled images, as options."""
@@ -270,10 +269,10 @@ class Plan:
     def box_weights(self, wildcards: Wildcards) -> dict[str, str]:
         """What boxes are predicted with: a net, and for dense boxes the net that scores them and the images' best labels."""
         run = Run.parse(wildcards.run)
-        found = {"weights": f"results/{self.folder}/runs/{run.name}/weights.safetensors"}
+        found = {"weights": f"{self.root}/runs/{run.name}/weights.safetensors"}
         if wildcards.protocol == "dense":
             found["classifier"] = self.parent_weights(wildcards)[0]
-            found["answers"] = f"results/{self.folder}/answers/s{run.seed}"
+            found["answers"] = f"{self.root}/answers/s{run.seed}"
         return found
 
     def box_options(self, wildcards: Wildcards) -> list[str]:
@@ -284,7 +283,7 @@ class Plan:
     def answer_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores that the best classification system averages."""
         system = catalogue.with_seed(catalogue.best_classification(), int(wildcards.seed))
-        return sorted({f"results/{self.folder}/scores/{e.job}" for e, _ in system})
+        return sorted({f"{self.root}/scores/{e.job}" for e, _ in system})
 
     def why_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores of a run's own systems, and of the best one if it is part of that."""
@@ -294,20 +293,20 @@ class Plan:
         runs = {r for r in best if r.name in self.runs} if run in best else {run}
         protocols = ("dense", "multi-crop")
         pairs = [(r, protocol) for r in runs for protocol in protocols if catalogue.scales_of(r, protocol)]
-        return sorted(f"results/{self.folder}/scores/{r.name}/{protocol}" for r, protocol in pairs)
+        return sorted(f"{self.root}/scores/{r.name}/{protocol}" for r, protocol in pairs)
 
     def flips_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores of the two systems whose answers are shown image by image."""
         systems = [catalogue.parse_system(name, "dense") for name in catalogue.SHALLOW_AND_DEEP]
         found = [e for s in systems for e, _ in catalogue.with_seed(s, self.settings.seeds[0])]
-        return sorted({f"results/{self.folder}/scores/{e.job}" for e in found})
+        return sorted({f"{self.root}/scores/{e.job}" for e in found})
 
     def flips(self, wildcards: Wildcards) -> list[str]:
         """The images that the report shows, if both nets are there."""
         systems = [catalogue.parse_system(name, "dense") for name in catalogue.SHALLOW_AND_DEEP]
         seed = self.settings.seeds[0]
         runs = {e.seeded(seed).run.name for s in systems for e in catalogue.evaluations_of(s)}
-        return [f"results/{self.folder}/flips"] if runs <= set(self.runs) else []
+        return [f"{self.root}/flips"] if runs <= set(self.runs) else []
 
     def flips_option(self, wildcards: Wildcards) -> list[str]:
         """`--flips FOLDER`, or nothing."""
@@ -321,7 +320,7 @@ class Plan:
         """The ladder that the report shows: of a net of the paper's best system."""
         best = catalogue.with_seed(catalogue.best_classification(), self.settings.seeds[0])
         first = next(e for e in catalogue.evaluations_of(best) if e.run.name in self.runs)
-        return f"results/{self.folder}/why/{first.run.name}"
+        return f"{self.root}/why/{first.run.name}"
 
     def claims(self, wildcards: Wildcards) -> list[str]:
         """What claims are judged by besides our own tables: what is claimed, tolerances, results from random weights."""
@@ -340,7 +339,7 @@ class Plan:
     def parent_weights(self, wildcards: Wildcards) -> list[str]:
         """The weights that a run is initialised from; none for a run from random weights."""
         parent = Run.parse(wildcards.run).parent(staged=self.settings.staged)
-        return [f"results/{self.folder}/runs/{parent.name}/weights.safetensors"] if parent else []
+        return [f"{self.root}/runs/{parent.name}/weights.safetensors"] if parent else []
 
     def parent_option(self, wildcards: Wildcards) -> list[str]:
         """`--parent FILE`, or nothing."""
@@ -382,7 +381,7 @@ class Plan:
         adopted = set(map(Run.parse, self.adopted))
         found = catalogue.with_ancestors(there, staged=self.settings.staged, adopted=adopted)
         names = {run: "adopted.json" if run in adopted else "run.json" for run in found}
-        return [f"results/{self.folder}/runs/{run.name}/{name}" for run, name in names.items()]
+        return [f"{self.root}/runs/{run.name}/{name}" for run, name in names.items()]
 
     def table_threads(self, wildcards: Wildcards) -> int:
         """CPU threads of a table: merging boxes is work, averaging scores is not."""
@@ -390,7 +389,7 @@ class Plan:
 
     def merging(self, wildcards: Wildcards) -> list[str]:
         """What the figures of merging are drawn from, if boxes are predicted at all."""
-        return [f"results/{self.folder}/merging"] if self.settings.localisation else []
+        return [f"{self.root}/merging"] if self.settings.localisation else []
 
     def merging_option(self, wildcards: Wildcards) -> list[str]:
         """`--merging FOLDER`, or nothing."""
@@ -406,12 +405,12 @@ class Plan:
 
     def table_folder(self, wildcards: Wildcards) -> str:
         """The folder of all score stores, or of all box stores."""
-        return f"results/{self.folder}/{self._kind(self._number(wildcards.table))}"
+        return f"{self.root}/{self._kind(self._number(wildcards.table))}"
 
     def imported(self, wildcards: Wildcards) -> list[str]:
         """The stores of other systems that a table shows."""
         shown = self._number(wildcards.table) in catalogue.COMPARED
-        return [f"results/{self.folder}/scores/imported/{slug}" for slug in self.slugs] if shown else []
+        return [f"{self.root}/scores/imported/{slug}" for slug in self.slugs] if shown else []
 
     def imported_option(self, wildcards: Wildcards) -> list[str]:
         """`--imported FOLDERS`, or nothing."""
@@ -427,7 +426,7 @@ class Plan:
         system, by = self.settings.imported[self.slugs[wildcards.system]], self.settings.devkit
         order = [system.order] if system.order and system.order not in ("validation", "folders") else []
         truth = [f"{by.folder}/meta_clsloc.mat", *([by.solution] if by.solution else [])] if by else []
-        return [*order, *(truth or [f"results/{self.folder}/data/val"])]
+        return [*order, *(truth or [f"{self.root}/data/val"])]
 
     def import_options(self, wildcards: Wildcards) -> list[str]:
         """How it is read, and what is true of the images."""
@@ -440,7 +439,7 @@ class Plan:
             "--classes": system.classes,
             "--devkit": by.folder if by else None,
             "--solution": by.solution if by else None,
-            "--val": None if by else f"results/{self.folder}/data/val",
+            "--val": None if by else f"{self.root}/data/val",
         }
         found = [text for option, value in given.items() if value is not None for text in (option, value)]
         return [*found, "--logits"] if system.logits else found
@@ -477,13 +476,13 @@ class Plan:
     def clear_states(self, dag: Iterable[Any]) -> None:
         """Remove the states of finished trainings, now that Snakemake has noted that they are finished."""
         for job in dag:
-            state = Path(f"results/{self.folder}/state") / str(job.wildcards_dict.get("run"))
+            state = Path(f"{self.root}/state") / str(job.wildcards_dict.get("run"))
             if job.rule.name == "train" and (state / FINISHED).exists():
                 shutil.rmtree(state)
 
     def say_where(self, log: str) -> None:
         """Print where the report lies, if it is there."""
-        page = Path(f"results/{self.folder}/report/report.html").absolute()
+        page = Path(f"{self.root}/report/report.html").absolute()
         if page.exists():
             print(f"\nThe report: {page}")
 
@@ -501,7 +500,7 @@ class Plan:
                     replace(run, seed=s).name in self.runs for run in row.members for s in seeds
                 ):
                     names = (catalogue.members_name(row.members, seed) for seed in seeds)
-                    yield from (f"results/{self.folder}/transfer/{task}/{name}" for name in names)
+                    yield from (f"{self.root}/transfer/{task}/{name}" for name in names)
 
     def _stores(self, number: str, seeds: tuple[int, ...]) -> list[str]:
         if number not in self.numbers:
@@ -518,7 +517,7 @@ class Plan:
         ]
         # a system of which a net is neither trained nor adopted is not run
         found = {e.job for system in systems if all(e.run.name in self.runs for e in system) for e in system}
-        return sorted(f"results/{self.folder}/{kind}/{job}" for job in found)
+        return sorted(f"{self.root}/{kind}/{job}" for job in found)
 
     def _number(self, name: str) -> str:
         return catalogue.REPRODUCED[self.tables.index(name)]

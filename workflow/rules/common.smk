@@ -20,7 +20,7 @@ except ValueError as error:
 
 
 pathvars:
-    results=f"results/{PLAN.folder}",
+    results=PLAN.root,
 
 
 wildcard_constraints:
