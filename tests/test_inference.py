@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from vggrepro.config import Model
-from vggrepro.inference import Winograd, ready
+from vggrepro.inference import ready
 from vggrepro.initialise import initialise_randomly
 from vggrepro.nets import VGG
+from vggrepro.winograd import TILES, Winograd
 
 
 def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:
@@ -21,18 +25,45 @@ def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:
     return made
 
 
+@pytest.fixture(params=[1, 2, 3])
+def threads(request) -> Iterator[int]:
+    """So many threads, and as many as before afterwards."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("pooled", [False, True])
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (5, 3), (7, 16), (33, 50), (9, 900)])
 @pytest.mark.parametrize("images", [1, 2, 70])
-def test_winograd_is_a_convolution_whatever_the_size(size, images):
-    """Sizes that tiles of 4x4 fit and do not fit; batches that are computed whole, in groups, and in strips of rows."""
+def test_winograd_is_a_convolution_whatever_the_size(size, images, pooled, threads):
+    """Sizes that tiles of 4x4 fit and do not fit; fewer tiles than threads, and more than a group has."""
     if images * size[0] * size[1] > 100_000:
         images = 3
     layer = convolution(3, 5)
     x = torch.randn(images, 3, *size).to(memory_format=torch.channels_last)
     with torch.inference_mode():
-        found, expected = Winograd(layer)(x), layer(x)
+        found, expected = Winograd(layer, pooled=pooled)(x), layer(x).relu()
+        if pooled and min(size) > 1:
+            expected = F.max_pool2d(expected, 2, 2)
+        elif pooled:
+            expected = expected[:, :, :0, :0]
     assert found.shape == expected.shape
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
+    assert torch.get_num_threads() == threads
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == threads, "threads that come later have lost theirs"
+
+
+def test_winograd_takes_images_in_any_memory_and_keeps_a_nan():
+    layer, x = convolution(3, 5), torch.randn(2, 3, 4 * TILES, 6)
+    x[0, 1, 2, 3] = torch.nan
+    with torch.inference_mode():
+        found, expected = Winograd(layer)(x), layer(x).relu()
+    # a tile and its neighbours, not what lies further away
+    assert found[0, :, 1:4, 2:5].isnan().all()
+    torch.testing.assert_close(found[:, :, 9:], expected[:, :, 9:], rtol=1e-4, atol=2e-5)
 
 
 @pytest.mark.parametrize("channels", [64, 512])
@@ -40,16 +71,17 @@ def test_winograd_rounds_no_worse_than_twice_a_plain_convolution(channels):
     """Against float64, on what a layer sees: values that are not negative."""
     layer, x = convolution(channels, 128), torch.randn(2, channels, 30, 41).relu()
     with torch.inference_mode():
-        exact = F.conv2d(x.double(), layer.weight.double(), layer.bias.double(), padding=1)
-        by_tiles, by_sums = Winograd(layer)(x), layer(x)
+        exact = F.conv2d(x.double(), layer.weight.double(), layer.bias.double(), padding=1).relu()
+        by_tiles, by_sums = Winograd(layer)(x), layer(x).relu()
         error, usual = ((found - exact).square().mean().sqrt() for found in (by_tiles, by_sums))
     assert error < max(2 * usual, 2e-6 * exact.std())
 
 
-@pytest.fixture(scope="module", params=["A-LRN", "B-5x5", "C", "D"])
+@pytest.fixture(scope="module", params=["A-LRN", "B-5x5", "C", "D", "D, ceil"])
 def wide(request) -> VGG:
     """A net of the paper's widths on images an eighth as large, with few FC units."""
-    made = VGG(request.param, 10, Model(scale_unit=8, width=64, fc=32)).eval()
+    net, _, pooling = request.param.partition(", ")
+    made = VGG(net, 10, Model(scale_unit=8, width=64, fc=32, pooling=pooling or "floor")).eval()
     initialise_randomly(made, "he", seed=0)
     return made
 

@@ -145,7 +145,7 @@ class VGG(nn.Module):
         x = self.features(x)
         rows, columns = x.shape[2] - 6, x.shape[3] - 6
         # a 7x7 convolution is the FC layer on every 7x7 window: one matrix product, several times as fast for a CPU
-        x = F.relu(self.fc6(F.unfold(x, 7).transpose(1, 2)))
+        x = F.relu(self.fc6(F.unfold(x, 7).transpose(1, 2).flatten(0, 1)))
         return F.relu(self.fc7(x)).view(-1, rows, columns, self.model.fc)
 
     def score_map(self, x: Tensor) -> Tensor:
