@@ -2,8 +2,6 @@
 PYTHON ?= python3
 BIN := .venv/bin
 DAG := tests/workflow/test_run.py
-# any zip of JPEGs, for make bench
-IMAGES ?= ../shared/data/ilsvrc2012-val-200.zip
 
 .PHONY: setup smoke test lint bench docs clean
 
@@ -23,9 +21,10 @@ lint: setup  ## what the pre-commit hooks and CI check
 
 bench: export PYTHONPATH := $(CURDIR)
 bench: setup  ## speeds beside those of others, time and memory at full size (12 GB in results/bench), README's table of them
-	$(BIN)/python bench/training_input.py $(IMAGES)
-	$(BIN)/python bench/evaluation.py $(IMAGES)
-	$(BIN)/python bench/store.py $(IMAGES)
+	@test -f "$(IMAGES)" || { echo "make bench IMAGES=PATH: PATH is a zip of JPEGs, such as 200 images of ILSVRC; got '$(IMAGES)'"; exit 2; }
+	$(BIN)/python bench/training_input.py "$(IMAGES)"
+	$(BIN)/python bench/evaluation.py "$(IMAGES)"
+	$(BIN)/python bench/store.py "$(IMAGES)"
 	$(BIN)/python bench/tables.py results/bench
 	$(BIN)/python bench/merging.py
 	$(BIN)/python bench/svm.py results/bench/svm

@@ -1,6 +1,6 @@
 """Testing net D at full size on a CPU: dense evaluation of real images of different sizes, and 50 crops; images/s.
 
-    python bench/evaluation.py [../shared/data/ilsvrc2012-val-200.zip] [--images 12]       any zip of JPEGs
+    python bench/evaluation.py IMAGES.zip [--images 12]       any zip of JPEGs
 
 The peer is the plain loop: torchvision's vgg16 with its FC layers as convolutions (for crops, as it is), float32; for every
 scale an image is decoded by PIL, rescaled, and shown with its mirror image, a view at a time. Its best flags: channels-last,
@@ -26,7 +26,6 @@ from torch import Tensor, nn
 from torchvision.models import vgg16
 from torchvision.transforms import v2
 
-from vggrepro.catalogue import ROOT
 from vggrepro.config import Evaluate, Model
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original
@@ -187,7 +186,7 @@ def measured(
 def main() -> None:
     """Dense at one scale and at three, then 50 crops."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("path", nargs="?", type=Path, default=ROOT.parent / "shared/data/ilsvrc2012-val-200.zip")
+    parser.add_argument("path", type=Path)
     parser.add_argument(
         "--images", type=int, default=12, help="at one scale; at three, and in crops, a quarter of them"
     )

@@ -1,6 +1,6 @@
 """Training input: from images on a disk to a batch that a net can be given, images/s.
 
-    python bench/training_input.py [../shared/data/ilsvrc2012-val-200.zip]       any zip of JPEGs
+    python bench/training_input.py IMAGES.zip       any zip of JPEGs
 
 The peer is torchvision's reference for training on ImageNet: ImageFolder, PIL, Resize, RandomCrop, flip, ToTensor,
 Normalize; its best flags: decode_image, antialiased resizing of bytes, flip and crop of tensors, the rest on the whole batch.
@@ -27,7 +27,6 @@ from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 from torchvision.transforms.functional import InterpolationMode
 
-from vggrepro.catalogue import ROOT
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.loader import Batches
 from vggrepro.data.prepare import original, prepare_rescaled
@@ -142,6 +141,6 @@ def main(images: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT.parent / "shared" / "data" / "ilsvrc2012-val-200.zip"
+    where = Path(sys.argv[1])
     with tempfile.TemporaryDirectory() as name:
         main(where, Path(name))

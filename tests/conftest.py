@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-REAL = ROOT.parent / "shared" / "data"
+REAL = Path(os.environ.get("VGGREPRO_IMAGES", ROOT.parent / "shared" / "data"))
+"""A folder of real images, if there is one: ilsvrc2012-val-200.zip, tiny-imagenet-100.zip and others that tests name."""
 
 
 def real(name: str) -> Path:
