@@ -347,7 +347,8 @@ class Plan:
 
     def adopted_file(self, wildcards: Wildcards) -> str:
         """The file of the released net that stands for a run."""
-        return self._release(wildcards).file
+        net, made = self.adopted[wildcards.run], f"{self.root}/runs/{wildcards.run}/adopted.json"
+        return _there(self._release(wildcards).file, f"released.{net}", made)
 
     def adopt_options(self, wildcards: Wildcards) -> list[str]:
         """How a released net is read and sized, as options."""
@@ -419,7 +420,8 @@ class Plan:
 
     def imported_file(self, wildcards: Wildcards) -> str:
         """The file of somebody else's system."""
-        return self.settings.imported[self.slugs[wildcards.system]].file
+        name, made = self.slugs[wildcards.system], f"{self.root}/scores/imported/{wildcards.system}"
+        return _there(self.settings.imported[name].file, f"imported.{name}", made)
 
     def import_inputs(self, wildcards: Wildcards) -> list[str]:
         """What else it is read by and compared with: the order of its images, and what is true of them."""
@@ -521,6 +523,13 @@ class Plan:
 
     def _number(self, name: str) -> str:
         return catalogue.REPRODUCED[self.tables.index(name)]
+
+
+def _there(file: str, key: str, made: str) -> str:
+    """A file of somebody else that a setting names; a ValueError where neither it nor what came of it is there."""
+    if not Path(file).exists() and not Path(made).exists():
+        raise ValueError(f"{key}: there is no file {Path(file).absolute()}: name the one to read, or leave {key} out")
+    return file
 
 
 def _data_of(collection: str) -> str:

@@ -198,6 +198,13 @@ def test_with_released_nets_nothing_is_trained_and_no_training_image_read(tmp_pa
     assert asked - adopted == {"A_256_s0", "D_256_s0", "D_384_s0", "D_256_pcr_s0", "D_384_pcr_s0"}
 
 
+def test_a_file_of_others_that_is_not_there_is_named_with_its_setting(tmp_path):
+    given = {"released.D": "released={D: d.mat}", "imported.Ours": "imported={Ours: {file: d.mat, order: validation}}"}
+    for key, setting in given.items():
+        done = snakemake(tmp_path, "table5", "table7", "--config", "smoke=true", setting)
+        assert f"{key}: there is no file {tmp_path / 'd.mat'}: name the one to read" in done.stdout + done.stderr
+
+
 def test_tables_1_and_2_need_no_data(tmp_path):
     assert jobs(snakemake(tmp_path, "table1", "table2")) == {"table": 2, "table1": 1, "table2": 1, "total": 4}
 
