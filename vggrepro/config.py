@@ -674,7 +674,11 @@ def check(kind: type[T], values: Mapping[str, Any], where: str) -> T:
     try:
         return kind.model_validate_json(_json(values))
     except ValidationError as error:
-        raise ValueError("\n".join(_explain(kind, problem, where) for problem in error.errors())) from None
+        found = error.errors()
+        # a list is "too short" where what is in it is wrong: that alone is told
+        wrong = {problem["loc"][:-1] for problem in found if problem["loc"]}
+        told = [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in wrong]
+        raise ValueError("\n".join(_explain(kind, problem, where) for problem in told)) from None
 
 
 def _json(values: Mapping[str, Any]) -> str:
@@ -700,7 +704,9 @@ def _explain(kind: type[BaseModel], problem: Any, where: str) -> str:  # noqa: A
         return f"{where}: {key} is missing"
     if problem["type"] == "value_error":
         return f"{where}: {problem['ctx']['error']}"
-    return f"{where}: {key}: {problem['msg']}, got {problem['input']!r}"
+    if problem["type"] in ("too_short", "string_too_short"):
+        return f"{where}: {key}: expected at least {problem['ctx']['min_length']}, got {problem['input']!r}"
+    return f"{where}: {key}: {problem['msg'].replace('Input should be', 'expected')}, got {problem['input']!r}"
 
 
 def _nearest(word: str, known: tuple[str, ...] | list[str]) -> str:

@@ -232,7 +232,7 @@ def test_missing_data_is_told_before_any_job(tmp_path):
     [
         ("smokee=true", "no setting is called 'smokee' (did you mean 'smoke'?)"),
         ("train={batsh: 3}", "no setting is called 'train.batsh' (did you mean 'batch'?)"),
-        ("seeds=[-1]", "seeds.0: Input should be greater than or equal to 0, got -1"),
+        ("seeds=[-1]", "seeds.0: expected greater than or equal to 0, got -1"),
         ("tiny_imagenet=/nowhere", "tiny_imagenet is given without a preset"),
     ],
 )
