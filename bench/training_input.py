@@ -11,8 +11,8 @@ both work in the process itself; on two, in two worker processes or threads.
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
@@ -141,6 +141,8 @@ def main(images: Path, folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    where = Path(sys.argv[1])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("path", type=Path)
+    where = parser.parse_args().path
     with tempfile.TemporaryDirectory() as name:
         main(where, Path(name))

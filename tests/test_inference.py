@@ -14,7 +14,7 @@ from vggrepro.config import Model
 from vggrepro.inference import ready
 from vggrepro.initialise import initialise_randomly
 from vggrepro.nets import VGG
-from vggrepro.winograd import TILES, Winograd
+from vggrepro.winograd import TILES, Winograd, _in_threads
 
 
 def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:
@@ -56,14 +56,33 @@ def test_winograd_is_a_convolution_whatever_the_size(size, images, pooled, threa
         assert pool.submit(torch.get_num_threads).result() == threads, "threads that come later have lost theirs"
 
 
-def test_winograd_takes_images_in_any_memory_and_keeps_a_nan():
-    layer, x = convolution(3, 5), torch.randn(2, 3, 4 * TILES, 6)
+@pytest.mark.parametrize("pooled", [False, True])
+def test_winograd_takes_images_in_any_memory_and_keeps_a_nan(pooled):
+    layer, x = convolution(3, 5), torch.randn(2, 3, 4 * TILES.stop, 6)
     x[0, 1, 2, 3] = torch.nan
     with torch.inference_mode():
-        found, expected = Winograd(layer)(x), layer(x).relu()
+        found, expected = Winograd(layer, pooled=pooled)(x), layer(x).relu()
+    expected = F.max_pool2d(expected, 2, 2) if pooled else expected
     # a tile and its neighbours, not what lies further away
-    assert found[0, :, 1:4, 2:5].isnan().all()
+    assert found[expected.isnan()].isnan().all()
     torch.testing.assert_close(found[:, :, 9:], expected[:, :, 9:], rtol=1e-4, atol=2e-5)
+
+
+def test_winograd_of_no_image_is_none():
+    assert Winograd(convolution(3, 5))(torch.empty(0, 3, 8, 8)).shape == (0, 5, 8, 8)
+
+
+def test_what_fails_in_a_thread_is_told_when_all_have_ended(threads):
+    ended = []
+
+    def work() -> None:
+        ended.append(torch.get_num_threads())
+        raise RuntimeError("of memory there is none")
+
+    with pytest.raises(RuntimeError, match="of memory there is none"):
+        _in_threads(threads, work)
+    assert ended == [1] * threads
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("channels", [64, 512])
@@ -88,13 +107,16 @@ def wide(request) -> VGG:
 
 @torch.inference_mode()
 def test_its_posteriors_are_the_nets(wide):
-    x = 60 * torch.randn(2, 3, 59, 77)
+    # larger ones would saturate the soft-max of a random net, and hide differences
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, 59, 77)
     made = ready(wide, "fp32")
+    assert wide.scores(x).softmax(1).max() < 0.9
     swapped = [name for name, layer in made.features.named_children() if isinstance(layer, Winograd)]
     assert bool(swapped) == (wide.net != "B-5x5")
     assert "conv1_1" not in swapped
     torch.testing.assert_close(made.scores(x).softmax(1), wide.scores(x).softmax(1), rtol=0, atol=1e-5)
-    torch.testing.assert_close(made.score_map(x), wide.score_map(x), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(made.score_map(x), wide.score_map(x), rtol=1e-4, atol=1e-4)
     crop = x[:, :, :56, :56]
     torch.testing.assert_close(made(crop).softmax(1), wide(crop).softmax(1), rtol=0, atol=1e-5)
 

@@ -675,7 +675,7 @@ def check(kind: type[T], values: Mapping[str, Any], where: str) -> T:
         return kind.model_validate_json(_json(values))
     except ValidationError as error:
         found = error.errors()
-        # a list is "too short" where what is in it is wrong: that alone is told
+        # pydantic calls a list too short besides, where an entry is wrong
         wrong = {problem["loc"][:-1] for problem in found if problem["loc"]}
         told = [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in wrong]
         raise ValueError("\n".join(_explain(kind, problem, where) for problem in told)) from None
@@ -704,8 +704,8 @@ def _explain(kind: type[BaseModel], problem: Any, where: str) -> str:  # noqa: A
         return f"{where}: {key} is missing"
     if problem["type"] == "value_error":
         return f"{where}: {problem['ctx']['error']}"
-    if problem["type"] in ("too_short", "string_too_short"):
-        return f"{where}: {key}: expected at least {problem['ctx']['min_length']}, got {problem['input']!r}"
+    if unit := {"too_short": "entry", "string_too_short": "character"}.get(problem["type"]):
+        return f"{where}: {key}: expected at least {problem['ctx']['min_length']} {unit}, got {problem['input']!r}"
     return f"{where}: {key}: {problem['msg'].replace('Input should be', 'expected')}, got {problem['input']!r}"
 
 

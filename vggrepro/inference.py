@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TypeGuard
 
 import torch
 from torch import nn
 
 from vggrepro.nets import VGG
-from vggrepro.winograd import Winograd
 
 WORTH = 64 * 64
 """Input times output channels from which the multiplications that Winograd saves take longer than what it does instead."""
@@ -28,7 +28,7 @@ def ready(net: VGG, precision: str) -> VGG:
     if precision == "bf16":
         made.to(torch.bfloat16)
     made.to(memory_format=torch.channels_last)
-    if device.type == "cpu" and precision == "fp32":
+    if device.type == "cpu" and precision == "fp32" and any(map(_worth, made.features)):
         made.features = _swapped(made.features)
     # who watches the net (`witness`) watches what stands in for it
     made.features._forward_hooks = net.features._forward_hooks
@@ -37,6 +37,9 @@ def ready(net: VGG, precision: str) -> VGG:
 
 def _swapped(features: nn.Sequential) -> nn.Sequential:
     """The layers with Winograd's in place of convolutions that are worth it, of their ReLUs, and of poolings behind them."""
+    # its compiler is loaded where it is used
+    from vggrepro.winograd import Winograd
+
     kept: OrderedDict[str, nn.Module] = OrderedDict()
     last: nn.Module | None = None
     for name, layer in features.named_children():
@@ -45,9 +48,11 @@ def _swapped(features: nn.Sequential) -> nn.Sequential:
         if isinstance(last, Winograd) and isinstance(layer, nn.MaxPool2d) and not layer.ceil_mode:
             last.pooled = True
             continue
-        kept[name] = last = Winograd(layer) if isinstance(layer, nn.Conv2d) and _worth(layer) else layer
+        kept[name] = last = Winograd(layer) if _worth(layer) else layer
     return nn.Sequential(kept)
 
 
-def _worth(layer: nn.Conv2d) -> bool:
-    return layer.kernel_size == (3, 3) and layer.in_channels * layer.out_channels >= WORTH
+def _worth(layer: nn.Module) -> TypeGuard[nn.Conv2d]:
+    return (
+        isinstance(layer, nn.Conv2d) and layer.kernel_size == (3, 3) and layer.in_channels * layer.out_channels >= WORTH
+    )

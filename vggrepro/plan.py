@@ -425,10 +425,12 @@ class Plan:
 
     def import_inputs(self, wildcards: Wildcards) -> list[str]:
         """What else it is read by and compared with: the order of its images, and what is true of them."""
-        system, by = self.settings.imported[self.slugs[wildcards.system]], self.settings.devkit
+        name, made = self.slugs[wildcards.system], f"{self.root}/scores/imported/{wildcards.system}"
+        system, by = self.settings.imported[name], self.settings.devkit
         order = [system.order] if system.order and system.order not in ("validation", "folders") else []
         truth = [f"{by.folder}/meta_clsloc.mat", *([by.solution] if by.solution else [])] if by else []
-        return [*order, *(truth or [f"{self.root}/data/val"])]
+        named = [(file, f"imported.{name}.order") for file in order] + [(file, "devkit") for file in truth]
+        return [_there(file, key, made) for file, key in named] + ([] if by else [f"{self.root}/data/val"])
 
     def import_options(self, wildcards: Wildcards) -> list[str]:
         """How it is read, and what is true of the images."""

@@ -35,7 +35,10 @@ from vggrepro.witness import Witness
 
 
 class SGD(torch.optim.SGD):
-    """Torch's without what keeps a compiler away from it, and imports that for it: two seconds of every training."""
+    """Torch's, without the decorators that import its compiler only to keep that away: two seconds of every training.
+
+    Its `zero_grad` still has one: the net's does the same.
+    """
 
     add_param_group = inspect.unwrap(torch.optim.SGD.add_param_group)
     step = torch.no_grad()(inspect.unwrap(torch.optim.SGD.step))

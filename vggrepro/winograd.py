@@ -1,14 +1,16 @@
 """3x3 convolutions on a CPU by Winograd's minimal filtering F(4x4, 3x3), with the ReLU and the pooling behind them.
 
 Overlapping tiles of 6x6 inputs are spread into 36 numbers a channel, multiplied with the filters, spread likewise, and
-gathered into 4x4 outputs: a quarter of the multiplications. Every thread takes groups of tiles that stay in its caches.
+gathered into 4x4 outputs: a quarter of the multiplications. Every thread takes group after group of tiles, from inputs to
+outputs, in memory that it keeps.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
+from threading import Barrier
 
 import numpy as np
 import torch
@@ -16,8 +18,8 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-TILES = 128
-"""Tiles in a group, at most: enough for a matrix product, little for the caches."""
+TILES = range(16, 128)
+"""Tiles in a group: enough for a matrix product, and for most layers little enough for the caches."""
 
 # At the points 0, 1, -1, 1/2, -2 and infinity: rounding errors are those of a plain convolution. With the usual 2 in place
 # of 1/2 they are three times as large.
@@ -63,8 +65,8 @@ class Winograd(nn.Module):
         out = x.new_empty(images, height // step, width // step, len(self.bias))
         tiles, flat, bias = images * -(-height // 4) * -(-width // 4), out.view(-1).numpy(), self.bias.numpy()
         threads = torch.get_num_threads()
-        groups = threads * -(-tiles // (threads * TILES))
-        size = -(-tiles // groups)
+        shares = threads * -(-tiles // (threads * TILES.stop))
+        size = max(TILES.start, -(-tiles // max(1, shares)))
         firsts = iter(range(0, tiles, size))
 
         def work() -> None:
@@ -83,27 +85,30 @@ class Winograd(nn.Module):
 
 
 def _in_threads(threads: int, work: Callable[[], None]) -> None:
-    """Do a work in each of so many threads, in which torch does not start others."""
+    """Do a work in each of so many threads."""
     if threads == 1:
         work()
         return
-
-    def alone() -> None:
-        torch.set_num_threads(1)
-        with torch.inference_mode():
-            work()
-
-    try:
-        for done in [_pool(threads).submit(alone) for _ in range(threads)]:
-            done.result()
-    finally:
-        # threads that are yet to come ask for what was set last, anywhere
-        torch.set_num_threads(threads)
+    doing = [_pool(threads).submit(torch.inference_mode()(work)) for _ in range(threads)]
+    wait(doing)
+    for done in doing:
+        done.result()
 
 
 @cache
 def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, "winograd")
+    """So many threads, all of them started, in which torch starts no others."""
+    pool, all_there = ThreadPoolExecutor(threads), Barrier(threads)
+
+    def alone() -> None:
+        # asked before it is set: a thread's first use of torch gives it what was set last, in whichever thread
+        torch.get_num_threads()
+        torch.set_num_threads(1)
+        all_there.wait()
+
+    wait([pool.submit(alone) for _ in range(threads)])
+    torch.set_num_threads(threads)
+    return pool
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, inline="always")
@@ -197,5 +202,5 @@ def _gather(  # type: ignore[no-untyped-def]  # noqa: ANN202
                     value = bias[c] + max(
                         max(found[k], found[k + right]), max(found[k + below], found[k + below + right])
                     )
-                    # not max: a NaN must stay one
+                    # a NaN has reached all of its tile, so that the pooling cannot lose it; another max would
                     out[to + c] = none if value < none else value

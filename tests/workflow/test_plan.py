@@ -199,7 +199,12 @@ def test_with_released_nets_nothing_is_trained_and_no_training_image_read(tmp_pa
 
 
 def test_a_file_of_others_that_is_not_there_is_named_with_its_setting(tmp_path):
-    given = {"released.D": "released={D: d.mat}", "imported.Ours": "imported={Ours: {file: d.mat, order: validation}}"}
+    (tmp_path / "p.npy").touch()
+    given = {
+        "released.D": "released={D: d.mat}",
+        "imported.Ours": "imported={Ours: {file: d.mat, order: validation}}",
+        "imported.Ours.order": "imported={Ours: {file: p.npy, order: d.mat}}",
+    }
     for key, setting in given.items():
         done = snakemake(tmp_path, "table5", "table7", "--config", "smoke=true", setting)
         assert f"{key}: there is no file {tmp_path / 'd.mat'}: name the one to read" in done.stdout + done.stderr
