@@ -283,7 +283,7 @@ def results(drawn, tmp_path_factory) -> Path:
         for name in catalogue.COLLECTIONS:
             task = next(t for t in TASKS.values() if name in t.collections)
             where = ["--path", str(drawn / task.data), "--weights", str(root / f"{run.name}.safetensors")]
-            scales = ["--scales", ",".join(map(str, task.scales))]
+            scales = ["--scales", ",".join(map(str, task.scales)), "--settings", "smoke"]
             assert (
                 cli.main(["features", run.name, name, *where, *scales, "--out", str(root / "f" / run.name / name)]) == 0
             )

@@ -115,12 +115,20 @@ class VGG(nn.Module):
 
         The mean is already subtracted. In training, `kept` [N, 2, fc] is what dropout multiplies the FC layers by.
         """
-        x = F.relu(self.fc6(self.features(x).flatten(1)))
+        x = F.relu(self.at_windows(self.features(x)))
         x = x if kept is None else x * kept[:, 0].to(x.dtype)
         x = F.relu(self.fc7(x))
         x = x if kept is None else x * kept[:, 1].to(x.dtype)
         scores: Tensor = self.fc8(x)
         return scores
+
+    def at_windows(self, x: Tensor) -> Tensor:
+        """fc6 at the 7x7 windows at every place of features [N, C, H, W]: [N (H - 6) (W - 6), fc]."""
+        if x.shape[2:] != (7, 7):
+            # a 7x7 convolution as one matrix product: several times as fast for a CPU
+            x = F.unfold(x, 7).transpose(1, 2).flatten(0, 1)
+        found: Tensor = self.fc6(x.flatten(1))
+        return found
 
     def dropout(self, images: int, seed: int, device: torch.device) -> Tensor | None:
         """What dropout multiplies the two FC layers of a batch by, [images, 2, fc]: 0, or 1/(1 - p); None without dropout.
@@ -144,8 +152,7 @@ class VGG(nn.Module):
             )
         x = self.features(x)
         rows, columns = x.shape[2] - 6, x.shape[3] - 6
-        # a 7x7 convolution is the FC layer on every 7x7 window: one matrix product, several times as fast for a CPU
-        x = F.relu(self.fc6(F.unfold(x, 7).transpose(1, 2).flatten(0, 1)))
+        x = F.relu(self.at_windows(x))
         return F.relu(self.fc7(x)).view(-1, rows, columns, self.model.fc)
 
     def score_map(self, x: Tensor) -> Tensor:
