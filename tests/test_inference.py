@@ -124,7 +124,7 @@ def test_its_posteriors_are_the_nets(wide):
 def test_weights_are_shared_and_the_net_is_left_as_it_was(wide):
     before = {name: value.clone() for name, value in wide.state_dict().items()}
     made, half = ready(wide, "fp32"), ready(wide, "bf16")
-    assert made.fc7.weight.data_ptr() == wide.fc7.weight.data_ptr()
+    assert made.fc6.weight.data_ptr() == wide.fc6.weight.data_ptr()
     assert half.fc6.weight.dtype == torch.bfloat16
     assert all(torch.equal(value, before[name]) for name, value in wide.state_dict().items())
     assert all(parameter.requires_grad for parameter in wide.parameters())

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from typing import TypeGuard
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vggrepro.nets import VGG
 
@@ -14,35 +14,20 @@ WORTH = 64 * 64
 """Input times output channels from which the multiplications that Winograd saves take longer than what it does instead."""
 
 
-WINDOWS = 1 << 22
-"""Numbers in the windows that a CPU copies at a time: memory that it has at hand, not new memory."""
-
-
-class Ready(VGG):
-    """A net whose fc6 takes windows in the order of channels-last memory: copied row by row, not number by number."""
-
-    def at_windows(self, x: Tensor) -> Tensor:
-        """fc6 at every 7x7 window, as in `VGG`."""
-        windows = x.permute(0, 2, 3, 1).contiguous().unfold(1, 7, 1).unfold(2, 7, 1).permute(0, 1, 2, 4, 5, 3)
-        images = max(1, WINDOWS // windows.shape[1:].numel()) if x.device.type == "cpu" else len(x)
-        return torch.cat([self.fc6(some.reshape(-1, self.fc6.in_features)) for some in torch.split(windows, images)])
-
-
-def ready(net: VGG, precision: str) -> Ready:
-    """The net for inference: the same outputs, within rounding. Weights in fp32 are shared with `net`, all but those of fc6.
+def ready(net: VGG, precision: str) -> VGG:
+    """The net for inference: the same outputs, within rounding. Weights in fp32 are shared with `net`, not copied.
 
     In bf16 its weights are converted now, not at every call. In fp32 on a CPU, 3x3 convolutions of many channels are
     Winograd's; a GPU's library chooses by itself.
     """
     device = net.fc8.weight.device
     with torch.device("meta"):
-        made = Ready(net.net, net.fc8.out_features, net.model)
+        made = VGG(net.net, net.fc8.out_features, net.model)
     made.load_state_dict({name: value.detach() for name, value in net.state_dict().items()}, assign=True)
     made.eval().requires_grad_(False)
     if precision == "bf16":
         made.to(torch.bfloat16)
     made.to(memory_format=torch.channels_last)
-    made.fc6.weight.data = made.fc6.weight.view(made.model.fc, -1, 7, 7).permute(0, 2, 3, 1).flatten(1)
     if device.type == "cpu" and precision == "fp32" and any(map(_worth, made.features)):
         made.features = _swapped(made.features)
     # who watches the net (`witness`) watches what stands in for it
