@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.oracles.nets import krizhevsky_lrn, slid_head
+from vggrepro import nets
 from vggrepro.config import Model
 from vggrepro.initialise import initialise_randomly
 from vggrepro.nets import LAYERS, VGG, LocalResponseNorm, count_parameters, full_size
@@ -92,8 +93,11 @@ def test_dense_equals_plain_on_a_crop(name):
         torch.testing.assert_close(net.score_map(crop)[:, :, 0, 0], net(crop), rtol=1e-4, atol=1e-4)
 
 
-def test_dense_head_is_the_plain_head_at_every_window():
-    net, image = small_net("D"), torch.randn(2, 3, 88, 120) * 50
+@pytest.mark.parametrize("at_once", [1, 10**5, 10**9])
+def test_dense_head_is_the_plain_head_at_every_window(monkeypatch, at_once):
+    """An image at a time, two of them, all."""
+    monkeypatch.setattr(nets, "WINDOWS", at_once)
+    net, image = small_net("D"), torch.randn(3, 3, 88, 120) * 50
     with torch.inference_mode():
         torch.testing.assert_close(net.score_map(image), slid_head(net, net.features(image)), rtol=1e-4, atol=1e-4)
 
