@@ -411,7 +411,10 @@ class Plan:
     def imported(self, wildcards: Wildcards) -> list[str]:
         """The stores of other systems that a table shows."""
         shown = self._number(wildcards.table) in catalogue.COMPARED
-        return [f"{self.root}/scores/imported/{slug}" for slug in self.slugs] if shown else []
+        return [self._imported(slug) for slug in self.slugs] if shown else []
+
+    def _imported(self, slug: str) -> str:
+        return f"{self.root}/scores/imported/{slug}"
 
     def imported_option(self, wildcards: Wildcards) -> list[str]:
         """`--imported FOLDERS`, or nothing."""
@@ -420,12 +423,12 @@ class Plan:
 
     def imported_file(self, wildcards: Wildcards) -> str:
         """The file of somebody else's system."""
-        name, made = self.slugs[wildcards.system], f"{self.root}/scores/imported/{wildcards.system}"
-        return _there(self.settings.imported[name].file, f"imported.{name}", made)
+        name = self.slugs[wildcards.system]
+        return _there(self.settings.imported[name].file, f"imported.{name}", self._imported(wildcards.system))
 
     def import_inputs(self, wildcards: Wildcards) -> list[str]:
         """What else it is read by and compared with: the order of its images, and what is true of them."""
-        name, made = self.slugs[wildcards.system], f"{self.root}/scores/imported/{wildcards.system}"
+        name, made = self.slugs[wildcards.system], self._imported(wildcards.system)
         system, by = self.settings.imported[name], self.settings.devkit
         order = [system.order] if system.order and system.order not in ("validation", "folders") else []
         truth = [f"{by.folder}/meta_clsloc.mat", *([by.solution] if by.solution else [])] if by else []
