@@ -10,8 +10,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vggrepro import inference
 from vggrepro.config import Model
-from vggrepro.inference import ready
+from vggrepro.inference import OneDNN, ready
 from vggrepro.initialise import initialise_randomly
 from vggrepro.nets import VGG
 from vggrepro.winograd import TILES, Winograd, _in_threads
@@ -119,6 +120,35 @@ def test_its_posteriors_are_the_nets(wide):
     torch.testing.assert_close(made.score_map(x), wide.score_map(x), rtol=1e-4, atol=1e-4)
     crop = x[:, :, :56, :56]
     torch.testing.assert_close(made(crop).softmax(1), wide(crop).softmax(1), rtol=0, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("at_once", [1, 2, 5, 9])
+def test_a_batch_taken_in_parts_is_the_batch(wide, precision, at_once, monkeypatch):
+    """In parts that fit it and that do not; shown in one piece to who watches it."""
+    torch.manual_seed(0)
+    x = torch.randn(5, 3, 56, 64).to(memory_format=torch.channels_last)
+    made, shown, seen = ready(wide, precision), [], []
+    made.features.register_forward_hook(lambda layers, given, found: seen.append(given[0].shape[0]))
+    next(iter(made.features)).register_forward_hook(lambda layer, given, found: shown.append(given[0].shape[0]))
+    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        expected = made.features(x)
+        shown.clear()
+        monkeypatch.setattr(inference, "PIXELS", at_once * 56 * 64)
+        found = made.features(x)
+    assert max(shown) == min(at_once, 5)
+    assert sum(shown) == 5
+    assert seen == [5, 5]
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("inputs", [1, 3, 200])
+def test_a_linear_layer_of_onednn_is_a_linear_layer(inputs):
+    torch.manual_seed(0)
+    layer, x = nn.Linear(300, 70), torch.randn(inputs, 300)
+    torch.testing.assert_close(OneDNN(layer)(x), layer(x), rtol=1e-5, atol=1e-5)
 
 
 def test_weights_are_shared_and_the_net_is_left_as_it_was(wide):
