@@ -141,7 +141,8 @@ def store_of(path: Path, count: int, folder: Path) -> tuple[Store, list[bytes]]:
 
 def has_bf16() -> bool:
     """Whether this CPU multiplies bf16."""
-    return any(flag in Path("/proc/cpuinfo").read_text() for flag in ("avx512_bf16", "amx_bf16"))
+    found = torch.cpu.get_capabilities()
+    return any(found.get(unit) for unit in ("avx512_bf16", "amx_bf16"))
 
 
 def measured(

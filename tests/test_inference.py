@@ -123,6 +123,22 @@ def test_its_posteriors_are_the_nets(wide):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("amx", [False, True])
+def test_bf16_keeps_fp32_where_it_is_faster(wide, amx, monkeypatch):
+    """Winograd's convolutions, unless the CPU multiplies matrices of bf16; all else is bf16."""
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
+    torch.manual_seed(0)
+    made, x = ready(wide, "bf16"), torch.randn(2, 3, 59, 77)
+    swapped = [name for name, layer in made.features.named_children() if isinstance(layer, Winograd)]
+    assert bool(swapped) == (wide.net != "B-5x5" and not amx)
+    assert {parameter.dtype for parameter in made.parameters()} == {torch.bfloat16}
+    exact = wide.features(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        error, usual = ((net.features(x) - exact).square().mean().sqrt() for net in (made, wide))
+    assert error < (0.8 if swapped else 1.2) * usual
+
+
+@torch.inference_mode()
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 @pytest.mark.parametrize("at_once", [1, 2, 5, 9])
 def test_a_batch_taken_in_parts_is_the_batch(wide, precision, at_once, monkeypatch):
@@ -161,8 +177,10 @@ def test_weights_are_shared_and_the_net_is_left_as_it_was(wide):
 
 
 @torch.inference_mode()
-def test_bf16_weights_converted_once_are_those_converted_at_every_call(wide):
+def test_bf16_weights_converted_once_are_those_converted_at_every_call(wide, monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     x = 60 * torch.randn(1, 3, 56, 64).to(memory_format=torch.channels_last)
+    made = ready(wide, "bf16")
     with torch.autocast("cpu", torch.bfloat16):
-        found, expected = ready(wide, "bf16").scores(x), wide.scores(x)
+        found, expected = made.scores(x), wide.scores(x)
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)

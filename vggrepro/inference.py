@@ -19,22 +19,25 @@ PIXELS = 8 * 224 * 224
 def ready(net: VGG, precision: str) -> VGG:
     """The net for inference: the same outputs, within rounding. Weights in fp32 are shared with `net`, not copied.
 
-    In bf16 its weights are converted now, not at every call. A CPU takes large batches in parts, and in fp32 3x3
-    convolutions of many channels are Winograd's; a GPU's library chooses by itself.
+    In bf16 its weights are converted now, not at every call. A CPU takes large batches in parts, and 3x3 convolutions of
+    many channels are Winograd's, in fp32 even for bf16: faster than a CPU's bf16, unless it has matrix units (AMX), and more
+    exact. A GPU's library chooses by itself.
     """
     device = net.fc8.weight.device
     with torch.device("meta"):
         made = VGG(net.net, net.fc8.out_features, net.model)
     made.load_state_dict({name: value.detach() for name, value in net.state_dict().items()}, assign=True)
     made.eval().requires_grad_(False)
-    if precision == "bf16":
+    bf16 = precision == "bf16"
+    if device.type == "cpu":
+        layers = OrderedDict(made.features.named_children())
+        tiled = any(map(_worth, made.features)) and not (bf16 and torch.cpu.get_capabilities().get("amx_bf16"))
+        made.features = InParts(_swapped(layers) if tiled else layers)
+        if not bf16 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+            made.fc6, made.fc7 = OneDNN(made.fc6), OneDNN(made.fc7)
+    if bf16:
         made.to(torch.bfloat16)
     made.to(memory_format=torch.channels_last)
-    if device.type == "cpu":
-        fp32, layers = precision == "fp32", OrderedDict(made.features.named_children())
-        made.features = InParts(_swapped(layers) if fp32 and any(map(_worth, made.features)) else layers)
-        if fp32 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-            made.fc6, made.fc7 = OneDNN(made.fc6), OneDNN(made.fc7)
     # who watches the net (`witness`) watches what stands in for it
     made.features._forward_hooks = net.features._forward_hooks
     return made

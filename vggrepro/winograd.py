@@ -46,7 +46,7 @@ Flat = NDArray[np.float32]
 
 
 class Winograd(nn.Module):
-    """A convolution of padding 1, ReLU, and 2x2 max-pooling if `pooled`. Float32, on a CPU, without gradients."""
+    """A convolution of padding 1, ReLU, and 2x2 max-pooling if `pooled`. In float32, on a CPU, without gradients."""
 
     def __init__(self, convolution: nn.Conv2d, *, pooled: bool = False) -> None:
         super().__init__()
@@ -61,8 +61,8 @@ class Winograd(nn.Module):
         """[N, K, H, W] of [N, C, H, W], best in channels-last memory; [N, K, H // 2, W // 2] if pooled."""
         images, channels, height, width = x.shape
         shape, step = (height, width), 1 + self.pooled
-        pixels = x.permute(0, 2, 3, 1).reshape(-1).numpy()
-        out = x.new_empty(images, height // step, width // step, len(self.bias))
+        pixels = x.permute(0, 2, 3, 1).reshape(-1).float().numpy()
+        out = self.filters.new_empty(images, height // step, width // step, len(self.bias))
         tiles, flat, bias = images * -(-height // 4) * -(-width // 4), out.view(-1).numpy(), self.bias.numpy()
         threads = torch.get_num_threads()
         shares = threads * -(-tiles // (threads * TILES.stop))
@@ -71,7 +71,7 @@ class Winograd(nn.Module):
 
         def work() -> None:
             # written over by every group: new memory costs more than the arithmetic
-            spread, multiplied = (x.new_empty(36 * size * depth) for depth in (channels, len(bias)))
+            spread, multiplied = (out.new_empty(36 * size * depth) for depth in (channels, len(bias)))
             for first in firsts:
                 count = min(size, tiles - first)
                 seen = spread[: 36 * count * channels].view(36, count, channels)
