@@ -28,6 +28,7 @@ bench: setup  ## speeds beside those of others, time and memory at full size (12
 	$(BIN)/python bench/tables.py results/bench
 	$(BIN)/python bench/merging.py
 	$(BIN)/python bench/svm.py results/bench/svm
+	$(BIN)/python bench/planning.py
 	$(BIN)/python bench/smoke.py
 	$(BIN)/python bench/harness.py
 

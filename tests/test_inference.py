@@ -12,10 +12,11 @@ from torch.nn import functional as F
 
 from vggrepro import inference
 from vggrepro.config import Model
-from vggrepro.inference import OneDNN, ready
+from vggrepro.inference import OneDNNLinear, ready
 from vggrepro.initialise import initialise_randomly
 from vggrepro.nets import VGG
 from vggrepro.winograd import TILES, Winograd, _in_threads
+from vggrepro.witness import watched
 
 
 def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:
@@ -107,11 +108,12 @@ def wide(request) -> VGG:
 
 
 @torch.inference_mode()
-def test_its_posteriors_are_the_nets(wide):
+@pytest.mark.parametrize("precision", ["fp32", "tf32"])
+def test_its_posteriors_are_the_nets(wide, precision):
     # larger ones would saturate the soft-max of a random net, and hide differences
     torch.manual_seed(0)
     x = torch.randn(2, 3, 59, 77)
-    made = ready(wide, "fp32")
+    made = ready(wide, precision)
     assert wide.scores(x).softmax(1).max() < 0.9
     swapped = [name for name, layer in made.features.named_children() if isinstance(layer, Winograd)]
     assert bool(swapped) == (wide.net != "B-5x5")
@@ -132,39 +134,40 @@ def test_bf16_keeps_fp32_where_it_is_faster(wide, amx, monkeypatch):
     swapped = [name for name, layer in made.features.named_children() if isinstance(layer, Winograd)]
     assert bool(swapped) == (wide.net != "B-5x5" and not amx)
     assert {parameter.dtype for parameter in made.parameters()} == {torch.bfloat16}
-    exact = wide.features(x)
-    with torch.autocast("cpu", torch.bfloat16):
+    exact, scores = wide.features(x), wide.scores(x)
+    with watched(wide) as seen, torch.autocast("cpu", torch.bfloat16):
         error, usual = ((net.features(x) - exact).square().mean().sqrt() for net in (made, wide))
+        torch.testing.assert_close(made.scores(x).float(), scores, rtol=0.05, atol=0.05)
     assert error < (0.8 if swapped else 1.2) * usual
+    assert seen.precision == ("bf16",), "what is recorded is what was asked for"
 
 
 @torch.inference_mode()
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize(("precision", "apart"), [("fp32", 1e-5), ("bf16", 0.02)])
 @pytest.mark.parametrize("at_once", [1, 2, 5, 9])
-def test_a_batch_taken_in_parts_is_the_batch(wide, precision, at_once, monkeypatch):
+def test_a_batch_taken_in_parts_is_the_batch(wide, precision, apart, at_once, monkeypatch):
     """In parts that fit it and that do not; shown in one piece to who watches it."""
     torch.manual_seed(0)
-    x = torch.randn(5, 3, 56, 64).to(memory_format=torch.channels_last)
-    made, shown, seen = ready(wide, precision), [], []
-    made.features.register_forward_hook(lambda layers, given, found: seen.append(given[0].shape[0]))
-    next(iter(made.features)).register_forward_hook(lambda layer, given, found: shown.append(given[0].shape[0]))
-    with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+    x, shown = torch.randn(5, 3, 56, 64).to(memory_format=torch.channels_last), []
+    with watched(wide) as seen, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+        made = ready(wide, precision)
         expected = made.features(x)
-        shown.clear()
+        next(iter(made.features)).register_forward_hook(lambda layer, given, found: shown.append(len(given[0])))
         monkeypatch.setattr(inference, "PIXELS", at_once * 56 * 64)
         found = made.features(x)
     assert max(shown) == min(at_once, 5)
     assert sum(shown) == 5
-    assert seen == [5, 5]
-    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+    assert sum(seen.views.values()) == 10
+    torch.testing.assert_close(found, expected, rtol=apart, atol=apart)
 
 
+@pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="torch was built without oneDNN")
 @torch.inference_mode()
 @pytest.mark.parametrize("inputs", [1, 3, 200])
 def test_a_linear_layer_of_onednn_is_a_linear_layer(inputs):
     torch.manual_seed(0)
     layer, x = nn.Linear(300, 70), torch.randn(inputs, 300)
-    torch.testing.assert_close(OneDNN(layer)(x), layer(x), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(OneDNNLinear(layer)(x), layer(x), rtol=1e-5, atol=1e-5)
 
 
 def test_weights_are_shared_and_the_net_is_left_as_it_was(wide):

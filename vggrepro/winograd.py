@@ -52,13 +52,14 @@ class Winograd(nn.Module):
         super().__init__()
         assert convolution.bias is not None
         weight = convolution.weight.detach().permute(2, 3, 1, 0)
-        # along both sides of a tile at once
-        both_sides = torch.kron(_FILTER, _FILTER).float()
-        self.filters = (both_sides @ weight.reshape(9, -1)).view(36, *weight.shape[2:])
+        # along both sides of a tile at once; in float64, which autocast leaves alone
+        found = torch.kron(_FILTER, _FILTER) @ weight.reshape(9, -1).double()
+        self.filters = found.float().view(36, *weight.shape[2:])
         self.bias, self.pooled = convolution.bias.detach(), pooled
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, K, H, W] of [N, C, H, W], best in channels-last memory; [N, K, H // 2, W // 2] if pooled."""
+        assert x.dtype in (torch.float32, torch.bfloat16), x.dtype
         images, channels, height, width = x.shape
         shape, step = (height, width), 1 + self.pooled
         pixels = x.permute(0, 2, 3, 1).reshape(-1).float().numpy()
