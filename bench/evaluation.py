@@ -6,7 +6,7 @@ The peer is the plain loop: torchvision's vgg16 with its FC layers as convolutio
 scale an image is decoded by PIL, rescaled, and shown with its mirror image, a view at a time. Its best flags: channels-last,
 inference mode, all views of an image in one batch, decoded once. Ours is `evaluate.posteriors` on the same files and weights.
 Weights are random (He). Prints how far the posteriors of both are apart, and, where the CPU multiplies bf16, how many answers
-`precision: bf16` changes: on a CPU without AMX, it keeps wide 3x3 convolutions in fp32.
+bf16 changes.
 """
 
 from __future__ import annotations

@@ -53,21 +53,25 @@ def test_winograd_is_a_convolution_whatever_the_size(size, images, pooled, threa
             expected = expected[:, :, :0, :0]
     assert found.shape == expected.shape
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-5)
+    with torch.inference_mode():
+        rounded = Winograd(layer, pooled=pooled, half=True)(x)
+    torch.testing.assert_close(rounded, expected, rtol=0.05, atol=0.1)
     assert torch.get_num_threads() == threads
     with ThreadPoolExecutor(1) as pool:
         assert pool.submit(torch.get_num_threads).result() == threads, "threads that come later have lost theirs"
 
 
+@pytest.mark.parametrize(("half", "apart"), [(False, 2e-5), (True, 0.1)])
 @pytest.mark.parametrize("pooled", [False, True])
-def test_winograd_takes_images_in_any_memory_and_keeps_a_nan(pooled):
+def test_winograd_takes_images_in_any_memory_and_keeps_a_nan(pooled, half, apart):
     layer, x = convolution(3, 5), torch.randn(2, 3, 4 * TILES.stop, 6)
     x[0, 1, 2, 3] = torch.nan
     with torch.inference_mode():
-        found, expected = Winograd(layer, pooled=pooled)(x), layer(x).relu()
+        found, expected = Winograd(layer, pooled=pooled, half=half)(x), layer(x).relu()
     expected = F.max_pool2d(expected, 2, 2) if pooled else expected
     # a tile and its neighbours, not what lies further away
     assert found[expected.isnan()].isnan().all()
-    torch.testing.assert_close(found[:, :, 9:], expected[:, :, 9:], rtol=1e-4, atol=2e-5)
+    torch.testing.assert_close(found[:, :, 9:], expected[:, :, 9:], rtol=5 * apart, atol=apart)
 
 
 def test_winograd_of_no_image_is_none():
@@ -93,9 +97,13 @@ def test_winograd_rounds_no_worse_than_twice_a_plain_convolution(channels):
     layer, x = convolution(channels, 128), torch.randn(2, channels, 30, 41).relu()
     with torch.inference_mode():
         exact = F.conv2d(x.double(), layer.weight.double(), layer.bias.double(), padding=1).relu()
-        by_tiles, by_sums = Winograd(layer)(x), layer(x).relu()
+        by_tiles, by_sums, half = Winograd(layer)(x), layer(x).relu(), Winograd(layer, half=True)(x)
         error, usual = ((found - exact).square().mean().sqrt() for found in (by_tiles, by_sums))
     assert error < max(2 * usual, 2e-6 * exact.std())
+    with torch.inference_mode():
+        usual = (layer.bfloat16()(x.bfloat16()).relu() - exact).square().mean().sqrt()
+        error = (half - exact).square().mean().sqrt()
+    assert error < 1.8 * usual
 
 
 @pytest.fixture(scope="module", params=["A-LRN", "B-5x5", "C", "D", "D, ceil"])
@@ -126,8 +134,8 @@ def test_its_posteriors_are_the_nets(wide, precision):
 
 @torch.inference_mode()
 @pytest.mark.parametrize("amx", [False, True])
-def test_bf16_keeps_fp32_where_it_is_faster(wide, amx, monkeypatch):
-    """Winograd's convolutions, unless the CPU multiplies matrices of bf16; all else is bf16."""
+def test_bf16_by_winograd_rounds_little_more_than_bf16(wide, amx, monkeypatch):
+    """Winograd's convolutions, unless the CPU multiplies matrices of bf16; all else is bf16, too."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
     torch.manual_seed(0)
     made, x = ready(wide, "bf16"), torch.randn(2, 3, 59, 77)
@@ -138,7 +146,7 @@ def test_bf16_keeps_fp32_where_it_is_faster(wide, amx, monkeypatch):
     with watched(wide) as seen, torch.autocast("cpu", torch.bfloat16):
         error, usual = ((net.features(x) - exact).square().mean().sqrt() for net in (made, wide))
         torch.testing.assert_close(made.scores(x).float(), scores, rtol=0.05, atol=0.05)
-    assert error < (0.8 if swapped else 1.2) * usual
+    assert error < (1.6 if swapped else 1.2) * usual
     assert seen.precision == ("bf16",), "what is recorded is what was asked for"
 
 

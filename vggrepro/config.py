@@ -303,8 +303,7 @@ class Evaluate(_Settings):
     batch_pixels: Count = 20_000_000
     """Upper bound of pixels in one batch of the net: images of equal shape are evaluated together."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of the forward pass; posteriors are always computed and stored in fp32. bf16: of what gains by it; a CPU
-    without matrix units (AMX) keeps wide 3x3 convolutions in fp32."""
+    """Arithmetic of the forward pass; posteriors are always computed and stored in fp32."""
 
 
 class Settings(_Settings):

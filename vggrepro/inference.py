@@ -21,10 +21,10 @@ def ready(net: VGG, precision: str) -> VGG:
     """The net for inference: the same outputs, within rounding. Weights in fp32 are shared with `net`, not copied.
 
     In bf16 its weights are converted now, not at every call. A CPU takes large batches in parts, and 3x3 convolutions of
-    many channels are Winograd's, in fp32 even for bf16: faster than a CPU's bf16, unless it has matrix units (AMX), and more
-    exact. A GPU's library chooses by itself.
+    many channels are Winograd's, with products of bf16 if that is asked for; matrix units (AMX) are faster without. A GPU's
+    library chooses by itself.
 
-    Features are bf16 all the same, so that what is recorded of a test (`witness`) is what its settings say.
+    Features are bf16 then, so that what is recorded of a test (`witness`) is what its settings say.
     """
     device = net.fc8.weight.device
     with torch.device("meta"):
@@ -35,7 +35,9 @@ def ready(net: VGG, precision: str) -> VGG:
     if device.type == "cpu":
         layers = OrderedDict(made.features.named_children())
         tiled = any(map(_worth, made.features)) and not (bf16 and torch.cpu.get_capabilities().get("amx_bf16"))
-        made.features = InParts(_swapped(layers) if tiled else layers, torch.bfloat16 if bf16 else torch.float32)
+        made.features = InParts(
+            _swapped(layers, half=bf16) if tiled else layers, torch.bfloat16 if bf16 else torch.float32
+        )
         if not bf16 and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
             made.fc6, made.fc7 = OneDNNLinear(made.fc6), OneDNNLinear(made.fc7)
     if bf16:
@@ -76,7 +78,7 @@ class OneDNNLinear(nn.Linear):
         return found
 
 
-def _swapped(layers: OrderedDict[str, nn.Module]) -> OrderedDict[str, nn.Module]:
+def _swapped(layers: OrderedDict[str, nn.Module], *, half: bool) -> OrderedDict[str, nn.Module]:
     """The layers with Winograd's in place of convolutions that are worth it, of their ReLUs, and of poolings behind them."""
     # its compiler is loaded where it is used
     from vggrepro.winograd import Winograd
@@ -89,7 +91,7 @@ def _swapped(layers: OrderedDict[str, nn.Module]) -> OrderedDict[str, nn.Module]
         if isinstance(last, Winograd) and isinstance(layer, nn.MaxPool2d) and not layer.ceil_mode:
             last.pooled = True
             continue
-        kept[name] = last = Winograd(layer) if _worth(layer) else layer
+        kept[name] = last = Winograd(layer, half=half) if _worth(layer) else layer
     return kept
 
 

@@ -11,12 +11,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import torch
 from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
+
+from vggrepro import winograd_bf16
 
 TILES = range(16, 128)
 """Tiles in a group: enough for a matrix product, and for most layers little enough for the caches."""
@@ -46,15 +49,20 @@ Flat = NDArray[np.float32]
 
 
 class Winograd(nn.Module):
-    """A convolution of padding 1, ReLU, and 2x2 max-pooling if `pooled`. In float32, on a CPU, without gradients."""
+    """A convolution of padding 1, ReLU, and 2x2 max-pooling if `pooled`. In float32, on a CPU, without gradients.
 
-    def __init__(self, convolution: nn.Conv2d, *, pooled: bool = False) -> None:
+    Products of bf16 if `half`: by F(2x2, 3x3), whose rounding errors are those of a plain convolution in bf16, nearly.
+    """
+
+    def __init__(self, convolution: nn.Conv2d, *, pooled: bool = False, half: bool = False) -> None:
         super().__init__()
         assert convolution.bias is not None
         weight = convolution.weight.detach().permute(2, 3, 1, 0)
+        matrix, self.side = (winograd_bf16.FILTER, 2) if half else (_FILTER, 4)
+        self.spread, self.gather = (winograd_bf16.spread, winograd_bf16.gather) if half else (_spread, _gather)
         # along both sides of a tile at once; in float64, which autocast leaves alone
-        found = torch.kron(_FILTER, _FILTER) @ weight.reshape(9, -1).double()
-        self.filters = found.float().view(36, *weight.shape[2:])
+        found = torch.kron(matrix, matrix) @ weight.reshape(9, -1).double()
+        self.filters = found.to(torch.bfloat16 if half else torch.float32).view(-1, *weight.shape[2:])
         self.bias, self.pooled = convolution.bias.detach(), pooled
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,26 +71,32 @@ class Winograd(nn.Module):
         images, channels, height, width = x.shape
         shape, step = (height, width), 1 + self.pooled
         pixels = x.permute(0, 2, 3, 1).reshape(-1).float().numpy()
-        out = self.filters.new_empty(images, height // step, width // step, len(self.bias))
-        tiles, flat, bias = images * -(-height // 4) * -(-width // 4), out.view(-1).numpy(), self.bias.numpy()
+        out = self.bias.new_empty(images, height // step, width // step, len(self.bias))
+        tiles = images * -(-height // self.side) * -(-width // self.side)
+        flat, bias = out.view(-1).numpy(), self.bias.numpy()
         threads = torch.get_num_threads()
         shares = threads * -(-tiles // (threads * TILES.stop))
         size = max(TILES.start, -(-tiles // max(1, shares)))
-        firsts = iter(range(0, tiles, size))
+        firsts, numbers = iter(range(0, tiles, size)), len(self.filters)
 
         def work() -> None:
             # written over by every group: new memory costs more than the arithmetic
-            spread, multiplied = (out.new_empty(36 * size * depth) for depth in (channels, len(bias)))
+            spread, multiplied = (self.filters.new_empty(numbers * size * depth) for depth in (channels, len(bias)))
             for first in firsts:
                 count = min(size, tiles - first)
-                seen = spread[: 36 * count * channels].view(36, count, channels)
-                products = multiplied[: 36 * count * len(bias)].view(36, count, len(bias))
-                _spread(pixels, shape, channels, first, count, seen.view(-1).numpy())
+                seen = spread[: numbers * count * channels].view(numbers, count, channels)
+                products = multiplied[: numbers * count * len(bias)].view(numbers, count, len(bias))
+                self.spread(pixels, shape, channels, first, count, _flat(seen))
                 torch.bmm(seen, self.filters, out=products)
-                _gather(products.view(-1).numpy(), bias, shape, first, count, self.pooled, flat)
+                self.gather(_flat(products), bias, shape, first, count, self.pooled, flat)
 
         _in_threads(threads, work)
         return out.permute(0, 3, 1, 2)
+
+
+def _flat(values: Tensor) -> NDArray[Any]:
+    """Numbers in a row; bf16 as the integers of their bits, as NumPy has no such type."""
+    return (values.view(torch.uint16) if values.dtype == torch.bfloat16 else values).view(-1).numpy()
 
 
 def _in_threads(threads: int, work: Callable[[], None]) -> None:
