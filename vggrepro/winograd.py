@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vggrepro import winograd_bf16
+from vggrepro.tiles import Flat, place, seen
 
 TILES = range(16, 128)
 """Tiles in a group: enough for a matrix product, and for most layers little enough for the caches."""
@@ -43,9 +44,6 @@ _FILTER = torch.tensor(
 _GATHER = np.array(
     [[1, 1, 1, 1, 1, 0], [0, 1, -1, 0.5, -2, 0], [0, 1, 1, 0.25, 4, 0], [0, 1, -1, 0.125, -8, 1]], np.float32
 )
-
-Flat = NDArray[np.float32]
-"""Numbers in a row; where they lie is counted in indices without a sign, so that the compiler need not look for others."""
 
 
 class Winograd(nn.Module):
@@ -84,10 +82,10 @@ class Winograd(nn.Module):
             spread, multiplied = (self.filters.new_empty(numbers * size * depth) for depth in (channels, len(bias)))
             for first in firsts:
                 count = min(size, tiles - first)
-                seen = spread[: numbers * count * channels].view(numbers, count, channels)
+                inputs = spread[: numbers * count * channels].view(numbers, count, channels)
                 products = multiplied[: numbers * count * len(bias)].view(numbers, count, len(bias))
-                self.spread(pixels, shape, channels, first, count, _flat(seen))
-                torch.bmm(seen, self.filters, out=products)
+                self.spread(pixels, shape, channels, first, count, _flat(inputs))
+                torch.bmm(inputs, self.filters, out=products)
                 self.gather(_flat(products), bias, shape, first, count, self.pooled, flat)
 
         _in_threads(threads, work)
@@ -144,36 +142,15 @@ def _along(  # type: ignore[no-untyped-def]  # noqa: ANN202
         to += stride
 
 
-@njit(cache=True, nogil=True)
-def _place(tile: int, shape: tuple[int, int]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """The image of a tile, and the row and column of its first output."""
-    across = -(-shape[1] // 4)
-    strip, column = divmod(tile, across)
-    image, row = divmod(strip, -(-shape[0] // 4))
-    return image, 4 * row, 4 * column
-
-
 @njit(cache=True, nogil=True, fastmath={"contract"})
 def _spread(  # type: ignore[no-untyped-def]  # noqa: ANN202
     pixels: Flat, shape: tuple[int, int], channels: int, first: int, count: int, out: Flat
 ):
     """Into `out` [36, count, C] the tiles from `first` on of images [N, H, W, C], zero beyond their edges."""
-    (height, width), depth = shape, np.uintp(channels)
+    depth = np.uintp(channels)
     cut, half = np.empty(36 * channels, np.float32), np.empty(36 * channels, np.float32)
     for t in range(count):
-        image, y, x = _place(first + t, shape)
-        top, left = y - 1, x - 1
-        if top >= 0 and left >= 0 and top + 6 <= height and left + 6 <= width:
-            source, corner, below = pixels, np.uintp(((image * height + top) * width + left) * channels), width
-        else:
-            cut[:] = 0
-            for i in range(max(0, -top), min(6, height - top)):
-                for j in range(max(0, -left), min(6, width - left)):
-                    at = np.uintp(((image * height + top + i) * width + left + j) * channels)
-                    to = np.uintp((6 * i + j) * channels)
-                    for c in range(depth):
-                        cut[to + c] = pixels[at + c]
-            source, corner, below = cut, np.uintp(0), 6
+        source, corner, below = seen(pixels, shape, channels, first + t, 4, cut)
         for j in range(6):
             at = np.uintp(j) * depth
             _along(_SPREAD, depth, source, corner + at, np.uintp(below) * depth, half, at, np.uintp(6) * depth)
@@ -205,7 +182,7 @@ def _gather(  # type: ignore[no-untyped-def]  # noqa: ANN202
             )
         for i in range(4):
             _along(_GATHER, depth, half, np.uintp(6 * i) * depth, depth, found, np.uintp(4 * i) * depth, depth)
-        image, y, x = _place(first + t, shape)
+        image, y, x = place(first + t, shape, 4)
         high, wide, y, x = height // step, width // step, y // step, x // step
         # tiles reach over the right and lower edge
         for i in range(min(4 // step, high - y)):

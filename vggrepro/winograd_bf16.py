@@ -10,20 +10,12 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
+from vggrepro.tiles import Flat, place, seen
+
 FILTER = torch.tensor([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], dtype=torch.float64)
 
-Flat = NDArray[np.float32]
 Bits = NDArray[np.uint16]
 """Numbers of bf16: the upper halves of those of float32."""
-
-
-@njit(cache=True, nogil=True)
-def _place(tile: int, shape: tuple[int, int]):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """The image of a tile, and the row and column of its first output."""
-    across = -(-shape[1] // 2)
-    strip, column = divmod(tile, across)
-    image, row = divmod(strip, -(-shape[0] // 2))
-    return image, 2 * row, 2 * column
 
 
 @njit(cache=True, nogil=True, fastmath={"contract"}, inline="always")
@@ -44,24 +36,12 @@ def spread(  # type: ignore[no-untyped-def]  # noqa: ANN201
     pixels: Flat, shape: tuple[int, int], channels: int, first: int, count: int, out: Bits
 ):
     """Into `out` [16, count, C] the tiles from `first` on of images [N, H, W, C], zero beyond their edges."""
-    (height, width), depth = shape, np.uintp(channels)
+    depth = np.uintp(channels)
     memory = np.empty((3, 16 * channels), np.float32)
     cut, half, full = memory[0], memory[1], memory[2]
     bits, even, one, low = full.view(np.uint32), np.uint32(0x7FFF), np.uint32(1), np.uint32(16)
     for t in range(count):
-        image, y, x = _place(first + t, shape)
-        top, left = y - 1, x - 1
-        if top >= 0 and left >= 0 and top + 4 <= height and left + 4 <= width:
-            source, corner, below = pixels, np.uintp(((image * height + top) * width + left) * channels), width
-        else:
-            cut[:] = 0
-            for i in range(max(0, -top), min(4, height - top)):
-                for j in range(max(0, -left), min(4, width - left)):
-                    at = np.uintp(((image * height + top + i) * width + left + j) * channels)
-                    to = np.uintp((4 * i + j) * channels)
-                    for c in range(depth):
-                        cut[to + c] = pixels[at + c]
-            source, corner, below = cut, np.uintp(0), 4
+        source, corner, below = seen(pixels, shape, channels, first + t, 2, cut)
         for j in range(4):
             at = np.uintp(j) * depth
             _differences(source, corner + at, np.uintp(below) * depth, depth, half, np.uintp(4) * at)
@@ -106,7 +86,7 @@ def gather(  # type: ignore[no-untyped-def]  # noqa: ANN201
                 a, b, d, e = half[k], half[k + two], half[k + two + two], half[k + two + two + two]
                 found[k] = a + b + d
                 found[k + two] = b - d - e
-        image, y, x = _place(first + t, shape)
+        image, y, x = place(first + t, shape, 2)
         high, wide, y, x = height // step, width // step, y // step, x // step
         for i in range(min(2 // step, high - y)):
             for j in range(min(2 // step, wide - x)):
