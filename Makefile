@@ -16,6 +16,7 @@ lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/snakefmt --check Snakefile workflow
 	$(BIN)/snakemake --lint --config smoke=true
 
@@ -32,7 +33,7 @@ bench: setup  ## speeds beside those of others, time and memory at full size (12
 	$(BIN)/python bench/smoke.py
 	$(BIN)/python bench/harness.py
 
-docs: setup  ## the reference of all settings, made from vggrepro/config.py
+docs: setup  ## the reference of all settings, made from the code
 	$(BIN)/vggrepro schema
 
 setup: .venv/installed

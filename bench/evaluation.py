@@ -26,15 +26,15 @@ from torch import Tensor, nn
 from torchvision.models import vgg16
 from torchvision.transforms import v2
 
-from vggrepro.config import Evaluate, Model
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescaled_size
 from vggrepro.data.writer import write as write_store
-from vggrepro.evaluate import posteriors
-from vggrepro.initialise import initialise_randomly
-from vggrepro.nets import VGG
+from vggrepro.evaluation.evaluate import posteriors
+from vggrepro.nets.initialisation import initialise_randomly
+from vggrepro.nets.vgg import VGG
+from vggrepro.settings.models import Evaluate, Model
 
 MEAN = (123.68, 116.779, 103.939)
 CORES, CROP = 2, 224

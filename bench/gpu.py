@@ -29,17 +29,17 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vggrepro.catalogue import Run
-from vggrepro.config import Evaluate, Model, RunSettings
+from vggrepro.core.devices import Meter, name_of
+from vggrepro.core.files import write_json
+from vggrepro.core.provenance import made
 from vggrepro.data.colours import Colours
-from vggrepro.data.loader import ALONE, Batch
-from vggrepro.devices import Meter, name_of
-from vggrepro.distributed import World
-from vggrepro.evaluate import posteriors
-from vggrepro.files import write_json
-from vggrepro.nets import VGG, blocks
-from vggrepro.provenance import made
-from vggrepro.train import Trainer
+from vggrepro.evaluation.evaluate import posteriors
+from vggrepro.nets.vgg import VGG, blocks
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings.models import Evaluate, Model, RunSettings
+from vggrepro.training.loader import ALONE, Batch
+from vggrepro.training.processes import World
+from vggrepro.training.train import Trainer
 
 NETS = ("D", "A", "E")
 AIM = {"of the floor": 0.8, "of torchvision": 1.3, "crops a second": 15_000}
@@ -323,7 +323,7 @@ ALLOWED = {"bf16": 0.2, "bf16 compiled": 0.2, "fp32 compiled": 1e-3}
 def evaluation(clock: Clock, size: Size) -> list[dict[str, Any]]:
     """Images/s of dense evaluation and crops/s, by shape and one at a time, fp32 and bf16; and what bf16 changes."""
     net = VGG("D", size.classes, size.model)
-    from vggrepro.initialise import initialise_randomly
+    from vggrepro.nets.initialisation import initialise_randomly
 
     initialise_randomly(net, "glorot", 0)
     net = net.to(clock.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]

@@ -17,9 +17,9 @@ from collections.abc import Callable
 from statistics import median
 from typing import Any
 
-from vggrepro.catalogue import ROOT
-from vggrepro.files import write_json, write_text
-from vggrepro.provenance import made
+from vggrepro.core.files import write_json, write_text
+from vggrepro.core.paths import ROOT
+from vggrepro.core.provenance import made
 
 REPEATS = 5
 RESULTS = ROOT / "bench" / "results"

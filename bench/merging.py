@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from harness import in_turn, row, write
 
-from vggrepro import predictions
-from vggrepro.config import Merge
+from vggrepro.localisation import stores as predictions
+from vggrepro.settings.models import Merge
 
 IMAGES, LOCATIONS, LABELS, SCALES = 1_000, 150, 5, 3
 

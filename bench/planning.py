@@ -20,8 +20,8 @@ from pathlib import Path
 import numpy as np
 from harness import REPEATS, Row, row, write
 
-from vggrepro.catalogue import ROOT
-from vggrepro.config import TRANSFER_SETS
+from vggrepro.core.paths import ROOT
+from vggrepro.settings.models import TRANSFER_SETS
 
 
 def snakemake(folder: Path, given: list[str], *options: str) -> str:

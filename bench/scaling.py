@@ -22,11 +22,11 @@ from statistics import median
 import torch
 from gpu import CPU, GPU, Clock, drawn_batches, trainer, training_floor
 
-from vggrepro import distributed
-from vggrepro.devices import choose, name_of
-from vggrepro.files import write_json
-from vggrepro.nets import count_parameters, full_size
-from vggrepro.provenance import made
+from vggrepro.core.devices import choose, name_of
+from vggrepro.core.files import write_json
+from vggrepro.core.provenance import made
+from vggrepro.nets.vgg import count_parameters, full_size
+from vggrepro.training import processes as distributed
 
 BATCH, PAPERS = 256, 3.75
 FC = 0.89

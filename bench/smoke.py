@@ -24,14 +24,16 @@ import torch
 from harness import REPEATS, row, write
 from torch.nn import functional as F
 
-from vggrepro import catalogue, config
-from vggrepro.catalogue import ROOT, Run
-from vggrepro.config import RunSettings, Settings
+from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescaled_size
-from vggrepro.nets import VGG
-from vggrepro.plan import Plan
-from vggrepro.transfer import open_collection
+from vggrepro.nets.vgg import VGG
+from vggrepro.paper import catalogue
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings import models as config
+from vggrepro.settings.models import RunSettings, Settings
+from vggrepro.transfer.svms import open_collection
+from vggrepro.workflow import Plan
 
 TIMED = 0.3
 """Seconds of work that is timed at a time, at least."""

@@ -14,9 +14,9 @@ import numpy as np
 from harness import REPEATS, process, row, write
 from PIL import Image
 
-from vggrepro.catalogue import TASKS
+from vggrepro.core.files import write_json
 from vggrepro.data.collections import VOC
-from vggrepro.files import write_json
+from vggrepro.paper.catalogue import TASKS
 
 SIZES = {"train": 2501, "val": 2510, "test": 4952}
 CLASSES, DIMENSIONS = 20, 4096
@@ -65,7 +65,7 @@ def main(folder: Path) -> None:
             make_features(net, voc, seed)
     rows = []
     for threads in (1, 2):
-        call = [sys.executable, "-m", "vggrepro.cli", "classify", "voc2007", "--path", str(folder / "VOC2007")]
+        call = [sys.executable, "-m", "vggrepro", "classify", "voc2007", "--path", str(folder / "VOC2007")]
         call += ["--features", *map(str, nets), "--out", str(folder / "result"), "--threads", str(threads)]
         taken = [process(call) for _ in range(REPEATS)]
         what = f"VOC-2007, {threads} thread{'s' * (threads > 1)}"

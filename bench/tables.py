@@ -19,8 +19,9 @@ import numpy as np
 from harness import REPEATS, Row, process, row, write
 from numpy.typing import NDArray
 
-from vggrepro import catalogue, scores
-from vggrepro.config import load
+from vggrepro.paper import catalogue
+from vggrepro.scores import stores as scores
+from vggrepro.settings.models import load
 
 IMAGES, CLASSES = 50_000, 1_000
 PAPER = load({})
@@ -64,7 +65,7 @@ def main() -> None:
 
     def call(verb: str, *options: str | Path) -> list[str]:
         given = map(str, options)
-        return [sys.executable, "-m", "vggrepro.cli", verb, *given, "--settings", "paper", "--out", str(folder / verb)]
+        return [sys.executable, "-m", "vggrepro", verb, *given, "--settings", "paper", "--out", str(folder / verb)]
 
     read, packed = ("--scores", folder, "--runs", folder / "runs"), folder / "whatif"
     made = [folder / "table" / f"{catalogue.table_name(number)}.json" for number in catalogue.REPRODUCED]

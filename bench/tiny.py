@@ -16,9 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-from vggrepro import catalogue, cli, config
-from vggrepro.catalogue import Run
-from vggrepro.plan import Plan
+from vggrepro.cli import main as cli
+from vggrepro.paper import catalogue
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings import models as config
+from vggrepro.workflow import Plan
 
 Step = tuple[Path, list[str]]
 """What a step leaves behind, and the command."""

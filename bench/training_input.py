@@ -28,11 +28,11 @@ from torchvision.transforms import v2
 from torchvision.transforms.functional import InterpolationMode
 
 from vggrepro.data.ilsvrc import open_ilsvrc
-from vggrepro.data.loader import Batches
 from vggrepro.data.prepare import original, prepare_rescaled
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.data.writer import write as write_store
+from vggrepro.training.loader import Batches
 
 BATCH, CROP, REPEATS = 50, 224, 7
 MEAN, STD = (123.68, 116.779, 103.939), (58.393, 57.12, 57.375)

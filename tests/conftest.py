@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from vggrepro.catalogue import ROOT
-from vggrepro.config import RunSettings, Settings, load
+from vggrepro.core.paths import ROOT
+from vggrepro.data.devkit import official_order
 from vggrepro.data.prepare import prepare
 from vggrepro.data.store import Store
-from vggrepro.devkit import official_order
+from vggrepro.settings.models import RunSettings, Settings, load
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

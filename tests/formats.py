@@ -10,7 +10,7 @@ import torch
 from scipy.io import savemat
 from torch import nn
 
-from vggrepro.nets import VGG, blocks
+from vggrepro.nets.vgg import VGG, blocks
 
 Layers = list[tuple[str, np.ndarray, np.ndarray]]
 

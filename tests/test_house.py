@@ -10,7 +10,7 @@ import tomllib
 import pytest
 import yaml
 
-from vggrepro.catalogue import ROOT
+from vggrepro.core.paths import ROOT
 
 
 def tracked() -> list[str]:
@@ -22,13 +22,6 @@ def tracked() -> list[str]:
 
 def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
-
-
-def test_the_readme_lists_every_file_with_a_comment():
-    block = re.search(r"## What is where\n\n```\n(.*?)\n```", text("README.md"), re.DOTALL)[1]
-    listed = dict(re.fullmatch(r"(\S+) +(\S.*)", line).groups() for line in block.splitlines())
-    files = {name for name in tracked() if not name.endswith("__init__.py") or name == "vggrepro/__init__.py"}
-    assert set(listed) == files
 
 
 def test_the_readmes_commands_exist():
@@ -57,8 +50,8 @@ def test_conda_takes_the_same_versions():
 def test_pre_commit_runs_what_make_lint_runs():
     hooks = {hook["id"] for hook in yaml.safe_load(text(".pre-commit-config.yaml"))["repos"][0]["hooks"]}
     recipe = re.search(r"^lint:.*?\n\n", text("Makefile"), re.DOTALL | re.MULTILINE)[0]
-    assert set(re.findall(r"\$\(BIN\)/(\w+)", recipe)) == {"ruff", "mypy", "snakefmt", "snakemake"}
-    assert hooks == {"ruff", "ruff-format", "mypy", "snakefmt", "snakemake-lint"}
+    assert set(re.findall(r"\$\(BIN\)/([\w-]+)", recipe)) == {"ruff", "mypy", "lint-imports", "snakefmt", "snakemake"}
+    assert hooks == {"ruff", "ruff-format", "mypy", "lint-imports", "snakefmt", "snakemake-lint"}
 
 
 def test_no_file_names_a_registry():
@@ -68,22 +61,6 @@ def test_no_file_names_a_registry():
     files = [name for name in tracked() if not name.endswith(".png") and (ROOT / name).is_file()]
     found = [name for name in files if name != "tests/test_house.py" and addresses.search(text(name))]
     assert found == []
-
-
-def test_modules_import_only_from_those_above_them_in_the_readme():
-    block = re.search(r"## What is where\n\n```\n(.*?)\n```", text("README.md"), re.DOTALL)[1]
-    order = [
-        name.removesuffix(".py").replace("/", ".") for name in re.findall(r"^(vggrepro/\S+\.py)", block, re.MULTILINE)
-    ]
-    below = []
-    for place, module in enumerate(order):
-        source = ROOT / (module.replace(".", "/") + ".py")
-        for node in ast.parse(source.read_text(encoding="utf-8")).body:
-            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("vggrepro"):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-                imported = {name for name in [node.module, *names] if name in order}
-                below += [f"{module} imports {name}" for name in imported if order.index(name) > place]
-    assert below == []
 
 
 def test_the_readmes_speeds_are_those_that_were_measured(monkeypatch):

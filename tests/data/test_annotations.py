@@ -8,10 +8,10 @@ import zipfile
 import pytest
 
 from tests.conftest import prepared, real
+from vggrepro.core.progress import Complaints
 from vggrepro.data.annotations import Annotation, read_solution, read_xml
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.store import Store
-from vggrepro.flow import Complaints
 
 OBJECT = (
     "<object><name>{}</name>{}<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import real
-from vggrepro.catalogue import ROOT
+from vggrepro.core.paths import ROOT
 from vggrepro.data import standin, verify
 from vggrepro.data.store import decode
 from vggrepro.data.transforms import Draws, training_crop

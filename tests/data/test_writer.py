@@ -15,14 +15,14 @@ import pytest
 import torch
 
 from tests.conftest import prepared
-from vggrepro import cli
-from vggrepro.catalogue import ROOT
+from vggrepro.cli import main as cli
+from vggrepro.core.paths import ROOT
 from vggrepro.data import standin, writer
 from vggrepro.data.layouts import TinyImageNet
-from vggrepro.data.loader import Batches
 from vggrepro.data.prepare import original, rescaled
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescale
+from vggrepro.training.loader import Batches
 
 SLOW = """
 import sys, time
@@ -196,7 +196,7 @@ def test_rescaled_pixels_are_those_that_crops_are_cut_from(stores_at_96):
 
 def test_training_sees_the_same_from_rescaled_pixels(stores_at_96):
     """From pixels to the bit; from JPEG it is not the same."""
-    from vggrepro.config import Boxes
+    from vggrepro.settings.models import Boxes
 
     def batch(store: Store):
         draws = Draws.of(0, 1, len(store), (96, 96))

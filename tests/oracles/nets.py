@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vggrepro.nets import VGG
+from vggrepro.nets.vgg import VGG
 
 
 def krizhevsky_lrn(a: Tensor) -> Tensor:

@@ -7,10 +7,10 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from vggrepro.catalogue import Evaluation, Run
-from vggrepro.config import Settings
-from vggrepro.initialise import STAGED
-from vggrepro.nets import LAYERS, Conv
+from vggrepro.nets.initialisation import STAGED
+from vggrepro.nets.vgg import LAYERS, Conv
+from vggrepro.paper.catalogue import Evaluation, Run
+from vggrepro.settings.models import Settings
 
 IMAGES = {"ilsvrc": (1_281_167, 50_000, 1000), "tiny-imagenet": (100_000, 10_000, 200), "stand-in": (2_000, 400, 10)}
 NAMES = {"ilsvrc": "ILSVRC-2012", "tiny-imagenet": "Tiny ImageNet", "stand-in": "stand-in (drawn by the program)"}

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from vggrepro.catalogue import ROOT
-from vggrepro.files import digest
+from vggrepro.core.files import digest
+from vggrepro.core.paths import ROOT
 
 BIN = Path(sys.executable).parent
 SCRIPT = ROOT / "tests/slurm/local_slurm.sh"

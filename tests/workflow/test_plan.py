@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from vggrepro.catalogue import ROOT
-from vggrepro.config import load
-from vggrepro.plan import SIGNALS, Plan, one_run_of
+from vggrepro.core.paths import ROOT
+from vggrepro.settings.models import load
+from vggrepro.workflow import SIGNALS, Plan, one_run_of
 
 
 def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:

@@ -18,11 +18,17 @@ import pytest
 from tests.conftest import real, write_devkit
 from tests.formats import layers_of, write_mat
 from tests.workflow.test_plan import jobs, runs, snakemake
-from vggrepro import catalogue, checkpoint, cli, crate, render, scores, submission
-from vggrepro.boxes import iou
-from vggrepro.catalogue import ROOT
+from vggrepro.cli import main as cli
+from vggrepro.core.paths import ROOT
 from vggrepro.data import standin
+from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
+from vggrepro.localisation import submission
+from vggrepro.nets import weights as checkpoint
+from vggrepro.paper import catalogue
+from vggrepro.report import bundle as crate
+from vggrepro.scores import stores as scores
+from vggrepro.tables import render
 
 TWO_NETS = "D/[256;512]/256,384,512 + E/[256;512]/256,384,512"
 SMOKE = ("--config", "smoke=true")

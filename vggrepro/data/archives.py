@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
-from vggrepro.files import leads_outside
-from vggrepro.flow import progress
+from vggrepro.core.files import leads_outside
+from vggrepro.core.progress import progress
 
 MD5 = {
     "ILSVRC2012_img_train.tar": "1d675b47d978889d74fa0da5fadfb00e",

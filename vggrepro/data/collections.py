@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core.files import Files
 from vggrepro.data.annotations import Box, Object, read_xml
 from vggrepro.data.layouts import IMAGE, natural
 from vggrepro.data.store import decode
-from vggrepro.files import Files
 
 SPLITS = ("train", "val", "test")
 """VOC's parts: it trains on both of the first two."""

@@ -7,11 +7,11 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
+from vggrepro.core.files import Files
+from vggrepro.core.progress import Complaints, ahead, progress
 from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_synsets, read_xml
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, natural
-from vggrepro.files import Files
-from vggrepro.flow import Complaints, ahead, progress
 
 Listed = list[tuple[str, int]]
 """Names of images and their labels."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vggrepro.core.files import Files
 from vggrepro.data.annotations import Box
 from vggrepro.data.archives import Archives
-from vggrepro.files import Files
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vggrepro.core.progress import Complaints
 from vggrepro.data import standin, writer
 from vggrepro.data.annotations import Box
 from vggrepro.data.colours import Sums
@@ -21,7 +22,6 @@ from vggrepro.data.layouts import SPLITS, Item, Layout, Split, TinyImageNet, sel
 from vggrepro.data.store import Encoding, Store, decode
 from vggrepro.data.transforms import rescale, rescaled_sizes
 from vggrepro.data.writer import Entry, Source, free_bytes, gigabytes
-from vggrepro.flow import Complaints
 
 LAYOUTS: dict[str, Callable[[Path], Layout]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": open_ilsvrc}
 SAMPLE = 200

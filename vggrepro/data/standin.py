@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vggrepro.core.files import atomic_folder
 from vggrepro.data.layouts import TinyImageNet
-from vggrepro.files import atomic_folder
 
 SIDE = 64
 """Width and height of an image, as in Tiny ImageNet."""

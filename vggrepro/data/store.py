@@ -20,9 +20,9 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from vggrepro.core.files import read_json
 from vggrepro.data.colours import Colours
 from vggrepro.data.transforms import rescaled_size
-from vggrepro.files import read_json
 
 # a file of the user's own is no decompression bomb: the largest images of ILSVRC are near PIL's limit
 Image.MAX_IMAGE_PIXELS = 1_000_000_000

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.boxes import to_vectors
-from vggrepro.config import Boxes
+from vggrepro.data.boxes import to_vectors
 from vggrepro.data.colours import Colours
+from vggrepro.settings.models import Boxes
 
 Pixels = NDArray[np.uint8]
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from PIL import Image
 
+from vggrepro.core.files import atomic_file
+from vggrepro.core.progress import ahead, progress
 from vggrepro.data.archives import wrong_digests
 from vggrepro.data.layouts import SPLITS, Item, Layout, Split
 from vggrepro.data.prepare import LAYOUTS
 from vggrepro.data.store import decode
-from vggrepro.files import atomic_file
-from vggrepro.flow import ahead, progress
 
 COLUMNS = ("split", "id", "wnid", "file", "width", "height", "mode", "bytes", "sha256", "problem")
 TOGETHER = 1000

@@ -22,10 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core.files import check_replaceable, lock, put_in_place, read_json, write_json
+from vggrepro.core.progress import ahead, progress
 from vggrepro.data.colours import Sums
 from vggrepro.data.store import INDEX
-from vggrepro.files import check_replaceable, lock, put_in_place, read_json, write_json
-from vggrepro.flow import ahead, progress
 
 RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13)])
 """Of an image that is written: its line of the index, its SHA-256, its colours."""

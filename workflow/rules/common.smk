@@ -1,8 +1,8 @@
 from snakemake.exceptions import WorkflowError
 
-from vggrepro.catalogue import COLLECTIONS, PROTOCOLS, SHALLOW_AND_DEEP, TASKS
-from vggrepro.config import TRANSFER_SETS, load
-from vggrepro.plan import (
+from vggrepro.paper.catalogue import COLLECTIONS, PROTOCOLS, SHALLOW_AND_DEEP, TASKS
+from vggrepro.settings.models import TRANSFER_SETS, load
+from vggrepro.workflow import (
     Plan,
     find_own_commands,
     keep_what_is_planned,

@@ -1,0 +1,203 @@
+"""The command line: a user's mistake ends with one message and leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vggrepro.cli import main as cli
+from vggrepro.data import standin
+
+
+def failed(capsys, *arguments: str) -> str:
+    """The message of a call that must fail."""
+    try:
+        status = cli.main(list(arguments))
+    except SystemExit as stop:  # argparse
+        status = stop.code
+    assert status == 2
+    message = capsys.readouterr().err
+    assert "Traceback" not in message
+    return message
+
+
+def prepare(tmp_path: Path, *more: str) -> list[str]:
+    return ["prepare", "--train", f"{tmp_path}/o/train", "--val", f"{tmp_path}/o/val", *more]
+
+
+def test_a_data_set_that_is_not_there(capsys, tmp_path):
+    message = failed(capsys, *prepare(tmp_path, "--layout", "tiny-imagenet", "--path", "/no/such/file.zip"))
+    assert "/no/such/file.zip: no such file or folder" in message
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_path_is_asked_for(capsys, tmp_path):
+    assert "needs --path" in failed(capsys, *prepare(tmp_path, "--layout", "ilsvrc"))
+
+
+def test_an_unknown_run(capsys):
+    message = failed(capsys, "train", "F_256_s0", "--settings", "smoke", "--train", "x", "--val", "y", "--out", "z")
+    assert "no run" in message
+
+
+def test_missing_stores_and_weights_are_named(capsys, tmp_path, stores):
+    where = ["--train", f"{tmp_path}/t", "--val", f"{tmp_path}/v", "--out", f"{tmp_path}/o"]
+    assert "t/store.json: no such file" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
+    where = ["--weights", f"{tmp_path}/w", "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
+    assert "w: no such file" in failed(capsys, "evaluate", "A_256_s0", "dense", "--scales", "256", *where)
+
+
+def test_weights_of_another_run_are_refused(capsys, tmp_path, stores):
+    where = ["--train", str(stores[0]), "--val", str(stores[1]), "--out", str(tmp_path)]
+    settings = '{"model": {"scale_unit": 8, "width": 2, "fc": 8}, "train": {"epochs": 1, "batch": 64}}'
+    assert cli.main(["train", "A_256_s0", "--settings", settings, *where]) == 0
+    where = ["--weights", f"{tmp_path}/weights.safetensors", "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
+    message = failed(capsys, "evaluate", "D_256_s0", "dense", "--scales", "256", *where)
+    assert "holds A_256_s0, expected D_256_s0" in message
+
+
+def test_a_gpu_that_is_not_there(capsys):
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    arguments = ["train", "A_256_s0", "--settings", "smoke", "--train", "x", "--val", "y", "--out", "z"]
+    assert "no GPU that torch can use" in failed(capsys, *arguments, "--device", "cuda")
+
+
+def test_a_full_disk_leaves_nothing_that_would_be_trusted(tmp_path):
+    """On a file system of 300 kB the store does not fit: it is noticed before anything is written."""
+    standin.write(tmp_path / "images", train_per_class=20, val_per_class=2)
+    small = tmp_path / "small"
+    small.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        call = [
+            sys.executable,
+            "-m",
+            "vggrepro",
+            *prepare(small, "--layout", "tiny-imagenet", "--path", f"{tmp_path}/images"),
+        ]
+        done = subprocess.run(call, capture_output=True, text=True)
+        assert done.returncode == 2
+        assert "the store needs 2.5 MB more, the disk has" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert {path.name for path in small.rglob("*") if path.is_file()} <= {
+            "lock",
+            "part.json",
+            "images.bin",
+            "records.bin",
+        }
+        assert sum(path.stat().st_size for path in small.rglob("*") if path.is_file()) < 1000
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_a_kill_leaves_nothing_that_would_be_trusted(tmp_path):
+    call = [
+        sys.executable,
+        "-m",
+        "vggrepro",
+        *prepare(tmp_path, "--layout", "stand-in", "--train-per-class", "2000"),
+    ]
+    process = subprocess.Popen(call)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2.5)
+    process.kill()
+    process.wait()
+    assert not (tmp_path / "o" / "train").exists()
+    assert not (tmp_path / "o" / "val").exists()
+
+
+def test_a_schedulers_term_clears_away_what_was_begun(tmp_path):
+    call = [
+        sys.executable,
+        "-m",
+        "vggrepro",
+        *prepare(tmp_path, "--layout", "stand-in", "--train-per-class", "2000"),
+    ]
+    process = subprocess.Popen(call, env=os.environ | {"TMPDIR": str(tmp_path)})
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(timeout=2.5)
+    process.terminate()
+    assert process.wait(timeout=10) == 143
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "--layout", "stand-in", "--classes", "0", "--train", "a", "--val", "b"], "at least 1, got '0'"),
+        (["prepare", "--layout", "stand-in", "--train", "a", "--val", "./a"], "a store needs a folder of its own"),
+        (["prepare", "--layout", "tiny-imagenet", "--path", "", "--train", "a", "--val", "b"], "needs --path"),
+        (["table", "3", "--settings", "{", "--out", "x"], "--settings: no JSON"),
+        (["table", "13", "--settings", "smoke", "--out", "x"], "the paper has no table '13'"),
+        (
+            ["train", "A_256_s0", "--settings", "smoke", "--device", "gpu", "--train", "a", "--val", "b", "--out", "c"],
+            "--device gpu",
+        ),
+        (
+            ["evaluate", "A_256_s0", "dense", "--scales", "2,x", "--weights", "w", "--val", "v", "--out", "o"],
+            "numbers with commas",
+        ),
+    ],
+)
+def test_senseless_arguments_are_named(capsys, arguments, message):
+    assert message in failed(capsys, *arguments)
+
+
+def test_a_folder_of_the_users_is_not_replaced(capsys, tmp_path):
+    (tmp_path / "o/train").mkdir(parents=True)
+    (tmp_path / "o/train/thesis.tex").touch()
+    assert "it will not be replaced" in failed(capsys, *prepare(tmp_path, "--layout", "stand-in"))
+    assert (tmp_path / "o/train/thesis.tex").exists()
+
+
+@pytest.mark.parametrize("damage", ["{}", "[]", "{"])
+def test_a_damaged_store_is_named(capsys, tmp_path, stores, damage):
+    folder = shutil.copytree(stores[0], tmp_path / "train")
+    (folder / "store.json").write_text(damage)
+    where = ["--train", str(folder), "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
+    assert "train/store.json: damaged" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
+
+
+def test_an_empty_index_is_named(capsys, tmp_path, stores):
+    folder = shutil.copytree(stores[0], tmp_path / "train")
+    (folder / "index.npy").write_bytes(b"")
+    where = ["--train", str(folder), "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
+    assert "train: damaged store" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["cli", "catalogue", "config", "plan", "scores", "statistics", "tables", "render", "report", "metrics", "ledger"],
+)
+def test_light_rooms_do_not_import_torch(module):
+    code = f"import vggrepro.{module}, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["train", "evaluate", "data.prepare"])
+def test_torchvision_is_imported_nowhere_on_the_way(module):
+    code = f"import vggrepro.{module}, sys; sys.exit('torchvision' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_training_loads_no_compiler():
+    """Neither torch's, which its own SGD brings in, nor numba's, where no image is rescaled."""
+    code = """
+import sys, torch
+from vggrepro.train import SGD
+weight = torch.nn.Parameter(torch.ones(2))
+optimiser = SGD([weight], lr=0.1, momentum=0.9, fused=True)
+weight.sum().backward()
+optimiser.step()
+assert abs(float(weight.sum()) - 1.8) < 1e-6, weight
+sys.exit('torch._dynamo' in sys.modules or 'numba' in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,69 @@
+"""Every process takes a GPU of its own, and lets it go however it ends."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import types
+
+import pytest
+import torch
+
+from vggrepro.core import devices
+from vggrepro.core.paths import ROOT
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from vggrepro import devices
+print(devices.take(["a", "b"], Path(sys.argv[1]), wait=0.05), flush=True)
+time.sleep(60)
+"""
+
+
+def hold(folder) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT
+    )
+
+
+def test_two_processes_take_two_gpus_and_the_third_waits(tmp_path):
+    first, second = hold(tmp_path), hold(tmp_path)
+    assert {first.stdout.readline(), second.stdout.readline()} == {"0\n", "1\n"}
+    third = hold(tmp_path)
+    assert "waiting for one of 2 GPUs" in third.stderr.readline()
+    second.send_signal(signal.SIGKILL)
+    number = third.stdout.readline()
+    assert number in ("0\n", "1\n")
+    for process in (first, second, third):
+        process.kill()
+        process.communicate()
+
+
+def test_energy_is_read_where_the_driver_tells(monkeypatch):
+    class Unsupported(Exception):  # noqa: N818
+        pass
+
+    def energy(handle: str) -> int:
+        if handle == "GPU-old":
+            raise Unsupported
+        return 5_000
+
+    driver = types.SimpleNamespace(
+        NVMLError=Unsupported,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetHandleByUUID=lambda name: name,
+        nvmlDeviceGetTotalEnergyConsumption=energy,
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", driver)
+    for name, expected in (("new", 5.0), ("old", float("nan"))):
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, name=name: types.SimpleNamespace(uuid=name))
+        assert devices.joules(torch.device("cuda", 0)) == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_cpus_memory_and_time_are_measured():
+    meter = devices.Meter(torch.device("cpu"))
+    assert 10_000_000 < meter.peak_bytes < 100_000_000_000
+    assert 0 <= meter.seconds < 60
+    assert meter.joules != meter.joules

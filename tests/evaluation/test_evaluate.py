@@ -1,0 +1,148 @@
+"""Posteriors under the three protocols, against one image and one view at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import real
+from vggrepro.data.ilsvrc import open_ilsvrc
+from vggrepro.data.prepare import original
+from vggrepro.data.store import Store
+from vggrepro.data.transforms import grid, rescale
+from vggrepro.data.writer import write
+from vggrepro.evaluation.evaluate import posteriors
+from vggrepro.nets.initialisation import initialise_randomly
+from vggrepro.nets.vgg import VGG
+from vggrepro.settings.models import Evaluate, Model
+
+MEAN = (120.0, 110.0, 100.0)
+
+
+@pytest.fixture(scope="module")
+def net() -> VGG:
+    made = VGG("B", 10, Model(scale_unit=8, width=8, fc=24)).eval()
+    initialise_randomly(made, "glorot", seed=0)
+    return made
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory) -> Store:
+    """A store of images of several shapes, as ILSVRC's are."""
+    from PIL import Image
+
+    root, rng = tmp_path_factory.mktemp("mixed"), np.random.default_rng(0)
+    shapes = [(70, 90), (90, 70), (70, 90), (64, 64), (70, 90), (200, 61), (64, 64)]
+    for i, shape in enumerate(shapes):
+        (root / "train" / "n01440764").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (*shape, 3), np.uint8)).save(root / "train" / "n01440764" / f"{i}.png")
+    layout = open_ilsvrc(root)
+    layout.wnids = [f"n0144076{i}" for i in range(10)]
+    items = open_ilsvrc(root).items("train")
+    write(root / "store", original(layout, items))
+    return Store(root / "store")
+
+
+def one_by_one(net: VGG, store: Store, protocol: str, Q: int, crop_grid: str = "whole") -> np.ndarray:
+    """The slow version: an image at a time, a view at a time."""
+    rows = []
+    for i in range(len(store)):
+        image = rescale(store.image(i), net.model.pixels(Q)).astype(np.float32) - np.array(MEAN, np.float32)
+        x = torch.from_numpy(image).permute(2, 0, 1)[None]
+        if protocol == "dense":
+            shown = [x, x.flip(3)]
+            found = [net.score_map(view).mean((2, 3)).softmax(1) for view in shown]
+        else:
+            crop, (h, w) = net.model.crop, x.shape[2:]
+            corners = grid(h, w, crop, crop_grid) if protocol == "multi-crop" else [((h - crop) // 2, (w - crop) // 2)]
+            cuts = [x[:, :, top : top + crop, left : left + crop] for top, left in corners]
+            shown = cuts + [cut.flip(3) for cut in cuts] if protocol == "multi-crop" else cuts
+            found = [net(view).softmax(1) for view in shown]
+        rows.append(torch.stack(found).mean(0)[0].numpy())
+    return np.stack(rows)
+
+
+@pytest.mark.parametrize("protocol", ["dense", "multi-crop", "centre-crop"])
+@pytest.mark.parametrize("batch_pixels", [1, 20_000, 10_000_000])
+def test_batches_of_equal_shape_equal_one_image_at_a_time(net, mixed, protocol, batch_pixels):
+    settings = Evaluate(batch_pixels=batch_pixels)
+    with torch.inference_mode():
+        found = posteriors(net, mixed, MEAN, protocol, (224, 288), settings=settings, workers=2)
+        for Q in (224, 288):
+            np.testing.assert_allclose(found[Q], one_by_one(net, mixed, protocol, Q), atol=2e-5)
+
+
+def test_the_grid_of_the_central_square(net, mixed):
+    with torch.inference_mode():
+        found = posteriors(net, mixed, MEAN, "multi-crop", (256,), settings=Evaluate(crop_grid="square"))
+        np.testing.assert_allclose(found[256], one_by_one(net, mixed, "multi-crop", 256, "square"), atol=2e-5)
+
+
+def test_averaging_posteriors_instead_of_scores_is_another_choice(net, mixed):
+    scores = posteriors(net, mixed, MEAN, "dense", (384,))[384]
+    after = posteriors(net, mixed, MEAN, "dense", (384,), settings=Evaluate(average="posteriors"))[384]
+    image = rescale(mixed.image(0), 96).astype(np.float32) - np.array(MEAN, np.float32)
+    x = torch.from_numpy(image).permute(2, 0, 1)[None]
+    with torch.inference_mode():
+        expected = torch.stack([net.score_map(v).softmax(1).mean((2, 3)) for v in (x, x.flip(3))]).mean(0)[0]
+    np.testing.assert_allclose(after[0], expected, atol=2e-5)
+    assert np.abs(after - scores).max() > 1e-6
+
+
+def test_dense_on_a_224_image_is_the_crop_and_its_mirror(net, stores):
+    with torch.inference_mode():
+        dense = posteriors(net, Store(stores[1]), MEAN, "dense", (224,))[224]
+        crops = posteriors(net, Store(stores[1]), MEAN, "multi-crop", (224,))[224]
+    np.testing.assert_allclose(dense, crops, atol=2e-5)  # all 25 places of the grid are the same one
+
+
+def test_every_image_is_seen(net, mixed):
+    found = posteriors(net, mixed, MEAN, "dense", (256,))[256]
+    assert found.shape == (7, 10)
+    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+
+
+def test_bf16_changes_few_answers(net, stores):
+    full = posteriors(net, Store(stores[1]), MEAN, "dense", (256,))[256]
+    half = posteriors(net, Store(stores[1]), MEAN, "dense", (256,), settings=Evaluate(precision="bf16"))[256]
+    assert np.abs(full - half).max() < 0.1
+
+
+def test_rare_shapes_do_not_wait_for_ever(net, mixed, monkeypatch):
+    from vggrepro.evaluation import evaluate
+
+    whole = posteriors(net, mixed, MEAN, "dense", (256,))[256]
+    monkeypatch.setattr(evaluate, "AT_MOST", 1)
+    monkeypatch.setattr(evaluate, "DEFAULT", Evaluate())
+    found = posteriors(net, mixed, MEAN, "dense", (256,), settings=Evaluate(batch_pixels=30_000))[256]
+    np.testing.assert_allclose(found, whole, atol=2e-5)
+
+
+@pytest.mark.parametrize("scales", [(128,), (256, 256), (0,), (-5, 256)])
+def test_senseless_scales_are_refused(net, mixed, scales):
+    with pytest.raises(ValueError, match="expected different ones of at least 224"):
+        posteriors(net, mixed, MEAN, "dense", scales)
+
+
+def test_an_unknown_protocol_is_refused(net, mixed):
+    with pytest.raises(ValueError, match="no protocol is called 'ten-crop'"):
+        posteriors(net, mixed, MEAN, "ten-crop", (256,))
+
+
+def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(real("ilsvrc2012-val-200.zip")) as file:
+        names = [n for n in file.namelist() if n.endswith(".JPEG")][:12]
+        for name in names:
+            target = tmp_path / "train" / "n01440764" / name.split("/")[-1]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(file.read(name))
+    layout = open_ilsvrc(tmp_path)
+    layout.wnids = [f"n0144076{i}" for i in range(10)]
+    write(tmp_path / "store", original(layout, open_ilsvrc(tmp_path).items("train"), encoding="files"), workers=2)
+    store = Store(tmp_path / "store")
+    with torch.inference_mode():
+        found = posteriors(net, store, MEAN, "dense", (256, 384), workers=2)
+        np.testing.assert_allclose(found[384], one_by_one(net, store, "dense", 384), atol=5e-5)

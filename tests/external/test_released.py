@@ -1,0 +1,303 @@
+"""Released nets in the formats of their programs: read to the last bit, and no wrong reading of them is taken."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+
+from tests.conftest import prepared, small, write_devkit
+from tests.formats import layers_of, torchvision_like, write_caffe, write_mat
+from vggrepro.cli import main as cli
+from vggrepro.data.store import Store
+from vggrepro.external import formats as released
+from vggrepro.external.released import MEAN, STD, mean_of, reading_of, tensors
+from vggrepro.nets import weights as checkpoint
+from vggrepro.nets.vgg import VGG
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings.models import Model, Reading, load
+from vggrepro.training.progress import Part
+from vggrepro.training.train import Trainer
+
+torch.set_num_threads(1)  # nets this small are slower on several
+MODEL = Model(scale_unit=8, width=4, fc=32, dropout=0.0)
+WNIDS = [f"n{99000000 + k}" for k in range(4)]
+PIXEL = (101.0, 102.5, 103.25)
+
+
+def random_net(name: str, classes: int = 4) -> VGG:
+    torch.manual_seed(3)
+    net = VGG(name, classes, MODEL)
+    for parameter in net.parameters():
+        torch.nn.init.normal_(parameter, 0, 0.3)
+    return net.eval()
+
+
+def our_net(file: Path, name: str, said: Reading | None = None) -> tuple[VGG, tuple[float, float, float]]:
+    """A released net as ours, and its mean."""
+    found = released.read(file)
+    net, reading = VGG(name, 4, MODEL), reading_of(found, said or Reading())
+    net.load_state_dict(tensors(found, reading, net))
+    return net.eval(), mean_of(found, reading)
+
+
+def equal(a: VGG, b: VGG) -> bool:
+    return all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["D", "E"])
+@pytest.mark.parametrize("form", ["new", "2014", "oldest", "double", "unpacked"])
+def test_caffe_nets_come_back_to_the_last_bit(tmp_path, name, form):
+    net = random_net(name)
+    write_caffe(tmp_path / "n.caffemodel", layers_of(net), form)
+    found, mean = our_net(tmp_path / "n.caffemodel", name)
+    assert equal(found, net)
+    assert mean == (123.68, 116.779, 103.939)
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_matconvnet_nets_come_back_with_mean_and_classes(tmp_path, old):
+    net = random_net("D")
+    write_mat(tmp_path / "n.mat", layers_of(net), WNIDS, PIXEL, old=old)
+    found, mean = our_net(tmp_path / "n.mat", "D")
+    assert equal(found, net)
+    assert mean == pytest.approx(PIXEL)
+    assert released.read(tmp_path / "n.mat").wnids == tuple(WNIDS)
+
+
+@pytest.mark.parametrize("kind", ["pth", "safetensors", "state_dict"])
+def test_torchvisions_nets_give_the_same_scores_on_pixels(tmp_path, kind):
+    theirs = torchvision_like(random_net("E"))
+    file = tmp_path / f"n.{'safetensors' if kind == 'safetensors' else 'pth'}"
+    state = {name: tensor.contiguous() for name, tensor in theirs.state_dict().items()}
+    if kind == "safetensors":
+        save_file(state, file)
+    else:
+        torch.save(
+            {"state_dict": {f"module.{k}": v for k, v in state.items()}} if kind == "state_dict" else state, file
+        )
+    found, mean = our_net(file, "E")
+    pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 56, 56)).astype(np.float32))
+    column = (1, 3, 1, 1)
+    with torch.inference_mode():
+        normalised = (pixels / 255 - torch.tensor(MEAN).view(column)) / torch.tensor(STD).view(column)
+        expected = theirs.classifier(theirs.features(normalised).flatten(1))
+        ours = found(pixels - torch.tensor(mean).view(column))
+    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_torchvisions_own_net_has_these_layers():
+    from torchvision.models import vgg16
+
+    with torch.device("meta"):
+        theirs, full = vgg16().state_dict(), VGG("D", 1000, Model())
+        ours = torchvision_like(full).state_dict()
+    assert {name: tensor.shape for name, tensor in theirs.items()} == {
+        name: tensor.shape for name, tensor in ours.items()
+    }
+
+
+def test_other_layouts_of_the_same_net_come_back_when_they_are_said(tmp_path):
+    net = random_net("D")
+    layers = {name: (weight, bias) for name, weight, bias in layers_of(net)}
+    weight, bias = layers["fc6"]
+    layers["fc6"] = weight.reshape(len(weight), -1, 7, 7).transpose(0, 2, 3, 1).reshape(len(weight), -1), bias
+    write_caffe(tmp_path / "n.caffemodel", [(name, *found) for name, found in layers.items()])
+    assert equal(our_net(tmp_path / "n.caffemodel", "D", Reading(full="hwc"))[0], net)
+    assert not equal(our_net(tmp_path / "n.caffemodel", "D")[0], net)
+
+
+def broken(path: Path, kind: str) -> Path:
+    """A file that is not what it should be."""
+    net = random_net("D")
+    file = path / {"cut": "n.caffemodel", "text": "t.caffemodel", "bn": "b.pth", "pickle": "p.pth"}.get(kind, "x.mat")
+    if kind == "cut":
+        write_caffe(file, layers_of(net))
+        file.write_bytes(file.read_bytes()[:-5])
+    elif kind == "text":
+        file.write_text("name: 'VGG'")
+    elif kind == "bn":
+        torch.save({"features.0.weight": torch.ones(1), "features.1.running_mean": torch.ones(1)}, file)
+    elif kind == "pickle":
+        torch.save(Path("evil"), file)
+    elif kind == "hdf5":
+        file.write_bytes(b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n")
+    elif kind == "nan":
+        layers = layers_of(net)
+        layers[2] = (layers[2][0], layers[2][1] * np.nan, layers[2][2])
+        write_mat(file, layers, WNIDS, PIXEL)
+    else:
+        write_mat(file, layers_of(net), ["cat", "dog", "cow", "ant"], PIXEL)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("cut", "n.caffemodel: no whole net of Caffe: cut short"),
+        ("text", "t.caffemodel: no whole net of Caffe"),
+        ("bn", "b.pth: expected features.N and classifier.N .* a net with batch normalisation is not the paper's"),
+        ("pickle", "p.pth: cannot be read as tensors of PyTorch"),
+        ("hdf5", r"x.mat: is of MATLAB 7.3 \(HDF5\): load it in MATLAB and save it with -v7"),
+        ("nan", "x.mat: layer conv2_1 has weights that are not finite"),
+        ("words", "x.mat: the names of its classes are no WNIDs, the first is 'cat'"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_named(tmp_path, kind, message):
+    with pytest.raises(ValueError, match=message):
+        released.read(broken(tmp_path, kind))
+
+
+def draw(folder: Path, per_class: dict[str, int]) -> Path:
+    """Images in Tiny ImageNet's layout of which colour and direction of stripes say the class: a net has to see both."""
+    rng = np.random.default_rng(1)
+    (folder / "wnids.txt").parent.mkdir()
+    (folder / "wnids.txt").write_text("".join(f"{name}\n" for name in WNIDS))
+    (folder / "words.txt").write_text("".join(f"{name}\tstripes\n" for name in WNIDS))
+    listed = []
+    for split, count in per_class.items():
+        for label, name in enumerate(WNIDS):
+            for i in range(count):
+                wave = np.sin(np.arange(64) * 0.8 + rng.uniform(0, 6)) * rng.uniform(60, 110)
+                stripes = np.broadcast_to(wave[:, None] if label % 2 else wave[None], (64, 64))
+                image = 120 + rng.normal(0, 12, (64, 64, 3))
+                image[..., 2 if label < 2 else 0] += stripes
+                file = folder / (
+                    "train/{0}/images/{0}_{1}.JPEG" if split == "train" else "val/images/val_{2}.JPEG"
+                ).format(name, i, label * count + i)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(file, quality=95)
+                listed.append(f"{file.name}\t{name}\t0\t0\t63\t63\n")
+    for name in WNIDS:
+        (folder / "train" / name / f"{name}_boxes.txt").write_text("")
+    (folder / "val/val_annotations.txt").write_text("".join(line for line in listed if line.startswith("val")))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def coloured(tmp_path_factory) -> tuple[Path, Path]:
+    root = tmp_path_factory.mktemp("coloured")
+    images = draw(root / "images", {"train": 40, "val": 25})
+    return prepared(root, "tiny-imagenet", images, per_class=(40, 25))
+
+
+@pytest.fixture(scope="module")
+def trained(coloured) -> tuple[VGG, tuple[float, float, float]]:
+    """A small net that has learnt them, and its mean."""
+    store = Store(coloured[0])
+    trainer = Trainer(
+        Run("A", "256"), small(learning_rate=0.003, colour_std=0.0), store, device=torch.device("cpu"), workers=0
+    )
+    trainer.start(None)
+    for epoch in range(1, 9):
+        row = trainer.epoch(Part(epoch), 0.003)
+    assert row["train_top1"] < 0.1, row
+    return trainer.net.eval(), store.colours.mean
+
+
+def adopt(file: Path, coloured, *more: str, run: str = "A_256_s0", reading: dict | None = None) -> int:
+    model = [
+        "--settings",
+        '{"scale_unit": 8}',
+        "--reading",
+        json.dumps(reading or {}),
+        "--out",
+        str(file.parent / "run"),
+    ]
+    return cli.main(["adopt", run, str(file), *model, "--val", str(coloured[1]), "--device", "cpu", *more])
+
+
+def test_a_net_is_adopted_as_a_run(trained, coloured, tmp_path):
+    net, mean = trained
+    write_mat(tmp_path / "n.mat", layers_of(net), WNIDS, mean)
+    assert adopt(tmp_path / "n.mat", coloured) == 0
+    found = checkpoint.load(tmp_path / "run/weights.safetensors")
+    assert equal(found.net(), net)
+    assert (found.run.name, found.wnids, found.model) == (
+        "A_256_s0",
+        tuple(WNIDS),
+        MODEL.model_copy(update={"dropout": 0.5}),
+    )
+    assert found.mean == pytest.approx(mean)
+    said = json.loads((tmp_path / "run/adopted.json").read_text())
+    assert (said["format"], said["reading"]["channels"], said["checked"]["images"]) == ("MatConvNet", "rgb", 100)
+    assert said["checked"]["top-1 errors"] < 10
+
+
+def test_outputs_in_an_order_of_their_own_are_brought_into_ours(trained, coloured, tmp_path):
+    net, mean = trained
+    order = [2, 0, 3, 1]
+    layers = layers_of(net)
+    layers[-1] = ("fc8", layers[-1][1][order], layers[-1][2][order])
+    write_mat(tmp_path / "n.mat", layers, [WNIDS[i] for i in order], mean)
+    assert adopt(tmp_path / "n.mat", coloured) == 0
+    assert equal(checkpoint.load(tmp_path / "run/weights.safetensors").net(), net)
+
+
+WRONG = [
+    ("channels", "rgb", "bgr"),
+    ("input", "caffe", "torchvision"),
+    ("classes", "devkit", "sorted"),
+    ("full", "hwc", "chw"),
+    ("kernels", "wh", "hw"),
+]
+
+
+@pytest.mark.parametrize(("name", "wrong", "right"), WRONG)
+def test_a_wrong_reading_is_told_and_the_right_one_named(trained, coloured, tmp_path, capsys, name, wrong, right):
+    net, mean = trained
+    file, reading = tmp_path / "n.caffemodel", {"mean": mean}
+    if name == "input":
+        file = tmp_path / "n.pth"
+        torch.save(torchvision_like(net).state_dict(), file)
+        reading = {}
+    else:
+        write_caffe(file, layers_of(net))
+    write_devkit(tmp_path / "devkit", Store(coloured[1]))
+    by = ["--devkit", str(tmp_path / "devkit")]
+    assert adopt(file, coloured, *by, reading=reading) == 0
+    capsys.readouterr()
+    for kept in (tmp_path / "run").iterdir():
+        kept.unlink()
+    assert adopt(file, coloured, *by, reading=reading | {name: wrong}) == 2
+    said = capsys.readouterr().err
+    assert f"{name} {wrong}" in said
+    assert f"with {name} {right} it is" in said
+    assert not list((tmp_path / "run").iterdir())
+
+
+def test_two_things_wrong_at_once_are_both_named(trained, coloured, tmp_path, capsys):
+    net, mean = trained
+    write_caffe(tmp_path / "n.caffemodel", layers_of(net))
+    assert adopt(tmp_path / "n.caffemodel", coloured, reading={"mean": mean, "channels": "rgb", "full": "hwc"}) == 2
+    assert "with channels bgr, full chw it is" in capsys.readouterr().err
+
+
+def test_a_net_that_knows_nothing_or_is_another_is_refused(coloured, tmp_path, capsys):
+    write_caffe(tmp_path / "n.caffemodel", layers_of(random_net("D")))
+    assert adopt(tmp_path / "n.caffemodel", coloured, run="D_256-512_s0") == 2
+    assert "as by chance, and with every other order of channels" in capsys.readouterr().err
+    assert adopt(tmp_path / "n.caffemodel", coloured, run="E_256-512_s0") == 2
+    assert "it has 16 layers with weights, E has 19: it is no E" in capsys.readouterr().err
+    write_caffe(tmp_path / "n.caffemodel", layers_of(random_net("D", classes=5)))
+    assert adopt(tmp_path / "n.caffemodel", coloured, run="D_256-512_s0") == 2
+    assert "its fc8 has weights [5, 32], fc8 of D [4, 32]" in capsys.readouterr().err
+    assert adopt(tmp_path / "n.caffemodel", coloured, run="D_256_pcr_s0") == 2
+
+
+def test_released_nets_have_a_folder_of_their_own_and_train_nothing():
+    one = load({"released": {"D": "d.mat", "E": {"file": "e.pth", "input": "caffe", "mean": [1, 2, 3.5]}}})
+    assert (one.folder, one.localisation) == ("paper-released", False)
+    assert one.released["D"].file == "d.mat"
+    assert one.released["E"].reading == Reading(input="caffe", mean=(1, 2, 3.5))
+    with pytest.raises(ValueError, match="released: these nets were trained once"):
+        load({"released": {"D": "d.mat"}, "seeds": [0, 1]})
+    with pytest.raises(ValueError, match="localisation needs both of them"):
+        load({"released": {"D": "d.mat"}, "localisation": True})
+    with pytest.raises(ValueError, match=r"released.A"):
+        load({"released": {"A": "a.mat"}})

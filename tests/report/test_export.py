@@ -1,0 +1,353 @@
+"""Tidy cells, and the citable bundle: all that the tables hold, nothing of the machine, and whole."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from vggrepro.cli import main as cli
+from vggrepro.core.files import write_json
+from vggrepro.judging import ledger
+from vggrepro.paper import catalogue
+from vggrepro.paper.catalogue import Run
+from vggrepro.report import bundle as crate
+from vggrepro.report import export
+from vggrepro.report import page as report
+from vggrepro.scores import outcomes
+from vggrepro.scores import stores as scores
+from vggrepro.settings.models import Settings, load
+from vggrepro.tables import build as tables
+from vggrepro.tables import lineage, render
+
+SEEDS = (0, 1)
+MADE = {"commit": "c" * 40, "versions": {"python": "3"}, "processor": "a CPU", "at": "2026-01-02T03:04:05+00:00"}
+
+
+def sha(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_run(folder: Path, run: Run) -> None:
+    """What a training leaves, but for the weights."""
+    parent = run.parent()
+    about = {
+        "run": run.name,
+        "settings": {"train": {"init": "glorot", "batch": 16}},
+        "parent": {"run": parent.name, "weights": sha(parent.name)} if parent else None,
+        "data": {"train": sha("train"), "val": sha("val"), "data set": "made up", "images": 9},
+        "initialised": ["conv1_1"] if parent else [],
+        "drops": [1],
+        "epochs": 2,
+        "seconds": 3.0,
+        "attempts": [
+            {
+                "seconds": 3.0,
+                "processes": 1,
+                "pieces": 1,
+                "device": "CPU",
+                "joules": None,
+                "peak_bytes": 9,
+                "began": MADE["at"],
+            }
+        ],
+        "device": "CPU",
+        "weights": sha(run.name),
+        "made": MADE,
+    }
+    write_json(folder / run.name / "run.json", about)
+    lines = "epoch,loss,val_top1,images_per_s\n1,2.0,0.9,5\n2,1.0,0.8,5\n"
+    (folder / run.name / "metrics.csv").write_text(lines)
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory) -> Settings:
+    """Of a data set, and of a file of somebody else, whose place nobody is to learn."""
+    place = tmp_path_factory.mktemp("secret")
+    theirs = {"Theirs": {"file": str(place / "theirs.npy")}}
+    data = {"tiny_imagenet": str(place / "tiny-imagenet-200.zip"), "localisation": False}
+    more = {"imported": theirs, "fusions": {"Both": "D/384/384 + Theirs"}}
+    return load({"smoke": True, "seeds": list(SEEDS)} | data | more)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory, settings) -> Path:
+    """A folder of results from made-up scores of 20 images, for two seeds: runs, scores, tables, report, export."""
+    root, rng = tmp_path_factory.mktemp("results") / "smoke", np.random.default_rng(0)
+    for run in catalogue.runs(catalogue.CLASSIFICATION, SEEDS):
+        write_run(root / "runs", run)
+    labels = np.arange(20) % 6
+    for e in {e: None for number in catalogue.CLASSIFICATION for e in catalogue.evaluations(number, SEEDS)}:
+        about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "weights": sha(e.run.name), "data": sha("val")}
+        about |= {"data set": "made up", "classes": 6, "device": "CPU", "seconds": 1.5, "made": MADE}
+        posteriors = rng.dirichlet(np.ones(6), 20).astype(np.float32)
+        scores.write(root / "scores" / e.path, posteriors, labels, [str(i) for i in range(20)], about)
+    about = {"name": "Theirs", "file": "theirs.npy", "digest": sha("theirs"), "classes": 6, "made": MADE}
+    about |= {"data": sha("val"), "data set": "made up"}
+    theirs = root / "scores/imported/theirs"
+    scores.write(theirs, posteriors, labels, [str(i) for i in range(20)], about)
+    for number in catalogue.REPRODUCED:
+        made, of_images = tables.make_with_outcomes(number, settings, root / "scores", imported=[theirs])
+        render.write(made, root / "tables")
+        outcomes.write(root / "tables" / f"{made.name}.npz", of_images)
+    trainings = [lineage.training(path) for path in root.glob("runs/*/run.json")]
+    ledger.write(ledger.judge(settings, root / "tables", trainings), root / "claims")
+    report.write(
+        settings,
+        table_files=sorted((root / "tables").glob("*.json")),
+        run_files=sorted((root / "runs").glob("*/run.json")),
+        out=root / "report",
+        claims=root / "claims/claims.json",
+        results=root,
+    )
+    export.write(settings, root, root / "export")
+    return root
+
+
+@pytest.fixture(scope="module")
+def bundle(results, settings) -> Path:
+    crate.write(settings, results, results / "export" / "crate.zip")
+    return results / "export" / "crate.zip"
+
+
+@pytest.fixture
+def unpacked(bundle, tmp_path) -> Path:
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path / "crate")
+    return tmp_path / "crate"
+
+
+def shown(results: Path) -> dict[str, dict[str, object]]:
+    """Every cell of the tables' own JSON, by its id."""
+    found = {}
+    for file in sorted((results / "tables").glob("*.json")):
+        table = json.loads(file.read_text())
+        for r, row in enumerate(table["rows"], start=1):
+            found |= {f"{table['name']}-{r}-{c}": cell for c, cell in enumerate(row["cells"], start=1)}
+    return found
+
+
+def test_tidy_cells_are_the_tables_cells(results):
+    rows = {row["cell"]: row for row in json.loads((results / "export/cells.json").read_text())}
+    cells = shown(results)
+    assert set(rows) == set(cells)
+    for name, cell in cells.items():
+        for key in ("status", "published", "value", "delta", "spread", "text", "best"):
+            assert rows[name][key] == cell[key]
+        assert [rows[name]["low"], rows[name]["high"]] == (cell["interval"] or [None, None])
+        assert rows[name]["verdict"] == cell["verdict"]
+        assert [rows[name]["delta_low"], rows[name]["delta_high"]] == (cell["delta_interval"] or [None, None])
+    assert {row["split"] for row in rows.values() if row["status"] == "withheld"} == {"withheld"}
+    assert json.loads(rows["table06-1-1"]["keys"])["group"] == "ILSVRC submission"
+
+
+@pytest.mark.parametrize("name", ["cells", "sources", "claims"])
+def test_three_formats_hold_the_same(results, name):
+    folder = results / "export"
+    from_json = json.loads((folder / f"{name}.json").read_text())
+    parquet = pd.read_parquet(folder / f"{name}.parquet")
+    csv = pd.read_csv(folder / f"{name}.csv", dtype=parquet.dtypes.to_dict(), keep_default_na=False, na_values=[""])
+    texts = [key for key, dtype in parquet.dtypes.items() if dtype == "string"]
+    pd.testing.assert_frame_equal(csv.fillna(dict.fromkeys(texts, "")), parquet)
+    assert parquet.astype(object).where(parquet.notna(), None).to_dict("records") == from_json
+    schema = json.loads((folder / f"{name}.schema.json").read_text())
+    assert list(schema["properties"]) == list(parquet.columns)
+    assert all(about["description"] for about in schema["properties"].values())
+
+
+def test_tidy_claims_are_the_ledgers(results):
+    """A row for each comparison, of which one decides; the cells that are compared are those of the tables."""
+    rows = pd.read_parquet(results / "export/claims.parquet")
+    judged = {claim["id"]: claim for claim in json.loads((results / "claims/claims.json").read_text())["claims"]}
+    assert set(rows.claim) == set(judged)
+    assert (rows.groupby("claim").decides.sum() == 1).all()
+    for name, claim in judged.items():
+        mine = rows[rows.claim == name]
+        assert set(mine.verdict) == {claim["verdict"]}
+        assert mine.gain.dropna().tolist() == [step["gain"] for step in claim["steps"]]
+    values = {name: cell["value"] for name, cell in shown(results).items()}
+    compared = rows[rows.gain.notna()]
+    assert len(compared) > 10
+    gains = [values[b] - values[a] for a, b in zip(compared.cell_id, compared.against_id, strict=True)]
+    assert gains == pytest.approx(compared.gain.tolist())
+
+
+def test_sources_of_a_cell_are_what_its_row_averages(results):
+    found = pd.read_parquet(results / "export/sources.parquet")
+    fused = found[found.cell == "table06-1-1"]
+    assert len(fused) == 21 * len(SEEDS)
+    assert fused.weight.sum() == pytest.approx(1)
+    assert set(fused.runs) >= {"D_256-512_fc_s0", "D_256-512_fc_s1"}
+    cell = next(row for row in json.loads((results / "export/cells.json").read_text()) if row["cell"] == "table06-1-1")
+    assert cell["evaluations"].split() == fused.path.tolist()
+    assert cell["weights"].split() == list(dict.fromkeys(fused.weights))
+    difference = found[(found.cell == "text-3-1")]
+    assert sorted(zip(difference.runs, difference.less, strict=True)) == [
+        ("B-5x5_256_s0", False), ("B-5x5_256_s1", False), ("B_256_s0", True), ("B_256_s1", True)
+    ]  # fmt: skip
+
+
+def test_every_measured_cell_has_sources(results):
+    measured = {name for name, cell in shown(results).items() if cell["how"]}
+    found = pd.read_parquet(results / "export/sources.parquet")
+    assert measured == set(found.cell)
+    assert all((results / path / "made.json").exists() for path in found.path)
+
+
+def test_systems_of_others_are_told_apart(results):
+    found = pd.read_parquet(results / "export/sources.parquet").set_index("cell")
+    last = len(catalogue.table("7").rows)
+    theirs, both = found.loc[[f"table07-{last + 1}-1"]], found.loc[[f"table07-{last + 2}-1"]]
+    assert (theirs.path.tolist(), theirs.runs.tolist()) == (["scores/imported/theirs"], [""])
+    assert both.groupby("path").weight.sum().to_dict() == {
+        "scores/D_384_s0/dense/384": 0.25, "scores/D_384_s1/dense/384": 0.25, "scores/imported/theirs": 0.5
+    }  # fmt: skip
+
+
+def test_every_measured_cell_of_the_report_leads_to_what_made_it(results):
+    """Cell, average, result, training: along links within the page, all of which lead somewhere."""
+    page = (results / "report/report.html").read_text()
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(set(ids)) == len(ids)
+    assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
+    cells = {name: re.search(rf'<td id="{name}".*?</td>', page, re.DOTALL)[0] for name in shown(results) if name in ids}
+    led = {name: re.search(r'<a href="#([^"]+)">', cell) for name, cell in cells.items()}
+    assert {name for name, link in led.items() if link} == {
+        name for name, cell in shown(results).items() if cell["how"]
+    }
+    for average, result, run in (
+        ("table06-2-1", "E_256-512_s1-dense-512", "E_256-512_s1"),
+        ("table03-1-1", "A_256_s1-dense-256", "A_256_s1"),
+    ):
+        entry = re.search(rf'<tr [^>]*id="{led[average][1]}".*?</tr>', page, re.DOTALL)[0]
+        assert f'href="#e-{result}"' in entry
+        assert f'href="#run-{run}"' in re.search(rf'<tr [^>]*id="e-{result}".*?</tr>', page, re.DOTALL)[0]
+    assert 'href="#run-E_384_s1"' in re.search(r'<tr [^>]*id="run-E_256-512_s1".*?</tr>', page, re.DOTALL)[0]
+    beside = set(re.findall(r'href="\.\./([^"]+)"', page))
+    assert all((results / path).exists() for path in beside)
+    assert len(beside) > 50
+
+
+def test_a_crate_is_whole_and_reads_back(bundle, unpacked):
+    from rocrate.rocrate import ROCrate
+
+    assert crate.check(bundle) == crate.check(unpacked) > 100
+    read = ROCrate(unpacked)
+    assert read.root_dataset["license"].id == "https://spdx.org/licenses/MIT"
+    assert {"report/report.html", "export/cells.parquet", "tables/table03.json", "vggrepro/requirements.lock"} <= {
+        entity.id for entity in read.data_entities
+    }
+
+
+def test_a_report_leads_to_the_data(unpacked):
+    """Along the actions: report, tables, scores, weights, data."""
+    graph = json.loads((unpacked / "ro-crate-metadata.json").read_text())["@graph"]
+    made_by = {r["@id"]: a for a in graph if a["@type"] == "CreateAction" for r in a["result"]}
+    seen, todo = set(), ["report/report.html"]
+    while todo:
+        entity = todo.pop()
+        seen.add(entity)
+        todo += [used["@id"] for used in made_by.get(entity, {}).get("object", []) if used["@id"] not in seen]
+    assert {f"#data-{sha('train')}", f"#data-{sha('val')}", "#weights-E_256-512_s1", "tables/table05.json"} <= seen
+    assert "#scores/D_256-512_s0/multi-crop/384" in seen
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda folder: (folder / "export/cells.csv").write_text("cell\n"), "cells.csv is not the file"),
+        (lambda folder: (folder / "report/report.html").unlink(), "report.html is not in it"),
+        (lambda folder: (folder / "more.txt").write_text("x"), "more.txt is not described"),
+        (lambda folder: (folder / "ro-crate-metadata.json").write_text("{"), "cannot be read"),
+    ],
+)
+def test_a_crate_that_was_tampered_with_is_found_out(unpacked, capsys, change, message):
+    change(unpacked)
+    assert cli.main(["check", str(unpacked)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_link_to_nothing_and_an_unknown_term_are_found(unpacked):
+    file = unpacked / "ro-crate-metadata.json"
+    metadata = json.loads(file.read_text())
+    metadata["@graph"].append({"@id": "#x", "@type": "CreateAction", "object": {"@id": "#nowhere"}, "madeUp": 1})
+    file.write_text(json.dumps(metadata))
+    with pytest.raises(ValueError, match="madeUp is no term of the context; #x refers to #nowhere"):
+        crate.check(unpacked)
+
+
+def test_a_zip_that_would_leave_its_folder_is_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        archive.writestr("../evil.txt", "x")
+    with pytest.raises(ValueError, match="points outside the archive"):
+        crate.check(tmp_path / "evil.zip")
+
+
+def test_the_same_results_give_the_same_crate(bundle, results, settings, tmp_path):
+    crate.write(settings, results, tmp_path / "again.zip", workers=2)
+    assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()
+
+
+def test_a_crate_names_no_place_of_this_machine(unpacked, settings, tmp_path):
+    """The file name of the data set is told, where it lies is not."""
+    places = [
+        str(Path(settings.imported["Theirs"].file).parent),
+        str(tmp_path.parent),
+        str(catalogue.ROOT),
+        str(Path.home()) + "/",
+    ]
+    for file in (path for path in unpacked.rglob("*") if path.is_file()):
+        content = file.read_bytes()
+        assert [place for place in places if place.encode() in content] == [], file
+    told = json.loads((unpacked / "settings.json").read_text())
+    assert (told["data"]["path"], told["imported"]["Theirs"]["file"]) == ("tiny-imagenet-200.zip", "theirs.npy")
+
+
+def test_digests_are_those_of_the_files(results, unpacked):
+    lines = dict(reversed(line.split()) for line in (unpacked / "digests.sha256").read_text().splitlines())
+    name = "scores/D_256_s0/dense/256/posteriors.npy"
+    assert lines[name] == hashlib.sha256((results / name).read_bytes()).hexdigest()
+    assert lines["runs/D_256_s0/weights.safetensors"] == sha("D_256_s0")
+
+
+def test_a_released_net_is_told_by_its_file(results, settings, tmp_path):
+    copy = tmp_path / "smoke"
+    shutil.copytree(results, copy)
+    (copy / "runs/E_384_s1/run.json").unlink()
+    about = {
+        "run": "E_384_s1",
+        "file": "vgg.caffemodel",
+        "digest": sha("caffe"),
+        "weights": sha("E_384_s1"),
+        "made": MADE,
+    }
+    about |= {"data": {"val": sha("val"), "data set": "made up"}}
+    write_json(copy / "runs/E_384_s1/adopted.json", about)
+    crate.write(settings, copy, tmp_path / "crate.zip")
+    with zipfile.ZipFile(tmp_path / "crate.zip") as archive:
+        graph = {entity["@id"]: entity for entity in json.loads(archive.read("ro-crate-metadata.json"))["@graph"]}
+        lines = archive.read("digests.sha256").decode().splitlines()
+    assert f"{sha('E_384_s1')}  runs/E_384_s1/weights.safetensors" in lines
+    assert {"@id": f"#given-{sha('caffe')}"} in graph["#adopt-E_384_s1"]["object"]
+    assert {"@id": "runs/E_384_s1/adopted.json"} in graph["#adopt-E_384_s1"]["result"]
+    assert "#train-E_384_s1" not in graph
+
+
+def test_scores_of_other_weights_than_the_runs_make_no_crate(results, settings, tmp_path):
+    copy = tmp_path / "smoke"
+    shutil.copytree(results, copy)
+    about = json.loads((copy / "runs/D_256_s0/run.json").read_text())
+    write_json(copy / "runs/D_256_s0/run.json", about | {"weights": sha("trained again")})
+    assert "scores/D_256_s0/dense/256" in lineage.stale(
+        [lineage.training(copy / "runs/D_256_s0/run.json")], lineage.results(copy)
+    )
+    with pytest.raises(ValueError, match="was made with other weights than D_256_s0 has now"):
+        crate.write(settings, copy, tmp_path / "crate.zip")
+    assert not (tmp_path / "crate.zip").exists()

@@ -1,0 +1,100 @@
+"""The report in a real browser: nothing is fetched, nothing overflows a phone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import set_width, small
+from vggrepro.core.files import write_json
+from vggrepro.paper.catalogue import Run
+from vggrepro.report import page as report
+from vggrepro.settings.models import load
+from vggrepro.tables import build as tables
+from vggrepro.tables import render
+from vggrepro.training.train import train
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory, stores) -> Path:
+    """A report of Tables 1 and 2 and one training."""
+    import torch
+
+    folder, settings = tmp_path_factory.mktemp("report"), load({"smoke": True})
+    for number in ("1", "2"):
+        render.write(tables.make(number, settings, None), folder / "tables")
+    where = {
+        "train_folder": stores[0],
+        "val_folder": stores[1],
+        "parent_file": None,
+        "out": folder / "runs" / "A_256_s0",
+    }
+    train(Run("A", "256"), small(), **where, device=torch.device("cpu"), workers=0)
+    found = sorted((folder / "tables").glob("*.json"))
+    report.write(settings, table_files=found, run_files=[folder / "runs" / "A_256_s0" / "run.json"], out=folder)
+    return folder / "report.html"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_the_page_fits_its_window(page, browser, width):
+    set_width(browser, width)
+    browser.get(page.as_uri())
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= width
+    assert browser.execute_script("return document.querySelectorAll('svg').length") == 2
+    assert browser.get_log("browser") == []
+
+
+def test_the_facts_name_data_hardware_versions_and_commit(page):
+    text = page.read_text(encoding="utf-8")
+    for told in ("stand-in (drawn by the program), 160 training images", "CPU: ", "torch 2", "commit", "A_256_s0"):
+        assert told in text
+
+
+def test_every_choice_of_the_settings_is_listed():
+    listed = {key for key, _, _ in report.choices(load({}))}
+    assert {
+        "train.init",
+        "model.pooling",
+        "evaluate.average",
+        "evaluate.crop_grid",
+        "finetune.epochs",
+        "higher",
+    } <= listed
+
+
+def test_the_paper_preset_departs_nowhere():
+    assert report.departures(load({})) == []
+    assert report.warning(load({})) == ""
+
+
+def test_the_smoke_preset_says_where_it_departs():
+    departures = {key: (here, paper) for key, here, paper in report.departures(load({"smoke": True}))}
+    assert departures["train.batch"] == ("16", "256")
+    assert departures["model.scale_unit"] == ("8", "32")
+
+
+def test_nets_that_were_not_trained_here_say_whence_they_are(tmp_path):
+    settings = load({"smoke": True, "released": {"D": "vgg16.pth"}})
+    render.write(tables.make("1", settings, None), tmp_path / "tables")
+    about = {
+        "run": "D_256-512_s0",
+        "file": "vgg16.pth",
+        "digest": "0123456789abcdef",
+        "format": "torchvision",
+        "reading": {"channels": "rgb", "input": "torchvision", "classes": "sorted", "full": "chw", "kernels": "hw"}
+        | {"mean": [123.675, 116.28, 103.53]},
+        "checked": {"images": 400, "top-1 errors": 114},
+    }
+    write_json(tmp_path / "adopted.json", about)
+    found = [tmp_path / "tables/table01.json"]
+    report.write(settings, table_files=found, run_files=[], adopted_files=[tmp_path / "adopted.json"], out=tmp_path)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    for told in ("vgg16.pth (torchvision)", "0123456789ab<", "channels rgb, input torchvision", "28.5 (n = 400)"):
+        assert told in page
+    assert "None: nothing was trained here." in page
+
+
+def test_runs_of_different_code_are_not_hidden():
+    assert report._common(["a", "a", "b"]) == "a (2 runs); b (1 runs)"
+    assert report._common(["a", "a"]) == "a"

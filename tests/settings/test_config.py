@@ -1,0 +1,127 @@
+"""Settings: what the user gives, checked, and one message for what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings import models as config
+from vggrepro.settings.models import RunSettings, load
+
+
+def test_the_paper_preset_is_the_default_and_the_papers():
+    settings = load({})
+    train = settings.train
+    assert (settings.preset, settings.model.crop, settings.model.width, settings.model.fc) == ("paper", 224, 64, 4096)
+    assert (train.batch, train.epochs, train.learning_rate, train.momentum) == (256, 74, 0.01, 0.9)
+    assert (train.weight_decay, train.drops, settings.model.dropout) == (5e-4, 3, 0.5)
+    assert {settings.for_run(Run("D", S)).train.learning_rate for S in ("384", "256-512")} == {1e-3}
+
+
+def test_tiny_is_a_quarter_of_the_papers_resolution_with_its_widths():
+    model = load({"preset": "tiny"}).model
+    assert (model.crop, model.pixels(256), model.pixels(384), model.width) == (56, 64, 96, 64)
+
+
+@pytest.mark.parametrize("given", [{"smoke": True}, {"smoke": "true"}, {"smoke": "True"}, {"preset": "smoke"}])
+def test_smoke_is_asked_for_in_one_word(given):
+    assert load(given).preset == "smoke"
+
+
+def test_snakemakes_text_values_become_what_they_say():
+    settings = load({"smoke": "true", "seeds": ["0", "1", "2"], "train": {"learning_rate": "1e-3", "flip": "false"}})
+    assert settings.seeds == (0, 1, 2)
+    assert settings.train.learning_rate == 1e-3
+    assert settings.train.flip is False
+
+
+def test_a_given_value_is_laid_over_the_presets():
+    settings = load({"smoke": True, "train": {"epochs": 9}})
+    assert settings.train.epochs == 9
+    assert settings.train.batch == load({"smoke": True}).train.batch
+
+
+def test_two_data_sets_do_not_share_a_folder():
+    assert load({"smoke": True}).folder == "smoke"
+    assert load({"smoke": True, "tiny_imagenet": "x.zip"}).folder == "smoke-tiny-imagenet"
+
+
+WRONG = [
+    ({"smok": True}, r"no setting is called 'smok' \(did you mean 'smoke'\?\)"),
+    ({"preset": "papper"}, r"expected one of paper, tiny, smoke, got 'papper' \(did you mean 'paper'\?\)"),
+    ({"smoke": True, "train": {"learning_rat": 1}}, r"'train.learning_rat' \(did you mean 'learning_rate'\?\)"),
+    ({"smoke": True, "train": {"learning_rate": -1}}, r"train.learning_rate: expected greater than 0, got -1"),
+    ({"smoke": True, "train": {"batch": 0}}, r"train.batch: .* greater than or equal to 1, got 0"),
+    ({"smoke": True, "train": {"batch": 2.5}}, r"train.batch: .*integer, got 2.5"),
+    ({"smoke": True, "model": {"dropout": 1}}, r"model.dropout: .*less than 1"),
+    ({"smoke": True, "seeds": []}, r"seeds: expected at least 1 entry, got \[\]$"),
+    ({"smoke": True, "seeds": [-1]}, r"seeds.0: expected greater than or equal to 0, got -1$"),
+    ({"smoke": True, "model": {"scale_unit": 7}}, r"model.scale_unit: expected 8, 16 or 32, got 7"),
+    ({"smoke": True, "train": {"init": "he-normal"}}, r"train.init: expected 'normal-0.01'"),
+    (
+        {"smoke": True, "train": {"drop_epochs": [4, 2]}},
+        r"drop_epochs: expected ascending epochs below epochs=6, got \[4, 2\]",
+    ),
+    ({"smoke": True, "train": {"drop_epochs": [6]}}, r"below epochs=6, got \[6\]"),
+    ({"smoke": True, "seeds": [1, 1]}, r"seeds: each one once"),
+    ({"smoke": "perhaps"}, r"smoke: expected true or false, got 'perhaps'"),
+    ({"smoke": True, "preset": "paper"}, r"smoke=true asks for the preset smoke"),
+    ({"tiny_imagenet": "x.zip"}, r"without a preset: add smoke=true"),
+    ({"smoke": True, "tiny_imagenet": "x", "ilsvrc": "y"}, r"both given: one data set at a time"),
+    ({"smoke": True, "data": {"path": "x"}}, r"data.path: the stand-in has none, got x"),
+    ({"smoke": True, "train": {"patience": 1}}, r"train.patience do nothing, because train.drop_epochs=\[5\]"),
+    ({"smoke": True, "train": {"learning_rate": float("inf")}}, r"train.learning_rate: .*finite"),
+    ({"smoke": True, "seeds": [10**30]}, r"seeds.0: "),
+    ({"smoke": True, "data": {"layout": "ilsvrc", "path": None}}, r"data.path: the layout ilsvrc needs"),
+]
+
+
+@pytest.mark.parametrize(("given", "message"), WRONG)
+def test_what_is_wrong_is_named(given, message):
+    with pytest.raises(ValueError, match=f"^config: .*{message}"):
+        load(given)
+
+
+def test_several_mistakes_are_told_at_once():
+    with pytest.raises(ValueError, match=r"train.batch.*\n.*train.epochs"):
+        load({"smoke": True, "train": {"batch": 0, "epochs": 0}})
+
+
+def test_later_stages_go_on_at_a_lower_rate():
+    settings = load({"smoke": True})
+    assert settings.for_run(Run("D", "256")).train.epochs == 6
+    assert settings.for_run(Run("D", "384")).train.epochs == 2
+
+
+def test_settings_of_a_run_come_back_from_the_command_line():
+    sent = load({}).for_run(Run("D", "256-512"))
+    assert config.check(RunSettings, json.loads(sent.model_dump_json()), "--settings") == sent
+
+
+def test_the_schema_is_the_classes():
+    assert config.SCHEMA.read_text(encoding="utf-8") == config.schema(), "write it anew with: vggrepro schema"
+
+
+def test_every_setting_says_what_it_is():
+    blocks = json.loads(config.schema())["$defs"]
+    silent = [
+        f"{block}.{key}"
+        for block, about in blocks.items()
+        for key, value in about["properties"].items()
+        if "description" not in value
+    ]
+    assert silent == []
+
+
+def test_an_empty_path_is_no_path():
+    with pytest.raises(ValueError, match="transfer.voc2007: expected at least 1 character, got ''"):
+        load({"voc2007": ""})
+
+
+def test_a_data_set_of_transfer_has_a_short_name():
+    settings = load({"smoke": True, "voc2007": "VOC devkit", "caltech101": 101})
+    assert (settings.transfer.voc2007, settings.transfer.caltech101) == ("VOC devkit", "101")
+    assert settings.transfer.given("voc2012")
+    assert not load({"voc2007": "x"}).transfer.given("voc2012")

@@ -1,0 +1,123 @@
+"""The losses of classes and boxes, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from tests.conftest import small
+from vggrepro.data.boxes import from_vectors, iou
+from vggrepro.data.store import Store
+from vggrepro.data.transforms import Draws
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings.models import Boxes
+from vggrepro.training import objectives
+from vggrepro.training.loader import Batch, Batches
+from vggrepro.training.progress import Part
+from vggrepro.training.train import Trainer
+
+NONE = torch.empty(2, 0)
+BLANK = torch.empty(2, 1, 1, 3, dtype=torch.uint8), torch.empty(2, 3)
+
+
+def batch(labels: list[int], targets: list[list[float]]) -> Batch:
+    return Batch(*BLANK, torch.tensor(labels), torch.tensor(targets))
+
+
+def test_class_loss_is_cross_entropy_and_counts_wrong_answers():
+    outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
+    found = objectives.class_loss(outputs, Batch(*BLANK, torch.tensor([0, 0]), NONE))
+    assert found.counted == 2
+    expected = np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))
+    assert (float(found.sum), int(found.wrong)) == (pytest.approx(expected), 1)
+    assert float(found.mean) == pytest.approx(expected / 2)
+
+
+def test_box_loss_is_half_the_squared_distance_of_the_true_classes_box():
+    outputs = torch.tensor([[0.0, 0, 1, 1, 9, 9, 9, 9], [9.0, 9, 9, 9, 0.5, 0, 1, 2]], requires_grad=True)
+    found = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
+    assert found.mean.item() == pytest.approx((0.5**2 + 1**2) / 2 / 2)
+    assert int(found.wrong) == 1  # half of a box twice as high: IoU 0.2
+    found.mean.backward()
+    assert outputs.grad.tolist() == [[0.0] * 8, [0, 0, 0, 0, 0.25, 0, 0, 0.5]]
+
+
+def test_one_box_serves_all_classes():
+    outputs = torch.tensor([[0.1, 0.0, 1.0, 1.0]])
+    for label in (0, 7):
+        assert float(objectives.box_loss(outputs, batch([label], [[0, 0, 1, 1]]))[0]) == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(("loss", "outputs"), [(objectives.class_loss, 3), (objectives.box_loss, 12)])
+def test_a_loss_stays_on_the_device_of_the_net(loss, outputs):
+    """On a GPU sums of a mixture of devices stop a training; torch's device without memory shows it anywhere."""
+    meta = {"device": "meta"}
+    labels, targets = torch.zeros(2, dtype=int, **meta), torch.empty(2, 4, **meta)
+    found = loss(torch.empty(2, outputs, **meta), Batch(*BLANK, labels, targets))
+    assert {tensor.device.type for tensor in found} == {"meta"}
+
+
+def test_boxes_that_do_not_count_change_nothing():
+    nan = float("nan")
+    outputs = torch.tensor([[0.5, 0.0, 1.0, 1.0], [3.0, 3.0, 3.0, 3.0]], requires_grad=True)
+    loss, wrong, counted = objectives.box_loss(outputs, batch([0, 0], [[0, 0, 1, 1], [nan] * 4]))
+    loss.backward()
+    assert (loss.item(), int(wrong), int(counted)) == (pytest.approx(0.125), 1, 1)
+    assert outputs.grad[1].tolist() == [0.0] * 4
+    nothing, _, _ = objectives.box_loss(outputs, batch([0, 0], [[nan] * 4] * 2))
+    assert nothing.item() == 0
+
+
+def test_images_that_do_not_count_are_in_no_denominator(stores):
+    """Where a box must lie in the crop whole, few do: mean loss and error are over them."""
+    settings = small().model_copy(update={"boxes": Boxes(min_inside=1.0)})
+    run = Run("D", "256", "all", 0, "SCR")
+    trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
+    trainer.start(None)
+    counted = sum(int((~b.targets.isnan()).all(1).sum()) for b in trainer.batches(1))
+    assert 0 < counted < len(trainer.store)
+    with torch.no_grad():
+        for parameter in trainer.net.parameters():
+            parameter.zero_()
+    row = trainer.epoch(Part(), 0.0)
+    squares = [(b.targets.nan_to_num() ** 2).sum() for b in trainer.batches(1)]
+    assert row["loss"] == pytest.approx(float(sum(squares)) / 2 / counted, rel=1e-5)
+    assert row["train_localisation"] == 1.0
+
+
+def test_overlap_of_vectors_is_that_of_their_boxes():
+    rng = np.random.default_rng(0)
+    a, b = (np.concatenate([rng.normal(0, 0.2, (50, 2)), rng.uniform(0.2, 1, (50, 2))], 1) for _ in "ab")
+    side = 10_000  # so large that a pixel more or less does not matter
+    boxes = [from_vectors(v, np.ones(2), np.zeros(2), side) for v in (a, b)]
+    found = objectives.vector_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    np.testing.assert_allclose(found, iou(*boxes), atol=1e-3)
+    assert float(objectives.vector_iou(torch.tensor([0.0, 0, -1, 1]), torch.tensor([0.0, 0, 1, 1]))) == 0
+
+
+def test_images_without_a_box_are_not_seen(stores):
+    store = Store(stores[0])
+    store._boxes = store._boxes[20:]  # the first twenty images lose theirs
+    store._first_box = np.searchsorted(store._boxes[:, 0], np.arange(len(store) + 1))
+    draws = Draws.of(0, 1, len(store), (64, 64))
+    batches = Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=Boxes())
+    assert sorted(batches.order) == list(range(20, len(store)))
+    assert sum(len(b.labels) for b in batches) == len(store) - 20
+    assert all(b.targets.shape == (len(b.labels), 4) for b in batches)
+    store._first_box[:] = 0
+    with pytest.raises(ValueError, match="no training image has a box"):
+        Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=Boxes())
+
+
+@pytest.mark.parametrize("objective", ["SCR", "PCR"])
+def test_boxes_are_learnt_in_a_few_steps(stores, objective):
+    """A random net fits the boxes of 160 images better and better."""
+    torch.manual_seed(0)
+    settings = small(learning_rate=0.01).model_copy(update={"boxes": Boxes()})
+    run = Run("D", "256", "all", 0, objective)
+    trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
+    trainer.start(None)
+    rows = [trainer.epoch(Part(epoch), 0.01) for epoch in range(1, 6)]
+    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
+    assert rows[-1]["train_localisation"] < rows[0]["train_localisation"]

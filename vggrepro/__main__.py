@@ -1,0 +1,8 @@
+"""`python -m vggrepro` is the command `vggrepro`."""
+
+import sys
+
+from vggrepro.cli.main import main
+
+if __name__ == "__main__":
+    sys.exit(main())

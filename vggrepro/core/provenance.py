@@ -1,0 +1,60 @@
+"""What made a result: code, versions, hardware, time. Every stored result carries it. No torch."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from vggrepro.core.paths import ROOT
+
+LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "scipy", "numba", "snakemake")
+
+
+@cache
+def commit() -> str:
+    """The checkout's commit, with `+changes` where the working tree differs from it; `unknown` outside of git."""
+    try:
+        head = _git("rev-parse", "HEAD")
+        return f"{head}+changes" if _git("status", "--porcelain", "--untracked-files=no") else head
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, check=True
+    ).stdout.strip()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that decide numbers."""
+    found = {"python": platform.python_version(), "vggrepro": _version("vggrepro")}
+    return found | {name: _version(name) for name in LIBRARIES}
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def processor() -> str:
+    """The CPU's name and the number of cores that this process may use."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
+        name = next(line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name"))
+    except (OSError, StopIteration):
+        name = platform.processor() or platform.machine()
+    return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
+
+
+def made() -> dict[str, object]:
+    """Commit, versions, processor and time, to be stored beside a result."""
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"commit": commit(), "versions": versions(), "processor": processor(), "at": now}

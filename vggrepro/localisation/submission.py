@@ -1,0 +1,67 @@
+"""Predictions in ILSVRC's official format, ours written and anyone's judged. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from vggrepro.core.files import write_text
+from vggrepro.data import devkit
+from vggrepro.data.devkit import Guess
+from vggrepro.data.store import Store
+from vggrepro.localisation import stores as predictions
+from vggrepro.paper import catalogue
+from vggrepro.settings.models import Settings
+from vggrepro.tables import build as tables
+
+
+def write(
+    settings: Settings,
+    name: str,
+    *,
+    boxes_folder: Path,
+    val_folder: Path,
+    devkit_folder: Path,
+    out: Path,
+    with_boxes: bool,
+    workers: int,
+) -> None:
+    """Write the predictions of a row of Table 9, such as `D/256/256 + D/384/352,384`: a line per image, by image number.
+
+    Up to five `label xmin ymin xmax ymax`, or labels alone, devkit ids, best first; of the first seed. Raises ValueError for a
+    system that Table 9 does not have, and for classes that the devkit does not have.
+    """
+    systems = catalogue.localisation_systems()
+    if name not in systems:
+        raise ValueError(f"no row of Table 9 measures {name!r}: expected one of {', '.join(map(repr, systems))}")
+    evaluations = catalogue.evaluations_of(catalogue.with_seed(systems[name], settings.seeds[0]))
+    if given := [e.path for e in evaluations if e.protocol != "dense"]:
+        raise ValueError(f"{name!r} is no submission: {given[0]} was told the true classes")
+    opened = tables.open_stores(boxes_folder, evaluations, predictions.read)
+    if missing := [e.path for e in evaluations if e.path not in opened]:
+        raise ValueError(
+            f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"
+        )
+    store, stores = Store(val_folder), list(opened.values())
+    if stores[0].made["data"] != store.digest:
+        raise ValueError(f"{stores[0].folder}: boxes of other images than those in {val_folder}: predict them again")
+    labels = devkit.official_labels(store.about["wnids"], devkit_folder)
+    order = devkit.official_order(store.ids)
+    boxes = predictions.answer_boxes(stores, settings.merge, workers=workers, about=name)[0] if with_boxes else None
+    guesses = [
+        Guess(tuple(labels[c] for c in stores[0].answers[i]), boxes[i] if boxes is not None else None) for i in order
+    ]
+    write_text(out, "".join(f"{line}\n" for line in devkit.format_guesses(guesses)))
+
+
+def judge(
+    predictions_file: Path,
+    *,
+    devkit_folder: Path,
+    solution: Path,
+    first: int | None,
+    with_boxes: bool,
+) -> devkit.Judgement:
+    """Judge predictions in the official format."""
+    truth = devkit.read_truth(devkit_folder, solution, first)
+    guesses = devkit.read_guesses(predictions_file, len(truth.labels), with_boxes=with_boxes)
+    return devkit.judge(truth, guesses)

@@ -1,0 +1,43 @@
+"""The labels of every image that boxes are predicted for: those of the best classification system (appendix A). No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.data.store import Store
+from vggrepro.paper.catalogue import best_classification, with_seed
+from vggrepro.scores import stores as scores
+
+LABELS = 5
+"""Labels of an image that get a box: the error of localisation is a top-5 error."""
+
+
+def write(scores_folder: Path, seed: int, out: Path) -> None:
+    """Write the best labels of every image: `answers.npy` [N, 5], best first, `ids.txt`, `made.json`.
+
+    PAPER A.1: of "our best-performing classification system", fusion included.
+    """
+    mixture = {evaluation.path: share for evaluation, share in with_seed(best_classification(), seed)}
+    stores = {path: scores.read(scores_folder / path) for path in mixture}
+    first = next(iter(stores.values()))
+    found = scores.best_labels(stores, mixture, LABELS)
+    with atomic_folder(out, "made.json") as root:
+        np.save(root / "answers.npy", found)
+        (root / "ids.txt").write_text("".join(f"{name}\n" for name in first.ids), encoding="utf-8")
+        write_json(root / "made.json", {"system": sorted(mixture), "data": first.made["data"]})
+
+
+def read(folder: Path, store: Store) -> NDArray[np.int64]:
+    """The labels [N, K] for the images of a prepared store; a ValueError where they are of other images."""
+    made = read_json(folder / "made.json", keys=("data",))
+    try:
+        found: NDArray[np.int64] = np.load(folder / "answers.npy")
+    except (OSError, ValueError, EOFError) as error:
+        raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and make them again") from None
+    if made["data"] != store.digest or (folder / "ids.txt").read_text(encoding="utf-8").splitlines() != store.ids:
+        raise ValueError(f"{folder}: labels of other images than those in {store.folder}: make them again")
+    return found

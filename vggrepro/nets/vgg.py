@@ -1,0 +1,217 @@
+"""Table 1 as lists, and the nets built from them: no batch normalisation, no adaptive pooling (section 2.1-2.3)."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vggrepro.settings.models import Model
+
+
+class Conv(NamedTuple):
+    """A convolution of stride 1 that keeps the resolution, and its ReLU."""
+
+    size: int
+    channels: int
+
+
+# A number is a 3x3 convolution of so many channels, "M" a 2x2 max-pooling of stride 2, "LRN" Krizhevsky's normalisation.
+Layer = int | Conv | str
+LAYERS: dict[str, list[Layer]] = {
+    "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "A-LRN": [64, "LRN", "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    "B": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
+    # PAPER 4.1: each pair of 3x3 convolutions of B is one 5x5.
+    "B-5x5": [Conv(5, 64), "M", Conv(5, 128), "M", Conv(5, 256), "M", Conv(5, 512), "M", Conv(5, 512), "M"],
+    "C": [
+        64,
+        64,
+        "M",
+        128,
+        128,
+        "M",
+        256,
+        256,
+        Conv(1, 256),
+        "M",
+        512,
+        512,
+        Conv(1, 512),
+        "M",
+        512,
+        512,
+        Conv(1, 512),
+        "M",
+    ],
+    "D": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
+    "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
+}
+
+
+def blocks(net: str) -> list[list[Conv | str]]:
+    """The layers of a net between its poolings: five lists of convolutions (and LRN)."""
+    if net not in LAYERS:
+        raise ValueError(f"no net is called {net!r}: expected one of {', '.join(LAYERS)}")
+    found: list[list[Conv | str]] = [[]]
+    for layer in LAYERS[net]:
+        if layer == "M":
+            found.append([])
+        else:
+            found[-1].append(Conv(3, layer) if isinstance(layer, int) else layer)
+    return found[:-1]
+
+
+def net_input(pixels: Tensor, shift: Tensor, out: Tensor | None = None) -> Tensor:
+    """Images [B, 3, H, W] as a net is given them, float32, channels-last: pixels [B, H, W, 3] plus a shift [B or 1, 3].
+
+    Made in memory that is there, `out` [at least B, H, W, 3], if given: on a CPU new memory costs more than the arithmetic.
+    """
+    count, height, width, _ = pixels.shape
+    out = torch.empty(pixels.shape, device=pixels.device) if out is None else out[:count]
+    # rows of numbers: a colour at a time, three wide, would be ten times slower on a CPU
+    rows = out.view(count, height, 3 * width).copy_(pixels.view(count, height, 3 * width))
+    rows += shift.repeat(1, width)[:, None]
+    return out.permute(0, 3, 1, 2)
+
+
+class LocalResponseNorm(nn.Module):
+    """Krizhevsky's formula: b_i = a_i / (k + alpha * sum of a_j^2 over the n channels around i)^beta, of [N, C, H, W].
+
+    CHOICE 2: k = 2, n = 5, alpha = 1e-4, beta = 0.75, and alpha is not divided by n, as torch's and Caffe's layers do.
+    """
+
+    k, n, alpha, beta = 2.0, 5, 1e-4, 0.75
+
+    def forward(self, a: Tensor) -> Tensor:
+        """The normalised activations [N, C, H, W]."""
+        squares = F.pad(a * a, (0, 0, 0, 0, self.n // 2, self.n // 2))
+        total = sum(squares[:, j : j + a.shape[1]] for j in range(self.n))
+        return a * (self.k + self.alpha * total) ** -self.beta
+
+
+WINDOWS = 1 << 23
+"""Numbers in the windows that a CPU copies at a time, to memory that is at hand: new memory costs more than the copying."""
+
+
+class VGG(nn.Module):
+    """A net of Table 1, for crops (`forward`) and for whole images (`scores`, `score_map`).
+
+    Layers carry the names of the released nets (conv1_1 ... conv5_4, fc6, fc7, fc8), so that "the first four
+    convolutions of A" (section 3.1) have the names of the layers of B-E that they initialise.
+    """
+
+    def __init__(self, net: str, outputs: int, model: Model) -> None:
+        super().__init__()
+        self.net, self.model = net, model
+        self.features = nn.Sequential(OrderedDict(_feature_layers(net, model)))
+        channels = _width(512, model)
+        self.fc6 = nn.Linear(channels * 7 * 7, model.fc)
+        self.fc7 = nn.Linear(model.fc, model.fc)
+        self.fc8 = nn.Linear(model.fc, outputs)
+
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
+        """Scores before the soft-max, or box vectors, [N, outputs] of crops [N, 3, 7u, 7u] of the scale unit u.
+
+        The mean is already subtracted. In training, `kept` [N, 2, fc] is what dropout multiplies the FC layers by.
+        """
+        x = F.relu(self.at_windows(self.features(x)))
+        x = x if kept is None else x * kept[:, 0].to(x.dtype)
+        x = F.relu(self.fc7(x))
+        x = x if kept is None else x * kept[:, 1].to(x.dtype)
+        scores: Tensor = self.fc8(x)
+        return scores
+
+    def at_windows(self, x: Tensor) -> Tensor:
+        """fc6 at the 7x7 windows at every place of features [N, C, H, W]: [N (H - 6) (W - 6), fc]."""
+        if x.shape[2:] == (7, 7):
+            found: Tensor = self.fc6(x.flatten(1))
+            return found
+        # a 7x7 convolution as a matrix product: several times as fast for a CPU
+        windows = x.contiguous().unfold(2, 7, 1).unfold(3, 7, 1).permute(0, 2, 3, 1, 4, 5)
+        images = max(1, WINDOWS // windows.shape[1:].numel()) if x.device.type == "cpu" else len(x)
+        return torch.cat([self.fc6(some.reshape(-1, self.fc6.in_features)) for some in torch.split(windows, images)])
+
+    def dropout(self, images: int, seed: int, device: torch.device) -> Tensor | None:
+        """What dropout multiplies the two FC layers of a batch by, [images, 2, fc]: 0, or 1/(1 - p); None without dropout.
+
+        Drawn for the whole batch from the step's seed: an image loses the same units whichever process it falls to.
+        """
+        p = self.model.dropout
+        if not p:
+            return None
+        draws = torch.rand(images, 2, self.model.fc, generator=torch.Generator(device).manual_seed(seed), device=device)
+        return (draws >= p) / (1 - p)
+
+    def hidden_map(self, x: Tensor) -> Tensor:
+        """PAPER 3.2: the first two FC layers as 7x7 and 1x1 convolutions: [N, H/u - 6, W/u - 6, fc] of images [N, 3, H, W].
+
+        Raises ValueError for an image smaller than the crop.
+        """
+        if min(x.shape[-2:]) < self.model.crop:
+            raise ValueError(
+                f"an image of {tuple(x.shape[-2:])} px is smaller than the net's input of {self.model.crop} px"
+            )
+        x = self.features(x)
+        rows, columns = x.shape[2] - 6, x.shape[3] - 6
+        x = F.relu(self.at_windows(x))
+        return F.relu(self.fc7(x)).view(-1, rows, columns, self.model.fc)
+
+    def score_map(self, x: Tensor) -> Tensor:
+        """The map [N, outputs, H/u - 6, W/u - 6] of class scores, or of box vectors, of whole images [N, 3, H, W].
+
+        Its place (y, x) belongs to the window of the crop's size whose top-left corner is (u y, u x): strides multiply to u,
+        and every layer's padding keeps the middle of what it sees.
+        """
+        scores: Tensor = self.fc8(self.hidden_map(x))
+        return scores.permute(0, 3, 1, 2)
+
+    def scores(self, x: Tensor) -> Tensor:
+        """The class score map averaged over space: [N, classes] of whole images [N, 3, H, W].
+
+        The last layer is linear, so that averaging before it is exact, and saves its map.
+        """
+        scores: Tensor = self.fc8(self.hidden_map(x).mean((1, 2)))
+        return scores
+
+
+def _width(channels: int, model: Model) -> int:
+    """The paper's channel count in a net whose first convolution has `model.width` instead of 64."""
+    return max(1, channels * model.width // 64)
+
+
+def _feature_layers(net: str, model: Model) -> Iterator[tuple[str, nn.Module]]:
+    """Names and modules of the convolutional part.
+
+    CHOICE: a net of stride 8 or 16 leaves out the last poolings, so that a crop of 7 scale units ends as 7x7 as in the paper.
+    """
+    poolings = model.scale_unit.bit_length() - 1
+    before = 3
+    for b, block in enumerate(blocks(net), start=1):
+        i = 0
+        for layer in block:
+            if isinstance(layer, str):
+                yield f"lrn{b}", LocalResponseNorm()
+                continue
+            i += 1
+            after = _width(layer.channels, model)
+            yield f"conv{b}_{i}", nn.Conv2d(before, after, layer.size, padding=layer.size // 2)
+            yield f"relu{b}_{i}", nn.ReLU(inplace=True)
+            before = after
+        if b <= poolings:
+            yield f"pool{b}", nn.MaxPool2d(2, 2, ceil_mode=model.pooling == "ceil")
+
+
+def full_size(net: str) -> VGG:
+    """The paper's net for 1000 classes, without memory behind its parameters: for Tables 1 and 2."""
+    with torch.device("meta"):
+        return VGG(net, 1000, Model())
+
+
+def count_parameters(net: VGG) -> int:
+    """Weights and biases of all layers."""
+    return sum(parameter.numel() for parameter in net.parameters())

@@ -1,0 +1,80 @@
+"""Weights on disk: safetensors, with all that is needed to use them in the header. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from vggrepro.core.files import atomic_file
+from vggrepro.nets.vgg import VGG
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings.models import Model, check
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A trained run, as read from its file."""
+
+    run: Run
+    model: Model
+    wnids: tuple[str, ...]
+    """The classes, in the order of the net's outputs: a score each, or a box each (PCR)."""
+    mean: tuple[float, float, float]
+    """Mean RGB of the training set, 0-255, that images are reduced by."""
+    tensors: dict[str, Tensor]
+
+    def net(self) -> VGG:
+        """The net with these weights, in evaluation mode."""
+        # without memory of its own: no random weights are drawn to be thrown away, and the file's are not copied
+        with torch.device("meta"):
+            net = VGG(self.run.net, self.run.outputs(len(self.wnids)), self.model)
+        net.load_state_dict(self.tensors, assign=True)
+        return net.eval()
+
+    def net_on(self, device: torch.device) -> VGG:
+        """The same on a device, in channels-last memory, which convolutions are fastest with."""
+        net: VGG = self.net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return net
+
+
+def save(path: Path, net: VGG, run: Run, mean: tuple[float, float, float], wnids: list[str]) -> None:
+    """Write the weights of a run atomically."""
+    about = {"run": run.name, "model": net.model.model_dump(), "wnids": wnids, "mean": mean}
+    with atomic_file(path) as temporary:
+        write_tensors(temporary, net.state_dict(), {"vggrepro": json.dumps(about)})
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
+    """A safetensors file; an OSError where the disk is full."""
+    try:
+        save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path, about)
+    except SafetensorError as error:
+        raise OSError(f"{path} cannot be written: {error}. Make room, and the same command goes on") from None
+
+
+def load(path: Path) -> Weights:
+    """Read the weights of a run; a ValueError that names the file where they are missing, cut short or not ours."""
+    try:
+        with safe_open(path, "pt") as file:
+            about = (file.metadata() or {}).get("vggrepro")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file: train the run first") from None
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: damaged weights ({error}): delete the file and train the run again") from None
+    if about is None:
+        raise ValueError(f"{path}: not written by vggrepro: it does not say which net it holds")
+    try:
+        said = json.loads(about)
+        run, wnids, mean = Run.parse(said["run"]), tuple(said["wnids"]), tuple(said["mean"])
+        weights = Weights(run, check(Model, said["model"], str(path)), wnids, mean, tensors)
+        weights.net()
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ValueError(f"{path}: its header and its weights do not fit together: {error}") from None
+    return weights

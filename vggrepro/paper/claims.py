@@ -1,0 +1,169 @@
+"""The paper's claims as typed values: `tables/claims.yaml`, checked. No torch.
+
+The file says how a claim is written. What is wrong in it is named by file, claim and key.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from vggrepro.core.paths import ROOT
+from vggrepro.paper import catalogue
+from vggrepro.paper.catalogue import PublishedTable
+from vggrepro.settings.models import Settings, check
+
+CLAIMS = ROOT / "tables" / "claims.yaml"
+
+Test = Literal["superiority", "ordering", "equivalence", "arithmetic", "speed"]
+Cell = Annotated[dict[str, str | int], Field(min_length=1)]
+
+
+class _Entry(BaseModel):
+    """Frozen, and no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Pair(_Entry):
+    """Two cells that are compared."""
+
+    cell: Cell
+    """The one that is claimed to be better, or as good."""
+    against: Cell
+
+
+class Claim(_Entry):
+    """An entry of the file, which describes its keys."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    section: str
+    claim: str
+    test: Test
+    quantity: str = ""
+    table: str = ""
+    pairs: tuple[Pair, ...] = ()
+    order: tuple[Cell, ...] = ()
+    by: float = 0.0
+    of: Literal["parameters", "filters"] | int | None = None
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    why: str = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> Claim:
+        needed = {
+            "superiority": ("quantity", "pairs", "margin", "why"),
+            "ordering": ("quantity", "order", "margin", "why"),
+            "equivalence": ("quantity", "pairs", "margin", "why"),
+            "arithmetic": ("of",),
+            "speed": ("of", "by", "margin", "why"),
+        }[self.test]
+        given = self.model_fields_set - {"id", "section", "claim", "test"}
+        optional = {"table", "by"} if "pairs" in needed or "order" in needed else set()
+        if missing := [key for key in needed if key not in given or getattr(self, key) in ("", ())]:
+            raise ValueError(f"{', '.join(missing)}: needed for a test of {self.test}")
+        if unused := sorted(given - set(needed) - optional):
+            raise ValueError(f"{', '.join(unused)}: means nothing for a test of {self.test}")
+        if self.test == "ordering" and len(self.order) < 2:
+            raise ValueError("order: expected two cells at least, worst first")
+        if (self.test == "speed") != isinstance(self.of, int) and self.of is not None:
+            raise ValueError(
+                f"of: a number of processes for a test of speed, parameters or filters else, got {self.of!r}"
+            )
+        if self.by and self.test == "superiority":
+            raise ValueError("by: means nothing for a test of superiority: its size is judged by the cells")
+        return self
+
+    def compared(self) -> tuple[tuple[Place, Place], ...]:
+        """The pairs of cells, the one that is claimed to be better first."""
+        if self.order:
+            places = [self._place(cell) for cell in self.order]
+            return tuple(zip(places[1:], places[:-1], strict=True))
+        return tuple((self._place(pair.cell), self._place(pair.against)) for pair in self.pairs)
+
+    def _place(self, cell: Mapping[str, Any]) -> Place:
+        keys = {key: str(value) for key, value in cell.items() if key not in ("table", "of")}
+        return Place(str(cell.get("table", self.table)), tuple(keys.items()), str(cell.get("of", "")))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a cell stands."""
+
+    table: str
+    keys: tuple[tuple[str, str], ...]
+    """Key columns that name its row."""
+    of: str = ""
+    """The name of other results than those that are judged."""
+
+    @property
+    def label(self) -> str:
+        """As a reader is told: `Table 3: D, 256, 256`."""
+        row = ", ".join(value for _, value in self.keys)
+        table = f"Table {self.table}" if self.table.isdigit() else "numbers in the text"
+        return f"{table}: {row}{f' ({self.of})' if self.of else ''}"
+
+    def cell(self, quantity: str, settings: Settings) -> str:
+        """The id of the cell of some quantity there; of other results, which are not shown, that of the table."""
+        table = _table(self.table, settings)
+        if self.of:
+            return table.name
+        row = next(r for r, row in enumerate(table.rows) if self.matches(row.keys))
+        column = next(c for c, column in enumerate(table.columns) if column.quantity == quantity)
+        return catalogue.cell_id(table.name, row, column)
+
+    def matches(self, row: Mapping[str, str]) -> bool:
+        """Whether it names a row."""
+        return all(row.get(key) == value for key, value in self.keys)
+
+
+def load(settings: Settings, path: Path = CLAIMS) -> tuple[Claim, ...]:
+    """Every claim of the file; a ValueError that names the file, the claim and the key of the first thing that is wrong.
+
+    Each cell has to name one row of its table, that of an imported system included, and a quantity that is measured there.
+    """
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: no claims can be read: {error}") from None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError(f"{path}: expected a list of claims, each with id, section, claim, test")
+    found = []
+    for number, entry in enumerate(entries, start=1):
+        claim = check(Claim, entry, f"{path}: claim {entry.get('id', f'number {number}')}")
+        for place in dict.fromkeys(place for pair in claim.compared() for place in pair):
+            _check_place(place, claim, settings, path)
+        found.append(claim)
+    if twice := [name for name, count in Counter(claim.id for claim in found).items() if count > 1]:
+        raise ValueError(f"{path}: claim {twice[0]}: id: there are two of this name")
+    return tuple(found)
+
+
+def _check_place(place: Place, claim: Claim, settings: Settings, path: Path) -> None:
+    where = f"{path}: claim {claim.id}"
+    try:
+        table = _table(place.table, settings)
+    except ValueError as error:
+        raise ValueError(f"{where}: table: {error}") from None
+    rows = [row for row in table.rows if place.matches(row.keys)]
+    if len(rows) != 1:
+        raise ValueError(
+            f"{where}: {len(rows)} rows of table {place.table} are {dict(place.keys)}, expected one. Its key columns: "
+            f"{', '.join(table.rows[0].keys)}"
+        )
+    quantities = {column.quantity for column in table.columns}
+    if not rows[0].ours or rows[0].minus or claim.quantity not in quantities:
+        raise ValueError(
+            f"{where}: quantity: {claim.quantity!r} of {place.label} is not measured. Quantities there: "
+            f"{', '.join(sorted(quantities))}"
+        )
+
+
+def _table(number: str, settings: Settings) -> PublishedTable:
+    return catalogue.with_systems(catalogue.table(number), settings.added(number))

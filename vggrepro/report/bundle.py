@@ -1,0 +1,416 @@
+"""The citable bundle: an RO-Crate of settings, catalogue, cells, tables, report, learning curves and digests. No torch.
+
+A crate is a zip (or folder) laid out like the folder of results. `ro-crate-metadata.json` says in JSON-LD what each file is,
+who made it, from what, and with which code. Weights, images and scores are too large for it: they are named by their digests,
+in `digests.sha256`, which `sha256sum --check` reads.
+
+Nothing in a crate names a place on the machine that made it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+import yaml
+
+from vggrepro.core import provenance
+from vggrepro.core.files import Files, atomic_file, digest, read_json, write_text
+from vggrepro.core.paths import ROOT
+from vggrepro.settings.models import Settings
+from vggrepro.tables import lineage, render
+from vggrepro.tables.lineage import Result, Training
+
+if TYPE_CHECKING:
+    from rocrate.model.contextentity import ContextEntity
+
+METADATA = "ro-crate-metadata.json"
+VERSION = "1.2"
+"""Of the RO-Crate specification."""
+
+PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
+"""Process Run Crate: every step is an action with what went in, what came out, and the program."""
+
+OF_RESULTS = (
+    "tables/*",
+    "claims/*",
+    "report/**/*",
+    "export/*.csv",
+    "export/*.json",
+    "export/*.parquet",
+    "merging/*.csv",
+    "runs/*/run.json",
+    "runs/*/metrics.csv",
+    "runs/*/adopted.json",
+    *(f"{kind}/**/made.json" for kind in lineage.KINDS),
+    "splits/**/*.csv",
+    "why/*/*.json",
+    "why/*/*.csv",
+)
+"""What a crate holds of a folder of results."""
+
+OF_CHECKOUT = (
+    "CITATION.cff",
+    "LICENSE",
+    "pyproject.toml",
+    "requirements.lock",
+    "environment.yml",
+    "tables/*.yaml",
+    "tables/published/*",
+    "workflow/config/*.yaml",
+)
+"""And of the checkout, below `vggrepro/`: the catalogue, the environment, the presets."""
+
+FORMATS = {
+    ".csv": "text/csv",
+    ".json": "application/json",
+    ".parquet": "application/vnd.apache.parquet",
+    ".html": "text/html",
+    ".tex": "application/x-tex",
+    ".md": "text/markdown",
+    ".yaml": "application/yaml",
+    ".yml": "application/yaml",
+    ".toml": "application/toml",
+    ".pdf": "application/pdf",
+    ".png": "image/png",
+    ".npz": "application/zip",
+}
+"""Media types; other files are plain text."""
+
+BINARY = {".parquet", ".pdf", ".png", ".npz"}
+
+
+def write(settings: Settings, results: Path, out: Path, *, workers: int = 1) -> None:
+    """Write the crate of a folder such as `results/smoke` to the zip `out`.
+
+    The same results give the same bytes. Raises ValueError for scores that were made with other weights than are there now.
+    """
+    trainings = [lineage.training(path) for path in sorted(results.glob("runs/*/run.json"))]
+    made = lineage.results(results)
+    for path, run in lineage.stale(trainings, made).items():
+        raise ValueError(
+            f"{results / path} was made with other weights than {run} has now: delete it and make it again"
+        )
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _collect(settings, results, folder)
+        adopted = [read_json(path) for path in sorted(results.glob("runs/*/adopted.json"))]
+        weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *adopted]}
+        write_text(folder / "digests.sha256", _digests(results, weights, made, workers))
+        _Described(folder, trainings, adopted, made, settings).write()
+        if found := problems(folder):
+            raise AssertionError(f"a crate of ours is not whole: {'; '.join(found)}")
+        _zip(folder, out)
+
+
+def _collect(settings: Settings, results: Path, folder: Path) -> None:
+    """Copy what a crate holds, without the names of places on this machine."""
+    hide = _hiding(settings)
+    ours = {file: file.relative_to(results) for pattern in OF_RESULTS for file in results.glob(pattern)}
+    theirs = {file: Path("vggrepro") / file.relative_to(ROOT) for pattern in OF_CHECKOUT for file in ROOT.glob(pattern)}
+    for source, name in {**ours, **theirs}.items():
+        if source.is_file() and not source.name.startswith("."):
+            content = source.read_bytes()
+            # newlines as they are: text is read as bytes
+            hidden = content if source.suffix in BINARY else hide(content.decode("utf-8")).encode("utf-8")
+            _put(folder / name, hidden)
+    _put(folder / "settings.json", hide(settings.model_dump_json(indent=1) + "\n").encode("utf-8"))
+    _put(folder / "versions.json", (json.dumps(provenance.versions(), indent=1) + "\n").encode("utf-8"))
+
+
+def _put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _hiding(settings: Settings) -> Callable[[str], str]:
+    """What takes this machine's places out of a text: of a data set's path its last name is left."""
+    given = {
+        text: Path(text).name for text in _strings(settings.model_dump(mode="json")) if text.startswith(("/", "~"))
+    }
+    places = {**given, str(ROOT): ".", str(Path.cwd()): ".", str(Path.home()): "~"}
+    longest = sorted((place.rstrip("/") for place in places if place.rstrip("/")), key=len, reverse=True)
+    pattern = re.compile(rf"(?<![\w.~-])(?:{'|'.join(map(re.escape, longest))})(?![\w.-])")
+    named = {place.rstrip("/"): name for place, name in places.items()}
+    return lambda text: pattern.sub(lambda match: named[match[0]], text)
+
+
+def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
+    """All strings in a JSON value."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from _strings(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _strings(inner)
+
+
+def _digests(results: Path, weights: Mapping[str, str], made: Mapping[str, Result], workers: int) -> str:
+    """The SHA-256 of every file of weights, scores, boxes and features: lines for `sha256sum --check`."""
+    of_runs = {f"runs/{run}/weights.safetensors": value for run, value in weights.items()}
+    files = [file for path in made for file in sorted((results / path).rglob("*")) if file.is_file()]
+    with ThreadPoolExecutor(workers) as pool:
+        found = dict(zip((f.relative_to(results).as_posix() for f in files), pool.map(digest, files), strict=True))
+    return "".join(f"{value}  {name}\n" for name, value in (of_runs | found).items())
+
+
+class _Described:
+    """The metadata of a crate: what each file is, and the actions that made it."""
+
+    def __init__(
+        self,
+        folder: Path,
+        trainings: Sequence[Training],
+        adopted: Sequence[Mapping[str, Any]],
+        made: Mapping[str, Result],
+        settings: Settings,
+    ) -> None:
+        from rocrate.rocrate import ROCrate
+
+        self.folder, self.trainings, self.adopted, self.made, self.settings = folder, trainings, adopted, made, settings
+        self.crate = ROCrate(version=VERSION)
+        self.digests = (folder / "digests.sha256").read_text(encoding="utf-8").splitlines(keepends=True)
+        self.cite = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+
+    def write(self) -> None:
+        """Describe everything, and write the metadata."""
+        self._root()
+        self._files()
+        actions = [
+            *map(self._training, self.trainings),
+            *map(self._adoption, self.adopted),
+            *map(self._result, self.made.values()),
+            *self._tables(),
+        ]
+        self.crate.root_dataset["mentions"] = actions
+        self.crate.metadata.write(self.folder)
+
+    def _entity(self, place: str, kind: str, **properties: Any) -> ContextEntity:  # noqa: ANN401
+        """An entity that is no file of the crate; described twice, it is the same."""
+        from rocrate.model.contextentity import ContextEntity
+
+        there = {key: value for key, value in properties.items() if value not in (None, "", [])}
+        return self.crate.add(ContextEntity(self.crate, place, properties={"@type": kind, **there}))
+
+    def _root(self) -> None:
+        root, preset = self.crate.root_dataset, self.settings.preset
+        about = [*(t.about for t in self.trainings), *self.adopted, *(result.about for result in self.made.values())]
+        if about:
+            root["datePublished"] = max(each["made"]["at"] for each in about)
+        root["name"] = f"Very Deep Convolutional Networks, re-made: {preset} preset"
+        root["description"] = (
+            "Every table of the paper measured anew, beside the published numbers: cells, claims, tables, report, settings, "
+            "learning curves, and digests of weights and scores. Made by vggrepro."
+        )
+        license = self.cite["license"]
+        root["license"] = self._entity(f"https://spdx.org/licenses/{license}", "CreativeWork", name=license)
+        root["author"] = self._authors(self.cite)
+        paper = self.cite["references"][0]
+        arxiv = next(i["value"] for i in paper["identifiers"]).removeprefix("arXiv:")
+        root["citation"] = root["isBasedOn"] = self._entity(
+            f"https://arxiv.org/abs/{arxiv}",
+            "ScholarlyArticle",
+            name=paper["title"],
+            author=self._authors(paper),
+            datePublished=str(paper["year"]),
+        )
+        root["conformsTo"] = self._entity(
+            PROFILE, "CreativeWork", name="Process Run Crate", version=PROFILE.rsplit("/", 1)[1]
+        )
+
+    def _authors(self, work: Mapping[str, Any]) -> list[ContextEntity]:
+        """The authors of a work in CITATION.cff's form."""
+        found = []
+        for author in work["authors"]:
+            person = "family-names" in author
+            name = f"{author['given-names']} {author['family-names']}" if person else author["name"]
+            place = author.get("orcid") or f"#{name.replace(' ', '-')}"
+            found.append(self._entity(place, "Person" if person else "Organization", name=name))
+        return found
+
+    def _files(self) -> None:
+        """Every file, with its size and SHA-256."""
+        for file in sorted(path for path in self.folder.rglob("*") if path.is_file()):
+            properties = {
+                "name": file.name,
+                "encodingFormat": FORMATS.get(file.suffix, "text/plain"),
+                "contentSize": str(file.stat().st_size),
+                "sha256": digest(file),
+            }
+            self.crate.add_file(file, file.relative_to(self.folder).as_posix(), properties=properties)
+
+    def _there(self, *patterns: str) -> list[Any]:
+        """The crate's files of some names."""
+        files = sorted(file for pattern in patterns for file in self.folder.glob(pattern) if file.is_file())
+        return [self.crate.get(quote(file.relative_to(self.folder).as_posix())) for file in files]
+
+    def _program(self, commit: str) -> ContextEntity:
+        version = self.cite["version"]
+        return self._entity(
+            f"#vggrepro-{commit}", "SoftwareApplication", name="vggrepro", version=version, softwareVersion=commit
+        )
+
+    def _data(self, digest: str, name: str) -> ContextEntity:
+        return self._entity(f"#data-{digest}", "Dataset", name=name, identifier=digest)
+
+    def _weights(self, run: str, digest: str) -> ContextEntity:
+        return self._entity(f"#weights-{run}", "File", name=f"weights of {run}", sha256=digest)
+
+    def _training(self, training: Training) -> ContextEntity:
+        about, run = training.about, training.run.name
+        data, parent = about["data"], about["parent"]
+        used = [self._data(data["train"], f"{data['data set']}, training images")]
+        used += [self._data(data["val"], f"{data['data set']}, validation images")]
+        used += [self._weights(parent["run"], parent["weights"])] if parent else []
+        return self._entity(
+            f"#train-{run}",
+            "CreateAction",
+            name=f"training of {training.run.label}, seed {training.run.seed}",
+            object=used,
+            result=[self._weights(run, about["weights"]), *self._there(f"runs/{run}/*")],
+            instrument=self._program(about["made"]["commit"]),
+            startTime=about["attempts"][0]["began"],
+            endTime=about["made"]["at"],
+        )
+
+    def _given(self, about: Mapping[str, Any]) -> ContextEntity:
+        """A file of somebody else."""
+        return self._entity(f"#given-{about['digest']}", "File", name=about["file"], sha256=about["digest"])
+
+    def _adoption(self, about: Mapping[str, Any]) -> ContextEntity:
+        """A released net that took the place of a training."""
+        run = about["run"]
+        return self._entity(
+            f"#adopt-{run}",
+            "CreateAction",
+            name=f"{run} from a released net",
+            object=[
+                self._given(about),
+                self._data(about["data"]["val"], f"{about['data']['data set']}, validation images"),
+            ],
+            result=[self._weights(run, about["weights"]), *self._there(f"runs/{run}/*")],
+            instrument=self._program(about["made"]["commit"]),
+            endTime=about["made"]["at"],
+        )
+
+    def _store(self, path: str) -> ContextEntity:
+        """A folder of scores, boxes, features or SVMs; its digest is that of its lines in digests.sha256."""
+        lines = [line for line in self.digests if line.split(maxsplit=1)[1].startswith(f"{path}/")]
+        whole = hashlib.sha256("".join(lines).encode()).hexdigest()
+        return self._entity(f"#{path}", "Dataset", name=path, identifier=whole)
+
+    def _result(self, result: Result) -> ContextEntity:
+        about = result.about
+        name = about.get("collection") or f"{about['data set']}, validation images"
+        used = [self._data(result.data, name)] if result.data else []
+        used += [self._given(about)] if "file" in about else []
+        features = [self._store(f"features/{part['run']}/{part['name']}") for part in about.get("features", [])]
+        weights = [self._weights(run, digest) for run, digest in result.weights.items()]
+        return self._entity(
+            f"#make-{result.path}",
+            "CreateAction",
+            name=f"making of {result.path}",
+            object=used + (features or weights),
+            result=[self._store(result.path), *self._there(f"{result.path}/made.json")],
+            instrument=self._program(about["made"]["commit"]),
+            endTime=about["made"]["at"],
+        )
+
+    def _tables(self) -> list[ContextEntity]:
+        """The tables from results, and what is written of the tables."""
+        program = self._program(provenance.commit())
+        actions = []
+        for file in sorted((self.folder / "tables").glob("*.json")):
+            paths = lineage.of_table(self.settings, render.read(file))
+            actions.append(
+                self._entity(
+                    f"#table-{file.stem}",
+                    "CreateAction",
+                    name=f"making of {file.stem}",
+                    object=[self._store(path) for path in paths]
+                    + self._there(f"vggrepro/tables/published/{file.stem}.csv"),
+                    result=self._there(f"tables/{file.stem}.*"),
+                    instrument=program,
+                )
+            )
+        steps = {
+            "claims": ("judging of all claims", ("tables/*.npz", "tables/table02.json", "vggrepro/tables/claims.yaml")),
+            "report": ("report of all tables", ("tables/*", "claims/claims.json", "runs/*/*", "merging/*", "why/*/*")),
+            "export": ("tidy data of all cells and claims", ("tables/*.json", "claims/claims.json")),
+        }
+        for name, (title, used) in steps.items():
+            made, given = self._there(f"{name}/**/*"), self._there(*used)
+            actions.append(
+                self._entity(f"#{name}", "CreateAction", name=title, object=given, result=made, instrument=program)
+            )
+        return actions
+
+
+def _zip(folder: Path, out: Path) -> None:
+    """Write a folder as a zip whose bytes follow from its files alone."""
+    with atomic_file(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+        for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+            entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
+
+
+def check(path: Path) -> int:
+    """Whether a crate, a zip or a folder, is whole; the number of its files. A ValueError that lists all that is wrong."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = path
+        files = Files(path)
+        if not path.is_dir():
+            folder = Path(name)
+            # none of them leads out of the folder: such a zip is not opened
+            for file in files.names:
+                _put(folder / file, files.read(file))
+        if found := problems(folder):
+            raise ValueError(f"{path}: {'; '.join(found)}")
+    return len(files.names)
+
+
+def problems(folder: Path) -> list[str]:
+    """All that is wrong with an unpacked crate: its JSON-LD, and files that are missing, changed or not described."""
+    from rocrate import vocabs
+    from rocrate.rocrate import ROCrate
+
+    try:
+        graph = read_json(folder / METADATA, ("@context", "@graph"))["@graph"]
+        ROCrate(folder)
+    except Exception as error:  # the library raises whatever occurs to it
+        return [f"{METADATA} cannot be read ({error})"]
+    entities = {entity["@id"]: entity for entity in graph}
+    found = [] if len(entities) == len(graph) else ["an @id occurs twice"]
+    known = vocabs.RO_CRATE["@context"]
+    for entity in graph:
+        terms = {key for key in entity if not key.startswith("@")} | set(_listed(entity["@type"]))
+        found += [f"{entity['@id']}: {term} is no term of the context" for term in sorted(terms - set(known))]
+        links = {link["@id"] for value in entity.values() for link in _listed(value) if isinstance(link, dict)}
+        lost = sorted(link for link in links - set(entities) if not link.startswith("https://"))
+        found += [f"{entity['@id']} refers to {link}, which is not described" for link in lost]
+    return found + _wrong_files(folder, entities)
+
+
+def _wrong_files(folder: Path, entities: Mapping[str, Any]) -> list[str]:
+    """Files that are missing, are not those that were described, or are not described at all."""
+    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} - {METADATA}
+    parts = {unquote(part["@id"]): entities[part["@id"]] for part in _listed(entities["./"].get("hasPart", []))}
+    found = [f"{name} is not in it" for name in sorted(set(parts) - there)]
+    found += [f"{name} is not described" for name in sorted(there - set(parts))]
+    changed = [name for name in sorted(there & set(parts)) if digest(folder / name) != parts[name].get("sha256")]
+    return found + [f"{name} is not the file that was described: its SHA-256 differs" for name in changed]
+
+
+def _listed(value: Any) -> list[Any]:  # noqa: ANN401
+    return value if isinstance(value, list) else [value]

@@ -1,0 +1,377 @@
+"""All cells and claims as tidy data: a row per cell, per result behind a cell, per comparison of a claim. No torch.
+
+`cells`, `sources` and `claims` are written as CSV, as Parquet and as JSON with the same columns, and `<name>.schema.json` says
+what each column is.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from vggrepro.core.files import atomic_file, write_text
+from vggrepro.judging import ledger
+from vggrepro.judging.ledger import Judged, Ledger, Step
+from vggrepro.paper import catalogue
+from vggrepro.paper.catalogue import Column, Published
+from vggrepro.settings.models import Settings
+from vggrepro.tables import lineage, render
+from vggrepro.tables.cells import Cell, Table, rounding
+from vggrepro.tables.lineage import Result, Source
+
+
+class Record(BaseModel):
+    """A row of tidy data; the docstring under a field is the column's description in the schema."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
+
+
+class CellRecord(Record):
+    """A cell of a table: the published value, ours beside it, and how far apart they are. Errors are in per cent."""
+
+    cell: str
+    """Its id: table, row and column, counted from 1. In the report it is the cell's anchor."""
+    table: str
+    """Number of the table; `text` for the numbers that the paper prints in its text."""
+    keys: str
+    """JSON object: the key columns of the row in `tables/published/`, as printed there."""
+    column: str
+    """Heading of the column."""
+    quantity: str
+    """What is measured: top-1, top-5, localisation, a task of transfer, layers, parameters."""
+    split: str
+    """Part of the data set that the published number is of: `val`, `test`, or `withheld` where the test labels are held by an
+    evaluation server. Empty where nothing is measured on images."""
+    status: str
+    """`measured`, `validation` (measured on val, published on test), `withheld` (labels), `quoted` (another paper's),
+    `not reported` (a dash in the paper), `not run`, `spanned` (part of the cell on its left), `undefined`."""
+    published: str
+    """As printed, without the marks for bold."""
+    published_value: float | None
+    """The printed number, the first if there are two."""
+    published_bold: bool
+    """Whether it is printed in bold."""
+    rounding: float | None
+    """Half a unit of its last printed digit."""
+    value: float | None
+    """Ours: the mean over seeds, and over splits where there are several."""
+    text: str
+    """Ours in Table 1, whose cells are layers."""
+    low: float | None
+    """Lower end of its 95% interval."""
+    high: float | None
+    """Upper end."""
+    delta: float | None
+    """Ours less the published value."""
+    delta_low: float | None
+    """Lower end of its 95% interval, the rounding of the printed number included."""
+    delta_high: float | None
+    """Upper end."""
+    delta_low_90: float | None
+    """Lower end of its 90% interval: with both ends within the tolerance, the two numbers agree."""
+    delta_high_90: float | None
+    """Upper end."""
+    verdict: str
+    """`agrees`, `differs`, `cannot be told`; `other data` or `other settings` where it cannot be compared with the paper's;
+    empty in a cell without a delta."""
+    tolerance: float | None
+    """How far ours may be from the published number and agree with it."""
+    tellable: float | None
+    """The smallest true difference that would be found to differ with 80% power."""
+    best: bool
+    """Whether ours is the best of its column, or of its group of rows where the paper marks groups."""
+    deviations: str
+    """Rules of `tables/protocol.yaml` that what made ours departs from, with spaces between."""
+    choices: str
+    """The same of choices, where the paper is silent, that are not the default."""
+    n: int | None
+    """Images, or persons, that were judged."""
+    seeds: int | None
+    """Trainings that the value is a mean over."""
+    splits: int | None
+    """Random splits that it is a mean over, where there are several."""
+    spread: float | None
+    """Standard deviation over seeds, or over splits where there are several."""
+    evaluations: str
+    """Paths, below the folder of results, of what it was made from, with spaces between; `sources` has a row for each."""
+    weights: str
+    """SHA-256 of the weights that made it, with spaces between."""
+    data: str
+    """Digest of the images that were judged."""
+    commit: str
+    """Commits of the code that made its sources, with spaces between."""
+
+
+class SourceRecord(Record):
+    """A result that a cell was made from: an evaluation, boxes, or what SVMs scored."""
+
+    cell: str
+    """Id of the cell."""
+    path: str
+    """Where it lies below the folder of results."""
+    weight: float | None
+    """Its share of the average of posteriors; none where boxes are pooled, or SVMs were trained."""
+    less: bool
+    """Whether it belongs to the system that is subtracted, where the paper prints a difference."""
+    runs: str
+    """The trainings whose weights made it, with spaces between."""
+    protocol: str
+    """dense, multi-crop or centre-crop; empty for SVMs."""
+    Q: int | None
+    """Test scale; none for SVMs, whose features are of several."""
+    weights: str
+    """SHA-256 of the weights, with spaces between."""
+    data: str
+    """Digest of the images."""
+    device: str
+    """What computed it."""
+    seconds: float | None
+    """How long it took, for all scales of the run and protocol together."""
+    commit: str
+    """Commit of the code."""
+    at: str
+    """When it was made."""
+
+
+class ClaimRecord(Record):
+    """A comparison that a claim of the paper is judged by, or a claim that is judged without one."""
+
+    claim: str
+    """Its id in `tables/claims.yaml`."""
+    section: str
+    """Of the paper."""
+    says: str
+    """What is claimed."""
+    test: str
+    """superiority, ordering, equivalence, arithmetic or speed; `tables/claims.yaml` says how each is made."""
+    quantity: str
+    """What is compared: top-1, top-5, localisation, a task of transfer."""
+    by: float
+    """The difference that is claimed, where one is."""
+    margin: float
+    """In points: a smaller gain is none (superiority, ordering); a smaller difference is none (equivalence)."""
+    verdict: str
+    """`supported`, `refuted`, `undecided` or `not run`: of the claim, after Holm's correction."""
+    reason: str
+    """Why it was not run, what decided it, or what would."""
+    p: float | None
+    """Of the claim, before correction."""
+    p_holm: float | None
+    """Of the claim, after it."""
+    decides: bool
+    """Whether this is the comparison that decides the claim."""
+    cell: str
+    """What is claimed to be better, or as good."""
+    against: str
+    """What it is compared with."""
+    cell_id: str
+    """The first as in `cells`; of results that are not shown, its table; of speed, `trainings`."""
+    against_id: str
+    """The second."""
+    gain: float | None
+    """By how much the first is better, in points; of speed, a ratio."""
+    low: float | None
+    """Lower end of its 95% interval."""
+    high: float | None
+    """Upper end."""
+    n: int | None
+    """Images; of speed, epochs."""
+    seeds: int | None
+    """Trainings of each."""
+    p_for: float | None
+    """p-value of this comparison for the claim."""
+    p_against: float | None
+    """And against it."""
+    needed: str
+    """What would decide it, were it so in truth."""
+    papers: bool
+    """Whether images and settings are the paper's: else the verdict is of these images, not of the paper."""
+
+
+def claim_records(judged: Ledger) -> list[ClaimRecord]:
+    """A record per comparison of every claim, and one for each claim without any."""
+    return [
+        _claim_record(claim, step, decides=k == claim.weakest, papers=judged.papers)
+        for claim in judged.claims
+        for k, step in enumerate(claim.steps or [None])
+    ]
+
+
+def _claim_record(judged: Judged, step: Step | None, *, decides: bool, papers: bool) -> ClaimRecord:
+    same = ("section", "test", "quantity", "by", "margin", "verdict", "reason", "p", "p_holm")
+    said: dict[str, Any] = {name: getattr(judged, name) for name in same}
+    return ClaimRecord(
+        **said,
+        claim=judged.id,
+        says=judged.claim,
+        decides=decides,
+        cell=step.cell if step else "",
+        against=step.against if step else "",
+        cell_id=step.at[0] if step else "",
+        against_id=step.at[1] if step else "",
+        gain=step.gain if step else None,
+        low=step.interval[0] if step else None,
+        high=step.interval[1] if step else None,
+        n=step.n if step else None,
+        seeds=step.seeds if step else None,
+        p_for=step.p_for if step else None,
+        p_against=step.p_against if step else None,
+        needed=step.needed if step else "",
+        papers=papers,
+    )
+
+
+def cell_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, Result]) -> list[CellRecord]:
+    """A record per cell of every table, in the tables' order."""
+    return [
+        _cell_record(
+            settings,
+            table,
+            row,
+            column,
+            cell,
+            [results[s.path] for s in lineage.sources(settings, table.number, row, cell)],
+        )
+        for table in tables
+        for row, column, cell in _cells(table)
+    ]
+
+
+def source_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, Result]) -> list[SourceRecord]:
+    """A record per cell and result that it was made from."""
+    return [
+        _source_record(table.anchor(row, column), source, results[source.path])
+        for table in tables
+        for row, column, cell in _cells(table)
+        for source in lineage.sources(settings, table.number, row, cell)
+    ]
+
+
+def _cells(table: Table) -> list[tuple[int, int, Cell]]:
+    return [(r, c, cell) for r, row in enumerate(table.rows) for c, cell in enumerate(row.cells)]
+
+
+def _cell_record(
+    settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[Result]
+) -> CellRecord:
+    published = catalogue.table(table.number)
+    net = table.columns[column]
+    about = published.columns[column] if published.columns else Column(net, net, table.kind, "")
+    otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
+    low, high = cell.interval or (None, None)
+    delta_low, delta_high = cell.delta_interval or (None, None)
+    narrow = cell.delta_narrow or (None, None)
+    value, half = _printed(cell.published) if table.kind != "layers" else (None, None)
+    return CellRecord(
+        cell=table.anchor(row, column),
+        table=table.number,
+        keys=json.dumps(_keys(settings, table, row), ensure_ascii=False),
+        column=about.heading,
+        quantity=about.quantity,
+        split=about.split,
+        status=cell.status,
+        published=cell.published,
+        published_value=value,
+        published_bold=cell.published_bold,
+        rounding=half,
+        value=cell.value,
+        text=cell.text,
+        low=low,
+        high=high,
+        delta=cell.delta,
+        delta_low=delta_low,
+        delta_high=delta_high,
+        delta_low_90=narrow[0],
+        delta_high_90=narrow[1],
+        verdict=cell.verdict,
+        tolerance=cell.tolerance,
+        tellable=cell.tellable,
+        best=cell.best,
+        deviations=_words(note.rule for note in otherwise if note.kind == "paper"),
+        choices=_words(note.rule for note in otherwise if note.kind == "choice"),
+        n=cell.n or None,
+        seeds=cell.seeds or None,
+        splits=cell.splits or None,
+        spread=cell.spread,
+        evaluations=_words(result.path for result in made_from),
+        weights=_words(digest for result in made_from for digest in result.weights.values()),
+        data=_words(result.data for result in made_from),
+        commit=_words(result.about["made"]["commit"] for result in made_from),
+    )
+
+
+def _source_record(cell: str, source: Source, result: Result) -> SourceRecord:
+    about = result.about
+    return SourceRecord(
+        cell=cell,
+        path=source.path,
+        weight=None if source.weight is None else float(source.weight),
+        less=source.less,
+        runs=_words(result.runs),
+        protocol=about.get("protocol", ""),
+        Q=about.get("Q"),
+        weights=_words(result.weights.values()),
+        data=result.data,
+        device=about.get("device", ""),
+        seconds=about.get("seconds"),
+        commit=about["made"]["commit"],
+        at=about["made"]["at"],
+    )
+
+
+def _keys(settings: Settings, table: Table, row: int) -> dict[str, str]:
+    """The key columns of a row."""
+    return {
+        name: text for name, text in lineage.rows(settings, table.number)[row].keys.items() if name not in table.columns
+    }
+
+
+def _printed(text: str) -> tuple[float | None, float | None]:
+    """The number that is printed, and half a unit of its last digit."""
+    value = Published.parse(text).value
+    return value, None if value is None else rounding(text)
+
+
+def _words(found: Iterable[str]) -> str:
+    """Each once, in their order."""
+    return " ".join(dict.fromkeys(found))
+
+
+def write(settings: Settings, results: Path, out: Path) -> None:
+    """Write `cells`, `sources` and `claims` of what lies below `results` (a folder such as `results/smoke`) into `out`."""
+    tables = [render.read(results / "tables" / f"{catalogue.table_name(n)}.json") for n in catalogue.REPRODUCED]
+    made = lineage.results(results)
+    _write(out, "cells", CellRecord, cell_records(settings, tables, made))
+    _write(out, "sources", SourceRecord, source_records(settings, tables, made))
+    _write(out, "claims", ClaimRecord, claim_records(ledger.read(results / "claims" / "claims.json")))
+
+
+TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
+"""What pandas calls the types of a JSON schema; each may be missing."""
+
+
+def _write(out: Path, name: str, kind: type[Record], records: Sequence[Record]) -> None:
+    """Write records as CSV, Parquet and JSON, and their schema."""
+    import pandas as pd
+
+    schema = kind.model_json_schema()
+    rows = [record.model_dump() for record in records]
+    columns = {key: TYPES[_type(about)] for key, about in schema["properties"].items()}
+    frame = pd.DataFrame(rows, columns=list(columns)).astype(columns)
+    with atomic_file(out / f"{name}.csv") as temporary:
+        frame.to_csv(temporary, index=False, lineterminator="\n")
+    with atomic_file(out / f"{name}.parquet") as temporary:
+        frame.to_parquet(temporary, index=False)
+    # keys in the columns' order, not sorted
+    write_text(out / f"{name}.json", json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    write_text(out / f"{name}.schema.json", json.dumps(schema, indent=1, ensure_ascii=False) + "\n")
+
+
+def _type(about: Mapping[str, Any]) -> str:
+    """The type of a column whose description is given, whether or not it may be missing."""
+    kinds = [option["type"] for option in about.get("anyOf", [about])]
+    return str(next(kind for kind in kinds if kind != "null"))

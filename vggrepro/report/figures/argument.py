@@ -1,0 +1,133 @@
+"""The paper's argument in pictures: error against depth (Table 3) and against scale (Tables 3 and 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vggrepro.paper import catalogue
+from vggrepro.paper.catalogue import Published
+from vggrepro.report.figures.drawing import INK, STYLES, Drawn, finish, settings
+from vggrepro.scores.outcomes import Errors, Outcomes
+from vggrepro.tables import cells
+from vggrepro.tables.cells import Cell, Interval, Table
+
+DEPTHS = {net: int(layers) for net, layers in catalogue.table("1").rows[0].keys.items() if net in STYLES} | {"B-5x5": 8}
+"""Weight layers, from Table 1; the shallow net of section 4.1 has five convolutions."""
+
+ON_THE_LINE = ("A", "B", "D", "E")
+"""Nets of the paper's argument about depth; A-LRN has the depth of A and C that of D: they stand beside the line."""
+
+
+def error_against_depth(table: Table, folder: Path) -> Drawn:
+    """Table 3 as the paper argues with it: top-1 error against the number of weight layers, ours and the published.
+
+    Rows without a measured or a published number are left out of the panel that lacks it.
+    """
+    from matplotlib import pyplot as plt
+
+    styles = {"256": ("#0072B2", "o", "-"), "384": ("#E69F00", "s", "--"), "[256;512]": ("#009E73", "^", ":")}
+    rows = [(row.keys[0], row.keys[1], row.cells[0]) for row in table.rows if row.keys[0] in DEPTHS]
+    with plt.rc_context(settings()):
+        figure, (ours, paper) = plt.subplots(1, 2, figsize=(9, 3.4))
+        for S, style in styles.items():
+            cells = [(net, cell) for net, scale, cell in rows if scale == S]
+            measured = [(net, cell.value, cell.interval) for net, cell in cells if cell.value is not None]
+            printed = [(net, float(cell.published), None) for net, cell in cells if cell.published != "-"]
+            _depths(ours, measured, style, f"S = {S}")
+            _depths(paper, printed, style, f"S = {S}")
+        for axis, title in ((ours, "here (95% intervals)"), (paper, "published, ILSVRC-2012")):
+            axis.set(title=title, xlabel="weight layers", ylabel="top-1 validation error (%)", xticks=[11, 13, 16, 19])
+            axis.legend(fontsize=8)
+        caption = (
+            "Top-1 error of Table 3 against depth: A, B, D and E on the lines; A-LRN and C, of the same depth as A and D, "
+            "as open marks. The two panels have different scales."
+        )
+        return finish(figure, "error-against-depth", "Error against depth", caption, folder)
+
+
+def _depths(
+    axis: Any,  # noqa: ANN401
+    points: Sequence[tuple[str, float, tuple[float, float] | None]],
+    style: tuple[str, str, str],
+    label: str,
+) -> None:
+    """One training scale in one panel: (net, error, interval) each."""
+    colour, marker, dash = style
+    line = [(DEPTHS[net], error, bounds) for net, error, bounds in points if net in ON_THE_LINE]
+    if line:
+        bars = [(error - low, high - error) for _, error, bounds in line for low, high in [bounds or (error, error)]]
+        x, y = [depth for depth, _, _ in line], [error for _, error, _ in line]
+        axis.errorbar(x, y, yerr=list(zip(*bars, strict=True)), fmt=marker + dash, color=colour, capsize=3, label=label)
+    for net, error, _ in points:
+        if net not in ON_THE_LINE:
+            axis.plot([DEPTHS[net]], [error], marker, color=colour, fillstyle="none")
+            axis.annotate(net, (DEPTHS[net], error), xytext=(6, 4), textcoords="offset points", fontsize=8)
+
+
+def error_against_scale(found: Outcomes, folder: Path) -> Drawn:
+    """Tables 3 and 4 as the paper argues with them: top-1 error at each test scale alone, and of the three averaged.
+
+    `found` are the outcomes of Table 4, which hold each scale alone too. The paper prints of the single scales only Q = S,
+    for jitter the middle one.
+    """
+    from matplotlib import pyplot as plt
+
+    averaged = [row.keys for row in catalogue.table("4").rows]
+    scales = {keys["S"]: keys["Q"].split(",") for keys in averaged}
+    ours: dict[tuple[str, str, str], Point] = {}
+    for entry in found.entries:
+        if isinstance(entry.outcome, Errors) and entry.quantity == "top-1":
+            cell = cells.error(Cell("measured", "-"), Published("-", None), entry.outcome)
+            ours[_place(entry.row)] = (float(cell.value or 0), cell.interval)
+    shown = [row for table in ("3", "4") for row in catalogue.table(table).rows]
+    printed: dict[tuple[str, str, str], Point] = {
+        _place(row.keys): (value, None) for row in shown if (value := row.cells["top1_val"].value) is not None
+    }
+    with plt.rc_context(settings()):
+        figure, axes = plt.subplots(2, len(scales), figsize=(9, 5.6), sharex="col", sharey="row")
+        for column, (S, Qs) in enumerate(scales.items()):
+            for axis, errors in zip(axes[:, column], (ours, printed), strict=True):
+                nets = list(dict.fromkeys(keys["net"] for keys in averaged if keys["S"] == S))
+                for i, net in enumerate(nets):
+                    there = [(x, Q) for x, Q in enumerate((*Qs, ",".join(Qs))) if (net, S, Q) in errors]
+                    # beside each other, so that no interval hides another
+                    aside = 0.08 * (i - (len(nets) - 1) / 2)
+                    _scales(axis, net, [(x + aside, errors[net, S, Q]) for x, Q in there])
+                axis.set(xticks=range(4), xticklabels=[*Qs, "all three"], xlim=(-0.3, 3.3))
+                axis.axvspan(2.5, 3.3, color=INK, alpha=0.05)
+            axes[0][column].set_title(f"S = {S}")
+            axes[1][column].set_xlabel("test scale Q")
+        axes[0][0].set_ylabel("here: top-1 error (%)")
+        axes[1][0].set_ylabel("published: top-1 error (%)")
+        handles = {
+            name: line for axis in axes.flat for line, name in zip(*axis.get_legend_handles_labels(), strict=True)
+        }
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles), fontsize=8)
+        caption = (
+            "Top-1 error at one test scale Q (Table 3, and here at each scale of Table 4), and with the posteriors of the "
+            "three scales averaged (shaded; Table 4). Above here, with 95% intervals, below published; the scales of their "
+            "axes differ."
+        )
+        return finish(figure, "error-against-scale", "Error against scale", caption, folder)
+
+
+Point = tuple[float, Interval | None]
+"""An error and its interval, where it has one."""
+
+
+def _place(keys: Mapping[str, str]) -> tuple[str, str, str]:
+    return keys["net"], keys["S"], keys["Q"]
+
+
+def _scales(axis: Any, net: str, points: Sequence[tuple[float, Point]]) -> None:  # noqa: ANN401
+    """A net in one panel: x, error and interval at each scale, which are joined, and of their average."""
+    colour, marker, dash = STYLES[net]
+    x, y = [x for x, _ in points], [error for _, (error, _) in points]
+    bars = [(error - low, high - error) for _, (error, bounds) in points for low, high in [bounds or (error, error)]]
+    alone = sum(place < 2.5 for place in x)
+    axis.plot(x[:alone], y[:alone], dash, color=colour, linewidth=1.2)
+    if points:
+        look = {"color": colour, "markersize": 6, "capsize": 2, "elinewidth": 0.8}
+        axis.errorbar(x, y, yerr=list(zip(*bars, strict=True)), fmt=marker, label=net, **look)

@@ -1,0 +1,81 @@
+"""What merging does to boxes: its parameters, and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vggrepro.localisation.sensitivity import Example
+from vggrepro.paper import catalogue
+from vggrepro.report.figures.drawing import CURVES, INK, Drawn, finish, settings
+from vggrepro.settings.models import Merge
+
+
+def sensitivity(points: list[dict[str, str]], default: Merge, folder: Path) -> Drawn:
+    """How Table 9 moves with the parameters of merging; `points` are the lines of `study`'s sensitivity.csv."""
+    from matplotlib import pyplot as plt
+
+    kept = {"match": default.match, "average": default.average, "top_k": str(default.top_k or "all")}
+    best = catalogue.best_localisation()
+    with plt.rc_context(settings()):
+        figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
+        titles = {"system": "nets", "average": "average", "match": "match score", "top_k": "locations a scale"}
+        for axis, (name, title) in zip(axes, titles.items(), strict=True):
+            others = {key: value for key, value in kept.items() if key != name}
+            if name != "system":
+                others["system"] = best
+            shown = [point for point in points if others.items() <= point.items()]
+            for i, value in enumerate(dict.fromkeys(point[name] for point in shown)):
+                line = [(float(p["threshold"]), float(p["error"])) for p in shown if p[name] == value]
+                colour, marker, dash = CURVES[i % len(CURVES)]
+                axis.plot(*zip(*line, strict=True), marker + dash, color=colour, markersize=3, label=value)
+            axis.axvline(default.threshold, color=INK, linewidth=0.8, linestyle=":")
+            axis.set(title=title, xlabel="threshold", xscale="log")
+            axis.legend(fontsize=6, loc="best")
+        axes[0].set_ylabel("localisation error (%)")
+        caption = (
+            "The error of Table 9 against the threshold at which merging stops (dotted: the setting): of its systems, and of "
+            f"{best} with one parameter changed at a time. The paper prints none of them."
+        )
+        return finish(figure, "merging", "What merging's parameters do", caption, folder)
+
+
+def boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Drawn:
+    """Images with their true boxes and the predicted ones, before and after merging; localised ones above, others below."""
+    from matplotlib import pyplot as plt
+    from matplotlib.image import imread
+
+    groups = [[e for e in examples if e.localised is localised] for localised in (True, False)]
+    groups = [group for group in groups if group]
+    columns = max([len(group) for group in groups], default=1)
+    with plt.rc_context(settings() | {"axes.grid": False}):
+        figure, axes = plt.subplots(2 * len(groups), columns, figsize=(9, 4.6 * len(groups)), squeeze=False)
+        for axis in axes.flat:
+            axis.set_axis_off()
+        for g, group in enumerate(groups):
+            for column, example in enumerate(group):
+                before, after = axes[2 * g][column], axes[2 * g + 1][column]
+                picture = imread(pictures / example.picture)
+                for axis, found, what in ((before, example.before, "before"), (after, example.after, "after")):
+                    axis.imshow(picture, interpolation="none")  # its own pixels: whoever shows them may scale them
+                    for box in found:
+                        _rectangle(axis, box, "#56B4E9", "-", 0.8)
+                    for box in example.true:
+                        _rectangle(axis, box, "#009E73", "--", 2)
+                    axis.set_title(f"{'right' if example.localised else 'wrong'}, {what}", fontsize=8)
+                _rectangle(after, example.answer, "#D55E00", "-", 2)
+        caption = (
+            "Validation images whose class is among the five labels: the true boxes (green, dashed), those of the true class "
+            "predicted at all locations, scales and nets of Table 9's fusion (blue; before), what merging left of them (blue; "
+            "after), and the answer (orange). Above images that are localised, below some that are not."
+        )
+        return finish(figure, "boxes", "Boxes before and after merging", caption, folder)
+
+
+def _rectangle(axis: Any, box: Sequence[float], colour: str, dash: str, width: float) -> None:  # noqa: ANN401
+    from matplotlib.patches import Rectangle
+
+    x0, y0, x1, y1 = box
+    frame = Rectangle((x0 - 0.5, y0 - 0.5), x1 - x0, y1 - y0, fill=False, color=colour, linestyle=dash, linewidth=width)
+    axis.add_patch(frame)

@@ -1,0 +1,112 @@
+"""Why is my number off?: the section of the report, and its waterfall."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from vggrepro.diagnosis import ladder
+from vggrepro.diagnosis.ladder import Ladder, Line
+from vggrepro.report.figures.drawing import INK, Drawn, finish, settings
+from vggrepro.scores.ranks import TOP
+from vggrepro.tables.render import interval, number
+
+FALLS, RISES = "#0072B2", "#D55E00"
+QUANTITY = "top-1"
+"""The error that is drawn; the tables have both."""
+
+
+def section(folder: Path, figures: Path) -> dict[str, Any]:
+    """All that the section shows, as strings, from what `why` wrote into `folder`; the figure as a PDF into `figures`."""
+    found = ladder.read(folder)
+    return {
+        "run": found.run,
+        "images": f"{found.images:,}",
+        "data": found.data,
+        "quantities": list(TOP),
+        "parts": [
+            {"heading": "step", "lines": [_shown(line) for line in found.steps]},
+            {"heading": f"mistake, made on “{found.base}”", "lines": [_shown(line) for line in found.mistakes]},
+        ],
+        "missing": found.missing,
+        "figure": waterfall(found, figures),
+    }
+
+
+def _shown(line: Line) -> dict[str, Any]:
+    cells = []
+    for quantity, error in line.errors.items():
+        change = line.changes.get(quantity)
+        cells.append(
+            {
+                "error": number(error),
+                "interval": interval(line.intervals[quantity]),
+                "change": number(change.points, signed=True) if change else "",
+                "change_interval": interval(change.interval, signed=True) if change else "",
+                "mended": f"{change.mended:,}" if change else "",
+                "broken": f"{change.broken:,}" if change else "",
+                "paper": line.published.get(quantity, ""),
+            }
+        )
+    return {"name": line.name, "says": line.says, "cells": cells, "where": line.where, "source": line.source}
+
+
+def waterfall(found: Ladder, folder: Path) -> Drawn:
+    """The top-1 error step by step, and below it what mistakes make of the plain centre crop."""
+    from matplotlib import pyplot as plt
+
+    rows = len(found.steps), len(found.mistakes)
+    with plt.rc_context(settings()):
+        figure, (steps, wrong) = plt.subplots(
+            2, 1, figsize=(7.2, 0.44 * sum(rows) + 1.8), height_ratios=[rows[0], max(rows[1], 1)]
+        )
+        errors = [line.errors[QUANTITY] for line in found.steps]
+        steps.set_xlim(*_limits(errors))
+        _panel(steps, found.steps, [errors[0], *errors[:-1]])
+        base = next(line.errors[QUANTITY] for line in found.steps if line.name == found.base)
+        _panel(wrong, found.mistakes, [base] * rows[1])
+        wrong.axvline(base, color=INK, linewidth=0.8, linestyle=":")
+        wrong.set_title(f"mistakes, each made on “{found.base}” (dotted)", loc="left", fontsize=9)
+        wrong.set_xlabel(f"{QUANTITY} error (%)")
+        title = f"{found.run}: {QUANTITY} error, and its change with a paired 95% interval"
+        steps.set_title(title, loc="left", fontsize=9)
+        caption = (
+            f"{QUANTITY.capitalize()} error of {found.run} on {found.images:,} images. A bar leads from the error of the "
+            "line above to that of its own line: plain where the error falls, hatched where it rises. Whiskers: the paired "
+            "95% interval of the change. Diamonds: the published error, where it falls into the panel. An arrow at the "
+            "right: the error lies beyond the panel. The two panels have different scales."
+        )
+        return finish(figure, "why", "From a centre crop to the paper's protocol", caption, folder)
+
+
+def _limits(errors: list[float]) -> tuple[float, float]:
+    """The panel's range: that of all steps but the first, and of the first where the others can be told apart beside it."""
+    low, high = min(errors[1:]), max(errors[1:])
+    span = max(high - low, 1.0)
+    high = errors[0] if high < errors[0] <= high + 2 * span else high
+    return low - 0.3 * span, high + 0.3 * span
+
+
+def _panel(axis: Any, lines: list[Line], before: list[float]) -> None:  # noqa: ANN401
+    """A bar a line, from the error before to the line's own, and the numbers at the right."""
+    beside = axis.get_yaxis_transform()
+    for row, (line, start) in enumerate(zip(lines, before, strict=True)):
+        error, change = line.errors[QUANTITY], line.changes.get(QUANTITY)
+        rises = error > start
+        colour, hatch = (RISES, "////") if rises else (FALLS, "")
+        axis.barh(row, error - start, left=start, height=0.55, color=colour, hatch=hatch, edgecolor="white")
+        axis.plot([error, error], [row - 0.4, row + 0.4], color=INK, linewidth=2)
+        axis.text(1.03, row, number(error), transform=beside, va="center", fontsize=9, weight="bold")
+        if change:
+            ends = [start + bound for bound in change.interval]
+            axis.errorbar(error, row, xerr=[[error - ends[0]], [ends[1] - error]], color=INK, capsize=3, linewidth=1)
+            told = f"{number(change.points, signed=True)} ({interval(change.interval, signed=True)})"
+            axis.text(1.14, row, told, transform=beside, va="center", fontsize=8.5)
+        if QUANTITY in line.published:
+            axis.plot(float(line.published[QUANTITY]), row, "D", color=INK, fillstyle="none", markersize=5)
+        if error > axis.get_xlim()[1]:
+            axis.plot(1, row, ">", color=INK, transform=beside, clip_on=False, markersize=6)
+    names = [textwrap.fill(line.name, 24) for line in lines]
+    axis.set(yticks=range(len(lines)), yticklabels=names, ylim=(len(lines) - 0.4, -0.6))
+    axis.grid(visible=False, axis="y")

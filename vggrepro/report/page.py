@@ -1,0 +1,226 @@
+"""The report: one HTML file that needs nothing else, and the same for LaTeX. No torch.
+
+It opens with what was run, on which data and hardware, and with the paper's claims, judged; then the tables; then figures;
+then why a number may be off; then what was chosen where the paper is silent and where the preset departs from it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vggrepro.core import provenance
+from vggrepro.core.files import read_json, write_text
+from vggrepro.core.paths import ROOT
+from vggrepro.judging import ledger, verdicts
+from vggrepro.judging import pipeline as audited
+from vggrepro.localisation import sensitivity as study
+from vggrepro.report import origins, whatif
+from vggrepro.report.figures import argument, localisation, waterfall
+from vggrepro.report.figures import flips as answers
+from vggrepro.report.figures import trainings as courses
+from vggrepro.report.figures import verdicts as judgements
+from vggrepro.report.figures.drawing import Drawn
+from vggrepro.scores import outcomes
+from vggrepro.settings.models import FIXED_CHOICES, Settings, choices, departures
+from vggrepro.tables import lineage, render
+from vggrepro.tables.cells import Table
+from vggrepro.tables.lineage import Training
+
+
+def write(
+    settings: Settings,
+    *,
+    table_files: list[Path],
+    run_files: list[Path],
+    out: Path,
+    adopted_files: Sequence[Path] = (),
+    merging: Path | None = None,
+    claims: Path | None = None,
+    why: Path | None = None,
+    flips: Path | None = None,
+    packed: Path | None = None,
+    results: Path | None = None,
+) -> None:
+    """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`.
+
+    `results` is the folder of results, such as `results/smoke`: with it every number leads to what made it.
+    """
+    tables = {path: render.read(path) for path in table_files}
+    trainings = [lineage.training(path) for path in run_files]
+    adopted = [_adopted_row(read_json(path, keys=OF_AN_ADOPTION)) for path in adopted_files]
+    made = lineage.results(results) if results else {}
+    found = (
+        origins.of(settings, list(tables.values()), trainings, made, [a["run"] for a in adopted]) if results else None
+    )
+    page = {
+        "title": "Very Deep Convolutional Networks, re-made",
+        "warning": warning(settings),
+        "facts": [*facts(settings, trainings), ("cells", verdicts.counted(tables.values()))],
+        "ledger": ledger.section(claims) if claims else None,
+        "tables": [
+            {
+                "name": t.name,
+                "heading": render.heading(t),
+                "html": render.html(t, found.links[t.name] if found else {}),
+                "tex": render.latex(t),
+            }
+            for t in tables.values()
+        ],
+        "figures": _figures(settings, tables, trainings, merging, claims, flips, out / "figures"),
+        "why": waterfall.section(why, out / "figures") if why else None,
+        "whatif": whatif.section(packed) if packed else None,
+        "adopted": adopted,
+        "trainings": [_training_row(t) for t in trainings],
+        "deviations": audited.section(list(tables.values())),
+        "choices": [*choices(settings), *FIXED_CHOICES],
+        "departures": departures(settings),
+        "origins": found,
+        "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
+    }
+    write_text(out / "report.html", render.template("report.html.j2", page))
+    write_text(out / "report.tex", render.template("report.tex.j2", page))
+
+
+def _figures(
+    settings: Settings,
+    tables: dict[Path, Table],
+    trainings: list[Training],
+    merging: Path | None,
+    claims: Path | None,
+    flips: Path | None,
+    folder: Path,
+) -> list[Drawn]:
+    """All figures that what was run has something for, in the order of the page."""
+    forests = [judgements.deltas(list(tables.values()), folder)]
+    forests += [judgements.claims(ledger.read(claims), folder)] if claims else []
+    drawn = [forest for forest in forests if forest]
+    drawn += [argument.error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
+    of_scales = [outcomes.read(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"]
+    drawn += [argument.error_against_scale(found, folder) for found in of_scales]
+    drawn += [answers.flipped(flips, folder)] if flips else []
+    if trainings:
+        drawn += [courses.learning_curves(trainings, folder), courses.cost(trainings, folder)]
+    if merging:
+        points, examples = study.read(merging)
+        drawn.append(localisation.sensitivity(points, settings.merge, folder))
+        drawn += [localisation.boxes(examples, merging, folder)] if examples else []
+    return drawn
+
+
+OF_AN_ADOPTION = ("run", "file", "digest", "format", "reading", "checked")
+"""What `adopted.json` says."""
+
+
+def _adopted_row(about: Mapping[str, Any]) -> dict[str, str]:
+    """A net that was not trained here: whence it is, how its numbers were read, and what it makes of a centre crop."""
+    reading, checked = about["reading"], about["checked"]
+    said = [f"{name} {reading[name]}" for name in ("channels", "input", "classes", "full", "kernels")]
+    return {
+        "run": about["run"],
+        "file": f"{about['file']} ({about['format']})",
+        "digest": about["digest"][:12],
+        "reading": f"{', '.join(said)}; mean RGB {', '.join(f'{v:.2f}' for v in reading['mean'])}",
+        "error": f"{100 * checked['top-1 errors'] / checked['images']:.1f} (n = {checked['images']})",
+    }
+
+
+def warning(settings: Settings) -> str:
+    """What a reader of anything but the paper's own settings has to know before the first number."""
+    differs = [key for key, _, _ in departures(settings)]
+    if not differs:
+        return ""
+    if any(key.startswith("data.") for key in differs):
+        data = {
+            "stand-in": "images drawn by the program",
+            "tiny-imagenet": "Tiny ImageNet",
+            "ilsvrc": "a part of ILSVRC-2012",
+        }
+        return (
+            f"This is a run of the {settings.preset} preset on {data[settings.data.layout]}. It shows that every step of the "
+            "paper runs; its errors are not the paper's, and every delta below compares different data."
+        )
+    return f"This run departs from the paper in {', '.join(differs)}: its deltas do not compare like with like."
+
+
+def facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]]:
+    """What was run, on what, with what: name and value."""
+    found = [("preset", settings.preset), ("seeds", ", ".join(map(str, settings.seeds)))]
+    if trainings:
+        first = trainings[0].about
+        data = first["data"]
+        seconds = sum(t.processor_seconds for t in trainings)
+        found += [
+            ("data", f"{data['data set']}, {data['images']:,} training images"),
+            ("data digest", data["train"][:12]),
+            ("trainings", f"{len(trainings)}, {_duration(seconds)} in all{_energy(trainings)}"),
+            ("hardware", _common([f"{t.about['device']}: {t.about['made']['processor']}" for t in trainings])),
+            ("versions", _common([_versions(t.about["made"]["versions"]) for t in trainings])),
+            ("commit", _common([str(t.about["made"]["commit"])[:20] for t in trainings])),
+            (
+                "trained",
+                f"{min(t.about['made']['at'] for t in trainings)} to {max(t.about['made']['at'] for t in trainings)}",
+            ),
+        ]
+    now = provenance.made()
+    return [*found, ("report made", f"{now['at']}, commit {str(now['commit'])[:20]}")]
+
+
+def _common(values: list[str]) -> str:
+    """The one value, or each with how often it occurs: runs made by different code or machines are not hidden."""
+    counts = Counter(values)
+    return values[0] if len(counts) == 1 else "; ".join(f"{value} ({n} runs)" for value, n in counts.most_common())
+
+
+def _versions(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def _training_row(training: Training) -> dict[str, Any]:
+    about, last = training.about, training.last
+    parent = about["parent"]
+    return {
+        "run": training.run.name,
+        "parent": parent["run"] if parent else "",
+        "from": _layers(about["initialised"]) if parent else f"random ({about['settings']['train']['init']})",
+        "epochs": str(about["epochs"]),
+        "drops": ", ".join(map(str, about["drops"])) or "none",
+        "loss": f"{last['loss']:.3f}",
+        "error": f"{100 * training.steering(last):.1f}",
+        "speed": f"{last['images_per_s']:,.0f}",
+        "time": _duration(about["seconds"]),
+        "processor": _duration(training.processor_seconds),
+        "on": " then ".join(dict.fromkeys(_devices(attempt) for attempt in about["attempts"])),
+        "attempts": str(len(about["attempts"])),
+        "memory": f"{max(attempt['peak_bytes'] for attempt in about['attempts']) / 2**30:.1f}",
+        "energy": "not told" if math.isnan(training.joules) else f"{training.joules / 3.6e6:.2f}",
+        "weights": about["weights"][:12],
+        "settings": origins.flattened(about["settings"]),
+    }
+
+
+def _devices(attempt: dict[str, Any]) -> str:
+    many = f"{attempt['processes']} x " if attempt["processes"] > 1 else ""
+    pieces = f", batch in {attempt['pieces']} pieces" if attempt["pieces"] > 1 else ""
+    return f"{many}{attempt['device']}{pieces}"
+
+
+def _energy(trainings: list[Training]) -> str:
+    """The energy of all attempts of all runs; nothing where one is not told."""
+    total = sum(t.joules for t in trainings)
+    return "" if math.isnan(total) else f", {total / 3.6e6:.1f} kWh"
+
+
+def _layers(names: list[str]) -> str:
+    if len(names) < 9:
+        return ", ".join(names)
+    return f"all {len(names)} layers" if "fc8" in names else "all layers but fc8"

@@ -1,0 +1,141 @@
+"""Outcomes: what the systems of a table made of every image. What is compared in pairs is read from here. No torch.
+
+`table` writes them beside the table's cells, as `<name>.npz`, and alone opens score stores and box stores for that. The same
+results give the same bytes. Nothing in the file is pickled:
+
+about          JSON: table, seeds, and of every entry its row (key columns of tables/published/), quantity, n, digest of the
+               image ids, what was averaged
+<i>.wrong      of entry i, an error: uint8 [seeds, N/8], a bit per image, 1 where the answer is wrong
+<i>.values     of entry i, a mean precision or recall: float64 [seeds, splits]
+<i>.resampled  and the same of resampled images, float64 [seeds, RESAMPLES]; none where there are several splits
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.core.files import atomic_file
+
+
+@dataclass(frozen=True)
+class Errors:
+    """Which images a system gets wrong."""
+
+    wrong: NDArray[np.bool_]
+    """[seeds, N]."""
+    images: str
+    """Digest of the images' ids: outcomes with the same digest are of the same images in the same order."""
+    how: tuple[str, ...]
+    """The evaluations that were averaged, for the first seed."""
+
+    @property
+    def n(self) -> int:
+        """How many images there are."""
+        return int(self.wrong.shape[1])
+
+    @property
+    def values(self) -> NDArray[np.float64]:
+        """[seeds, N]: 1 where the answer is wrong."""
+        return self.wrong.astype(np.float64)
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Mean precisions or recalls of SVMs (appendix B), from 0 to 1."""
+
+    values: NDArray[np.float64]
+    """[seeds, splits]."""
+    resampled: NDArray[np.float64]
+    """[seeds, RESAMPLES]: the same of resampled images; the k-th resample is of the same images in every outcome with the
+    same digest. [seeds, 0] where there are several splits."""
+    n: int
+    """Test images (or persons) of a split."""
+    groups: int
+    """Images that were resampled: persons of one image go together."""
+    images: str
+    how: tuple[str, ...]
+
+
+Outcome = Errors | Shares
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The outcome of one row of a table in one quantity."""
+
+    row: Mapping[str, str]
+    """All key columns of the row in `tables/published/`, as printed there."""
+    quantity: str
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """All outcomes of a table."""
+
+    table: str
+    """Its number: `3`, `text`."""
+    seeds: tuple[int, ...]
+    entries: tuple[Entry, ...] = ()
+
+
+def of_images(ids: Sequence[str]) -> str:
+    """The digest of image ids in their order."""
+    return hashlib.sha256("".join(f"{name}\n" for name in ids).encode()).hexdigest()
+
+
+def write(path: Path, found: Outcomes) -> None:
+    """Write a file of outcomes atomically."""
+    arrays: dict[str, NDArray[Any]] = {}
+    entries = []
+    for i, entry in enumerate(found.entries):
+        outcome = entry.outcome
+        about: dict[str, Any] = {
+            "row": dict(entry.row),
+            "quantity": entry.quantity,
+            "n": outcome.n,
+            "images": outcome.images,
+            "how": list(outcome.how),
+        }
+        if isinstance(outcome, Errors):
+            arrays[f"{i}.wrong"] = np.packbits(outcome.wrong, axis=1)
+        else:
+            about["groups"] = outcome.groups
+            arrays |= {f"{i}.values": outcome.values, f"{i}.resampled": outcome.resampled}
+        entries.append(about)
+    said = json.dumps({"table": found.table, "seeds": list(found.seeds), "entries": entries}, sort_keys=True)
+    # an open file: numpy would give another name to one without its suffix
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, about=np.array(said), **arrays)  # type: ignore[arg-type]
+
+
+def read(path: Path) -> Outcomes:
+    """The outcomes in a file that `write` wrote; a ValueError that names it where it is missing or damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            entries = [_entry(entry, i, file) for i, entry in enumerate(about["entries"])]
+            return Outcomes(about["table"], tuple(about["seeds"]), tuple(entries))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file: make the table first, Snakemake does so on its own") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
+        raise ValueError(f"{path}: damaged outcomes ({error}): delete it and make the table again") from None
+
+
+def _entry(about: Mapping[str, Any], i: int, file: Mapping[str, NDArray[Any]]) -> Entry:
+    n, images, how = int(about["n"]), about["images"], tuple(about["how"])
+    outcome: Outcome
+    if f"{i}.wrong" in file:
+        outcome = Errors(np.unpackbits(file[f"{i}.wrong"], axis=1, count=n).astype(bool), images, how)
+    else:
+        outcome = Shares(file[f"{i}.values"], file[f"{i}.resampled"], n, int(about["groups"]), images, how)
+    return Entry(about["row"], about["quantity"], outcome)

@@ -1,0 +1,159 @@
+"""What a number came from: the trainings, and all that was made with their weights. No torch.
+
+Read from what lies beside the results: `run.json` and `metrics.csv` of a training, `made.json` of a store.
+"""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from vggrepro.core.files import read_json
+from vggrepro.paper import catalogue
+from vggrepro.paper.catalogue import Row, Run
+from vggrepro.settings.models import Settings
+from vggrepro.tables.cells import Cell, Table
+
+OF_A_TRAINING = ("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made")
+"""What `run.json` says."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """A run as it was trained."""
+
+    run: Run
+    about: dict[str, Any]
+    """`run.json`: settings, parent, data, attempts, digest of the weights, what made it."""
+    metrics: list[dict[str, float]]
+    """A line per epoch."""
+
+    @property
+    def processor_seconds(self) -> float:
+        """Time of all GPUs (or CPU processes) over all attempts."""
+        return float(sum(attempt["seconds"] * attempt["processes"] for attempt in self.about["attempts"]))
+
+    @property
+    def joules(self) -> float:
+        """Energy of the GPUs over all attempts; NaN where the driver of one did not tell."""
+        told = [attempt["joules"] for attempt in self.about["attempts"]]
+        return math.nan if None in told else float(sum(told))
+
+    @property
+    def last(self) -> dict[str, float]:
+        """The last line of its metrics."""
+        return self.metrics[-1]
+
+    @staticmethod
+    def steering(row: dict[str, float]) -> float:
+        """The validation error that steers the learning rate, from a line of metrics: of classes or of boxes."""
+        return row["val_localisation"] if "val_localisation" in row else row["val_top1"]
+
+
+def training(path: Path) -> Training:
+    """The training whose `run.json` is given; a ValueError where it, or `metrics.csv` beside it, is not whole."""
+    about = read_json(path, keys=OF_A_TRAINING)
+    metrics = path.with_name("metrics.csv")
+    with metrics.open(encoding="utf-8", newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    if not rows:
+        raise ValueError(f"{metrics}: no epoch in it: train {about['run']} again")
+    return Training(Run.parse(about["run"]), about, rows)
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a net, or SVMs on its features, made of a set of images."""
+
+    path: str
+    """Below the folder of results: `scores/D_256_s0/dense/256`, `transfer/voc2007/D_256-512_s0`."""
+    about: dict[str, Any]
+    """`made.json`: digests of weights and data, settings, device, seconds, what made it."""
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """The trainings whose weights made it; none for a system of somebody else."""
+        return tuple(self.weights)
+
+    @property
+    def weights(self) -> dict[str, str]:
+        """Digest of the weights, by run."""
+        parts = self.about.get("features", [self.about])
+        return {part["run"]: part["weights"] for part in parts if "run" in part}
+
+    @property
+    def data(self) -> str:
+        """Digest of the images."""
+        return str(self.about.get("data", ""))
+
+
+KINDS = ("scores", "boxes", "features", "transfer")
+"""The folders of results that nets make."""
+
+
+def results(folder: Path) -> dict[str, Result]:
+    """Every result below a folder such as `results/smoke`, by its path there."""
+    found = sorted(file for kind in KINDS for file in (folder / kind).glob("**/made.json"))
+    paths = [file.parent.relative_to(folder).as_posix() for file in found]
+    return {path: Result(path, read_json(file, ("made",))) for path, file in zip(paths, found, strict=True)}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A result that a cell was made from."""
+
+    path: str
+    """As in `Result`."""
+    weight: Fraction | None
+    """Its share of the average; None where nothing is averaged: boxes are pooled, SVMs are one result."""
+    less: bool = False
+    """Whether it belongs to the system that is subtracted."""
+
+
+def sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple[Source, ...]:
+    """What a measured cell of row `row` (from 0) of a table came from, for every seed; nothing for a cell without a number.
+
+    Which evaluations a row averages, and with which weights, follows from its key columns.
+    """
+    if not cell.how:
+        return ()
+    if number in catalogue.TRANSFER:
+        return tuple(Source(f"transfer/{name}", None) for name in cell.how)
+    if cell.how[0].startswith("imported/"):
+        return tuple(Source(f"scores/{name}", None) for name in cell.how)
+    shown, seeds = rows(settings, number)[row], settings.seeds
+    found = []
+    for system, less in ((shown.system or (), False), (shown.minus or (), True)):
+        for seed in seeds:
+            for e, weight in catalogue.with_seed(system, seed):
+                kind, share = ("boxes", None) if number in catalogue.LOCALISATION else ("scores", weight / len(seeds))
+                found.append(Source(f"{kind}/{e.path}", share, less))
+    return tuple(found)
+
+
+def rows(settings: Settings, number: str) -> tuple[Row, ...]:
+    """The rows of a table: the paper's, and those that the user added."""
+    return catalogue.with_systems(catalogue.table(number), settings.added(number)).rows
+
+
+def of_table(settings: Settings, table: Table) -> list[str]:
+    """The paths of all results that a table's cells came from, each once."""
+    found = (
+        s.path
+        for r, row in enumerate(table.rows)
+        for cell in row.cells
+        for s in sources(settings, table.number, r, cell)
+    )
+    return list(dict.fromkeys(found))
+
+
+def stale(trainings: Sequence[Training], made: Mapping[str, Result]) -> dict[str, str]:
+    """The results that were made with other weights than their run has now: path and run."""
+    now = {training.run.name: training.about["weights"] for training in trainings}
+    pairs = ((path, run, digest) for path, result in made.items() for run, digest in result.weights.items())
+    return {path: run for path, run, digest in pairs if now.get(run, digest) != digest}

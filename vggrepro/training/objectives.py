@@ -1,0 +1,116 @@
+"""What a training minimises, and the error that steers its learning rate: classes (section 3.1) or boxes (appendix A)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from vggrepro.data.boxes import OVERLAP, clip
+from vggrepro.data.store import Store
+from vggrepro.evaluation import evaluate
+from vggrepro.localisation import prediction as localise
+from vggrepro.localisation import stores as predictions
+from vggrepro.nets.vgg import VGG
+from vggrepro.paper.catalogue import Run
+from vggrepro.scores import ranks as metrics
+from vggrepro.settings.models import Evaluate
+from vggrepro.training.loader import Batch
+
+Mean = tuple[float, float, float]
+Wrong = dict[str, NDArray[np.bool_]]
+"""Which images are answered wrongly, by the name of the error."""
+
+
+class Loss(NamedTuple):
+    """What a batch, or a part of one, costs."""
+
+    sum: Tensor
+    """Over the images that count, with its gradient."""
+    wrong: Tensor
+    """How many of them are answered wrongly."""
+    counted: Tensor
+    """How many count."""
+
+    @property
+    def mean(self) -> Tensor:
+        """Over the images that count; 0 where none does."""
+        return self.sum / self.counted.clamp(min=1)
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A loss, and how a net in training is validated."""
+
+    error: str
+    """What a wrong answer is called in metrics: `train_<error>`, `val_<error>`."""
+    loss: Callable[[Tensor, Batch], Loss]
+    """Of outputs [B, outputs], float32."""
+    validate: Callable[..., Wrong]
+    """Which validation images are answered wrongly; the mean of `val_<error>` steers the learning rate. CHOICE 12: on a
+    centre crop."""
+
+
+def of(run: Run) -> Objective:
+    """The objective of a run."""
+    return BOXES if run.localises else CLASSES
+
+
+def class_loss(outputs: Tensor, batch: Batch) -> Loss:
+    """PAPER 3.1: multinomial logistic regression."""
+    wrong = (outputs.detach().argmax(1) != batch.labels).sum()
+    loss = F.cross_entropy(outputs, batch.labels, reduction="sum")
+    return Loss(loss, wrong, torch.full((), len(batch.labels), device=outputs.device))
+
+
+def box_loss(outputs: Tensor, batch: Batch) -> Loss:
+    """PAPER A.1: half the squared distance of the predicted from the true box vector, of the boxes that count.
+
+    PCR: of the true class's box alone; the others are not moved. A box is wrong if its IoU with the target is below 0.5.
+    """
+    vectors = outputs.reshape(len(outputs), -1, 4)
+    predicted = (
+        vectors[:, 0]
+        if vectors.shape[1] == 1
+        else vectors[torch.arange(len(vectors), device=outputs.device), batch.labels]
+    )
+    counts = ~batch.targets.isnan().any(1)
+    targets = torch.where(counts[:, None], batch.targets, 0)
+    off = torch.where(counts[:, None], predicted - targets, 0)
+    return Loss(
+        off.square().sum() / 2, (counts & (vector_iou(predicted.detach(), targets) < OVERLAP)).sum(), counts.sum()
+    )
+
+
+def vector_iou(a: Tensor, b: Tensor) -> Tensor:
+    """Intersection over union of box vectors [..., 4]; sides below 0 count as 0."""
+    middle_a, middle_b, sides_a, sides_b = a[..., :2], b[..., :2], a[..., 2:].clamp(min=0), b[..., 2:].clamp(min=0)
+    high = torch.minimum(middle_a + sides_a / 2, middle_b + sides_b / 2)
+    low = torch.maximum(middle_a - sides_a / 2, middle_b - sides_b / 2)
+    shared = (high - low).clamp(min=0).prod(-1)
+    return shared / (sides_a.prod(-1) + sides_b.prod(-1) - shared).clamp(min=1e-12)
+
+
+def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> Wrong:
+    found = evaluate.posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
+    ranks = metrics.ranks(found, val.labels)
+    return {f"val_{name.replace('-', '')}": metrics.wrong(ranks, name) for name in metrics.TOP}
+
+
+def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> Wrong:
+    """The error of Table 8: the true class's box, on a centre crop."""
+    labels = val.labels[:, None]
+    found = localise.predict(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
+    # one location, one label: [N, 1, 4] as it is
+    answers = clip(found.boxes, val.sizes[:, None])
+    return {"val_localisation": predictions.missed(found, answers)}
+
+
+CLASSES = Objective("top1", class_loss, _validate_classes)
+BOXES = Objective("localisation", box_loss, _validate_boxes)

@@ -1,0 +1,103 @@
+"""Features of images for transfer (appendix B): what a net without its last layer says of a whole image."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vggrepro.core.files import atomic_folder, digest, write_json
+from vggrepro.data.collections import Collection
+from vggrepro.evaluation import evaluate
+from vggrepro.nets import weights as checkpoint
+from vggrepro.nets.inference import ready
+from vggrepro.nets.vgg import VGG
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings.models import Evaluate
+from vggrepro.training.recorder import watched
+
+
+def features(
+    net: VGG,
+    collection: Collection,
+    mean: tuple[float, float, float],
+    scales: tuple[int, ...],
+    *,
+    settings: Evaluate = evaluate.DEFAULT,
+    device: torch.device | None = None,
+    workers: int = 0,
+    about: str = "",
+) -> dict[int, NDArray[np.float32]]:
+    """PAPER B: activations [N, fc] of the second FC layer at every Q, averaged over space and with the mirror image.
+
+    CHOICE 10: after the ReLU.
+    """
+    device = device or torch.device("cpu")
+    mean_rgb = torch.tensor(mean, device=device)
+    found = {Q: np.zeros((len(collection), net.model.fc), np.float32) for Q in scales}
+    net, most = ready(net, settings.precision), settings.batch_pixels // 2
+    batches = evaluate.by_shape(
+        collection, net, scales, evaluate.whole, batch_pixels=most, workers=workers, about=about
+    )
+    with torch.inference_mode():
+        for members, shown in batches:
+            images = evaluate.net_views(shown, mean_rgb, mirrored=True)
+            with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
+                hidden = net.hidden_map(images)
+            values = hidden.float().mean((1, 2)).reshape(2, len(members), -1).mean(0).cpu().numpy()
+            for (i, Q), value in zip(members, values, strict=True):
+                found[Q][i] = value
+    return found
+
+
+def write(
+    run: Run,
+    name: str,
+    collection: Collection,
+    scales: tuple[int, ...],
+    settings: Evaluate,
+    *,
+    weights_file: Path,
+    out: Path,
+    device: torch.device,
+    workers: int,
+) -> None:
+    """Write the features of a collection: `<Q>.npy` [N, fc] for every scale, `ids.txt`, `made.json`."""
+    weights = checkpoint.load(weights_file)
+    if weights.run != run:
+        raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
+    started = time.perf_counter()
+    with watched(net := weights.net_on(device)) as shown:
+        found = features(
+            net,
+            collection,
+            weights.mean,
+            scales,
+            settings=settings,
+            device=device,
+            workers=workers,
+            about=f"{run.name}, {collection.title}",
+        )
+    made = {
+        "run": run.name,
+        "weights": digest(weights_file),
+        "name": name,
+        "collection": collection.title,
+        "data": collection.digest,
+        "scales": list(scales),
+        "images": len(collection),
+        "record": shown.as_json(scales),
+        **evaluate.how_computed(settings, device, time.perf_counter() - started),
+    }
+    with atomic_folder(out, "made.json") as root:
+        for Q, values in found.items():
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"the features of {run.name} at Q = {Q} are not finite: the net diverged, train it again"
+                )
+            np.save(root / f"{Q}.npy", values)
+        (root / "ids.txt").write_text("".join(f"{image}\n" for image in collection.ids), encoding="utf-8")
+        write_json(root / "made.json", made)
