@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-from vggrepro.cli import main as cli
+from vggrepro import cli
+
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings import models as config

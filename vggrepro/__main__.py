@@ -2,7 +2,7 @@
 
 import sys
 
-from vggrepro.cli.main import main
+from vggrepro.cli.app import main
 
 if __name__ == "__main__":
     sys.exit(main())

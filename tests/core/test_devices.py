@@ -16,7 +16,7 @@ from vggrepro.core.paths import ROOT
 HOLD = """
 import sys, time
 from pathlib import Path
-from vggrepro import devices
+from vggrepro.core import devices
 print(devices.take(["a", "b"], Path(sys.argv[1]), wait=0.05), flush=True)
 time.sleep(60)
 """

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import real
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.data.devkit import Guess, Truth, format_guesses, judge, read_guesses, read_truth
 
 FIRST_TEN = [65, 970, 230, 809, 516, 57, 334, 415, 674, 332]

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.conftest import prepared
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin, writer
 from vggrepro.data.layouts import TinyImageNet

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from tests.conftest import prepared, small, write_devkit
 from tests.formats import layers_of, torchvision_like, write_caffe, write_mat
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.data.store import Store
 from vggrepro.external import formats as released
 from vggrepro.external.released import MEAN, STD, mean_of, reading_of, tensors

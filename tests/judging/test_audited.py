@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from tests.oracles.records import made_json, write_runs
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.judging import pipeline as audited
 from vggrepro.judging.footnotes import ALL
 from vggrepro.paper import catalogue

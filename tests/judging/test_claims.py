@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.judging import ledger
 from vggrepro.judging.ledger import Judged
 from vggrepro.paper import catalogue, claims

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import write_devkit
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
 from vggrepro.localisation import sensitivity as study

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.core.files import write_json
 from vggrepro.judging import ledger
 from vggrepro.paper import catalogue

@@ -33,7 +33,7 @@ WORLD = """
 import json, sys
 from pathlib import Path
 import torch
-from vggrepro.distributed import join
+from vggrepro.training.processes import join
 from tests.training.test_distributed import Case, in_float64
 
 torch.set_num_threads(1)

@@ -32,9 +32,9 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from vggrepro.catalogue import Run
-from vggrepro.config import RunSettings
-from vggrepro.train import train
+from vggrepro.paper.catalogue import Run
+from vggrepro.settings.models import RunSettings
+from vggrepro.training.train import train
 
 given = json.loads(sys.argv[1])
 rng, attempts = random.Random(given["seed"]), 0

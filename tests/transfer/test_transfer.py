@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, recall_score
 
 from tests.conftest import real
 from tests.oracles import precision as oracle
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.data import standin
 from vggrepro.data.collections import VOC, Actions, Caltech
 from vggrepro.data.transforms import rescale

@@ -18,7 +18,7 @@ import pytest
 from tests.conftest import real, write_devkit
 from tests.formats import layers_of, write_mat
 from tests.workflow.test_plan import jobs, runs, snakemake
-from vggrepro.cli import main as cli
+from vggrepro import cli
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin
 from vggrepro.data.boxes import iou
