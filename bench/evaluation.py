@@ -30,11 +30,11 @@ from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescaled_size
-from vggrepro.data.writer import write as write_store
+from vggrepro.data.writer import write_store as write_store
 from vggrepro.evaluation.evaluate import posteriors
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
-from vggrepro.settings.models import Evaluate, Model
+from vggrepro.settings.models import EvaluateSettings, NetSettings
 
 MEAN = (123.68, 116.779, 103.939)
 CORES, CROP = 2, 224
@@ -43,7 +43,7 @@ DENSE, CROPS = "dense", "multi-crop"
 
 def net_d() -> VGG:
     """Net D of the paper's size."""
-    net = VGG("D", 1000, Model(dropout=0)).eval()
+    net = VGG("D", 1000, NetSettings(dropout=0)).eval()
     initialise_randomly(net, "he", seed=0)
     # a random net's soft-max would be all or nothing, and hide differences
     net.fc8.weight.data *= 0.02
@@ -154,7 +154,7 @@ def measured(
     kept: dict[str, np.ndarray] = {}
 
     def ours(precision: str) -> np.ndarray:
-        settings = Evaluate(precision=precision)
+        settings = EvaluateSettings(precision=precision)
         found = posteriors(net, store, MEAN, protocol, scales, settings=settings, workers=1)
         return np.stack([found[Q] for Q in scales])
 

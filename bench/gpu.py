@@ -29,16 +29,16 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from vggrepro.core.devices import Meter, name_of
+from vggrepro.core.devices import Meter, device_name
 from vggrepro.core.files import write_json
-from vggrepro.core.provenance import made
+from vggrepro.core.provenance import provenance_record
 from vggrepro.data.colours import Colours
 from vggrepro.evaluation.evaluate import posteriors
 from vggrepro.nets.vgg import VGG, blocks
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Evaluate, Model, RunSettings
+from vggrepro.settings.models import EvaluateSettings, NetSettings, RunSettings
 from vggrepro.training.loader import ALONE, Batch
-from vggrepro.training.processes import World
+from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.train import Trainer
 
 NETS = ("D", "A", "E")
@@ -50,7 +50,7 @@ AIM = {"of the floor": 0.8, "of torchvision": 1.3, "crops a second": 15_000}
 class Size:
     """How much is measured: all of it on a GPU, a taste of it on a CPU."""
 
-    model: Model
+    model: NetSettings
     batches: tuple[int, ...]
     steps: int
     nets: tuple[str, ...]
@@ -61,8 +61,8 @@ class Size:
     repeats: int = 5
 
 
-GPU = Size(Model(), (256, 32), 8, NETS, 192, (256, 384, 512), 8192)
-CPU = Size(Model(scale_unit=8, width=4, fc=64), (8, 4), 2, NETS, 6, (256, 384, 512), 512, classes=100, repeats=2)
+GPU = Size(NetSettings(), (256, 32), 8, NETS, 192, (256, 384, 512), 8192)
+CPU = Size(NetSettings(scale_unit=8, width=4, fc=64), (8, 4), 2, NETS, 6, (256, 384, 512), 512, classes=100, repeats=2)
 
 
 class Clock:
@@ -103,7 +103,7 @@ class Clock:
         return found
 
 
-def convolutions(net: str, side: int, outputs: int, model: Model) -> Iterator[tuple[float, float, float]]:
+def convolutions(net: str, side: int, outputs: int, model: NetSettings) -> Iterator[tuple[float, float, float]]:
     """Of every layer with weights: multiplications of an image, activations that go in, activations that come out."""
     channels, poolings = 3, model.scale_unit.bit_length() - 1
     for b, block in enumerate(blocks(net), start=1):
@@ -165,7 +165,7 @@ class Drawn:
         return self._images[i]
 
 
-def trainer(net: str, batch: int, size: Size, clock: Clock, world: World = ALONE, **how: object) -> Trainer:
+def trainer(net: str, batch: int, size: Size, clock: Clock, world: ProcessGroup = ALONE, **how: object) -> Trainer:
     """A training that is ready for its first step."""
     settings = RunSettings.model_validate(
         {"model": size.model.model_dump(), "train": {"batch": batch, "init": "glorot", "learning_rate": 1e-4, **how}},
@@ -331,7 +331,7 @@ def evaluation(clock: Clock, size: Size) -> list[dict[str, Any]]:
     rows, answers = [], {}
 
     def run(protocol: str, Q: int, precision: str, most: int) -> Callable[[], object]:
-        how = Evaluate.model_validate({"precision": precision, "batch_pixels": most})
+        how = EvaluateSettings.model_validate({"precision": precision, "batch_pixels": most})
 
         def work() -> None:
             answers[protocol, Q, precision] = posteriors(
@@ -383,8 +383,12 @@ def main() -> None:
     torch.backends.cudnn.benchmark = True
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
     clock, meter = Clock(device, given.minutes), Meter(device)
-    print(f"{name_of(device)}, torch {torch.__version__}", flush=True)
-    found: dict[str, Any] = {"device": name_of(device), "made": made(), "ceilings": ceilings(clock, size)}
+    print(f"{device_name(device)}, torch {torch.__version__}", flush=True)
+    found: dict[str, Any] = {
+        "device": device_name(device),
+        "made": provenance_record(),
+        "ceilings": ceilings(clock, size),
+    }
     rate, bandwidth = found["ceilings"]["product"], found["ceilings"]["copy"]
     print(f"  bf16 product {rate / 1e12:.1f} TFLOP/s, copy {bandwidth / 1e12:.3f} TB/s", flush=True)
     parts = {

@@ -19,11 +19,11 @@ from typing import Any
 
 from vggrepro.core.files import write_json, write_text
 from vggrepro.core.paths import ROOT
-from vggrepro.core.provenance import made
+from vggrepro.core.provenance import provenance_record
 
 REPEATS = 5
 RESULTS = ROOT / "bench" / "results"
-MADE = made()
+MADE = provenance_record()
 """By what hardware and versions: asked before any core is left out."""
 MARKS = "<!-- made by bench/harness.py -->", "<!-- end -->"
 

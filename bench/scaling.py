@@ -22,10 +22,10 @@ from statistics import median
 import torch
 from gpu import CPU, GPU, Clock, drawn_batches, trainer, training_floor
 
-from vggrepro.core.devices import choose, name_of
+from vggrepro.core.devices import choose_device, device_name
 from vggrepro.core.files import write_json
-from vggrepro.core.provenance import made
-from vggrepro.nets.vgg import count_parameters, full_size
+from vggrepro.core.provenance import provenance_record
+from vggrepro.nets.vgg import count_parameters, full_size_net
 from vggrepro.training import processes as distributed
 
 BATCH, PAPERS = 256, 3.75
@@ -53,7 +53,7 @@ class Machine:
 
 def step(machine: Machine, gpus: int) -> float:
     """Seconds of a step of D on so many GPUs."""
-    images, weights = BATCH // gpus, count_parameters(full_size("D"))
+    images, weights = BATCH // gpus, count_parameters(full_size_net("D"))
     compute = images / machine.speeds[images]
     exchange = 2 * (gpus - 1) / gpus * 4 * weights / machine.link
     # what the convolutions' gradients, the last ones, cost cannot be hidden behind anything but each other
@@ -100,7 +100,7 @@ def model(measured: Path) -> list[dict[str, object]]:
     return rows
 
 
-def measure(device: torch.device, world: distributed.World, steps: int) -> list[float]:
+def measure(device: torch.device, world: distributed.ProcessGroup, steps: int) -> list[float]:
     """Seconds of steps at the global batch, of all processes together."""
     size = GPU if device.type == "cuda" else CPU
     batch = BATCH if device.type == "cuda" else size.batches[0]
@@ -122,19 +122,26 @@ def main() -> None:
     given = parser.parse_args()
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     if processes == 1:
-        write_json(given.out / "scaling-model.json", {"model": model(given.out / "gpu.json"), "made": made()})
+        write_json(
+            given.out / "scaling-model.json", {"model": model(given.out / "gpu.json"), "made": provenance_record()}
+        )
         return
-    device = choose(given.device, processes)
-    with distributed.join(processes, device) as world:
+    device = choose_device(given.device, processes)
+    with distributed.join_processes(processes, device) as world:
         together = median(measure(device, world, 10))
-        alone = median(measure(device, distributed.World(), 10)) if world.main else 0.0
+        alone = median(measure(device, distributed.ProcessGroup(), 10)) if world.main else 0.0
         world.wait()
         if world.main:
             print(
-                f"  {processes} x {name_of(device)}: {alone / together:.2f} times one; the paper: {PAPERS} on four",
+                f"  {processes} x {device_name(device)}: {alone / together:.2f} times one; the paper: {PAPERS} on four",
                 flush=True,
             )
-            found = {"processes": processes, "device": name_of(device), "times": alone / together, "made": made()}
+            found = {
+                "processes": processes,
+                "device": device_name(device),
+                "times": alone / together,
+                "made": provenance_record(),
+            }
             write_json(given.out / f"scaling-{processes}.json", found)
 
 

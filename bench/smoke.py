@@ -129,7 +129,9 @@ def arithmetic(settings: Settings, results: Path) -> dict[str, float]:
             # boxes come from two nets and from the image alone
             kind = "boxes" if run.localises else "evaluation"
             found[kind] += of_views(net, shown, most)
-    for name in sorted({m.name for n in catalogue.TRANSFER for r in catalogue.table(n).rows for m in r.members}):
+    for name in sorted(
+        {m.name for n in catalogue.TRANSFER for r in catalogue.published_table(n).rows for m in r.members}
+    ):
         run = Run.parse(name)
         net = VGG(run.net, store.classes, settings.model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for collection in catalogue.COLLECTIONS:
@@ -156,7 +158,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=REPEATS, help="how often, a quarter of an hour each on two cores")
     given = parser.parse_args()
-    cores, settings = os.cpu_count() or 1, config.load({"smoke": True})
+    cores, settings = os.cpu_count() or 1, config.load_settings({"smoke": True})
     torch.set_num_threads(cores)
     found, parts = dict[str, list[float]](ours=[], peer=[]), []
     for _ in range(given.runs):

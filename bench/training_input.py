@@ -31,7 +31,7 @@ from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original, prepare_rescaled
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
-from vggrepro.data.writer import write as write_store
+from vggrepro.data.writer import write_store as write_store
 from vggrepro.training.loader import Batches
 
 BATCH, CROP, REPEATS = 50, 224, 7

@@ -15,9 +15,9 @@ from scipy.io import savemat
 
 from vggrepro.core.paths import ROOT
 from vggrepro.data.devkit import official_order
-from vggrepro.data.prepare import prepare
+from vggrepro.data.prepare import prepare_stores
 from vggrepro.data.store import Store
-from vggrepro.settings.models import RunSettings, Settings, load
+from vggrepro.settings.models import RunSettings, Settings, load_settings
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
@@ -41,7 +41,7 @@ def real(name: str) -> Path:
 def prepared(folder: Path, layout: str = "stand-in", path: Path | None = None, **changes: Any) -> tuple[Path, Path]:
     """Training and validation store below `folder`; of the stand-in, if not said otherwise, 16 and 4 images a class."""
     given = {"classes": None, "per_class": (16, 4), "encoding": "pixels", "workers": 2} | changes
-    prepare(layout, path, train_folder=folder / "train", val_folder=folder / "val", **given)
+    prepare_stores(layout, path, train_folder=folder / "train", val_folder=folder / "val", **given)
     return folder / "train", folder / "val"
 
 
@@ -98,7 +98,7 @@ def write_devkit(folder: Path, val: Store, blacklisted: tuple[int, ...] = ()) ->
 
 @pytest.fixture(scope="session")
 def smoke() -> Settings:
-    return load({"smoke": True})
+    return load_settings({"smoke": True})
 
 
 def small(**train: object) -> RunSettings:

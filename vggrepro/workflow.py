@@ -22,7 +22,7 @@ from vggrepro.core.files import lock
 from vggrepro.core.paths import ROOT
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Release, Settings
+from vggrepro.settings.models import ReleaseSettings, Settings
 
 
 class Wildcards(Protocol):
@@ -114,14 +114,14 @@ class Plan:
             self._check_transfer()
         data = self.settings.data
         if prepares and data.path is not None and not Path(data.path).exists():
-            raise ValueError(missing(self.settings))
+            raise ValueError(missing_data_message(self.settings))
         if not {run for _, run in rules} & set(self.by_box):
             return
-        from vggrepro.data.ilsvrc import has_boxes
+        from vggrepro.data.ilsvrc import data_set_has_boxes
         from vggrepro.data.store import count_boxes
 
         stores = [Path(f"{self.root}/data/{split}") for split in ("train", "val")]
-        there = has_boxes(data.layout, data.path) if prepares else all(count_boxes(store) for store in stores)
+        there = data_set_has_boxes(data.layout, data.path) if prepares else all(count_boxes(store) for store in stores)
         if not there:
             raise ValueError(without_boxes(self.settings))
 
@@ -357,7 +357,7 @@ class Plan:
         model = self.settings.model.model_dump_json(exclude={"width", "fc"})
         return ["--settings", model, "--reading", reading, *(["--devkit", by.folder] if by else [])]
 
-    def _release(self, wildcards: Wildcards) -> Release:
+    def _release(self, wildcards: Wildcards) -> ReleaseSettings:
         return next(r for net, r in self.settings.released.items() if net == self.adopted[wildcards.run])
 
     def scales(self, wildcards: Wildcards) -> str:
@@ -373,7 +373,7 @@ class Plan:
         number, seeds = self._number(wildcards.table), self.settings.seeds
         if not self.table_scores(wildcards):
             return []
-        table = catalogue.with_systems(catalogue.table(number), self.settings.added(number))
+        table = catalogue.with_systems(catalogue.published_table(number), self.settings.added(number))
         runs = table.runs(seeds)
         if number in catalogue.LOCALISATION and any(e.protocol == "dense" for e in table.evaluations()):
             # dense boxes are of the labels that the best classification system gives
@@ -501,7 +501,7 @@ class Plan:
 
     def _results(self, number: str, seeds: tuple[int, ...]) -> Iterable[str]:
         """The folders of results that a table of transfer shows: of the data sets that are there."""
-        table = catalogue.table(number)
+        table = catalogue.published_table(number)
         for row in table.rows:
             for task in {catalogue.task_of(row, column) for column in table.columns if row.members}:
                 if self.given(task) and all(
@@ -515,7 +515,10 @@ class Plan:
             return []
         if number in catalogue.TRANSFER:
             return sorted(set(self._results(number, seeds)))
-        kind, table = self._kind(number), catalogue.with_systems(catalogue.table(number), self.settings.added(number))
+        kind, table = (
+            self._kind(number),
+            catalogue.with_systems(catalogue.published_table(number), self.settings.added(number)),
+        )
         systems = [
             [e.seeded(seed) for e in catalogue.evaluations_of(system)]
             for row in table.rows
@@ -543,7 +546,7 @@ def _data_of(collection: str) -> str:
     return next(task.data for task in catalogue.TASKS.values() if collection in task.collections)
 
 
-def missing(settings: Settings) -> str:
+def missing_data_message(settings: Settings) -> str:
     """What to say where the data set is not there."""
     short = {"ilsvrc": "ilsvrc", "tiny-imagenet": "tiny_imagenet"}[settings.data.layout]
     what = {

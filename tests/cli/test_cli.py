@@ -71,7 +71,7 @@ def test_a_gpu_that_is_not_there(capsys):
 
 def test_a_full_disk_leaves_nothing_that_would_be_trusted(tmp_path):
     """On a file system of 300 kB the store does not fit: it is noticed before anything is written."""
-    standin.write(tmp_path / "images", train_per_class=20, val_per_class=2)
+    standin.draw_data_set(tmp_path / "images", train_per_class=20, val_per_class=2)
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True).returncode:

@@ -59,7 +59,7 @@ def test_energy_is_read_where_the_driver_tells(monkeypatch):
     monkeypatch.setitem(sys.modules, "pynvml", driver)
     for name, expected in (("new", 5.0), ("old", float("nan"))):
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _, name=name: types.SimpleNamespace(uuid=name))
-        assert devices.joules(torch.device("cuda", 0)) == pytest.approx(expected, nan_ok=True)
+        assert devices.gpu_joules(torch.device("cuda", 0)) == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_cpus_memory_and_time_are_measured():

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vggrepro.data.boxes import clip, from_vectors, iou, to_vectors
 from vggrepro.data.transforms import Draws, rescaled_size, target_vector, training_crop, zoom_of
-from vggrepro.settings.models import Boxes
+from vggrepro.settings.models import BoxTargets
 
 CROP = 56
 
@@ -41,7 +41,7 @@ def test_a_box_lands_where_its_pixels_land(flip, height, width, S, place):
     x1, y1 = np.floor((np.array([left, top]) + 40) / zoom).astype(int) - 1
     box = (int(x0), int(y0), int(x1), int(y1))
     crop = training_crop(drawn(box, height, width), crop_at, 0, CROP, flip=True)
-    vector = target_vector(np.array([box]), size, crop_at, 0, CROP, Boxes(), flip=True)
+    vector = target_vector(np.array([box]), size, crop_at, 0, CROP, BoxTargets(), flip=True)
     # centre and extent of the light in the crop, against the vector: rescaling smears an edge by less than 0.2 px
     light = crop[..., 0] / 255
     rows, columns = np.mgrid[:CROP, :CROP] + 0.5
@@ -72,7 +72,7 @@ def test_the_frame_is_the_window_its_middle_and_its_side():
 def test_mirroring_turns_the_sign_of_the_centres_x_and_nothing_else():
     box = np.array([[3, 9, 30, 51]])
     plain, mirrored = (
-        target_vector(box, (64, 64), draws(0.5, 0.2, flip=flip, S=64), 0, CROP, Boxes()) for flip in (False, True)
+        target_vector(box, (64, 64), draws(0.5, 0.2, flip=flip, S=64), 0, CROP, BoxTargets()) for flip in (False, True)
     )
     assert mirrored.tolist() == (plain * [-1, 1, 1, 1]).tolist()
 
@@ -86,7 +86,9 @@ def test_the_target_is_the_largest_box_or_one_at_random():
     boxes, size = np.array([[0, 0, 9, 9], [10, 10, 50, 50], [2, 2, 8, 60]]), (64, 64)
 
     def picked(target, pick):
-        vector = target_vector(boxes, size, draws(0, 0, flip=False, S=64, pick=pick), 0, CROP, Boxes(target=target))
+        vector = target_vector(
+            boxes, size, draws(0, 0, flip=False, S=64, pick=pick), 0, CROP, BoxTargets(target=target)
+        )
         return from_vectors(vector, np.ones(2), np.zeros(2), CROP).round().astype(int).tolist()
 
     assert {tuple(picked("largest", pick)) for pick in (0.0, 0.5, 0.99)} == {(10, 10, 50, 50)}
@@ -97,7 +99,7 @@ def test_the_target_is_the_largest_box_or_one_at_random():
 def test_a_target_of_which_too_little_lies_in_the_crop_does_not_count(min_inside, counts):
     # the crop takes the first 56 of 112 pixels, a quarter of the box
     box = np.array([[42, 0, 97, 55]])
-    settings = Boxes(min_inside=min_inside)
+    settings = BoxTargets(min_inside=min_inside)
     vector = target_vector(box, (112, 112), draws(0, 0, flip=False, S=112), 0, CROP, settings)
     assert np.isnan(vector).all() != counts
 

@@ -102,7 +102,7 @@ def test_blood_cells_have_several_classes_an_image():
 def test_the_labels_of_2012s_test_part_are_withheld(drawn):
     voc = VOC(drawn / "voc2012", "2012")
     assert [voc.labelled(part) for part in ("train", "val", "test")] == [True, True, False]
-    assert len(voc.parts["test"]) == standin.PARTS["test"]
+    assert len(voc.parts["test"]) == standin.VOC_PART_SIZES["test"]
 
 
 def cut(path: Path, old: str, new: str) -> None:
@@ -158,7 +158,7 @@ def test_persons_are_cut_to_their_boxes_and_share_labels_with_whole_images(drawn
     assert (whole.labels[whole.parts["test"]] == 0).all()
     x0, y0, x1, y1 = whole.pictures[1].box
     assert np.array_equal(cut_out.image(1), whole.image(1)[y0 : y1 + 1, x0 : x1 + 1])
-    assert x0 >= standin.SIDE  # the second person is in the right half
+    assert x0 >= standin.STANDIN_SIDE  # the second person is in the right half
 
 
 @pytest.mark.parametrize(

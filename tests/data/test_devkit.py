@@ -11,7 +11,7 @@ from PIL import Image
 
 from tests.conftest import real
 from vggrepro import cli
-from vggrepro.data.devkit import Guess, Truth, format_guesses, judge, read_guesses, read_truth
+from vggrepro.data.devkit import Guess, Truth, format_guesses, judge_guesses, read_guesses, read_truth
 
 FIRST_TEN = [65, 970, 230, 809, 516, 57, 334, 415, 674, 332]
 
@@ -67,37 +67,37 @@ def test_the_whole_image_as_the_box_misses_what_the_csv_says(folder):
             inside = max(0, min(x1, width - 1) - max(x0, 0) + 1) * max(0, min(y1, height - 1) - max(y0, 0) + 1)
             shares.append(inside / (width * height + (x1 - x0 + 1) * (y1 - y0 + 1) - inside))
         missed += max(shares) < 0.5
-    found = judge(truth, guesses)
+    found = judge_guesses(truth, guesses)
     assert (found.localisation, found.localisation_images) == (missed, 200 - sum(int(b) <= 200 for b in blacklist))
     assert (found.top1, found.top5, found.images) == (0, 0, 200)
 
 
 def test_an_overlap_of_exactly_one_half_passes():
     truth = made_up([7], [[[0, 0, 9, 9]]], [False])
-    assert judge(truth, [Guess((7,), np.array([[0.0, 0, 9, 4]]))]).localisation == 0  # 50 of 100 pixels
-    assert judge(truth, [Guess((7,), np.array([[0.0, 0, 9, 3]]))]).localisation == 1
-    assert judge(truth, [Guess((7,), np.array([[0.0, 0, 9, 19]]))]).localisation == 0
-    assert judge(truth, [Guess((7,), np.array([[0.0, 0, 9, 20]]))]).localisation == 1
+    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 4]]))]).localisation == 0  # 50 of 100 pixels
+    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 3]]))]).localisation == 1
+    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 19]]))]).localisation == 0
+    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 20]]))]).localisation == 1
 
 
 def test_any_true_box_and_any_of_five_guesses_will_do():
     truth = made_up([7], [[[0, 0, 9, 9], [50, 50, 69, 69]]], [False])
     far, near = [200.0, 200, 210, 210], [51.0, 50, 70, 69]
-    assert judge(truth, [Guess((1, 7, 7), np.array([near, far, near]))]).localisation == 0
-    assert judge(truth, [Guess((1, 2, 7), np.array([near, near, far]))]).localisation == 1
-    assert judge(truth, [Guess((1, 2, 3, 4, 5), np.array([near] * 5))]).localisation == 1
+    assert judge_guesses(truth, [Guess((1, 7, 7), np.array([near, far, near]))]).localisation == 0
+    assert judge_guesses(truth, [Guess((1, 2, 7), np.array([near, near, far]))]).localisation == 1
+    assert judge_guesses(truth, [Guess((1, 2, 3, 4, 5), np.array([near] * 5))]).localisation == 1
 
 
 def test_blacklisted_images_count_for_classification_only():
     truth = made_up([7, 8], [[[0, 0, 9, 9]]] * 2, [False, True])
     wrong = Guess((1,), np.array([[0.0, 0, 9, 9]]))
-    found = judge(truth, [wrong, wrong])
+    found = judge_guesses(truth, [wrong, wrong])
     assert (found.top5, found.images, found.localisation, found.localisation_images) == (2, 2, 1, 1)
 
 
 def test_top_1_and_top_5():
     truth = made_up([7, 7, 7], [[[0, 0, 1, 1]]] * 3, [False] * 3)
-    found = judge(truth, [Guess((7, 1), None), Guess((1, 2, 3, 4, 7), None), Guess((1, 2, 3), None)])
+    found = judge_guesses(truth, [Guess((7, 1), None), Guess((1, 2, 3, 4, 7), None), Guess((1, 2, 3), None)])
     assert (found.top1, found.top5, found.localisation) == (2, 1, None)
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 from scipy.io import savemat
 
 from vggrepro.data import archives
-from vggrepro.data.ilsvrc import FlatVal, ImageFolders, Kaggle, has_boxes, open_ilsvrc
+from vggrepro.data.ilsvrc import FlatVal, ImageFolders, Kaggle, data_set_has_boxes, open_ilsvrc
 from vggrepro.data.layouts import SPLITS
 
 WNIDS = ("n01440764", "n02119789")
@@ -166,7 +166,7 @@ def test_every_layout_holds_the_same_images_labels_and_boxes(lay_out, tmp_path):
         (data,) = (data for file, data in images().items() if file.endswith(item.id))
         assert layout.files.read(item.name) == data
         assert sizes[item.name] == len(data)
-    assert has_boxes("ilsvrc", str(folder))
+    assert data_set_has_boxes("ilsvrc", str(folder))
     if lay_out is not as_folders:
         assert {layout.words[wnid] for wnid in WNIDS} == {f"words of {wnid}" for wnid in WNIDS}
     assert not Path("evil").exists()

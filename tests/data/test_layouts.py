@@ -17,7 +17,7 @@ from vggrepro.data.layouts import TinyImageNet, select
 @pytest.fixture(scope="module")
 def pristine(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "images"
-    standin.write(folder, train_per_class=3, val_per_class=2)
+    standin.draw_data_set(folder, train_per_class=3, val_per_class=2)
     return folder
 
 

@@ -18,7 +18,7 @@ def drawn(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_the_same_seed_draws_the_same_files(tmp_path):
     for name in ("a", "b"):
-        standin.write(tmp_path / name, train_per_class=2, val_per_class=1)
+        standin.draw_data_set(tmp_path / name, train_per_class=2, val_per_class=1)
     compared = filecmp.dircmp(tmp_path / "a", tmp_path / "b")
     assert not compared.diff_files
     assert (tmp_path / "a/val/val_annotations.txt").read_bytes() == (
@@ -55,7 +55,7 @@ def test_the_box_is_the_shapes_outline():
 def test_a_mirror_image_keeps_its_class():
     """Stripes at 45 degrees lean to either side, the others to none: mirrored, each could be another drawing of its class."""
     rng, leans = np.random.default_rng(0), {}
-    for label, (_, angle, _) in enumerate(standin.CLASSES):
+    for label, (_, angle, _) in enumerate(standin.STANDIN_CLASSES):
         images = [standin.draw(label, rng)[0].mean(2) for _ in range(30)]
         slopes = [np.gradient(image[24:40, 24:40]) for image in images]
         found = np.array([(gy * gx).sum() / np.sqrt((gy**2).sum() * (gx**2).sum()) for gy, gx in slopes])

@@ -76,12 +76,12 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.fixture
 def drawn(tmp_path: Path) -> Path:
-    standin.write(tmp_path / "images", train_per_class=4, val_per_class=2)
+    standin.draw_data_set(tmp_path / "images", train_per_class=4, val_per_class=2)
     return tmp_path / "images"
 
 
 def test_a_whole_data_set_is_listed(drawn, tmp_path):
-    said = verify.verify("tiny-imagenet", drawn, tmp_path / "out", workers=3)
+    said = verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out", workers=3)
     assert "all 60 images are whole" in said
     found = rows(tmp_path / "out/manifest.csv")
     assert len(found) == 60
@@ -95,7 +95,7 @@ def test_what_is_wrong_is_listed_all_of_it(drawn, tmp_path):
     cut.write_bytes(cut.read_bytes()[:300])
     empty.write_bytes(b"")
     with pytest.raises(ValueError, match=r"2 of 60 images .* are damaged, the first is .*n99000000_1.JPEG"):
-        verify.verify("tiny-imagenet", drawn, tmp_path / "out")
+        verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
     wrong = rows(tmp_path / "out/problems.csv")
     assert [row["id"] for row in wrong] == ["n99000000_1.JPEG", "val_3.JPEG"]
     assert len(rows(tmp_path / "out/manifest.csv")) == 60
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_listed_all_of_it(drawn, tmp_path):
 
 def test_it_goes_on_where_it_was_cut_off(drawn, tmp_path, monkeypatch, capsys):
     """A part with a line that broke off; one image was replaced since."""
-    verify.verify("tiny-imagenet", drawn, tmp_path / "out")
+    verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
     whole = (tmp_path / "out/manifest.csv").read_text()
     lines = whole.splitlines(keepends=True)
     (tmp_path / "out/manifest.part.csv").write_text("".join(lines[:31]) + lines[31][:40])
@@ -111,7 +111,7 @@ def test_it_goes_on_where_it_was_cut_off(drawn, tmp_path, monkeypatch, capsys):
     changed.write_bytes(changed.read_bytes() + b" ")
     seen, look = [], verify.look
     monkeypatch.setattr(verify, "look", lambda *given: seen.append(given[-1].name) or look(*given))
-    verify.verify("tiny-imagenet", drawn, tmp_path / "out")
+    verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
     assert "goes on after 29 of 60 images" in capsys.readouterr().err
     assert len(seen) == 31
     after = (tmp_path / "out/manifest.csv").read_text().splitlines(keepends=True)
@@ -134,8 +134,8 @@ def test_a_killed_verification_goes_on(drawn, tmp_path):
                 time.sleep(0.005)
             os.kill(process.pid, signal.SIGKILL)
     assert rows(part)
-    assert "all 60 images are whole" in verify.verify("tiny-imagenet", drawn, tmp_path / "out")
-    verify.verify("tiny-imagenet", drawn, tmp_path / "undisturbed")
+    assert "all 60 images are whole" in verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
+    verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "undisturbed")
     assert (tmp_path / "out/manifest.csv").read_bytes() == (tmp_path / "undisturbed/manifest.csv").read_bytes()
 
 
@@ -149,5 +149,5 @@ def test_the_real_validation_images_are_whole(tmp_path):
             split = tmp_path / ("val" if i % 2 else "train") / f"n0144076{i % 10 // 2}"
             split.mkdir(parents=True, exist_ok=True)
             (split / Path(name).name).write_bytes(file.read(name))
-    said = verify.verify("ilsvrc", tmp_path, tmp_path / "out", workers=2)
+    said = verify.verify_data_set("ilsvrc", tmp_path, tmp_path / "out", workers=2)
     assert "all 200 images are whole (L among them, which become RGB)" in said

@@ -42,11 +42,11 @@ writer.write(Path(sys.argv[2]), source)
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "images"
-    standin.write(folder, train_per_class=16, val_per_class=2)
+    standin.draw_data_set(folder, train_per_class=16, val_per_class=2)
     return folder
 
 
-def source(drawn: Path, **given: object) -> writer.Source:
+def source(drawn: Path, **given: object) -> writer.StoreSource:
     layout = TinyImageNet(drawn)
     return original(layout, layout.items("train"), training=True, **given)
 
@@ -71,25 +71,25 @@ def test_a_store_whose_writing_is_killed_again_and_again_is_the_same(drawn, tmp_
             os.kill(process.pid, signal.SIGKILL)
     assert not out.exists()
     assert (part / "records.bin").stat().st_size
-    writer.write(out, source(drawn))
-    writer.write(tmp_path / "whole", source(drawn))
+    writer.write_store(out, source(drawn))
+    writer.write_store(tmp_path / "whole", source(drawn))
     assert same(out, tmp_path / "whole")
     assert not part.exists()
 
 
-def interrupted(drawn: Path, out: Path, after: int, monkeypatch) -> writer.Source:
+def interrupted(drawn: Path, out: Path, after: int, monkeypatch) -> writer.StoreSource:
     monkeypatch.setattr(writer, "TOGETHER", 1)
     given = source(drawn)
     read = given.read
 
-    def broken(i: int) -> writer.Entry:
+    def broken(i: int) -> writer.StoredImage:
         if i == after:
             raise ValueError("broken")
         return read(i)
 
     object.__setattr__(given, "read", broken)
     with pytest.raises(ValueError, match="broken"):
-        writer.write(out, given, workers=0)
+        writer.write_store(out, given, workers=0)
     return source(drawn)
 
 
@@ -100,14 +100,14 @@ def test_what_a_power_cut_tore_off_is_written_again(drawn, tmp_path, monkeypatch
     whole = interrupted(drawn, tmp_path / "store", 40, monkeypatch)
     path = tmp_path / ".store.part" / file
     os.truncate(path, path.stat().st_size - bytes_off)
-    writer.write(tmp_path / "store", whole)
-    writer.write(tmp_path / "whole", whole)
+    writer.write_store(tmp_path / "store", whole)
+    writer.write_store(tmp_path / "whole", whole)
     assert same(tmp_path / "store", tmp_path / "whole")
 
 
 def test_a_part_of_another_data_set_is_not_gone_on_from(drawn, tmp_path, monkeypatch, capsys):
     interrupted(drawn, tmp_path / "store", 40, monkeypatch)
-    writer.write(tmp_path / "store", source(drawn, encoding="files"))
+    writer.write_store(tmp_path / "store", source(drawn, encoding="files"))
     assert "goes on" not in capsys.readouterr().err
     assert len(Store(tmp_path / "store")) == 160
 
@@ -117,7 +117,7 @@ def test_a_file_name_that_fits_on_no_line_is_named(drawn, tmp_path, name):
     given = source(drawn)
     given.ids[3] = name
     with pytest.raises(ValueError, match=r"has a line break or is no UTF-8: rename the file"):
-        writer.write(tmp_path / "store", given)
+        writer.write_store(tmp_path / "store", given)
     assert not list(tmp_path.iterdir())
 
 
@@ -127,7 +127,7 @@ def test_two_at_a_time_do_not_write_one_store(drawn, tmp_path):
         while time.monotonic() < until and not (tmp_path / ".store.part/records.bin").exists():
             time.sleep(0.002)
         with pytest.raises(ValueError, match="store: another process is writing this store"):
-            writer.write(tmp_path / "store", source(drawn))
+            writer.write_store(tmp_path / "store", source(drawn))
         process.kill()
 
 
@@ -139,17 +139,17 @@ def test_a_disk_that_fills_up_ends_with_a_message_and_is_gone_on_with(drawn, tmp
         pytest.skip("mounting a small file system needs root")
     try:
         with pytest.raises(ValueError, match=r"needs 2.0 MB more, the disk has 1.0 MB free"):
-            writer.write(small / "store", source(drawn))
+            writer.write_store(small / "store", source(drawn))
         free = writer.free_bytes
         monkeypatch.setattr(writer, "free_bytes", lambda folder: 10**12)
         monkeypatch.setattr(writer, "TOGETHER", 8)
         with pytest.raises(ValueError, match=r"no space left on the disk after \d\d of 160 images: make room"):
-            writer.write(small / "store", source(drawn))
+            writer.write_store(small / "store", source(drawn))
         assert not (small / "store").exists()
         monkeypatch.setattr(writer, "free_bytes", free)
         subprocess.run(["mount", "-o", "remount,size=9m", str(small)], check=True)
-        writer.write(small / "store", source(drawn))
-        writer.write(tmp_path / "whole", source(drawn))
+        writer.write_store(small / "store", source(drawn))
+        writer.write_store(tmp_path / "whole", source(drawn))
         assert same(small / "store", tmp_path / "whole")
     finally:
         subprocess.run(["umount", str(small)], check=True)
@@ -163,7 +163,7 @@ def test_a_dry_run_says_bytes_and_exactness_and_writes_nothing(drawn, tmp_path, 
     assert "Exact: decoded pixels" in said
     assert cli.main(["prepare", "--layout", "tiny-imagenet", *where, "--encoding", "files", "--dry-run"]) == 0
     assert "Exact: the files as they came" in capsys.readouterr().out
-    writer.write(tmp_path / "store", source(drawn))
+    writer.write_store(tmp_path / "store", source(drawn))
     for encoding, expected in (
         ("pixels", "160 images, 4.4 MB"),
         ("jpeg", "Not exact: JPEG of quality 95 moves a pixel by"),
@@ -180,7 +180,7 @@ def stores_at_96(tmp_path_factory) -> dict[str, Store]:
     whole = Store(prepared(folder / "prepared")[0])
     found = {"original": whole}
     for encoding in ("pixels", "jpeg"):
-        writer.write(folder / encoding, rescaled(whole, 96, encoding)[0], workers=2)
+        writer.write_store(folder / encoding, rescaled(whole, 96, encoding)[0], workers=2)
         found[encoding] = Store(folder / encoding)
     return found
 
@@ -196,11 +196,11 @@ def test_rescaled_pixels_are_those_that_crops_are_cut_from(stores_at_96):
 
 def test_training_sees_the_same_from_rescaled_pixels(stores_at_96):
     """From pixels to the bit; from JPEG it is not the same."""
-    from vggrepro.settings.models import Boxes
+    from vggrepro.settings.models import BoxTargets
 
     def batch(store: Store):
         draws = Draws.of(0, 1, len(store), (96, 96))
-        given = {"batch": 64, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": Boxes()}
+        given = {"batch": 64, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
         return next(iter(Batches(store, draws, **given)))
 
     whole, pixels, jpeg = (batch(stores_at_96[name]) for name in ("original", "pixels", "jpeg"))
@@ -218,4 +218,4 @@ def test_a_damaged_part_is_named(drawn, tmp_path, monkeypatch):
     interrupted(drawn, tmp_path / "store", 10, monkeypatch)
     (tmp_path / ".store.part/part.json").write_text(json.dumps({})[:-1])
     with pytest.raises(ValueError, match="part.json: damaged"):
-        writer.write(tmp_path / "store", source(drawn))
+        writer.write_store(tmp_path / "store", source(drawn))

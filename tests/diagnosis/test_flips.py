@@ -10,7 +10,7 @@ from PIL import Image
 
 from vggrepro.data.store import Store
 from vggrepro.diagnosis import flips
-from vggrepro.paper.catalogue import SHALLOW_AND_DEEP, parse_system, table
+from vggrepro.paper.catalogue import SHALLOW_AND_DEEP, parse_system, published_table
 from vggrepro.report.figures import flips as answers
 from vggrepro.scores import stores as scores
 
@@ -30,7 +30,7 @@ def posteriors(stores) -> dict[str, np.ndarray]:
 
 def written(folder: Path, val: Store, posteriors: dict[str, np.ndarray], data: str) -> Path:
     for run, values in posteriors.items():
-        scores.write(
+        scores.write_scores(
             folder / run / "dense" / "256", values.astype(np.float32), val.labels, list(val.ids), {"data": data}
         )
     return folder
@@ -40,12 +40,12 @@ def written(folder: Path, val: Store, posteriors: dict[str, np.ndarray], data: s
 def folder(tmp_path_factory, stores, posteriors) -> Path:
     root, val = tmp_path_factory.mktemp("flips"), Store(stores[1])
     where = written(root / "scores", val, posteriors, val.digest)
-    flips.write(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=root / "flips")
+    flips.write_flips(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=root / "flips")
     return root / "flips"
 
 
 def test_every_image_is_counted_once(folder, stores, posteriors):
-    found, labels = flips.read(folder), Store(stores[1]).labels
+    found, labels = flips.read_flips(folder), Store(stores[1]).labels
     first, second = (values.argmax(1) == labels for values in posteriors.values())
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))
     counted = (found.both_right, found.both_wrong, found.mended, found.broken)
@@ -55,10 +55,10 @@ def test_every_image_is_counted_once(folder, stores, posteriors):
 
 
 def test_what_is_shown_is_a_flip(folder, stores, posteriors):
-    found, val = flips.read(folder), Store(stores[1])
+    found, val = flips.read_flips(folder), Store(stores[1])
     words, wnids = val.about["words"], val.about["wnids"]
     for kind, right in (("mended", 1), ("broken", 0)):
-        assert len({flip.id for flip in found.shown[kind]}) == flips.SHOWN
+        assert len({flip.id for flip in found.shown[kind]}) == flips.FLIPS_SHOWN
         for flip in found.shown[kind]:
             i = val.ids.index(flip.id)
             assert flip.true == words[wnids[val.labels[i]]] == flip.answers[right] != flip.answers[1 - right]
@@ -70,27 +70,27 @@ def test_what_is_shown_is_a_flip(folder, stores, posteriors):
 def test_scores_of_other_images_are_refused(tmp_path, stores, posteriors):
     where = written(tmp_path / "scores", Store(stores[1]), posteriors, "another digest")
     with pytest.raises(ValueError, match="scores of other images than those in"):
-        flips.write(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=tmp_path / "flips")
+        flips.write_flips(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=tmp_path / "flips")
     assert not (tmp_path / "flips").exists()
 
 
 def test_the_figure_has_both_kinds_and_photographs(folder, tmp_path):
-    drawn, found = answers.flipped(folder, tmp_path), flips.read(folder)
+    drawn, found = answers.flipped(folder, tmp_path), flips.read_flips(folder)
     assert f"A/256/256 wrong, E/256/256 right: {found.mended} images" in drawn.svg
     assert f"A/256/256 right, E/256/256 wrong: {found.broken} images" in drawn.svg
-    assert drawn.svg.count("data:image/jpeg;base64,") == 2 * flips.SHOWN
+    assert drawn.svg.count("data:image/jpeg;base64,") == 2 * flips.FLIPS_SHOWN
     assert "image/png" not in drawn.svg
 
 
 def test_two_equal_systems_differ_nowhere(tmp_path, stores, posteriors):
     val, same = Store(stores[1]), dict.fromkeys(posteriors, posteriors["A_256_s0"])
     where = written(tmp_path / "scores", val, same, val.digest)
-    flips.write(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=tmp_path / "flips")
-    found = flips.read(tmp_path / "flips")
+    flips.write_flips(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=tmp_path / "flips")
+    found = flips.read_flips(tmp_path / "flips")
     assert (found.mended, found.broken, found.shown) == (0, 0, {"mended": [], "broken": []})
     assert answers.flipped(tmp_path / "flips", tmp_path).svg.count("image/jpeg") == 0
 
 
 def test_the_reports_pair_are_rows_of_the_paper():
-    systems = [row.system for row in table("3").rows]
+    systems = [row.system for row in published_table("3").rows]
     assert all(parse_system(name, "dense") in systems for name in PAIR)

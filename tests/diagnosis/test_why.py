@@ -20,7 +20,7 @@ from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale
-from vggrepro.data.writer import write
+from vggrepro.data.writer import write_store
 from vggrepro.diagnosis import ladder
 from vggrepro.diagnosis import measure as why
 from vggrepro.evaluation.evaluate import evaluate, posteriors
@@ -31,14 +31,14 @@ from vggrepro.paper.catalogue import Run
 from vggrepro.report import page as report
 from vggrepro.report.figures import waterfall
 from vggrepro.scores import ranks as metrics
-from vggrepro.settings.models import Evaluate, Model, load
+from vggrepro.settings.models import EvaluateSettings, NetSettings, load_settings
 from vggrepro.tables import render
 
 D, MEAN, CLASSES = Run("D", "256-512"), (120.0, 110.0, 100.0), 90
 CPU = torch.device("cpu")
 
 
-def random_net(name: str, classes: int, model: Model) -> VGG:
+def random_net(name: str, classes: int, model: NetSettings) -> VGG:
     net = VGG(name, classes, model).eval()
     initialise_randomly(net, "glorot", seed=0)
     rng = torch.Generator().manual_seed(0)
@@ -60,7 +60,7 @@ def ilsvrc(tmp_path_factory) -> Store:
     layout = open_ilsvrc(root)
     items = layout.items("train")
     layout.wnids = [f"n014407{i:02d}" for i in range(CLASSES)]
-    write(root / "store", original(layout, items, encoding="files"))
+    write_store(root / "store", original(layout, items, encoding="files"))
     store = Store(root / "store")
     store.labels = 15 * np.arange(len(store))
     images = [store.image(i) for i in range(len(store))]
@@ -92,21 +92,21 @@ def one_by_one(net: VGG, store: Store, rung: ladder.Rung) -> np.ndarray:
 
 
 def test_every_rung_equals_one_image_at_a_time(ilsvrc):
-    net = random_net("B", CLASSES, Model(scale_unit=8, width=8, fc=24))
+    net = random_net("B", CLASSES, NetSettings(scale_unit=8, width=8, fc=24))
     rungs = [rung for rung in (*ladder.rungs(D), *ladder.mistakes()) if rung.view and not rung.official]
     rungs.append(replace(rungs[3], view="mirrored"))
-    found = why.computed_ranks(net, ilsvrc, MEAN, rungs, settings=Evaluate(batch_pixels=20_000), workers=2)
+    found = why.computed_ranks(net, ilsvrc, MEAN, rungs, settings=EvaluateSettings(batch_pixels=20_000), workers=2)
     with torch.inference_mode():
         for rung, ranks in zip(rungs, found, strict=True):
-            np.testing.assert_array_equal(ranks, metrics.ranks(one_by_one(net, ilsvrc, rung), ilsvrc.labels))
+            np.testing.assert_array_equal(ranks, metrics.true_class_ranks(one_by_one(net, ilsvrc, rung), ilsvrc.labels))
     assert len({tuple(ranks) for ranks in found}) == len(rungs), "every rung is another way to measure"
 
 
 def test_the_mirrored_rung_is_dense_evaluation(ilsvrc):
-    net = random_net("B", CLASSES, Model(scale_unit=8, width=8, fc=24))
+    net = random_net("B", CLASSES, NetSettings(scale_unit=8, width=8, fc=24))
     found = why.computed_ranks(net, ilsvrc, MEAN, [ladder.Rung("mirror image", "", "mirrored")])[0]
     dense = posteriors(net, ilsvrc, MEAN, "dense", (256,))[256]
-    np.testing.assert_array_equal(found, metrics.ranks(dense, ilsvrc.labels))
+    np.testing.assert_array_equal(found, metrics.true_class_ranks(dense, ilsvrc.labels))
 
 
 def test_a_square_is_pils_and_std_is_torchvisions():
@@ -124,7 +124,7 @@ def test_a_square_is_pils_and_std_is_torchvisions():
 def test_an_image_is_decoded_once(ilsvrc, monkeypatch):
     decoded, image = [], ilsvrc.image
     monkeypatch.setattr(ilsvrc, "image", lambda i: decoded.append(i) or image(i))
-    net = random_net("B", CLASSES, Model(scale_unit=8, width=4, fc=8))
+    net = random_net("B", CLASSES, NetSettings(scale_unit=8, width=4, fc=8))
     why.computed_ranks(net, ilsvrc, MEAN, [rung for rung in ladder.rungs(D) if rung.view])
     assert sorted(decoded) == list(range(len(ilsvrc)))
 
@@ -151,8 +151,8 @@ def test_a_net_has_the_rungs_that_the_paper_has_of_it():
 def test_a_change_is_the_difference_of_the_errors():
     rng = np.random.default_rng(0)
     before, after = rng.integers(0, 8, 300).astype(np.int32), rng.integers(0, 7, 300).astype(np.int32)
-    was, is_now = (ladder.line(ladder.Rung("", ""), ranks, None) for ranks in (before, after))
-    for quantity, change in ladder.line(ladder.Rung("", ""), after, before).changes.items():
+    was, is_now = (ladder.measured_rung(ladder.Rung("", ""), ranks, None) for ranks in (before, after))
+    for quantity, change in ladder.measured_rung(ladder.Rung("", ""), after, before).changes.items():
         assert change.points == pytest.approx(is_now.errors[quantity] - was.errors[quantity])
         assert change.broken - change.mended == round(3 * change.points)
         assert change.interval[0] < change.points < change.interval[1]
@@ -164,7 +164,7 @@ def test_the_devkits_order_of_the_real_classes(ilsvrc, tmp_path):
         lines = file.read("ilsvrc2012-val-200/LOC_synset_mapping.txt").decode().splitlines()
     store = object.__new__(Store)
     store.folder, store.about, store.labels = tmp_path, {"wnids": [line[:9] for line in lines]}, np.arange(1000)
-    found = why.official_labels(store, tmp_path)
+    found = why.official_class_places(store, tmp_path)
     assert sorted(found) == list(range(1000))
     assert found[65] == 490 - 1
     assert (found != np.arange(1000)).all(), "no class keeps its place"
@@ -179,11 +179,11 @@ def measured(tmp_path_factory) -> tuple[Path, Store]:
     for name in ("D", "E"):
         net[name] = root / f"{name}.safetensors"
         run = Run(name, "256-512")
-        checkpoint.save(net[name], random_net(name, store.classes, model), run, MEAN, store.about["wnids"])
+        checkpoint.save_weights(net[name], random_net(name, store.classes, model), run, MEAN, store.about["wnids"])
         for protocol in ("dense", "multi-crop"):
             out = root / "scores" / run.name / protocol
             how = {"weights_file": net[name], "val_folder": store.folder, "out": out, "device": CPU, "workers": 0}
-            evaluate(run, protocol, (256, 384, 512), Evaluate(), **how)
+            evaluate(run, protocol, (256, 384, 512), EvaluateSettings(), **how)
     write_devkit(root / "devkit", store)
     climb(root, store.folder, root / "why")
     return root, store
@@ -191,19 +191,21 @@ def measured(tmp_path_factory) -> tuple[Path, Store]:
 
 def climb(root: Path, val: Path, out: Path, **changes: object) -> ladder.Ladder:
     given = {"weights_file": root / "D.safetensors", "scores_folder": root / "scores", "devkit": root / "devkit"}
-    why.write(D, Evaluate(), val_folder=val, out=out, device=CPU, workers=0, **(given | changes))
-    return ladder.read(out)
+    why.measure_decomposition(
+        D, EvaluateSettings(), val_folder=val, out=out, device=CPU, workers=0, **(given | changes)
+    )
+    return ladder.read_decomposition(out)
 
 
 def test_steps_that_tables_have_come_from_their_scores(measured):
     from vggrepro.scores import stores as scores
 
     root, store = measured
-    found = ladder.read(root / "why")
+    found = ladder.read_decomposition(root / "why")
     assert (found.missing, found.images, found.base) == ([], 20, "smallest side 256")
     assert found.made["passes"] == {"centre crops": 6, "whole images": 1}
-    stored = scores.read(root / "scores" / "D_256-512_s0/dense/384")
-    expected = 100 * metrics.wrong(metrics.ranks(stored.posteriors, store.labels), "top-1").mean()
+    stored = scores.read_scores(root / "scores" / "D_256-512_s0/dense/384")
+    expected = 100 * metrics.wrong_images(metrics.true_class_ranks(stored.posteriors, store.labels), "top-1").mean()
     assert next(line for line in found.steps if line.name == "Q = 384").errors["top-1"] == pytest.approx(expected)
     assert found.steps[-1].name == "with E/[256;512]"
 
@@ -211,14 +213,14 @@ def test_steps_that_tables_have_come_from_their_scores(measured):
 def test_the_wrong_class_order_is_that_of_the_devkit(measured):
     """This devkit numbers classes backwards: class c is looked up as classes - 1 - c."""
     root, store = measured
-    crops = posteriors(checkpoint.load(root / "D.safetensors").net(), store, MEAN, "centre-crop", (256,))[256]
-    expected = metrics.wrong(metrics.ranks(crops, store.classes - 1 - store.labels), "top-5").mean()
-    assert ladder.read(root / "why").mistakes[-1].errors["top-5"] == pytest.approx(100 * expected)
+    crops = posteriors(checkpoint.load_weights(root / "D.safetensors").net(), store, MEAN, "centre-crop", (256,))[256]
+    expected = metrics.wrong_images(metrics.true_class_ranks(crops, store.classes - 1 - store.labels), "top-5").mean()
+    assert ladder.read_decomposition(root / "why").mistakes[-1].errors["top-5"] == pytest.approx(100 * expected)
 
 
 def test_the_flips_are_listed(measured):
     root, store = measured
-    found = ladder.read(root / "why")
+    found = ladder.read_decomposition(root / "why")
     listed = list(csv.DictReader((root / "why" / "flips.csv").open(encoding="utf-8")))
     for line in (*found.steps[1:], *found.mistakes):
         for quantity, change in line.changes.items():
@@ -238,24 +240,26 @@ def test_what_is_not_there_is_told(measured, tmp_path):
 def test_scores_of_other_weights_are_refused(measured, tmp_path):
     other = tmp_path / "D.safetensors"
     net = random_net("D", 10, small(batch=8).model)
-    checkpoint.save(other, net, D, (1.0, 2.0, 3.0), measured[1].about["wnids"])
+    checkpoint.save_weights(other, net, D, (1.0, 2.0, 3.0), measured[1].about["wnids"])
     with pytest.raises(ValueError, match="scores of other images or weights: evaluate again"):
         climb(measured[0], measured[1].folder, tmp_path / "why", weights_file=other)
     assert not (tmp_path / "why").exists()
 
 
 def test_the_section_shows_every_line(measured, tmp_path):
-    section = waterfall.section(measured[0] / "why", tmp_path)
-    page, tex = (render.template(f"why.{kind}.j2", {"why": section}) for kind in ("html", "tex"))
+    section = waterfall.decomposition_section(measured[0] / "why", tmp_path)
+    page, tex = (render.render_template(f"why.{kind}.j2", {"why": section}) for kind in ("html", "tex"))
     for rung in (*ladder.rungs(D), *ladder.mistakes()):
         assert f'<th scope="row">{escape(rung.name)}</th>' in page
-        assert render.tex(rung.name) in tex
+        assert render.escape_tex(rung.name) in tex
     assert (tmp_path / "why.pdf").stat().st_size > 1000
-    assert "Not run." in render.template("why.html.j2", {"why": None})
+    assert "Not run." in render.render_template("why.html.j2", {"why": None})
 
 
 def test_the_section_fits_a_phone(measured, tmp_path, browser):
-    report.write(load({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path)
+    report.write_report(
+        load_settings({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path
+    )
     set_width(browser, 390)
     browser.get((tmp_path / "report.html").as_uri())
     assert browser.execute_script("return document.querySelectorAll('svg').length") == 1
@@ -264,7 +268,9 @@ def test_the_section_fits_a_phone(measured, tmp_path, browser):
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
 def test_the_section_compiles_with_pdflatex(measured, tmp_path):
-    report.write(load({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path)
+    report.write_report(
+        load_settings({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path
+    )
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
     done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -11,18 +11,18 @@ from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescale
-from vggrepro.data.writer import write
+from vggrepro.data.writer import write_store
 from vggrepro.evaluation.evaluate import posteriors
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
-from vggrepro.settings.models import Evaluate, Model
+from vggrepro.settings.models import EvaluateSettings, NetSettings
 
 MEAN = (120.0, 110.0, 100.0)
 
 
 @pytest.fixture(scope="module")
 def net() -> VGG:
-    made = VGG("B", 10, Model(scale_unit=8, width=8, fc=24)).eval()
+    made = VGG("B", 10, NetSettings(scale_unit=8, width=8, fc=24)).eval()
     initialise_randomly(made, "glorot", seed=0)
     return made
 
@@ -40,7 +40,7 @@ def mixed(tmp_path_factory) -> Store:
     layout = open_ilsvrc(root)
     layout.wnids = [f"n0144076{i}" for i in range(10)]
     items = open_ilsvrc(root).items("train")
-    write(root / "store", original(layout, items))
+    write_store(root / "store", original(layout, items))
     return Store(root / "store")
 
 
@@ -66,7 +66,7 @@ def one_by_one(net: VGG, store: Store, protocol: str, Q: int, crop_grid: str = "
 @pytest.mark.parametrize("protocol", ["dense", "multi-crop", "centre-crop"])
 @pytest.mark.parametrize("batch_pixels", [1, 20_000, 10_000_000])
 def test_batches_of_equal_shape_equal_one_image_at_a_time(net, mixed, protocol, batch_pixels):
-    settings = Evaluate(batch_pixels=batch_pixels)
+    settings = EvaluateSettings(batch_pixels=batch_pixels)
     with torch.inference_mode():
         found = posteriors(net, mixed, MEAN, protocol, (224, 288), settings=settings, workers=2)
         for Q in (224, 288):
@@ -75,13 +75,13 @@ def test_batches_of_equal_shape_equal_one_image_at_a_time(net, mixed, protocol, 
 
 def test_the_grid_of_the_central_square(net, mixed):
     with torch.inference_mode():
-        found = posteriors(net, mixed, MEAN, "multi-crop", (256,), settings=Evaluate(crop_grid="square"))
+        found = posteriors(net, mixed, MEAN, "multi-crop", (256,), settings=EvaluateSettings(crop_grid="square"))
         np.testing.assert_allclose(found[256], one_by_one(net, mixed, "multi-crop", 256, "square"), atol=2e-5)
 
 
 def test_averaging_posteriors_instead_of_scores_is_another_choice(net, mixed):
     scores = posteriors(net, mixed, MEAN, "dense", (384,))[384]
-    after = posteriors(net, mixed, MEAN, "dense", (384,), settings=Evaluate(average="posteriors"))[384]
+    after = posteriors(net, mixed, MEAN, "dense", (384,), settings=EvaluateSettings(average="posteriors"))[384]
     image = rescale(mixed.image(0), 96).astype(np.float32) - np.array(MEAN, np.float32)
     x = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.inference_mode():
@@ -105,7 +105,7 @@ def test_every_image_is_seen(net, mixed):
 
 def test_bf16_changes_few_answers(net, stores):
     full = posteriors(net, Store(stores[1]), MEAN, "dense", (256,))[256]
-    half = posteriors(net, Store(stores[1]), MEAN, "dense", (256,), settings=Evaluate(precision="bf16"))[256]
+    half = posteriors(net, Store(stores[1]), MEAN, "dense", (256,), settings=EvaluateSettings(precision="bf16"))[256]
     assert np.abs(full - half).max() < 0.1
 
 
@@ -114,8 +114,8 @@ def test_rare_shapes_do_not_wait_for_ever(net, mixed, monkeypatch):
 
     whole = posteriors(net, mixed, MEAN, "dense", (256,))[256]
     monkeypatch.setattr(evaluate, "AT_MOST", 1)
-    monkeypatch.setattr(evaluate, "DEFAULT", Evaluate())
-    found = posteriors(net, mixed, MEAN, "dense", (256,), settings=Evaluate(batch_pixels=30_000))[256]
+    monkeypatch.setattr(evaluate, "DEFAULT", EvaluateSettings())
+    found = posteriors(net, mixed, MEAN, "dense", (256,), settings=EvaluateSettings(batch_pixels=30_000))[256]
     np.testing.assert_allclose(found, whole, atol=2e-5)
 
 
@@ -141,7 +141,7 @@ def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
             target.write_bytes(file.read(name))
     layout = open_ilsvrc(tmp_path)
     layout.wnids = [f"n0144076{i}" for i in range(10)]
-    write(tmp_path / "store", original(layout, open_ilsvrc(tmp_path).items("train"), encoding="files"), workers=2)
+    write_store(tmp_path / "store", original(layout, open_ilsvrc(tmp_path).items("train"), encoding="files"), workers=2)
     store = Store(tmp_path / "store")
     with torch.inference_mode():
         found = posteriors(net, store, MEAN, "dense", (256, 384), workers=2)

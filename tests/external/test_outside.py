@@ -57,14 +57,14 @@ def lists(official) -> tuple[list[str], np.ndarray, list[str]]:
     return names, np.array(rows)[shuffled], ordered
 
 
-def imported(file: Path, **given) -> scores.Scores | scores.Answers:
+def imported(file: Path, **given) -> scores.Scores | scores.TopLabels:
     """The store of a file, written beside it."""
     return outside.import_scores(file, "Theirs", file.parent / "store", **given)
 
 
-def errors(found: scores.Scores | scores.Answers) -> dict[str, int]:
-    ranks = scores.ranks({"theirs": found}, {"theirs": {"theirs": Fraction(1)}})["theirs"]
-    return {name: int(metrics.wrong(ranks, name).sum()) for name in metrics.TOP}
+def errors(found: scores.Scores | scores.TopLabels) -> dict[str, int]:
+    ranks = scores.mixture_ranks({"theirs": found}, {"theirs": {"theirs": Fraction(1)}})["theirs"]
+    return {name: int(metrics.wrong_images(ranks, name).sum()) for name in metrics.TOP}
 
 
 def numbered(rows: np.ndarray, official: Path, classes: str, ordered: list[str]) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_top_5_lists_of_50_000_images_in_another_order_come_out_to_the_image(off
     given = {"devkit_folder": official / "devkit", "order": order, "classes": classes}
     found = imported(file, **given)
     assert errors(found) == {"top-1": TOP1, "top-5": TOP5}
-    assert errors(scores.read_any(tmp_path / "store")) == {"top-1": TOP1, "top-5": TOP5}
+    assert errors(scores.read_scores_or_labels(tmp_path / "store")) == {"top-1": TOP1, "top-5": TOP5}
     if classes == "devkit":
         with pytest.raises(ValueError, match=r"the top-1 error is 99.\d%.*with classes devkit it is 28.6%"):
             imported(file, **given | {"classes": "sorted"})
@@ -103,7 +103,7 @@ def test_top_5_lists_of_50_000_images_in_another_order_come_out_to_the_image(off
 def test_a_wrong_order_of_images_is_told(official, lists, tmp_path, order, other):
     names, rows, ordered = lists
     key = [int(name[-13:-5]) for name in names]
-    images = outside.Images.of_devkit(official / "devkit")
+    images = outside.ImportedImages.of_devkit(official / "devkit")
     if order == "folders":
         place = {name: i for i, name in enumerate(images.ids)}
         key = [place[name] for name in names]
@@ -115,7 +115,7 @@ def test_a_wrong_order_of_images_is_told(official, lists, tmp_path, order, other
 
 
 def test_the_devkit_alone_has_the_images_of_a_store_in_its_order(official):
-    images = outside.Images.of_devkit(official / "devkit")
+    images = outside.ImportedImages.of_devkit(official / "devkit")
     wnids, labels = devkit.read_labels(official / "devkit")
     place = {wnid: i for i, wnid in enumerate(sorted(wnids.values()))}
     truth = [place[wnids[label]] for label in labels]
@@ -158,7 +158,7 @@ def write(path: Path, p: np.ndarray, ids: list[str], wnids: list[str]) -> None:
 def test_posteriors_come_back_in_our_order(stores, val, posteriors, tmp_path, kind):
     write(tmp_path / f"p.{kind}", posteriors, val.ids, val.about["wnids"])
     imported(tmp_path / f"p.{kind}", val=stores[1])
-    found = scores.read(tmp_path / "store")
+    found = scores.read_scores(tmp_path / "store")
     assert np.array_equal(found.posteriors, posteriors)
     assert (list(found.ids), found.labels.tolist()) == (val.ids, val.labels.tolist())
     assert (found.made["name"], found.made["data"], found.made["classes"]) == ("Theirs", val.digest, 10)
@@ -200,10 +200,10 @@ def test_the_official_format_is_judged_as_the_devkit_does(stores, val, tmp_path,
     if not boxes:
         guesses = [devkit.Guess(guess.labels, None) for guess in guesses]
     (tmp_path / "p.txt").write_text("".join(f"{line}\n" for line in devkit.format_guesses(guesses)))
-    judged = devkit.judge(truth, guesses)
+    judged = devkit.judge_guesses(truth, guesses)
     given = {"devkit_folder": tmp_path / "devkit", "solution": tmp_path / "devkit/LOC_val_solution.csv"}
     imported(tmp_path / "p.txt", val=stores[1], **given)
-    found = scores.read_any(tmp_path / "store")
+    found = scores.read_scores_or_labels(tmp_path / "store")
     assert errors(found) == {"top-1": judged.top1, "top-5": judged.top5}
     assert (found.boxes is not None) == boxes
     if boxes:
@@ -221,7 +221,7 @@ def test_labels_alone_cannot_be_averaged(stores, val, posteriors, tmp_path):
     )
     assert errors(lists) == errors(dense)
     with pytest.raises(ValueError, match="no average can be taken of labels"):
-        scores.ranks({"x": lists, "y": dense}, {"both": {"x": Fraction(1, 2), "y": Fraction(1, 2)}})
+        scores.mixture_ranks({"x": lists, "y": dense}, {"both": {"x": Fraction(1, 2), "y": Fraction(1, 2)}})
 
 
 def test_a_short_list_is_no_top_5_answer_for_what_it_does_not_name(stores, val, tmp_path):
@@ -306,4 +306,4 @@ def test_contradictions_are_named(stores, val, posteriors, tmp_path):
 )
 def test_labels_and_boxes_are_told_apart_by_their_fields(tmp_path, lines, expected):
     (tmp_path / "p.txt").write_text("\n".join(lines) + "\n")
-    assert devkit.has_boxes(tmp_path / "p.txt") == expected
+    assert devkit.predictions_have_boxes(tmp_path / "p.txt") == expected

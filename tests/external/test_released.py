@@ -16,16 +16,16 @@ from tests.formats import layers_of, torchvision_like, write_caffe, write_mat
 from vggrepro import cli
 from vggrepro.data.store import Store
 from vggrepro.external import formats as released
-from vggrepro.external.released import MEAN, STD, mean_of, reading_of, tensors
+from vggrepro.external.released import MEAN, STD, mean_of, reading_of, tensors_in_our_layout
 from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Model, Reading, load
-from vggrepro.training.progress import Part
+from vggrepro.settings.models import NetSettings, ReadingSettings, load_settings
+from vggrepro.training.progress import EpochPart
 from vggrepro.training.train import Trainer
 
 torch.set_num_threads(1)  # nets this small are slower on several
-MODEL = Model(scale_unit=8, width=4, fc=32, dropout=0.0)
+MODEL = NetSettings(scale_unit=8, width=4, fc=32, dropout=0.0)
 WNIDS = [f"n{99000000 + k}" for k in range(4)]
 PIXEL = (101.0, 102.5, 103.25)
 
@@ -38,11 +38,11 @@ def random_net(name: str, classes: int = 4) -> VGG:
     return net.eval()
 
 
-def our_net(file: Path, name: str, said: Reading | None = None) -> tuple[VGG, tuple[float, float, float]]:
+def our_net(file: Path, name: str, said: ReadingSettings | None = None) -> tuple[VGG, tuple[float, float, float]]:
     """A released net as ours, and its mean."""
-    found = released.read(file)
-    net, reading = VGG(name, 4, MODEL), reading_of(found, said or Reading())
-    net.load_state_dict(tensors(found, reading, net))
+    found = released.read_released_net(file)
+    net, reading = VGG(name, 4, MODEL), reading_of(found, said or ReadingSettings())
+    net.load_state_dict(tensors_in_our_layout(found, reading, net))
     return net.eval(), mean_of(found, reading)
 
 
@@ -67,7 +67,7 @@ def test_matconvnet_nets_come_back_with_mean_and_classes(tmp_path, old):
     found, mean = our_net(tmp_path / "n.mat", "D")
     assert equal(found, net)
     assert mean == pytest.approx(PIXEL)
-    assert released.read(tmp_path / "n.mat").wnids == tuple(WNIDS)
+    assert released.read_released_net(tmp_path / "n.mat").wnids == tuple(WNIDS)
 
 
 @pytest.mark.parametrize("kind", ["pth", "safetensors", "state_dict"])
@@ -95,7 +95,7 @@ def test_torchvisions_own_net_has_these_layers():
     from torchvision.models import vgg16
 
     with torch.device("meta"):
-        theirs, full = vgg16().state_dict(), VGG("D", 1000, Model())
+        theirs, full = vgg16().state_dict(), VGG("D", 1000, NetSettings())
         ours = torchvision_like(full).state_dict()
     assert {name: tensor.shape for name, tensor in theirs.items()} == {
         name: tensor.shape for name, tensor in ours.items()
@@ -108,7 +108,7 @@ def test_other_layouts_of_the_same_net_come_back_when_they_are_said(tmp_path):
     weight, bias = layers["fc6"]
     layers["fc6"] = weight.reshape(len(weight), -1, 7, 7).transpose(0, 2, 3, 1).reshape(len(weight), -1), bias
     write_caffe(tmp_path / "n.caffemodel", [(name, *found) for name, found in layers.items()])
-    assert equal(our_net(tmp_path / "n.caffemodel", "D", Reading(full="hwc"))[0], net)
+    assert equal(our_net(tmp_path / "n.caffemodel", "D", ReadingSettings(full="hwc"))[0], net)
     assert not equal(our_net(tmp_path / "n.caffemodel", "D")[0], net)
 
 
@@ -150,7 +150,7 @@ def broken(path: Path, kind: str) -> Path:
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, kind, message):
     with pytest.raises(ValueError, match=message):
-        released.read(broken(tmp_path, kind))
+        released.read_released_net(broken(tmp_path, kind))
 
 
 def draw(folder: Path, per_class: dict[str, int]) -> Path:
@@ -195,7 +195,7 @@ def trained(coloured) -> tuple[VGG, tuple[float, float, float]]:
     )
     trainer.start(None)
     for epoch in range(1, 9):
-        row = trainer.epoch(Part(epoch), 0.003)
+        row = trainer.epoch(EpochPart(epoch), 0.003)
     assert row["train_top1"] < 0.1, row
     return trainer.net.eval(), store.colours.mean
 
@@ -216,7 +216,7 @@ def test_a_net_is_adopted_as_a_run(trained, coloured, tmp_path):
     net, mean = trained
     write_mat(tmp_path / "n.mat", layers_of(net), WNIDS, mean)
     assert adopt(tmp_path / "n.mat", coloured) == 0
-    found = checkpoint.load(tmp_path / "run/weights.safetensors")
+    found = checkpoint.load_weights(tmp_path / "run/weights.safetensors")
     assert equal(found.net(), net)
     assert (found.run.name, found.wnids, found.model) == (
         "A_256_s0",
@@ -236,7 +236,7 @@ def test_outputs_in_an_order_of_their_own_are_brought_into_ours(trained, coloure
     layers[-1] = ("fc8", layers[-1][1][order], layers[-1][2][order])
     write_mat(tmp_path / "n.mat", layers, [WNIDS[i] for i in order], mean)
     assert adopt(tmp_path / "n.mat", coloured) == 0
-    assert equal(checkpoint.load(tmp_path / "run/weights.safetensors").net(), net)
+    assert equal(checkpoint.load_weights(tmp_path / "run/weights.safetensors").net(), net)
 
 
 WRONG = [
@@ -291,13 +291,13 @@ def test_a_net_that_knows_nothing_or_is_another_is_refused(coloured, tmp_path, c
 
 
 def test_released_nets_have_a_folder_of_their_own_and_train_nothing():
-    one = load({"released": {"D": "d.mat", "E": {"file": "e.pth", "input": "caffe", "mean": [1, 2, 3.5]}}})
+    one = load_settings({"released": {"D": "d.mat", "E": {"file": "e.pth", "input": "caffe", "mean": [1, 2, 3.5]}}})
     assert (one.folder, one.localisation) == ("paper-released", False)
     assert one.released["D"].file == "d.mat"
-    assert one.released["E"].reading == Reading(input="caffe", mean=(1, 2, 3.5))
+    assert one.released["E"].reading == ReadingSettings(input="caffe", mean=(1, 2, 3.5))
     with pytest.raises(ValueError, match="released: these nets were trained once"):
-        load({"released": {"D": "d.mat"}, "seeds": [0, 1]})
+        load_settings({"released": {"D": "d.mat"}, "seeds": [0, 1]})
     with pytest.raises(ValueError, match="localisation needs both of them"):
-        load({"released": {"D": "d.mat"}, "localisation": True})
+        load_settings({"released": {"D": "d.mat"}, "localisation": True})
     with pytest.raises(ValueError, match=r"released.A"):
-        load({"released": {"A": "a.mat"}})
+        load_settings({"released": {"A": "a.mat"}})

@@ -13,26 +13,32 @@ import yaml
 from tests.oracles.records import made_json, run_json, write_runs
 from vggrepro.judging.audit import Audit, findings, promised_of_test
 from vggrepro.judging.footnotes import ALL, footnotes
-from vggrepro.judging.records import Record, Shown, evidence_of_svms, evidence_of_test, evidence_of_training
+from vggrepro.judging.records import (
+    EvaluationRecord,
+    TrainingRecord,
+    evidence_of_svms,
+    evidence_of_test,
+    evidence_of_training,
+)
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Evaluation, Run
 from vggrepro.paper.protocol import (
-    PROTOCOL,
+    PROTOCOL_FILE,
     STAGES,
-    Drawn,
+    DrawnRange,
     Ends,
-    Estimate,
     Exactly,
     Expected,
     Items,
     OneOf,
     Range,
     Rule,
-    rules,
+    SampleSpread,
+    protocol_rules,
 )
-from vggrepro.settings.models import Settings, load
+from vggrepro.settings.models import Settings, load_settings
 
-PAPER = load({})
+PAPER = load_settings({})
 RUNS = {
     "scratch": Run("D", "256"),
     "384": Run("D", "384"),
@@ -46,7 +52,9 @@ EVALUATIONS = {
     "boxes": Evaluation(RUNS["localisation"], "dense", 256),
     "features": Evaluation(Run("D", "256"), "dense", 256),
 }
-ALL_RULES = [(about, rule, stage) for about, held in rules().items() for rule in held for stage in STAGES[about]]
+ALL_RULES = [
+    (about, rule, stage) for about, held in protocol_rules().items() for rule in held for stage in STAGES[about]
+]
 HELD = [(about, rule, stage) for about, rule, stage in ALL_RULES if rule.expected(stage, Run("D", "256")) is not None]
 
 
@@ -54,10 +62,10 @@ def evidence(about: str, stage: str, settings: Settings = PAPER) -> dict[str, An
     """What a faithful run, evaluation or SVM of the paper's would show."""
     if about == "training":
         said = run_json(RUNS[stage], settings)
-        return evidence_of_training(said, Record.model_validate_json(json.dumps(said["record"])))
+        return evidence_of_training(said, TrainingRecord.model_validate_json(json.dumps(said["record"])))
     if about == "evaluation":
         made = made_json(EVALUATIONS[stage], settings, 50_000)
-        shown = Shown.model_validate_json(json.dumps(made["record"]))
+        shown = EvaluationRecord.model_validate_json(json.dumps(made["record"]))
         return evidence_of_test(made, shown, 50_000, settings.model, (256,))
     if about == "merging":
         return settings.merge.model_dump()
@@ -74,7 +82,7 @@ def flat_transfer(settings: Settings) -> dict[str, Any]:
 def broken(expected: Expected, value: Any) -> Any:
     """A value that an expectation must not hold for, made from the expectation itself."""
     match expected:
-        case Drawn(low=low, high=high):
+        case DrawnRange(low=low, high=high):
             return Ends(low + 40, high + 40, 0)
         case Range(high=high):
             return high + 1
@@ -83,8 +91,8 @@ def broken(expected: Expected, value: Any) -> Any:
         case Items(items=items):
             return [*items, "one more"]
     usual = expected.value
-    if isinstance(value, Estimate):
-        return Estimate(usual + 10 * value.error + 0.01, value.error)
+    if isinstance(value, SampleSpread):
+        return SampleSpread(usual + 10 * value.error + 0.01, value.error)
     if isinstance(usual, bool) or not isinstance(usual, int | float):
         return not usual if isinstance(usual, bool) else "something else"
     return 2 * usual + 1
@@ -103,8 +111,8 @@ def test_a_rule_finds_what_breaks_it_and_nothing_else(case):
     changed = kept | {rule.field: broken(expected, kept[rule.field])}
     found = [f for f in findings(changed, [rule], stage, about="it", run=run) if f.differs]
     assert [(f.rule, f.kind, f.deviates) for f in found] == [(rule.id, rule.kind, rule.kind == "paper")]
-    other = [r.id for r in rules()[about] if r.field != rule.field]
-    also = findings(changed, rules()[about], stage, about="it", run=run)
+    other = [r.id for r in protocol_rules()[about] if r.field != rule.field]
+    also = findings(changed, protocol_rules()[about], stage, about="it", run=run)
     assert not {f.rule for f in also if f.differs} & set(other)
     with pytest.raises(ValueError, match=f"it: no {rule.field} in its record, which rule {rule.id}"):
         findings({k: v for k, v in kept.items() if k != rule.field}, [rule], stage, about="it", run=run)
@@ -120,7 +128,7 @@ def test_every_rule_holds_somewhere_and_every_silence_is_numbered():
 def test_the_paper_preset_keeps_the_papers_protocol(number, tmp_path):
     """Without a finding other than choices at their defaults: what settings promise and what rules expect agree."""
     if number in catalogue.TRANSFER:
-        runs = [run for row in catalogue.table(number).rows for run in row.members]
+        runs = [run for row in catalogue.published_table(number).rows for run in row.members]
     else:
         runs = [e.run for e in catalogue.evaluations(number)]
     audit = Audit(write_runs(tmp_path, PAPER, runs), PAPER)
@@ -131,7 +139,7 @@ def test_the_paper_preset_keeps_the_papers_protocol(number, tmp_path):
 
 @pytest.mark.parametrize("preset", ["smoke", "tiny"])
 def test_other_presets_deviate_as_they_say(preset, tmp_path):
-    settings = load({"preset": preset})
+    settings = load_settings({"preset": preset})
     run = Run("D", "256-512", "fc")
     audit = Audit(write_runs(tmp_path, settings, [run]), settings)
     found = {finding.rule: finding for finding in audit.of_run(run) if finding.differs}
@@ -143,7 +151,7 @@ def test_other_presets_deviate_as_they_say(preset, tmp_path):
 
 def test_what_an_ancestor_did_touches_its_children(tmp_path):
     """The audit of E tells what A did: momentum of A alone is another."""
-    settings = load({"smoke": True})
+    settings = load_settings({"smoke": True})
     audit = Audit(write_runs(tmp_path, settings, [Run("E", "384")]), settings)
     abouts = {finding.about for finding in audit.of_run(Run("E", "384"))}
     assert abouts == {"E_384_s0", "E_256_s0", "A_256_s0"}
@@ -203,7 +211,7 @@ TAMPERED = {
 
 @pytest.mark.parametrize("keys", TAMPERED, ids=".".join)
 def test_an_undeclared_deviation_stops(keys, tmp_path):
-    settings, run = load({"smoke": True}), Run("D", "256")
+    settings, run = load_settings({"smoke": True}), Run("D", "256")
     write_runs(tmp_path, settings, [run])
     assert Audit(tmp_path, settings).of_run(run)
     value, said = TAMPERED[keys]
@@ -222,7 +230,7 @@ def write_child(folder: Path, settings: Settings) -> bool:
 
 
 def test_an_unknown_value_stops(tmp_path):
-    settings, run = load({"smoke": True}), Run("A", "256")
+    settings, run = load_settings({"smoke": True}), Run("A", "256")
     write_runs(tmp_path, settings, [run])
     tamper(tmp_path, run, "record", "precision", value=["fp8"])
     with pytest.raises(ValueError, match=r"run.json: record: precision.0: .*'fp32', 'tf32' or 'bf16', got 'fp8'"):
@@ -231,11 +239,11 @@ def test_an_unknown_value_stops(tmp_path):
 
 def test_a_run_that_is_not_there_stops(tmp_path):
     with pytest.raises(ValueError, match=r"A_256_s0/run.json: no such file.*train A_256_s0"):
-        Audit(tmp_path, load({})).of_run(Run("A", "256"))
+        Audit(tmp_path, load_settings({})).of_run(Run("A", "256"))
 
 
 def test_an_adopted_net_has_weights_and_no_findings(tmp_path):
-    run, settings = Run("D", "256-512"), load({})
+    run, settings = Run("D", "256-512"), load_settings({})
     (tmp_path / run.name).mkdir()
     (tmp_path / run.name / "adopted.json").write_text(json.dumps({"run": run.name, "weights": "theirs"}))
     audit = Audit(tmp_path, settings)
@@ -246,7 +254,7 @@ def test_an_adopted_net_has_weights_and_no_findings(tmp_path):
 
 
 def test_tf32_is_leave_and_fp32_keeps_it(tmp_path):
-    settings, run = load({"train": {"precision": "tf32"}}), Run("A", "256")
+    settings, run = load_settings({"train": {"precision": "tf32"}}), Run("A", "256")
     write_runs(tmp_path, settings, [run])
     assert [f.rule for f in Audit(tmp_path, settings).of_run(run) if f.deviates] == ["precision"]
     tamper(tmp_path, run, "record", "precision", value=["fp32"])
@@ -284,14 +292,14 @@ def evaluated(tmp_path: Path, declared: Settings, **changes: Any) -> Any:
     ids=str,
 )
 def test_an_evaluation_that_was_otherwise_stops(changes, said, tmp_path):
-    settings = load({"smoke": True})
+    settings = load_settings({"smoke": True})
     assert evaluated(tmp_path / "kept", settings)
     with pytest.raises(ValueError, match=said):
         evaluated(tmp_path, settings, **changes)
 
 
 def test_a_declared_choice_is_a_finding_of_its_evaluation(tmp_path):
-    settings = load({"smoke": True, "evaluate": {"average": "posteriors", "precision": "bf16"}})
+    settings = load_settings({"smoke": True, "evaluate": {"average": "posteriors", "precision": "bf16"}})
     found = {f.rule: f for f in evaluated(tmp_path, settings)}
     assert (found["order"].differs, found["order"].deviates) == (True, False)
     assert found["test-precision"].deviates
@@ -308,11 +316,11 @@ def test_real_trainings_and_evaluations_did_what_their_settings_say(stores, tmp_
     import torch
 
     from vggrepro.evaluation.evaluate import evaluate
-    from vggrepro.training.train import train
+    from vggrepro.training.train import train_run
 
     torch.set_num_threads(1)
     small = {"batch": 48, "epochs": 2, "drop_epochs": [1], "learning_rate": 0.001}
-    settings = load(
+    settings = load_settings(
         {"smoke": True, "model": {"width": 4, "fc": 32, "dropout": 0.5}, "train": small}
         | {stage: {"epochs": 1, "drop_epochs": []} for stage in ("finetune", "localise")}
     )
@@ -322,7 +330,7 @@ def test_real_trainings_and_evaluations_did_what_their_settings_say(stores, tmp_
         run = Run.parse(name)
         parent = run.parent()
         file = tmp_path / parent.name / "weights.safetensors" if parent else None
-        train(run, settings.for_run(run), **where, parent_file=file, out=tmp_path / name)
+        train_run(run, settings.for_run(run), **where, parent_file=file, out=tmp_path / name)
     audit = Audit(tmp_path, settings)
     found = {finding.rule: finding for name in chain for finding in audit.of_run(Run.parse(name))}
     assert (found["batch"].did, found["length"].did, found["drops"].did) == ("48", "2", "1")
@@ -398,14 +406,14 @@ def test_values_of_several_runs_are_named_together():
     ids=str,
 )
 def test_a_wrong_rule_is_named(change, said, tmp_path):
-    read = yaml.safe_load(PROTOCOL.read_text())
+    read = yaml.safe_load(PROTOCOL_FILE.read_text())
     at = next(i for i, rule in enumerate(read["training"]) if rule["id"] == "batch")
     read = copy.deepcopy(read)
     read["training"][at] |= change
     file = tmp_path / "protocol.yaml"
     file.write_text(yaml.safe_dump(read))
     with pytest.raises(ValueError, match=f"protocol.yaml: training, {said.removeprefix('training, ')}"):
-        rules(file)
+        protocol_rules(file)
 
 
 def test_a_file_that_is_no_rules_is_named(tmp_path):
@@ -413,17 +421,17 @@ def test_a_file_that_is_no_rules_is_named(tmp_path):
     with pytest.raises(
         ValueError, match=r"p.yaml: expected the keys training, evaluation, merging, transfer, got \['training'\]"
     ):
-        rules(tmp_path / "p.yaml")
+        protocol_rules(tmp_path / "p.yaml")
 
 
 def test_forms_hold_as_they_say():
     assert Exactly(0.1).holds([0.1, 0.1 + 1e-12])
     assert not Exactly(0.1).holds([0.1, 0.2])
-    assert Exactly(0.5).holds(Estimate(0.52, 0.005))
-    assert not Exactly(0.5).holds(Estimate(0.53, 0.005))
+    assert Exactly(0.5).holds(SampleSpread(0.52, 0.005))
+    assert not Exactly(0.5).holds(SampleSpread(0.53, 0.005))
     assert not Exactly(True).holds(False)
-    assert Drawn(256, 512).holds(Ends(260, 508, 5))
-    assert not Drawn(256, 512).holds(Ends(250, 512, 5))
-    assert not Drawn(256, 512).holds(Ends(256, 400, 5))
+    assert DrawnRange(256, 512).holds(Ends(260, 508, 5))
+    assert not DrawnRange(256, 512).holds(Ends(250, 512, 5))
+    assert not DrawnRange(256, 512).holds(Ends(256, 400, 5))
     assert Items((2, 5)).holds([2.0, 5.0])
     assert not Items(()).holds(["fc8"])

@@ -16,7 +16,7 @@ from vggrepro.judging import pipeline as audited
 from vggrepro.judging.footnotes import ALL
 from vggrepro.paper import catalogue
 from vggrepro.scores import stores as scores
-from vggrepro.settings.models import Settings, load
+from vggrepro.settings.models import Settings, load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
 from vggrepro.tables.cells import Table
@@ -28,27 +28,29 @@ def made(folder: Path, settings: Settings, images: int = N) -> Path:
     """Score stores and records of the runs of a table, as faithful trainings and evaluations leave them."""
     rng = np.random.default_rng(0)
     labels, ids = rng.integers(0, 10, images), [str(i) for i in range(images)]
-    published = catalogue.table("3")
+    published = catalogue.published_table("3")
     for e in published.evaluations():
         posteriors = rng.dirichlet(np.ones(10), images).astype(np.float32)
-        scores.write(folder / "scores" / e.path, posteriors, labels, ids, made_json(e, settings, images) | {"data": ""})
+        scores.write_scores(
+            folder / "scores" / e.path, posteriors, labels, ids, made_json(e, settings, images) | {"data": ""}
+        )
     write_runs(folder / "runs", settings, published.runs((0,)))
     return folder
 
 
 def table(folder: Path, settings: Settings, number: str = "3") -> Table:
-    plain = tables.make(number, settings, folder / "scores")
-    return audited.audited(plain, settings, folder / "scores", folder / "runs")
+    plain = tables.make_table(number, settings, folder / "scores")
+    return audited.audited_table(plain, settings, folder / "scores", folder / "runs")
 
 
 @pytest.fixture(scope="module")
 def smoke_folder(tmp_path_factory) -> Path:
-    return made(tmp_path_factory.mktemp("smoke"), load({"smoke": True}))
+    return made(tmp_path_factory.mktemp("smoke"), load_settings({"smoke": True}))
 
 
 @pytest.fixture(scope="module")
 def shown(smoke_folder) -> Table:
-    return table(smoke_folder, load({"smoke": True}))
+    return table(smoke_folder, load_settings({"smoke": True}))
 
 
 def test_what_all_did_is_said_once_and_the_rest_by_letter(shown):
@@ -77,7 +79,7 @@ def test_findings_name_who_did_it_and_which_cells_it_touches(shown):
 
 
 def test_every_format_carries_the_footnotes(shown, tmp_path):
-    render.write(shown, tmp_path)
+    render.write_table(shown, tmp_path)
     html, tex, md = ((tmp_path / f"table03.{kind}").read_text() for kind in ("html", "tex", "md"))
     assert html.count("<sup>a</sup>") == 12 + 1
     assert "All cells: " in html
@@ -86,33 +88,33 @@ def test_every_format_carries_the_footnotes(shown, tmp_path):
     assert "All cells: Not as in the paper: trained on stand-in" in md
     rows = list(csv.DictReader(io.StringIO((tmp_path / "table03.csv").read_text())))
     assert rows[4]["top-1 val. error (%): footnotes"] == f"{ALL} a"
-    assert render.read(tmp_path / "table03.json") == shown
+    assert render.read_table(tmp_path / "table03.json") == shown
 
 
 def test_the_papers_own_run_has_no_footnote(tmp_path):
-    found = table(made(tmp_path, load({}), images=50_000), load({}))
+    found = table(made(tmp_path, load_settings({}), images=50_000), load_settings({}))
     assert found.footnotes == ()
     assert {note.kind for note in found.findings} == {"choice"}
 
 
 def test_a_cell_keeps_its_verdict_where_nothing_that_made_it_deviates(tmp_path):
     """Localisation's settings are not the paper's: classification can be compared all the same."""
-    settings = load({"localise": {"learning_rate": 0.01}})
+    settings = load_settings({"localise": {"learning_rate": 0.01}})
     folder = made(tmp_path, settings)
-    plain = tables.make("3", settings, folder / "scores")
+    plain = tables.make_table("3", settings, folder / "scores")
     cell = audited._judged(
         audited.replace(plain.rows[0].cells[0], verdict="other settings"), [], *about_first(settings)
     )
     assert cell.verdict in ("agrees", "differs", "cannot be told")
     from vggrepro.judging.audit import Audit
 
-    deviation = Audit(made(tmp_path / "smoke", load({"smoke": True})) / "runs", load({"smoke": True}))
+    deviation = Audit(made(tmp_path / "smoke", load_settings({"smoke": True})) / "runs", load_settings({"smoke": True}))
     found = deviation.of_run(catalogue.Run("A", "256"))
     assert audited._judged(cell, found, *about_first(settings)).verdict == "other settings"
 
 
 def about_first(settings: Settings) -> tuple:
-    return catalogue.table("3").rows[0], "top-1", settings
+    return catalogue.published_table("3").rows[0], "top-1", settings
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str]:
@@ -130,7 +132,7 @@ def test_the_verb_shows_no_number_without_records(smoke_folder, tmp_path, capsys
 
 
 def test_the_verb_shows_no_number_made_under_an_undeclared_deviation(tmp_path, capsys):
-    folder = made(tmp_path, load({"smoke": True}))
+    folder = made(tmp_path, load_settings({"smoke": True}))
     file = folder / "runs" / "A_256_s0" / "run.json"
     said = json.loads(file.read_text())
     said["record"]["momentum"] = [0.5]
@@ -142,7 +144,7 @@ def test_the_verb_shows_no_number_made_under_an_undeclared_deviation(tmp_path, c
 
 
 def test_scores_of_other_weights_are_not_shown(tmp_path):
-    folder, settings = made(tmp_path, load({"smoke": True})), load({"smoke": True})
+    folder, settings = made(tmp_path, load_settings({"smoke": True})), load_settings({"smoke": True})
     file = folder / "scores" / "C_384_s0" / "dense" / "384" / "made.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"weights": "of yesterday"}))
     with pytest.raises(
@@ -152,16 +154,16 @@ def test_scores_of_other_weights_are_not_shown(tmp_path):
 
 
 def test_tables_without_numbers_of_ours_need_no_records(tmp_path):
-    settings = load({"smoke": True})
+    settings = load_settings({"smoke": True})
     for number in ("1", "2"):
-        plain = tables.make(number, settings, None)
-        assert audited.audited(plain, settings, None, None) == plain
-    empty = tables.make("3", settings, tmp_path)
-    assert audited.audited(empty, settings, tmp_path, None) == empty
+        plain = tables.make_table(number, settings, None)
+        assert audited.audited_table(plain, settings, None, None) == plain
+    empty = tables.make_table("3", settings, tmp_path)
+    assert audited.audited_table(empty, settings, tmp_path, None) == empty
 
 
 def test_the_reports_section_says_who_did_what_and_where(shown):
-    section = audited.section([shown])
+    section = audited.deviations_section([shown])
     batch = next(row for row in section["deviations"] if row["did"] == "batch of 16")
     assert (batch["expected"], batch["section"], batch["where"]) == ("256", "3.1", []), "all cells"
     assert batch["about"].endswith("more")

@@ -20,13 +20,13 @@ from vggrepro.paper import catalogue, claims
 from vggrepro.paper.catalogue import Run
 from vggrepro.report import page as report
 from vggrepro.scores import outcomes
-from vggrepro.scores.outcomes import Entry, Errors, Outcomes, Shares
-from vggrepro.settings.models import check, load
+from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares
+from vggrepro.settings.models import load_settings, validated
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
 from vggrepro.tables.lineage import Training
 
-PAPER = load({})
+PAPER = load_settings({})
 NETS = {net: {"net": net, "S": "256", "Q": "256", "protocol": "dense"} for net in ("A", "A-LRN", "B", "C", "D", "E")}
 
 
@@ -51,14 +51,14 @@ def patterns(alone_a: int, alone_b: int, both: int, neither: int) -> tuple[np.nd
 def write(folder: Path, wrong: dict[str, np.ndarray], number: str = "3") -> None:
     """The outcomes of some nets of Table 3."""
     n = next(iter(wrong.values())).shape[1]
-    entries = [Entry(NETS[net], "top-1", Errors(w, f"images {n}", ())) for net, w in wrong.items()]
-    outcomes.write(folder / "table03.npz", Outcomes(number, (0,), tuple(entries)))
+    entries = [OutcomeEntry(NETS[net], "top-1", Errors(w, f"images {n}", ())) for net, w in wrong.items()]
+    outcomes.write_outcomes(folder / "table03.npz", Outcomes(number, (0,), tuple(entries)))
 
 
 def judge(folder: Path, wrong: dict[str, np.ndarray], *entries: dict) -> Judged:
     write(folder, wrong)
     (folder / "claims.yaml").write_text(yaml.safe_dump([*entries], sort_keys=False))
-    return ledger.judge(PAPER, folder, path=folder / "claims.yaml").claims[0]
+    return ledger.judge_claims(PAPER, folder, path=folder / "claims.yaml").claims[0]
 
 
 # The paper's own claims
@@ -66,11 +66,11 @@ def judge(folder: Path, wrong: dict[str, np.ndarray], *entries: dict) -> Judged:
 
 @pytest.fixture(scope="module")
 def papers() -> tuple[claims.Claim, ...]:
-    return claims.load(PAPER)
+    return claims.load_claims(PAPER)
 
 
-def printed(place: claims.Place, quantity: str) -> float:
-    table = catalogue.table(place.table)
+def printed(place: claims.CellPlace, quantity: str) -> float:
+    table = catalogue.published_table(place.table)
     row = next(row for row in table.rows if place.matches(row.keys))
     value = next(row.cells[c.name].value for c in table.columns if c.quantity == quantity)
     return -value if table.higher_is_better else value
@@ -98,7 +98,7 @@ def test_every_claim_says_why(papers):
 
 
 def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
-    found = ledger.judge(PAPER, tmp_path)
+    found = ledger.judge_claims(PAPER, tmp_path)
     assert {c.verdict for c in found.claims if c.id != "filters"} == {"not run"}
     assert found.tested == 0
     assert all(c.reason for c in found.claims)
@@ -129,7 +129,7 @@ def test_what_is_wrong_with_a_claim_is_named(tmp_path, change, message):
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump([claim() | change], sort_keys=False))
     with pytest.raises(ValueError, match=rf"c.yaml: {message}"):
-        claims.load(PAPER, path)
+        claims.load_claims(PAPER, path)
 
 
 @pytest.mark.parametrize(
@@ -139,13 +139,13 @@ def test_what_is_wrong_with_a_claim_is_named(tmp_path, change, message):
 def test_a_file_without_claims_is_named(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ValueError, match=rf"c.yaml: {message}"):
-        claims.load(PAPER, tmp_path / "c.yaml")
+        claims.load_claims(PAPER, tmp_path / "c.yaml")
 
 
 def test_two_claims_of_one_name_are_refused(tmp_path):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump([claim(), claim()], sort_keys=False))
     with pytest.raises(ValueError, match="c.yaml: claim it: id: there are two"):
-        claims.load(PAPER, tmp_path / "c.yaml")
+        claims.load_claims(PAPER, tmp_path / "c.yaml")
 
 
 # How they are judged
@@ -262,12 +262,12 @@ def test_one_step_that_fails_refutes_an_order(tmp_path):
 def test_wrong_verdicts_are_at_most_one_in_20():
     """Nothing is better than anything: superiority, and an order with one step that is none."""
     rng = np.random.default_rng(0)
-    judged = [check(claims.Claim, c, "") for c in (claim(margin=0.0), claim("ordering", order=ORDER))]
+    judged = [validated(claims.Claim, c, "") for c in (claim(margin=0.0), claim("ordering", order=ORDER))]
     found: list[list[tuple[str, bool]]] = []
     for _ in range(1000):
         wrong = chain(rng, [0.3, 0.3, 0.2], 300)
-        entries = tuple(Entry(NETS[net], "top-1", Errors(w, "", ())) for net, w in wrong.items())
-        said = [ledger.tested(PAPER, c, lambda *_, e=entries: Outcomes("3", (0,), e)) for c in judged]
+        entries = tuple(OutcomeEntry(NETS[net], "top-1", Errors(w, "", ())) for net, w in wrong.items())
+        said = [ledger.tested_claim(PAPER, c, lambda *_, e=entries: Outcomes("3", (0,), e)) for c in judged]
         found.append([(one.verdict, one.p <= 0.05) for one in said])
     alone, order = zip(*found, strict=True)
     assert sum(told for _, told in alone) / 1000 <= 0.05
@@ -303,11 +303,14 @@ def test_seeds_are_nested(tmp_path):
 
 def test_outcomes_of_other_images_are_not_compared(tmp_path):
     a, b = patterns(20, 8, 10, 200)
-    entries = (Entry(NETS["A"], "top-1", Errors(a, "x", ())), Entry(NETS["B"], "top-1", Errors(b, "y", ())))
-    outcomes.write(tmp_path / "table03.npz", Outcomes("3", (0,), entries))
+    entries = (
+        OutcomeEntry(NETS["A"], "top-1", Errors(a, "x", ())),
+        OutcomeEntry(NETS["B"], "top-1", Errors(b, "y", ())),
+    )
+    outcomes.write_outcomes(tmp_path / "table03.npz", Outcomes("3", (0,), entries))
     (tmp_path / "claims.yaml").write_text(yaml.safe_dump([claim()], sort_keys=False))
     with pytest.raises(ValueError, match="claim it: Table 3: B, 256, 256 and .* are of different images"):
-        ledger.judge(PAPER, tmp_path, path=tmp_path / "claims.yaml")
+        ledger.judge_claims(PAPER, tmp_path, path=tmp_path / "claims.yaml")
 
 
 # Transfer, speed, initialisation, arithmetic
@@ -315,12 +318,13 @@ def test_outcomes_of_other_images_are_not_compared(tmp_path):
 
 def transfer(folder: Path, values: dict[str, tuple[np.ndarray, np.ndarray]]) -> None:
     entries = [
-        Entry({"method": method}, "voc2007", Shares(v, r, 100, 100, "voc", ())) for method, (v, r) in values.items()
+        OutcomeEntry({"method": method}, "voc2007", Shares(v, r, 100, 100, "voc", ()))
+        for method, (v, r) in values.items()
     ]
-    outcomes.write(folder / "table11.npz", Outcomes("11", (0,), tuple(entries)))
+    outcomes.write_outcomes(folder / "table11.npz", Outcomes("11", (0,), tuple(entries)))
 
 
-D, E, BOTH = (row.keys["method"] for row in catalogue.table("11").rows if row.members)
+D, E, BOTH = (row.keys["method"] for row in catalogue.published_table("11").rows if row.members)
 
 
 def test_precisions_are_compared_on_the_same_resamples(tmp_path):
@@ -331,7 +335,7 @@ def test_precisions_are_compared_on_the_same_resamples(tmp_path):
         m: (np.array([[v]]), v + common + o) for m, v, o in zip((D, E, BOTH), (0.89, 0.891, 0.9), own, strict=True)
     }
     transfer(tmp_path, values)
-    found = {c.id: c for c in ledger.judge(PAPER, tmp_path).claims}
+    found = {c.id: c for c in ledger.judge_claims(PAPER, tmp_path).claims}
     assert found["transfer-voc2007"].steps[0].gain == pytest.approx(1.0)
     low, high = found["transfer-voc2007"].steps[0].interval
     assert high - low < 4.5  # an image's worth, 1 point, is in it; unpaired it would be 9
@@ -341,9 +345,11 @@ def test_precisions_are_compared_on_the_same_resamples(tmp_path):
 def test_splits_are_compared_in_pairs(tmp_path):
     splits = np.array([[0.80, 0.85, 0.90]])
     values = {m: (splits + gain, np.empty((1, 0))) for m, gain in ((D, 0.0), (E, 0.0), (BOTH, 0.05))}
-    entries = [Entry({"method": m}, "caltech101", Shares(v, r, 10**6, 1, "c", ())) for m, (v, r) in values.items()]
-    outcomes.write(tmp_path / "table11.npz", Outcomes("11", (0,), tuple(entries)))
-    found = {c.id: c for c in ledger.judge(PAPER, tmp_path).claims}
+    entries = [
+        OutcomeEntry({"method": m}, "caltech101", Shares(v, r, 10**6, 1, "c", ())) for m, (v, r) in values.items()
+    ]
+    outcomes.write_outcomes(tmp_path / "table11.npz", Outcomes("11", (0,), tuple(entries)))
+    found = {c.id: c for c in ledger.judge_claims(PAPER, tmp_path).claims}
     assert found["transfer-caltech101"].verdict == "supported"
 
 
@@ -371,7 +377,7 @@ def training(net: str, processes: int, speed: float, device: str = "H100", attem
     ],
 )
 def test_speed_is_compared_on_the_same_net_and_kind_of_gpu(tmp_path, runs, verdict):
-    found = {c.id: c for c in ledger.judge(PAPER, tmp_path, runs).claims}["four-gpus"]
+    found = {c.id: c for c in ledger.judge_claims(PAPER, tmp_path, runs).claims}["four-gpus"]
     assert found.verdict == verdict
     if found.steps:
         low, high = found.steps[0].interval
@@ -392,7 +398,7 @@ def test_nets_from_random_weights_are_compared_with_staged_ones(tmp_path):
         (other / f"runs/{net}_256_s0/run.json").write_text(json.dumps(said))
 
     def judged(**given) -> Judged:
-        return {c.id: c for c in ledger.judge(load(given), tmp_path).claims}["initialisation"]
+        return {c.id: c for c in ledger.judge_claims(load_settings(given), tmp_path).claims}["initialisation"]
 
     assert judged().reason == "no results from random weights were given: unstaged={glorot: FOLDER}"
     assert judged(unstaged={"glorot": str(other)}).verdict == "supported"
@@ -409,19 +415,19 @@ def test_where_other_results_lie_retrains_nothing_and_is_no_departure():
     from vggrepro.settings.models import departures
 
     run = Run("D", "256")
-    given = load({"unstaged": {"glorot": "somewhere"}})
+    given = load_settings({"unstaged": {"glorot": "somewhere"}})
     assert given.for_run(run) == PAPER.for_run(run)
     assert departures(given) == []
 
 
 def test_arithmetic_follows_from_the_layers(tmp_path):
     assert cli.main(["table", "2", "--settings", "paper", "--out", str(tmp_path)]) == 0
-    found = {c.id: c for c in ledger.judge(PAPER, tmp_path).claims}
+    found = {c.id: c for c in ledger.judge_claims(PAPER, tmp_path).claims}
     assert {found[name].verdict for name in ("parameters", "filters")} == {"supported"}
     assert "138,357,544" in found["parameters"].reason
     text = (tmp_path / "table02.json").read_text().replace('"agrees"', '"differs"', 1)
     (tmp_path / "table02.json").write_text(text)
-    assert {c.id: c for c in ledger.judge(PAPER, tmp_path).claims}["parameters"].verdict == "refuted"
+    assert {c.id: c for c in ledger.judge_claims(PAPER, tmp_path).claims}["parameters"].verdict == "refuted"
 
 
 # Files
@@ -432,13 +438,13 @@ def test_the_ledger_comes_back_from_its_file_and_shows_in_the_report(tmp_path):
     write(tmp_path, {"A": a, "A-LRN": a, "B": b, "C": b, "D": b, "E": b})
     options = ["--settings", "smoke", "--tables", str(tmp_path), "--out", str(tmp_path)]
     assert cli.main(["claims", *options]) == 0
-    found = ledger.read(tmp_path / "claims.json")
-    assert found == ledger.judge(load({"smoke": True}), tmp_path)
+    found = ledger.read_ledger(tmp_path / "claims.json")
+    assert found == ledger.judge_claims(load_settings({"smoke": True}), tmp_path)
     assert not found.papers
     lines = (tmp_path / "claims.csv").read_text().splitlines()
     assert len(lines) == 1 + len(found.claims)
-    settings = load({"smoke": True})
-    report.write(settings, table_files=[], run_files=[], claims=tmp_path / "claims.json", out=tmp_path)
+    settings = load_settings({"smoke": True})
+    report.write_report(settings, table_files=[], run_files=[], claims=tmp_path / "claims.json", out=tmp_path)
     pages = [(tmp_path / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "tex")]
     assert all("On these images and with these settings, not the paper" in page for page in pages)
     for judged in found.claims:
@@ -450,7 +456,7 @@ def test_the_ledger_comes_back_from_its_file_and_shows_in_the_report(tmp_path):
 def test_a_damaged_ledger_is_named(tmp_path):
     (tmp_path / "claims.json").write_text("{}")
     with pytest.raises(ValueError, match=r"claims.json: no ledger, or damaged"):
-        ledger.read(tmp_path / "claims.json")
+        ledger.read_ledger(tmp_path / "claims.json")
 
 
 @pytest.mark.parametrize(
@@ -460,8 +466,8 @@ def test_a_damaged_ledger_is_named(tmp_path):
 def test_the_ledger_says_whether_it_is_of_the_paper(tmp_path, verdict, papers):
     a, b = patterns(200, 80, 100, 2000)
     write(tmp_path, {"A": a, "B": b, "A-LRN": b})
-    assert not ledger.judge(PAPER, tmp_path).papers  # without its cells nobody knows
-    first, *others = (table := tables.make("3", PAPER, tmp_path)).rows
+    assert not ledger.judge_claims(PAPER, tmp_path).papers  # without its cells nobody knows
+    first, *others = (table := tables.make_table("3", PAPER, tmp_path)).rows
     cells = replace(first.cells[0], verdict=verdict), *first.cells[1:]
-    render.write(replace(table, rows=(replace(first, cells=cells), *others)), tmp_path)
-    assert ledger.judge(PAPER, tmp_path).papers == papers
+    render.write_table(replace(table, rows=(replace(first, cells=cells), *others)), tmp_path)
+    assert ledger.judge_claims(PAPER, tmp_path).papers == papers

@@ -15,17 +15,17 @@ from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Published, evaluations
 from vggrepro.scores import stores as scores
 from vggrepro.scores.statistics import wilson
-from vggrepro.settings.models import load
+from vggrepro.settings.models import load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
-from vggrepro.tables.cells import Cell, measured
+from vggrepro.tables.cells import Cell, measured_cell
 
 PRINTED = Published.parse("27.0")
 
 
 def cell_of(errors: int, n: int = 50_000) -> Cell:
     share = errors / n
-    return measured(Cell("not run", "27.0"), PRINTED, (), share, partial(wilson, errors, n), n, np.array([share]))
+    return measured_cell(Cell("not run", "27.0"), PRINTED, (), share, partial(wilson, errors, n), n, np.array([share]))
 
 
 def verdict_of(errors: int, n: int = 50_000, quantity: str = "top-1") -> str:
@@ -104,8 +104,10 @@ def test_a_quantity_without_a_tolerance_is_named():
 
 
 def test_every_quantity_of_the_paper_has_a_tolerance():
-    quantities = {column.quantity for number in catalogue.MEASURED for column in catalogue.table(number).columns}
-    assert quantities <= set(verdicts.tolerances())
+    quantities = {
+        column.quantity for number in catalogue.MEASURED for column in catalogue.published_table(number).columns
+    }
+    assert quantities <= set(verdicts.read_tolerances())
 
 
 def test_tolerances_follow_from_what_others_measured():
@@ -120,7 +122,7 @@ def test_tolerances_follow_from_what_others_measured():
         implementation = (sum(np.var(net) * 3 for net in nets[quantity]) / 4) ** 0.5
         sampling = 100 * (error_rate * (1 - error_rate) / 50_000) ** 0.5
         derived = verdicts.derive(sampling=sampling, training=training, implementation=implementation)
-        assert verdicts.tolerances()[quantity] == derived == 0.6
+        assert verdicts.read_tolerances()[quantity] == derived == 0.6
 
 
 @pytest.mark.parametrize(
@@ -136,7 +138,7 @@ def test_tolerances_follow_from_what_others_measured():
 def test_tolerances_that_do_not_follow_are_refused(tmp_path, text, message):
     (tmp_path / "t.yaml").write_text(text)
     with pytest.raises(ValueError, match=rf"t.yaml: .*{message}"):
-        verdicts.tolerances(tmp_path / "t.yaml")
+        verdicts.read_tolerances(tmp_path / "t.yaml")
 
 
 # In tables
@@ -151,10 +153,10 @@ def test_only_the_papers_images_under_the_papers_settings_speak_of_the_paper(tmp
     right = rng.random(n) > 0.296
     posteriors[np.arange(n), np.where(right, labels, (labels + 1) % 4)] = 0.7
     made = {"data set": "ILSVRC-2012", "data": "", "run": e.run.name, "protocol": e.protocol, "Q": e.Q}
-    scores.write(tmp_path / e.path, posteriors, labels, [str(i) for i in range(n)], made)
+    scores.write_scores(tmp_path / e.path, posteriors, labels, [str(i) for i in range(n)], made)
 
     def said(**given) -> tuple[list[str], tables.Table]:
-        table = tables.make("3", load(given), tmp_path)
+        table = tables.make_table("3", load_settings(given), tmp_path)
         return [cell.verdict for cell in table.rows[0].cells], table
 
     assert said()[0] == ["other data", "other data"]
@@ -164,7 +166,7 @@ def test_only_the_papers_images_under_the_papers_settings_speak_of_the_paper(tmp
     assert cells == ["cannot be told", "differs"]
     assert {cell.verdict for row in table.rows[1:] for cell in row.cells} == {""}
     assert any("tolerances.yaml" in note for note in table.notes)
-    for text in (render.html(table), render.markdown(table), render.latex(table)):
+    for text in (render.table_html(table), render.table_markdown(table), render.table_latex(table)):
         assert "? cannot be told" in text
-    assert "\u2260 differs" in render.markdown(table)
-    assert "would be found with 80% power" in render.html(table)
+    assert "\u2260 differs" in render.table_markdown(table)
+    assert "would be found with 80% power" in render.table_html(table)

@@ -10,19 +10,19 @@ import torch
 
 from tests.conftest import prepared, small
 from vggrepro.data.boxes import from_vectors
-from vggrepro.data.devkit import Guess, Truth, judge
+from vggrepro.data.devkit import Guess, Truth, judge_guesses
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale, zoom_of
 from vggrepro.evaluation import evaluate
 from vggrepro.localisation import stores as predictions
 from vggrepro.localisation import top5_labels as answers
-from vggrepro.localisation.prediction import localise, predict, windows
+from vggrepro.localisation.prediction import localise, predict_boxes, windows
 from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run, best_classification
 from vggrepro.scores import stores as scores
-from vggrepro.settings.models import Boxes, Evaluate, Merge, Model
+from vggrepro.settings.models import BoxTargets, EvaluateSettings, MergeSettings, NetSettings
 from vggrepro.training.train import Trainer
 
 MEAN = (120.0, 110.0, 100.0)
@@ -31,7 +31,7 @@ SCR, PCR, DENSE = Run("D", "256", "fc", 0, "SCR"), Run("D", "256", "all", 0, "PC
 
 def pointwise(run: Run, unit: int = 8, seed: int = 0) -> VGG:
     """A random net whose 3x3 kernels are zero but for their middle: no padding shows, so that windows are exact."""
-    net = VGG("D", run.outputs(10), Model(scale_unit=unit, width=4, fc=16))
+    net = VGG("D", run.outputs(10), NetSettings(scale_unit=unit, width=4, fc=16))
     initialise_randomly(net, "he", seed)
     with torch.no_grad():
         for layer in net.modules():
@@ -64,7 +64,7 @@ def test_a_location_of_the_map_is_the_window_at_its_strides(unit):
 @pytest.mark.parametrize("unit", [8, 32])
 def test_what_a_location_sees_lies_around_the_middle_of_its_window(unit):
     """With real kernels a location sees more than its window, the same on every side: by its gradient."""
-    net = VGG("D", 8, Model(scale_unit=unit, width=4, fc=16))
+    net = VGG("D", 8, NetSettings(scale_unit=unit, width=4, fc=16))
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.fill_(0.01)
@@ -86,7 +86,9 @@ def test_dense_boxes_are_those_of_a_sliding_window(val, run, Q):
     """Brute force: every window is cut out, shown to the net, and its box mapped back on its own."""
     net, classifier = pointwise(run), pointwise(Run("D", "256"), seed=1)
     asked = np.stack([np.random.default_rng(i).permutation(10)[:5] for i in range(len(val))])
-    found = predict(net, classifier, val, MEAN, DENSE, (Q,), asked, settings=Evaluate(batch_pixels=20_000))[Q]
+    found = predict_boxes(
+        net, classifier, val, MEAN, DENSE, (Q,), asked, settings=EvaluateSettings(batch_pixels=20_000)
+    )[Q]
     smallest = net.model.pixels(Q)
     for i in range(0, len(val), 7):
         image = rescale(val.image(i), smallest)
@@ -118,29 +120,29 @@ def test_images_of_any_size_have_a_box_per_location(tmp_path):
         rows = [f"{split}{i},n0000000{i} 0 0 {w - 1} {h - 1}\n" for i, (h, w) in enumerate(sizes)]
         (tmp_path / "images" / f"LOC_{split}_solution.csv").write_text("ImageId,PredictionString\n" + "".join(rows))
     store = Store(prepared(tmp_path / "out", "ilsvrc", tmp_path / "images", per_class=(None, None))[1])
-    net = VGG("D", 12, Model(scale_unit=8, width=4, fc=16))
+    net = VGG("D", 12, NetSettings(scale_unit=8, width=4, fc=16))
     initialise_randomly(net, "he", 0)
     labels = store.labels[:, None]
-    found = predict(net.eval(), None, store, MEAN, DENSE, (256, 384), labels)
+    found = predict_boxes(net.eval(), None, store, MEAN, DENSE, (256, 384), labels)
     assert np.diff(found[256].offsets).tolist() == [2 * 2, 2 * 10, 11 * 2]
     assert np.diff(found[384].offsets).tolist() == [7 * 6, 6 * 18, 20 * 6]
-    crop = predict(net, None, store, MEAN, "centre-crop", (256,), labels)[256]
+    crop = predict_boxes(net, None, store, MEAN, "centre-crop", (256,), labels)[256]
     assert np.diff(crop.offsets).tolist() == [1, 1, 1]
 
 
 def test_a_centre_crop_is_mapped_back_from_where_it_was_cut(val):
-    net = VGG("D", 4, Model(scale_unit=8, width=4, fc=16))
+    net = VGG("D", 4, NetSettings(scale_unit=8, width=4, fc=16))
     with torch.no_grad():
         for parameter in net.parameters():
             parameter.zero_()
         net.fc8.bias.copy_(torch.tensor([0.0, 0.0, 1.0, 1.0]))
-    found = predict(net.eval(), None, val, MEAN, "centre-crop", (256, 384), val.labels[:, None])
+    found = predict_boxes(net.eval(), None, val, MEAN, "centre-crop", (256, 384), val.labels[:, None])
     # a box that is the window: 56 px in the middle of 64, and 56 of 96 in the middle of an image 1.5 times as large
     assert (found[256].boxes[:, 0] == [4, 4, 59, 59]).all()
     np.testing.assert_allclose(found[384].boxes[0, 0], [20 / 1.5, 20 / 1.5, 76 / 1.5 - 1, 76 / 1.5 - 1], rtol=1e-6)
 
 
-def random_store(val: Store, seed: int, locations: int = 12) -> predictions.Predictions:
+def random_store(val: Store, seed: int, locations: int = 12) -> predictions.BoxStore:
     """Boxes around the true ones and elsewhere, of five labels among which the true one is not always."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -150,7 +152,7 @@ def random_store(val: Store, seed: int, locations: int = 12) -> predictions.Pred
         low, high = np.minimum(middle[..., :2], middle[..., 2:]), np.maximum(middle[..., :2], middle[..., 2:])
         rows.append((np.concatenate([low, high], -1).astype(np.float32), rng.random((n, 5)).astype(np.float32)))
     asked = np.stack([np.random.default_rng(i).permutation(10)[:5] for i in range(len(val))])
-    return predictions.of_images(val, rows, asked)
+    return predictions.boxes_of_images(val, rows, asked)
 
 
 def test_errors_are_those_of_the_devkit(val):
@@ -158,13 +160,13 @@ def test_errors_are_those_of_the_devkit(val):
     store = random_store(val, 0)
     blacklisted = np.arange(len(val)) % 5 == 0
     store.counted[:] = ~blacklisted
-    every = predictions.answer_boxes([store], Merge())[0]
-    only = predictions.answer_boxes([store], Merge(), true_only=True)[0]
+    every = predictions.merged_label_boxes([store], MergeSettings())[0]
+    only = predictions.merged_label_boxes([store], MergeSettings(), true_only=True)[0]
     truth = Truth({}, val.labels, tuple(val.boxes(i).astype(np.int64) for i in range(len(val))), blacklisted)
     guesses = [Guess(tuple(row.tolist()), box) for row, box in zip(store.answers, every, strict=True)]
-    judged = judge(truth, guesses)
+    judged = judge_guesses(truth, guesses)
     for boxes in (every, only):
-        missed = predictions.missed(store, boxes)
+        missed = predictions.missed_boxes(store, boxes)
         assert (int(missed.sum()), missed.size) == (judged.localisation, judged.localisation_images)
     assert 0 < judged.localisation < judged.localisation_images
 
@@ -172,10 +174,12 @@ def test_errors_are_those_of_the_devkit(val):
 def test_thresholds_are_answered_in_one_pass(val):
     store = random_store(val, 1)
     steps = (0.1, 0.5, 0.83, 2.0)
-    together = predictions.answer_boxes([store], Merge(), thresholds=steps)
-    alone = [predictions.answer_boxes([store], Merge(threshold=step))[0] for step in steps]
+    together = predictions.merged_label_boxes([store], MergeSettings(), thresholds=steps)
+    alone = [predictions.merged_label_boxes([store], MergeSettings(threshold=step))[0] for step in steps]
     assert np.array_equal(together, alone)
-    assert np.array_equal(predictions.missed(store, together), [predictions.missed(store, boxes) for boxes in alone])
+    assert np.array_equal(
+        predictions.missed_boxes(store, together), [predictions.missed_boxes(store, boxes) for boxes in alone]
+    )
 
 
 def test_boxes_of_several_stores_are_one_set(val):
@@ -184,10 +188,13 @@ def test_boxes_of_several_stores_are_one_set(val):
     for i in range(len(val)):
         parts = [(s.boxes[s.offsets[i] : s.offsets[i + 1]], s.scores[s.offsets[i] : s.offsets[i + 1]]) for s in (a, b)]
         rows.append(tuple(np.concatenate(column) for column in zip(*parts, strict=True)))
-    both = predictions.of_images(val, rows, a.answers)
-    assert np.array_equal(predictions.answer_boxes([a, b], Merge()), predictions.answer_boxes([both], Merge()))
+    both = predictions.boxes_of_images(val, rows, a.answers)
     assert np.array_equal(
-        predictions.answer_boxes([a, b], Merge(), workers=3), predictions.answer_boxes([a, b], Merge())
+        predictions.merged_label_boxes([a, b], MergeSettings()), predictions.merged_label_boxes([both], MergeSettings())
+    )
+    assert np.array_equal(
+        predictions.merged_label_boxes([a, b], MergeSettings(), workers=3),
+        predictions.merged_label_boxes([a, b], MergeSettings()),
     )
 
 
@@ -203,30 +210,30 @@ def test_top_k_takes_the_best_locations_of_each_store(val):
 
 def test_a_store_comes_back_and_damage_is_named(val, tmp_path):
     store = random_store(val, 3)
-    predictions.write(tmp_path / "s", store, {"run": "x"})
-    back = predictions.read(tmp_path / "s")
+    predictions.write_boxes(tmp_path / "s", store, {"run": "x"})
+    back = predictions.read_boxes(tmp_path / "s")
     assert all(np.array_equal(getattr(back, name), getattr(store, name)) for name in predictions.ARRAYS)
     assert back.ids == store.ids
     np.save(tmp_path / "s" / "scores.npy", store.scores[:-1])
     with pytest.raises(ValueError, match="do not fit together"):
-        predictions.read(tmp_path / "s")
+        predictions.read_boxes(tmp_path / "s")
     (tmp_path / "s" / "boxes.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="damaged boxes"):
-        predictions.read(tmp_path / "s")
+        predictions.read_boxes(tmp_path / "s")
 
 
 def test_boxes_that_are_not_finite_are_refused(val):
     rows = [(np.zeros((1, 5, 4), np.float32), np.ones((1, 5), np.float32)) for _ in range(len(val))]
     rows[2][0][0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=f"the boxes of {val.ids[2]} are not finite"):
-        predictions.of_images(val, rows, np.zeros((len(val), 5), np.int64))
+        predictions.boxes_of_images(val, rows, np.zeros((len(val), 5), np.int64))
 
 
 def test_stores_of_other_labels_do_not_mix(val):
     a, b = random_store(val, 0), random_store(val, 0)
     b.answers[0, 0] += 1
     with pytest.raises(ValueError, match="different images, truth or labels"):
-        predictions.answer_boxes([a, b], Merge())
+        predictions.merged_label_boxes([a, b], MergeSettings())
 
 
 @pytest.fixture(scope="module")
@@ -236,13 +243,13 @@ def scored(val, tmp_path_factory) -> Path:
     for e, _ in best_classification():
         rng = np.random.default_rng([e.Q, len(e.protocol), ord(e.run.net)])
         values = rng.dirichlet(np.ones(10), len(val)).astype(np.float32)
-        scores.write(folder / e.path, values, val.labels, val.ids, {"data": val.digest})
+        scores.write_scores(folder / e.path, values, val.labels, val.ids, {"data": val.digest})
     return folder
 
 
 def test_labels_are_the_five_best_of_the_fused_system(val, scored, tmp_path):
-    answers.write(scored, 0, tmp_path / "answers")
-    found = answers.read(tmp_path / "answers", val)
+    answers.write_top5_labels(scored, 0, tmp_path / "answers")
+    found = answers.read_top5_labels(tmp_path / "answers", val)
     mixed = sum(
         np.load(scored / e.path / "posteriors.npy").astype(np.float64) * float(w) for e, w in best_classification()
     )
@@ -250,19 +257,19 @@ def test_labels_are_the_five_best_of_the_fused_system(val, scored, tmp_path):
 
 
 def test_labels_of_other_images_are_refused(stores, scored, tmp_path):
-    answers.write(scored, 0, tmp_path / "answers")
+    answers.write_top5_labels(scored, 0, tmp_path / "answers")
     with pytest.raises(ValueError, match="labels of other images"):
-        answers.read(tmp_path / "answers", Store(stores[0]))
+        answers.read_top5_labels(tmp_path / "answers", Store(stores[0]))
 
 
 def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scored, tmp_path):
     """The whole way: train D at 256, then PCR from it, then dense boxes for the best labels."""
-    from vggrepro.training.train import train
+    from vggrepro.training.train import train_run
 
     def trained(run: Run, parent: Path | None) -> Path:
-        train(
+        train_run(
             run,
-            small().model_copy(update={"boxes": Boxes() if run.localises else None}),
+            small().model_copy(update={"boxes": BoxTargets() if run.localises else None}),
             train_folder=stores[0],
             val_folder=stores[1],
             parent_file=parent,
@@ -276,7 +283,7 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
     d = trained(Run("D", "256"), a)
     for run in (PCR, SCR):
         file = trained(run, d)
-        before, after = checkpoint.load(d).tensors, checkpoint.load(file).tensors
+        before, after = checkpoint.load_weights(d).tensors, checkpoint.load_weights(file).tensors
         assert after["fc8.weight"].shape[0] == run.outputs(10)
         moved = {
             name
@@ -285,24 +292,24 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
         }
         assert ("features.conv1_1.weight" in moved) == (run.layers == "all")
         assert "fc6.weight" in moved
-    answers.write(scored, 0, tmp_path / "answers")
+    answers.write_top5_labels(scored, 0, tmp_path / "answers")
     how = {"val_folder": stores[1], "device": torch.device("cpu"), "workers": 0}
     pcr = tmp_path / PCR.name / "weights.safetensors"
     localise(
-        PCR, DENSE, (256, 384), Evaluate(), weights_file=pcr, classifier_file=d, answers_folder=tmp_path / "answers",
+        PCR, DENSE, (256, 384), EvaluateSettings(), weights_file=pcr, classifier_file=d, answers_folder=tmp_path / "answers",
         out=tmp_path / "boxes", **how,
     )  # fmt: skip
-    store = predictions.read(tmp_path / "boxes" / "384")
+    store = predictions.read_boxes(tmp_path / "boxes" / "384")
     assert store.made["run"] == PCR.name
     assert np.diff(store.offsets).tolist() == [36] * len(store)
     with pytest.raises(ValueError, match="holds A_256_s0, expected D_256_s0"):
         localise(
-            PCR, DENSE, (256,), Evaluate(), weights_file=pcr, classifier_file=a, answers_folder=tmp_path / "answers",
+            PCR, DENSE, (256,), EvaluateSettings(), weights_file=pcr, classifier_file=a, answers_folder=tmp_path / "answers",
             out=tmp_path / "boxes", **how,
         )  # fmt: skip
 
 
-@pytest.mark.parametrize(("run", "boxes"), [(Run("D", "256"), Boxes()), (PCR, None)])
+@pytest.mark.parametrize(("run", "boxes"), [(Run("D", "256"), BoxTargets()), (PCR, None)])
 def test_settings_of_boxes_belong_to_runs_that_predict_them(stores, run, boxes):
     settings = small().model_copy(update={"boxes": boxes})
     with pytest.raises(ValueError, match=f"{run.name}: the settings of a run for {run.objective} (need|have no) boxes"):
@@ -311,9 +318,9 @@ def test_settings_of_boxes_belong_to_runs_that_predict_them(stores, run, boxes):
 
 def test_a_net_of_classes_predicts_no_boxes(val):
     with pytest.raises(ValueError, match="a net of 10 outputs predicts no boxes of 10 classes"):
-        predict(pointwise(Run("D", "256")), None, val, MEAN, DENSE, (256,), val.labels[:, None])
+        predict_boxes(pointwise(Run("D", "256")), None, val, MEAN, DENSE, (256,), val.labels[:, None])
     with pytest.raises(ValueError, match="under dense or centre-crop"):
-        predict(pointwise(PCR), None, val, MEAN, "multi-crop", (256,), val.labels[:, None])
+        predict_boxes(pointwise(PCR), None, val, MEAN, "multi-crop", (256,), val.labels[:, None])
 
 
 def test_evaluation_counts_what_it_saw(val):

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import merging as oracle
-from vggrepro.localisation.merging import AVERAGE, MATCH, best_boxes, match_scores, merged
-from vggrepro.settings.models import Merge
+from vggrepro.localisation.merging import AVERAGE, MATCH, best_boxes, match_scores, merged_boxes
+from vggrepro.settings.models import MergeSettings
 
 ALL = list(itertools.product(MATCH, AVERAGE))
 
@@ -30,7 +30,7 @@ def cloud(n: int, seed: int, *, whole: bool = False) -> tuple[np.ndarray, np.nda
 @given(st.integers(1, 24), st.integers(0, 10**6), st.booleans(), st.sampled_from([0.05, 0.3, 0.83, 1.2, 50.0]))
 def test_equal_to_the_slow_version(match, average, n, seed, whole, threshold):
     boxes, scores = cloud(n, seed, whole=whole)
-    left, summed = merged(boxes, scores, Merge(match=match, average=average, threshold=threshold))
+    left, summed = merged_boxes(boxes, scores, MergeSettings(match=match, average=average, threshold=threshold))
     expected, expected_scores = oracle.merge(boxes.tolist(), scores.tolist(), match, threshold, average)
     np.testing.assert_allclose(left, expected, rtol=1e-12)
     np.testing.assert_allclose(summed, expected_scores, rtol=1e-12)
@@ -41,9 +41,9 @@ def test_one_pass_gives_the_answer_at_every_threshold(match, average):
     thresholds = np.array([0.01, 0.2, 0.5, 0.83, 1.5, 9.0])
     for seed in range(30):
         boxes, scores = cloud(60, seed)
-        found = best_boxes(boxes, scores, Merge(match=match, average=average), thresholds)
+        found = best_boxes(boxes, scores, MergeSettings(match=match, average=average), thresholds)
         for threshold, box in zip(thresholds, found, strict=True):
-            left, summed = merged(boxes, scores, Merge(match=match, average=average, threshold=threshold))
+            left, summed = merged_boxes(boxes, scores, MergeSettings(match=match, average=average, threshold=threshold))
             assert np.array_equal(box, left[summed.argmax()])
 
 
@@ -59,24 +59,24 @@ def test_equal_boxes_shifted_along_a_side_match_at_five_sixths_where_they_overla
 def test_scores_are_summed_and_none_is_lost():
     boxes, scores = cloud(80, 3)
     for threshold in (0.1, 0.83, 100):
-        assert merged(boxes, scores, Merge(threshold=threshold))[1].sum() == pytest.approx(scores.sum())
+        assert merged_boxes(boxes, scores, MergeSettings(threshold=threshold))[1].sum() == pytest.approx(scores.sum())
 
 
 def test_many_weak_boxes_that_agree_beat_a_strong_one():
     weak, strong = np.tile([10.0, 10, 60, 60], (5, 1)), np.array([[200.0, 200, 240, 240]])
-    found = best_boxes(np.vstack([strong, weak]), np.array([0.9] + [0.2] * 5), Merge(), np.array([0.83]))
+    found = best_boxes(np.vstack([strong, weak]), np.array([0.9] + [0.2] * 5), MergeSettings(), np.array([0.83]))
     assert found.tolist() == [[10, 10, 60, 60]]
 
 
 def test_one_box_stays_and_the_callers_boxes_too():
     boxes, scores = np.array([[1.0, 2, 3, 4]]), np.array([0.0])
-    assert best_boxes(boxes, scores, Merge(), np.array([0.83])).tolist() == [[1, 2, 3, 4]]
+    assert best_boxes(boxes, scores, MergeSettings(), np.array([0.83])).tolist() == [[1, 2, 3, 4]]
     boxes, scores = cloud(20, 1)
     before = boxes.copy()
-    merged(boxes, scores, Merge(threshold=9))
+    merged_boxes(boxes, scores, MergeSettings(threshold=9))
     assert np.array_equal(boxes, before)
 
 
 def test_boxes_without_a_score_are_averaged_alike():
     boxes = np.array([[0.0, 0, 9, 9], [2.0, 0, 11, 9]])
-    assert merged(boxes, np.zeros(2), Merge(average="scores"))[0].tolist() == [[1, 0, 10, 9]]
+    assert merged_boxes(boxes, np.zeros(2), MergeSettings(average="scores"))[0].tolist() == [[1, 0, 10, 9]]

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from vggrepro.nets.initialisation import initialise_from, initialise_randomly, standard_deviation
-from vggrepro.nets.vgg import VGG, full_size
-from vggrepro.settings.models import Model
+from vggrepro.nets.vgg import VGG, full_size_net
+from vggrepro.settings.models import NetSettings
 
-SMALL = Model(scale_unit=8, width=8, fc=24)
+SMALL = NetSettings(scale_unit=8, width=8, fc=24)
 
 
-def net(name: str, seed: int, model: Model = SMALL) -> VGG:
+def net(name: str, seed: int, model: NetSettings = SMALL) -> VGG:
     made = VGG(name, 10, model)
     initialise_randomly(made, "normal-0.01", seed)
     return made
@@ -53,7 +53,7 @@ def test_a_lends_its_first_four_convolutions_and_its_fc_layers(name):
 
 
 def test_the_layers_that_a_lends_are_its_first_four_convolutions():
-    first = [name for name, _ in full_size("A").features.named_children() if name.startswith("conv")][:4]
+    first = [name for name, _ in full_size_net("A").features.named_children() if name.startswith("conv")][:4]
     assert first == ["conv1_1", "conv2_1", "conv3_1", "conv3_2"]
 
 
@@ -74,6 +74,6 @@ def test_a_run_of_the_same_net_lends_everything():
 
 
 def test_a_parent_of_another_width_is_refused():
-    other = net("D", 1, Model(scale_unit=8, width=4, fc=24))
+    other = net("D", 1, NetSettings(scale_unit=8, width=4, fc=24))
     with pytest.raises(ValueError, match="trained with the same preset"):
         initialise_from(net("D", 2), other.state_dict(), "D")

@@ -8,8 +8,8 @@ import torch
 from tests.oracles.nets import krizhevsky_lrn, slid_head
 from vggrepro.nets import vgg as nets
 from vggrepro.nets.initialisation import initialise_randomly
-from vggrepro.nets.vgg import LAYERS, VGG, LocalResponseNorm, count_parameters, full_size
-from vggrepro.settings.models import Model
+from vggrepro.nets.vgg import LAYERS, VGG, LocalResponseNorm, count_parameters, full_size_net
+from vggrepro.settings.models import NetSettings
 
 PARAMETERS = {  # paper.md's arithmetic, to the unit
     "A": 132_863_336,
@@ -19,10 +19,10 @@ PARAMETERS = {  # paper.md's arithmetic, to the unit
     "D": 138_357_544,
     "E": 143_667_240,
 }
-SMALL = Model(scale_unit=8, width=8, fc=24)
+SMALL = NetSettings(scale_unit=8, width=8, fc=24)
 
 
-def small_net(name: str, model: Model = SMALL) -> VGG:
+def small_net(name: str, model: NetSettings = SMALL) -> VGG:
     net = VGG(name, 10, model).eval()
     initialise_randomly(net, "he", seed=0)
     return net
@@ -30,17 +30,17 @@ def small_net(name: str, model: Model = SMALL) -> VGG:
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_parameters_are_counted_to_the_unit(name):
-    assert count_parameters(full_size(name)) == PARAMETERS[name]
+    assert count_parameters(full_size_net(name)) == PARAMETERS[name]
 
 
 def test_full_size_nets_take_no_memory():
-    assert {p.device.type for p in full_size("E").parameters()} == {"meta"}
+    assert {p.device.type for p in full_size_net("E").parameters()} == {"meta"}
 
 
 def test_b_5x5_sees_as_much_as_b():
     def receptive_field(name):
         size, step = 1, 1
-        for layer in full_size(name).features:
+        for layer in full_size_net(name).features:
             if isinstance(layer, torch.nn.Conv2d):
                 size += (layer.kernel_size[0] - 1) * step
             elif isinstance(layer, torch.nn.MaxPool2d):
@@ -52,7 +52,7 @@ def test_b_5x5_sees_as_much_as_b():
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_no_batch_norm_and_no_adaptive_pooling(name):
-    kinds = {type(module).__name__ for module in full_size(name).modules()}
+    kinds = {type(module).__name__ for module in full_size_net(name).modules()}
     assert kinds <= {"VGG", "Sequential", "Conv2d", "ReLU", "MaxPool2d", "Linear", "LocalResponseNorm"}
 
 
@@ -67,7 +67,7 @@ def test_same_output_as_torchvision_with_the_same_weights(name, theirs):
     scale = {key: (2 / max(1, shape[1:].numel())) ** 0.5 for key, shape in shapes.items()}
     weights = {key: torch.randn(shape, generator=generator) * scale[key] for key, shape in shapes.items()}
     other.load_state_dict(weights, assign=True)
-    ours = full_size(name).eval()
+    ours = full_size_net(name).eval()
     ours.load_state_dict(dict(zip(ours.state_dict(), weights.values(), strict=True)), assign=True)
     image = torch.randn(1, 3, 224, 224, generator=generator)
     with torch.inference_mode():
@@ -110,7 +110,7 @@ def test_scores_are_the_mean_of_the_score_map():
 
 @pytest.mark.parametrize("unit", [8, 16, 32])
 def test_score_map_of_the_papers_scales_has_the_papers_size(unit):
-    net = small_net("A", Model(scale_unit=unit, width=1, fc=4))
+    net = small_net("A", NetSettings(scale_unit=unit, width=1, fc=4))
     sizes = [
         net.score_map(torch.zeros(1, 3, side, side)).shape[-1]
         for Q in (224, 256, 384, 512)

@@ -221,7 +221,7 @@ def paths(evaluations):
 
 def named(number, **keys):
     """The first row of a table with these key columns."""
-    return next(row for row in catalogue.table(number).rows if keys.items() <= row.keys.items())
+    return next(row for row in catalogue.published_table(number).rows if keys.items() <= row.keys.items())
 
 
 # Runs
@@ -404,7 +404,7 @@ def test_two_nets_under_one_protocol_weigh_a_sixth_each(protocol):
 
 @pytest.mark.parametrize("number", EVALUATIONS)
 def test_the_weights_of_a_system_sum_to_one(number):
-    systems = [s for row in catalogue.table(number).rows for s in (row.system, row.minus) if s]
+    systems = [s for row in catalogue.published_table(number).rows for s in (row.system, row.minus) if s]
     assert systems
     assert all(sum(weight for _, weight in system) == 1 for system in systems)
 
@@ -424,11 +424,11 @@ def test_labels_of_localised_boxes_come_from_the_best_system_of_table_6():
 
 
 def test_table_10_repeats_the_fusion_of_table_9():
-    assert named("10", method="VGG").system == catalogue.table("9").rows[-1].system
+    assert named("10", method="VGG").system == catalogue.published_table("9").rows[-1].system
 
 
 def test_table_7_repeats_systems_of_tables_5_and_6():
-    two, one, seven = (row.system for row in catalogue.table("7").rows[:3])
+    two, one, seven = (row.system for row in catalogue.published_table("7").rows[:3])
     assert two == named("6", protocol="multi-crop & dense").system
     assert one == named("5", net="E", protocol="multi-crop & dense").system
     assert seven == named("6", group="ILSVRC submission").system
@@ -489,14 +489,14 @@ def test_every_cell_is_as_printed(number):
     columns, *rows = PRINTED[number]
     found = [
         " | ".join([" ".join(row.keys[c] for c in columns.split()), *(cell.text for cell in row.cells.values())])
-        for row in catalogue.table(number).rows
+        for row in catalogue.published_table(number).rows
     ]
     assert found == rows
 
 
 @pytest.mark.parametrize("number", PRINTED)
 def test_a_cell_has_a_value_exactly_where_a_number_is_printed(number):
-    for row in catalogue.table(number).rows:
+    for row in catalogue.published_table(number).rows:
         for cell in row.cells.values():
             first = re.match(r"[\d.]+", cell.printed)
             assert cell.value == (float(first[0]) if first else None)
@@ -509,19 +509,19 @@ def test_the_stacks_of_table_1_are_as_printed(row):
 
 
 def test_table_1_has_its_rows_and_nets_in_order():
-    rows = catalogue.table("1").rows
+    rows = catalogue.published_table("1").rows
     assert [row.keys["row"] for row in rows] == ["weight layers", *STACKS]
     assert list(rows[0].keys) == ["row", *NETS_OF_TABLE_1]
 
 
 def test_table_2_is_as_printed():
-    (row,) = catalogue.table("2").rows
+    (row,) = catalogue.published_table("2").rows
     assert {net: row.keys[net] for net in PARAMETERS} == PARAMETERS
 
 
 def convolutions(net):
     """(kernel, outputs) of every convolution in a column of Table 1."""
-    stacks = ", ".join(row.keys[net] for row in catalogue.table("1").rows)
+    stacks = ", ".join(row.keys[net] for row in catalogue.published_table("1").rows)
     found = re.findall(r"conv(\d)-(\d+)(?: x(\d))?", stacks)
     return [(int(k), int(outputs)) for k, outputs, times in found for _ in range(int(times or 1))]
 
@@ -541,7 +541,7 @@ def test_the_stacks_of_table_1_have_as_many_parameters_as_table_2_prints(net):
 
 
 def test_rows_of_other_methods_have_no_system():
-    rows = catalogue.table("7").rows
+    rows = catalogue.published_table("7").rows
     assert [row.system is None for row in rows] == [False] * 3 + [True] * 12
 
 
@@ -549,18 +549,18 @@ def test_rows_of_other_methods_have_no_system():
 def test_only_our_own_rows_say_what_they_measure(number):
     told = {
         row.keys["method"]: [text for text in list(row.keys.values())[1:] if text]
-        for row in catalogue.table(number).rows
+        for row in catalogue.published_table(number).rows
     }
     assert {method: " ".join(texts) for method, texts in told.items() if texts} == OURS[number]
 
 
 @pytest.mark.parametrize("number", ["3", "4", "5", "6", "8", "9", "text"])
 def test_rows_of_the_paper_itself_have_a_system(number):
-    assert all(row.system for row in catalogue.table(number).rows)
+    assert all(row.system for row in catalogue.published_table(number).rows)
 
 
 def test_the_text_subtracts_b_from_its_shallow_twin():
-    rows = catalogue.table("text").rows
+    rows = catalogue.published_table("text").rows
     assert [row.minus is not None for row in rows] == [False, False, True, False]
     assert paths(e for e, _ in rows[2].system) == ["B-5x5_256_s0/centre-crop/256"]
     assert paths(e for e, _ in rows[2].minus) == ["B_256_s0/centre-crop/256"]
@@ -568,20 +568,22 @@ def test_the_text_subtracts_b_from_its_shallow_twin():
 
 def test_only_numbers_behind_evaluation_servers_are_withheld():
     numbers = [str(number) for number in range(3, 13)] + ["text"]
-    withheld = {c.name for number in numbers for c in catalogue.table(number).columns if c.split == "withheld"}
+    withheld = {
+        c.name for number in numbers for c in catalogue.published_table(number).columns if c.split == "withheld"
+    }
     assert withheld == {"top5_test", "localisation_test", "voc2012_map", "actions_map"}
 
 
 @pytest.mark.parametrize("number", ["11", "12"])
 def test_a_mark_has_a_footnote(number):
-    marks = {c.mark for row in catalogue.table(number).rows for c in row.cells.values() if c.mark}
-    assert marks == set(catalogue.table(number).footnotes) == {"*"}
+    marks = {c.mark for row in catalogue.published_table(number).rows for c in row.cells.values() if c.mark}
+    assert marks == set(catalogue.published_table(number).footnotes) == {"*"}
 
 
 @pytest.mark.parametrize("number", ["", "0", "13", "03", "table03", "Text"])
 def test_an_unknown_table_is_refused(number):
     with pytest.raises(ValueError, match="no table"):
-        catalogue.table(number)
+        catalogue.published_table(number)
 
 
 @pytest.mark.parametrize(
@@ -642,7 +644,7 @@ def test_a_number_written_otherwise_is_refused(text):
 
 
 def forget():
-    for cached in (catalogue.table, catalogue._described, catalogue._scales_by_run):
+    for cached in (catalogue.published_table, catalogue._described, catalogue._scales_by_run):
         cached.cache_clear()
 
 
@@ -695,7 +697,7 @@ def test_a_line_more_adds_a_net_that_predicts_boxes(append):
 
 def test_a_line_of_another_method_adds_a_row_only(append):
     append("table07.csv", "Somebody (2015),,,20.1,-,4.9")
-    assert catalogue.table("7").rows[-1].system is None
+    assert catalogue.published_table("7").rows[-1].system is None
     assert set(paths(catalogue.evaluations("7"))) == stores(EVALUATIONS["7"])
 
 
@@ -707,10 +709,10 @@ def test_a_line_of_another_method_adds_a_row_only(append):
 def test_a_malformed_line_is_named_in_the_error(append, line):
     append("table03.csv", line)
     with pytest.raises(ValueError, match=r"table03\.csv, line 14"):
-        catalogue.table("3")
+        catalogue.published_table("3")
 
 
 def test_a_missing_column_is_named_in_the_error(append, tmp_path):
     (tmp_path / "published" / "table03.csv").write_text("net,S,Q,protocol,top1_val\nA,256,256,dense,29.6\n")
     with pytest.raises(ValueError, match=r"table03\.csv, line 2: .*top5_val"):
-        catalogue.table("3")
+        catalogue.published_table("3")

@@ -11,7 +11,7 @@ from vggrepro.judging.ledger import Judged, Ledger, Step
 from vggrepro.paper.catalogue import Run
 from vggrepro.report.figures import argument, trainings, verdicts
 from vggrepro.report.figures.drawing import CURVES, STYLES
-from vggrepro.scores.outcomes import Entry, Errors, Outcomes
+from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
 from vggrepro.tables.cells import Cell, Table, TableRow, Verdict
 from vggrepro.tables.lineage import Training
 
@@ -64,7 +64,7 @@ def test_scales_alone_and_their_average_stand_beside_the_published(tmp_path):
     wrong = np.arange(20) < np.array([8, 4, 6, 2])[:, None]
     scales = ("224", "256", "288", "224,256,288")
     entries = [
-        Entry({"net": "B", "S": "256", "Q": Q, "protocol": "dense"}, "top-1", Errors(w[None], "", ()))
+        OutcomeEntry({"net": "B", "S": "256", "Q": Q, "protocol": "dense"}, "top-1", Errors(w[None], "", ()))
         for Q, w in zip(scales, wrong, strict=True)
     ]
     drawn = argument.error_against_scale(Outcomes("4", (0,), tuple(entries)), tmp_path)

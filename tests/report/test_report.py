@@ -10,10 +10,10 @@ from tests.conftest import set_width, small
 from vggrepro.core.files import write_json
 from vggrepro.paper.catalogue import Run
 from vggrepro.report import page as report
-from vggrepro.settings.models import load
+from vggrepro.settings.models import load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
-from vggrepro.training.train import train
+from vggrepro.training.train import train_run
 
 
 @pytest.fixture(scope="module")
@@ -21,18 +21,18 @@ def page(tmp_path_factory, stores) -> Path:
     """A report of Tables 1 and 2 and one training."""
     import torch
 
-    folder, settings = tmp_path_factory.mktemp("report"), load({"smoke": True})
+    folder, settings = tmp_path_factory.mktemp("report"), load_settings({"smoke": True})
     for number in ("1", "2"):
-        render.write(tables.make(number, settings, None), folder / "tables")
+        render.write_table(tables.make_table(number, settings, None), folder / "tables")
     where = {
         "train_folder": stores[0],
         "val_folder": stores[1],
         "parent_file": None,
         "out": folder / "runs" / "A_256_s0",
     }
-    train(Run("A", "256"), small(), **where, device=torch.device("cpu"), workers=0)
+    train_run(Run("A", "256"), small(), **where, device=torch.device("cpu"), workers=0)
     found = sorted((folder / "tables").glob("*.json"))
-    report.write(settings, table_files=found, run_files=[folder / "runs" / "A_256_s0" / "run.json"], out=folder)
+    report.write_report(settings, table_files=found, run_files=[folder / "runs" / "A_256_s0" / "run.json"], out=folder)
     return folder / "report.html"
 
 
@@ -52,7 +52,7 @@ def test_the_facts_name_data_hardware_versions_and_commit(page):
 
 
 def test_every_choice_of_the_settings_is_listed():
-    listed = {key for key, _, _ in report.choices(load({}))}
+    listed = {key for key, _, _ in report.choices(load_settings({}))}
     assert {
         "train.init",
         "model.pooling",
@@ -64,19 +64,19 @@ def test_every_choice_of_the_settings_is_listed():
 
 
 def test_the_paper_preset_departs_nowhere():
-    assert report.departures(load({})) == []
-    assert report.warning(load({})) == ""
+    assert report.departures(load_settings({})) == []
+    assert report.report_warning(load_settings({})) == ""
 
 
 def test_the_smoke_preset_says_where_it_departs():
-    departures = {key: (here, paper) for key, here, paper in report.departures(load({"smoke": True}))}
+    departures = {key: (here, paper) for key, here, paper in report.departures(load_settings({"smoke": True}))}
     assert departures["train.batch"] == ("16", "256")
     assert departures["model.scale_unit"] == ("8", "32")
 
 
 def test_nets_that_were_not_trained_here_say_whence_they_are(tmp_path):
-    settings = load({"smoke": True, "released": {"D": "vgg16.pth"}})
-    render.write(tables.make("1", settings, None), tmp_path / "tables")
+    settings = load_settings({"smoke": True, "released": {"D": "vgg16.pth"}})
+    render.write_table(tables.make_table("1", settings, None), tmp_path / "tables")
     about = {
         "run": "D_256-512_s0",
         "file": "vgg16.pth",
@@ -88,7 +88,9 @@ def test_nets_that_were_not_trained_here_say_whence_they_are(tmp_path):
     }
     write_json(tmp_path / "adopted.json", about)
     found = [tmp_path / "tables/table01.json"]
-    report.write(settings, table_files=found, run_files=[], adopted_files=[tmp_path / "adopted.json"], out=tmp_path)
+    report.write_report(
+        settings, table_files=found, run_files=[], adopted_files=[tmp_path / "adopted.json"], out=tmp_path
+    )
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     for told in ("vgg16.pth (torchvision)", "0123456789ab<", "channels rgb, input torchvision", "28.5 (n = 400)"):
         assert told in page

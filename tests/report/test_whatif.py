@@ -18,7 +18,7 @@ from vggrepro.report import whatif
 from vggrepro.scores import ranks as metrics
 from vggrepro.scores import statistics
 from vggrepro.scores import stores as scores
-from vggrepro.settings.models import load
+from vggrepro.settings.models import load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
 
@@ -45,8 +45,8 @@ class Made(NamedTuple):
 def of_full_scores(stores, systems) -> np.ndarray:
     """From all posteriors, [systems, 2]: the slow way."""
     mixtures = {str(k): {e.path: weight for e, weight in system} for k, system in enumerate(systems)}
-    ranks = scores.ranks(stores, mixtures).values()
-    return np.array([[metrics.wrong(found, quantity).sum() for quantity in metrics.TOP] for found in ranks])
+    ranks = scores.mixture_ranks(stores, mixtures).values()
+    return np.array([[metrics.wrong_images(found, quantity).sum() for quantity in metrics.TOP] for found in ranks])
 
 
 def posteriors(seed: int) -> np.ndarray:
@@ -66,12 +66,12 @@ def made(tmp_path_factory) -> Made:
     folder = tmp_path_factory.mktemp("scores")
     labels = posteriors(99).argmax(1)
     for seed, evaluation in enumerate(EVALUATIONS):
-        scores.write(folder / evaluation.path, posteriors(seed), labels, [str(i) for i in range(N)], {})
-    whatif.write(load({"smoke": True}), folder, folder / "whatif.json", workers=2)
+        scores.write_scores(folder / evaluation.path, posteriors(seed), labels, [str(i) for i in range(N)], {})
+    whatif.write_whatif(load_settings({"smoke": True}), folder, folder / "whatif.json", workers=2)
     packed = read_json(folder / "whatif.json")
     named = {(e.run.label, e.protocol, e.Q): e for e in EVALUATIONS}
     evaluations = [named[e["run"], e["protocol"], e["Q"]] for e in packed["evaluations"]]
-    stores = {e.path: scores.read(folder / e.path) for e in evaluations}
+    stores = {e.path: scores.read_scores(folder / e.path) for e in evaluations}
     parts, _ = whatif.pack(list(stores.values()), np.ones((1, len(stores))))
     return Made(folder, stores, folder / "whatif.json", packed, parts, evaluations)
 
@@ -79,19 +79,19 @@ def made(tmp_path_factory) -> Made:
 def random_systems(count: int) -> list[catalogue.System]:
     rng = np.random.default_rng(7)
     sizes = rng.integers(1, 9, count)
-    return [catalogue.average(EVALUATIONS[i] for i in rng.choice(len(EVALUATIONS), n, False)) for n in sizes]
+    return [catalogue.averaged_system(EVALUATIONS[i] for i in rng.choice(len(EVALUATIONS), n, False)) for n in sizes]
 
 
 def test_the_rows_of_the_paper_are_averages_over_scales_then_protocols_then_nets():
-    systems = [row.system for number in whatif.TABLES for row in catalogue.table(number).rows if row.system]
+    systems = [row.system for number in whatif.TABLES for row in catalogue.published_table(number).rows if row.system]
     assert len(systems) == 35
-    assert all(dict(catalogue.average(e for e, _ in system)) == dict(system) for system in systems)
+    assert all(dict(catalogue.averaged_system(e for e, _ in system)) == dict(system) for system in systems)
 
 
 def test_an_average_weighs_nets_alike_whatever_was_evaluated_of_them():
     D, E = catalogue.Run("D", "256"), catalogue.Run("E", "256")
     picked = [Evaluation(D, "dense", 224), Evaluation(D, "dense", 256), Evaluation(D, "multi-crop", 256)]
-    fused = dict(catalogue.average([*picked, Evaluation(E, "dense", 256)]))
+    fused = dict(catalogue.averaged_system([*picked, Evaluation(E, "dense", 256)]))
     assert list(fused.values()) == [Fraction(1, 8), Fraction(1, 8), Fraction(1, 4), Fraction(1, 2)]
 
 
@@ -104,7 +104,7 @@ def test_a_contest_decides_every_fusion_as_all_posteriors_do(made):
 
 
 def test_one_evaluation_alone_is_exact(made):
-    alone = [catalogue.average([e]) for e in made.evaluations]
+    alone = [catalogue.averaged_system([e]) for e in made.evaluations]
     assert made.wrong(alone).tolist() == of_full_scores(made.stores, alone).tolist()
 
 
@@ -129,7 +129,7 @@ def test_codes_keep_the_sign_and_the_order_of_a_pairs_margins():
 
 def test_chunks_and_threads_change_nothing(made, monkeypatch):
     monkeypatch.setattr(whatif, "CHUNK", 37)
-    whatif.write(load({"smoke": True}), made.folder, made.folder / "again.json", workers=1)
+    whatif.write_whatif(load_settings({"smoke": True}), made.folder, made.folder / "again.json", workers=1)
     again = read_json(made.folder / "again.json")
     assert {k: v for k, v in again.items() if k != "made"} == {k: v for k, v in made.packed.items() if k != "made"}
 
@@ -147,20 +147,20 @@ def test_evaluations_that_are_not_there_are_left_out(made, tmp_path):
     for evaluation in kept:
         (tmp_path / evaluation.path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / evaluation.path).symlink_to(made.folder / evaluation.path)
-    whatif.write(load({"smoke": True}), tmp_path, tmp_path / "whatif.json")
+    whatif.write_whatif(load_settings({"smoke": True}), tmp_path, tmp_path / "whatif.json")
     packed = read_json(tmp_path / "whatif.json")
     assert [e["Q"] for e in packed["evaluations"]] == [256, 384, 512]
     assert [row["table"] for row in packed["rows"]] == ["3", "4", "5"]
     with pytest.raises(ValueError, match="none of the paper's evaluations"):
-        whatif.write(load({"smoke": True}), tmp_path / "nowhere", tmp_path / "whatif.json")
+        whatif.write_whatif(load_settings({"smoke": True}), tmp_path / "nowhere", tmp_path / "whatif.json")
 
 
 @pytest.fixture(scope="module")
 def page(made, browser):
     """The report in a browser, which has opened it anew."""
-    settings, folder = load({"smoke": True}), made.folder / "report"
-    render.write(tables.make("2", settings, None), folder)
-    report.write(settings, table_files=[folder / "table02.json"], run_files=[], packed=made.file, out=folder)
+    settings, folder = load_settings({"smoke": True}), made.folder / "report"
+    render.write_table(tables.make_table("2", settings, None), folder)
+    report.write_report(settings, table_files=[folder / "table02.json"], run_files=[], packed=made.file, out=folder)
     set_width(browser, 1280)
     browser.get((folder / "report.html").as_uri())
     return browser
@@ -218,7 +218,7 @@ def test_every_row_of_the_paper_is_a_button_and_is_found_again(page, made):
 
 
 def test_a_fusion_that_the_paper_lacks_is_told_its_nearest_row(page, made):
-    row = next(row for row in catalogue.table("5").rows if row.keys["protocol"] == "multi-crop & dense")
+    row = next(row for row in catalogue.published_table("5").rows if row.keys["protocol"] == "multi-crop & dense")
     pick(page, made, [e for e, _ in row.system][:-1])
     line, _, _ = shown(page)
     assert (
@@ -236,7 +236,7 @@ def test_evaluations_can_weigh_alike(page, made):
     alike = tuple((e, Fraction(1, 4)) for e in picked)
     assert [int(row[0]) for row in values] == made.wrong([alike])[0].tolist()
     click(page, "input[value=paper]")
-    assert [int(row[0]) for row in shown(page)[2]] == made.wrong([catalogue.average(picked)])[0].tolist()
+    assert [int(row[0]) for row in shown(page)[2]] == made.wrong([catalogue.averaged_system(picked)])[0].tolist()
 
 
 def test_the_keyboard_picks_and_a_run_is_picked_and_dropped_at_once(page, made):

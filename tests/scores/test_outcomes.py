@@ -8,14 +8,17 @@ import numpy as np
 import pytest
 
 from vggrepro.scores import outcomes
-from vggrepro.scores.outcomes import Entry, Errors, Outcomes, Shares, of_images
+from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares, ids_digest
 
 
 def some(seeds: int = 2, n: int = 21) -> Outcomes:
     rng = np.random.default_rng(0)
-    errors = Errors(rng.random((seeds, n)) < 0.3, of_images([str(i) for i in range(n)]), ("D_256_s0/dense/256",))
+    errors = Errors(rng.random((seeds, n)) < 0.3, ids_digest([str(i) for i in range(n)]), ("D_256_s0/dense/256",))
     shares = Shares(rng.random((seeds, 1)), rng.random((seeds, 200)), 40, 30, "set part", ("voc2007/D",))
-    entries = Entry({"net": "D", "S": "256"}, "top-1", errors), Entry({"method": "Net-D & Net-E"}, "voc2007", shares)
+    entries = (
+        OutcomeEntry({"net": "D", "S": "256"}, "top-1", errors),
+        OutcomeEntry({"method": "Net-D & Net-E"}, "voc2007", shares),
+    )
     return Outcomes("3", tuple(range(seeds)), entries)
 
 
@@ -27,49 +30,51 @@ def same(a: Outcomes, b: Outcomes) -> bool:
 
 @pytest.mark.parametrize("n", [1, 7, 8, 9, 1000])
 def test_outcomes_come_back_from_their_file(tmp_path, n):
-    outcomes.write(tmp_path / "o.npz", some(n=n))
-    assert same(outcomes.read(tmp_path / "o.npz"), some(n=n))
+    outcomes.write_outcomes(tmp_path / "o.npz", some(n=n))
+    assert same(outcomes.read_outcomes(tmp_path / "o.npz"), some(n=n))
     assert [path.name for path in tmp_path.iterdir()] == ["o.npz"]
 
 
 def test_the_same_outcomes_are_the_same_bytes(tmp_path):
     for name in "ab":
-        outcomes.write(tmp_path / name, some())
+        outcomes.write_outcomes(tmp_path / name, some())
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
 def test_a_table_without_outcomes_has_a_file(tmp_path):
-    outcomes.write(tmp_path / "o.npz", Outcomes("1", ()))
-    assert outcomes.read(tmp_path / "o.npz") == Outcomes("1", ())
+    outcomes.write_outcomes(tmp_path / "o.npz", Outcomes("1", ()))
+    assert outcomes.read_outcomes(tmp_path / "o.npz") == Outcomes("1", ())
 
 
 def test_an_image_is_a_bit(tmp_path):
     n = 50_000
     wrong = np.random.default_rng(0).random((1, n)) < 0.27
-    outcomes.write(tmp_path / "o.npz", Outcomes("3", (0,), (Entry({}, "top-1", Errors(wrong, "", ())),)))
+    outcomes.write_outcomes(
+        tmp_path / "o.npz", Outcomes("3", (0,), (OutcomeEntry({}, "top-1", Errors(wrong, "", ())),))
+    )
     assert (tmp_path / "o.npz").stat().st_size < n / 8 + 1000
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-40], lambda data: b"", lambda data: b"no zip at all"])
 def test_damaged_outcomes_are_named(tmp_path, damage):
     path: Path = tmp_path / "o.npz"
-    outcomes.write(path, some())
+    outcomes.write_outcomes(path, some())
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"o.npz: damaged outcomes \(.*make the table again"):
-        outcomes.read(path)
+        outcomes.read_outcomes(path)
 
 
 def test_missing_outcomes_are_named(tmp_path):
     with pytest.raises(ValueError, match=r"o.npz: no such file: make the table first"):
-        outcomes.read(tmp_path / "o.npz")
+        outcomes.read_outcomes(tmp_path / "o.npz")
 
 
 def test_a_file_with_pickled_objects_is_refused(tmp_path):
     np.savez(tmp_path / "o.npz", about=np.array({"table": "3"}, dtype=object))
     with pytest.raises(ValueError, match="damaged outcomes"):
-        outcomes.read(tmp_path / "o.npz")
+        outcomes.read_outcomes(tmp_path / "o.npz")
 
 
 def test_the_order_of_images_is_in_their_digest():
-    assert of_images(["a", "b"]) != of_images(["b", "a"])
-    assert of_images(["ab", "c"]) != of_images(["a", "bc"])
+    assert ids_digest(["a", "b"]) != ids_digest(["b", "a"])
+    assert ids_digest(["ab", "c"]) != ids_digest(["a", "bc"])

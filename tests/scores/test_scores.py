@@ -21,8 +21,8 @@ def stored(folder, n=50, classes=7, count=3):
     labels = np.random.default_rng(99).integers(0, classes, n)
     ids = [f"image {i}" for i in range(n)]
     for k in range(count):
-        scores.write(folder / str(k), random_posteriors(n, classes, k), labels, ids, {"k": k})
-    return {str(k): scores.read(folder / str(k)) for k in range(count)}
+        scores.write_scores(folder / str(k), random_posteriors(n, classes, k), labels, ids, {"k": k})
+    return {str(k): scores.read_scores(folder / str(k)) for k in range(count)}
 
 
 def slow_ranks(stores, mixture) -> list[int]:
@@ -45,15 +45,15 @@ def slow_ranks(stores, mixture) -> list[int]:
 def test_averages_equal_exact_arithmetic(tmp_path, weights):
     stores = stored(tmp_path)
     mixture = {str(k): Fraction(w) for k, w in enumerate(weights)}
-    assert scores.ranks(stores, {"m": mixture})["m"].tolist() == slow_ranks(stores, mixture)
+    assert scores.mixture_ranks(stores, {"m": mixture})["m"].tolist() == slow_ranks(stores, mixture)
 
 
 def test_chunks_change_nothing(tmp_path, monkeypatch):
     stores = stored(tmp_path)
     mixtures = {"a": {"0": Fraction(1)}, "b": {"1": Fraction(1, 2), "2": Fraction(1, 2)}}
-    whole = scores.ranks(stores, mixtures)
+    whole = scores.mixture_ranks(stores, mixtures)
     monkeypatch.setattr(scores, "CHUNK", 7)
-    for name, found in scores.ranks(stores, mixtures).items():
+    for name, found in scores.mixture_ranks(stores, mixtures).items():
         assert np.array_equal(found, whole[name])
 
 
@@ -62,7 +62,7 @@ def test_ranks_are_those_of_a_stable_sort():
     posteriors = rng.integers(0, 4, (500, 9)) / 4  # many ties
     labels = rng.integers(0, 9, 500)
     order = np.argsort(-posteriors, 1, kind="stable")
-    assert np.array_equal(metrics.ranks(posteriors, labels), (order == labels[:, None]).argmax(1))
+    assert np.array_equal(metrics.true_class_ranks(posteriors, labels), (order == labels[:, None]).argmax(1))
 
 
 def test_the_stored_precision_changes_no_error(tmp_path):
@@ -70,40 +70,43 @@ def test_the_stored_precision_changes_no_error(tmp_path):
     views = np.stack([random_posteriors(20_000, 1000, seed) for seed in (5, 6)]).astype(np.float64)
     exact = views.mean(0)
     labels = exact.argsort(1)[:, -6:][np.arange(20_000), np.arange(20_000) % 6]  # true classes at ranks 0 to 5
-    scores.write(tmp_path / "s", exact.astype(np.float32), labels, [str(i) for i in range(20_000)], {})
-    found = scores.ranks({"s": scores.read(tmp_path / "s")}, {"m": {"s": Fraction(1)}})["m"]
+    scores.write_scores(tmp_path / "s", exact.astype(np.float32), labels, [str(i) for i in range(20_000)], {})
+    found = scores.mixture_ranks({"s": scores.read_scores(tmp_path / "s")}, {"m": {"s": Fraction(1)}})["m"]
     for quantity in metrics.TOP:
-        assert np.array_equal(metrics.wrong(found, quantity), metrics.wrong(metrics.ranks(exact, labels), quantity))
+        assert np.array_equal(
+            metrics.wrong_images(found, quantity),
+            metrics.wrong_images(metrics.true_class_ranks(exact, labels), quantity),
+        )
 
 
 def test_what_is_not_a_number_is_never_right():
     posteriors = np.full((2, 5), np.nan)
     posteriors[1, 1:] = 0.25
-    assert metrics.ranks(posteriors, np.array([0, 0])).tolist() == [5, 5]
-    assert metrics.ranks(posteriors[1:], np.array([1])).tolist() == [1]
+    assert metrics.true_class_ranks(posteriors, np.array([0, 0])).tolist() == [5, 5]
+    assert metrics.true_class_ranks(posteriors[1:], np.array([1])).tolist() == [1]
 
 
 def test_half_precision_would_change_errors():
     """Why stores are not half the size: neighbouring classes become equal, and the order of classes decides."""
     posteriors = random_posteriors(20_000, 1000, 6)
     labels = posteriors.argsort(1)[:, -5]  # the true class comes fifth: as close to a top-5 error as can be
-    exact, half = (metrics.ranks(p, labels) for p in (posteriors, posteriors.astype(np.float16)))
-    assert metrics.wrong(exact, "top-5").mean() == 0
-    assert metrics.wrong(half, "top-5").mean() > 0
+    exact, half = (metrics.true_class_ranks(p, labels) for p in (posteriors, posteriors.astype(np.float16)))
+    assert metrics.wrong_images(exact, "top-5").mean() == 0
+    assert metrics.wrong_images(half, "top-5").mean() > 0
 
 
 @pytest.mark.parametrize("row", [[0.5, 0.6], [np.nan, 1.0], [1.5, -0.5], [np.inf, 0.0]])
 def test_what_is_no_posterior_is_refused(tmp_path, row):
     with pytest.raises(ValueError, match="the row of b is no posterior"):
-        scores.write(tmp_path / "s", np.array([[0.5, 0.5], row], np.float32), np.array([0, 1]), ["a", "b"], {})
+        scores.write_scores(tmp_path / "s", np.array([[0.5, 0.5], row], np.float32), np.array([0, 1]), ["a", "b"], {})
     assert list(tmp_path.iterdir()) == []
 
 
 def test_counts_must_agree(tmp_path):
     with pytest.raises(ValueError, match="2 posteriors, 1 labels"):
-        scores.write(tmp_path / "s", np.full((2, 2), 0.5, np.float32), np.array([0]), ["a", "b"], {})
+        scores.write_scores(tmp_path / "s", np.full((2, 2), 0.5, np.float32), np.array([0]), ["a", "b"], {})
     with pytest.raises(ValueError, match="labels from 0 to 2, but posteriors of 2 classes"):
-        scores.write(tmp_path / "s", np.full((2, 2), 0.5, np.float32), np.array([0, 2]), ["a", "b"], {})
+        scores.write_scores(tmp_path / "s", np.full((2, 2), 0.5, np.float32), np.array([0, 2]), ["a", "b"], {})
 
 
 def test_other_images_or_labels_are_not_averaged(tmp_path):
@@ -111,7 +114,7 @@ def test_other_images_or_labels_are_not_averaged(tmp_path):
     other = stores["1"]
     swapped = scores.Scores(other.folder, other.posteriors, other.labels, other.ids[::-1], {})
     with pytest.raises(ValueError, match="hold different images or labels"):
-        scores.ranks({"0": stores["0"], "1": swapped}, {"m": {"0": Fraction(1, 2), "1": Fraction(1, 2)}})
+        scores.mixture_ranks({"0": stores["0"], "1": swapped}, {"m": {"0": Fraction(1, 2), "1": Fraction(1, 2)}})
 
 
 @pytest.mark.parametrize("file", ["posteriors.npy", "labels.npy"])
@@ -120,9 +123,9 @@ def test_a_damaged_store_is_named(tmp_path, file):
     path = tmp_path / "0" / file
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(ValueError, match="0: (damaged scores|.* labels)"):
-        scores.read(tmp_path / "0")
+        scores.read_scores(tmp_path / "0")
 
 
 def test_a_missing_store_is_named(tmp_path):
     with pytest.raises(ValueError, match=r"made.json: no such file"):
-        scores.read(tmp_path / "nowhere")
+        scores.read_scores(tmp_path / "nowhere")

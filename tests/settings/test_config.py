@@ -8,11 +8,11 @@ import pytest
 
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings import models as config
-from vggrepro.settings.models import RunSettings, load
+from vggrepro.settings.models import RunSettings, load_settings
 
 
 def test_the_paper_preset_is_the_default_and_the_papers():
-    settings = load({})
+    settings = load_settings({})
     train = settings.train
     assert (settings.preset, settings.model.crop, settings.model.width, settings.model.fc) == ("paper", 224, 64, 4096)
     assert (train.batch, train.epochs, train.learning_rate, train.momentum) == (256, 74, 0.01, 0.9)
@@ -21,31 +21,33 @@ def test_the_paper_preset_is_the_default_and_the_papers():
 
 
 def test_tiny_is_a_quarter_of_the_papers_resolution_with_its_widths():
-    model = load({"preset": "tiny"}).model
+    model = load_settings({"preset": "tiny"}).model
     assert (model.crop, model.pixels(256), model.pixels(384), model.width) == (56, 64, 96, 64)
 
 
 @pytest.mark.parametrize("given", [{"smoke": True}, {"smoke": "true"}, {"smoke": "True"}, {"preset": "smoke"}])
 def test_smoke_is_asked_for_in_one_word(given):
-    assert load(given).preset == "smoke"
+    assert load_settings(given).preset == "smoke"
 
 
 def test_snakemakes_text_values_become_what_they_say():
-    settings = load({"smoke": "true", "seeds": ["0", "1", "2"], "train": {"learning_rate": "1e-3", "flip": "false"}})
+    settings = load_settings(
+        {"smoke": "true", "seeds": ["0", "1", "2"], "train": {"learning_rate": "1e-3", "flip": "false"}}
+    )
     assert settings.seeds == (0, 1, 2)
     assert settings.train.learning_rate == 1e-3
     assert settings.train.flip is False
 
 
 def test_a_given_value_is_laid_over_the_presets():
-    settings = load({"smoke": True, "train": {"epochs": 9}})
+    settings = load_settings({"smoke": True, "train": {"epochs": 9}})
     assert settings.train.epochs == 9
-    assert settings.train.batch == load({"smoke": True}).train.batch
+    assert settings.train.batch == load_settings({"smoke": True}).train.batch
 
 
 def test_two_data_sets_do_not_share_a_folder():
-    assert load({"smoke": True}).folder == "smoke"
-    assert load({"smoke": True, "tiny_imagenet": "x.zip"}).folder == "smoke-tiny-imagenet"
+    assert load_settings({"smoke": True}).folder == "smoke"
+    assert load_settings({"smoke": True, "tiny_imagenet": "x.zip"}).folder == "smoke-tiny-imagenet"
 
 
 WRONG = [
@@ -81,31 +83,33 @@ WRONG = [
 @pytest.mark.parametrize(("given", "message"), WRONG)
 def test_what_is_wrong_is_named(given, message):
     with pytest.raises(ValueError, match=f"^config: .*{message}"):
-        load(given)
+        load_settings(given)
 
 
 def test_several_mistakes_are_told_at_once():
     with pytest.raises(ValueError, match=r"train.batch.*\n.*train.epochs"):
-        load({"smoke": True, "train": {"batch": 0, "epochs": 0}})
+        load_settings({"smoke": True, "train": {"batch": 0, "epochs": 0}})
 
 
 def test_later_stages_go_on_at_a_lower_rate():
-    settings = load({"smoke": True})
+    settings = load_settings({"smoke": True})
     assert settings.for_run(Run("D", "256")).train.epochs == 6
     assert settings.for_run(Run("D", "384")).train.epochs == 2
 
 
 def test_settings_of_a_run_come_back_from_the_command_line():
-    sent = load({}).for_run(Run("D", "256-512"))
-    assert config.check(RunSettings, json.loads(sent.model_dump_json()), "--settings") == sent
+    sent = load_settings({}).for_run(Run("D", "256-512"))
+    assert config.validated(RunSettings, json.loads(sent.model_dump_json()), "--settings") == sent
 
 
 def test_the_schema_is_the_classes():
-    assert config.SCHEMA.read_text(encoding="utf-8") == config.schema(), "write it anew with: vggrepro schema"
+    assert config.SCHEMA_FILE.read_text(encoding="utf-8") == config.settings_schema(), (
+        "write it anew with: vggrepro schema"
+    )
 
 
 def test_every_setting_says_what_it_is():
-    blocks = json.loads(config.schema())["$defs"]
+    blocks = json.loads(config.settings_schema())["$defs"]
     silent = [
         f"{block}.{key}"
         for block, about in blocks.items()
@@ -117,11 +121,11 @@ def test_every_setting_says_what_it_is():
 
 def test_an_empty_path_is_no_path():
     with pytest.raises(ValueError, match="transfer.voc2007: expected at least 1 character, got ''"):
-        load({"voc2007": ""})
+        load_settings({"voc2007": ""})
 
 
 def test_a_data_set_of_transfer_has_a_short_name():
-    settings = load({"smoke": True, "voc2007": "VOC devkit", "caltech101": 101})
+    settings = load_settings({"smoke": True, "voc2007": "VOC devkit", "caltech101": 101})
     assert (settings.transfer.voc2007, settings.transfer.caltech101) == ("VOC devkit", "101")
     assert settings.transfer.given("voc2012")
-    assert not load({"voc2007": "x"}).transfer.given("voc2012")
+    assert not load_settings({"voc2007": "x"}).transfer.given("voc2012")

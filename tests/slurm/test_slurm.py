@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from vggrepro.core.files import digest
+from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 
 BIN = Path(sys.executable).parent
@@ -101,7 +101,7 @@ def test_a_cancelled_training_is_retried_and_goes_on(folder, tmp_path):
     call = [BIN / "vggrepro", "train", "A_256_s0", "--settings", settings]
     call += ["--train", data / "train", "--val", data / "val", "--out", tmp_path, "--threads", "1"]
     subprocess.run(call, check=True, capture_output=True)
-    assert digest(tmp_path / "weights.safetensors") == about(folder, "A_256_s0")["weights"]
+    assert file_digest(tmp_path / "weights.safetensors") == about(folder, "A_256_s0")["weights"]
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from vggrepro.paper import catalogue
 from vggrepro.report import page as report
 from vggrepro.scores import outcomes
 from vggrepro.scores import stores as scores
-from vggrepro.settings.models import load
+from vggrepro.settings.models import load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
 
@@ -42,7 +42,7 @@ def made(tmp_path_factory) -> Path:
     for k, evaluation in enumerate({e: None for n in numbers for e in catalogue.evaluations(n, (0, 1))}):
         ranks = np.random.default_rng(k).choice(CLASSES, N, p=[0.6, *[0.4 / 11] * 11])
         about = {"data set": "made up", "data": "digest"} | key_of(evaluation)
-        scores.write(root / evaluation.path, posteriors_with_ranks(ranks, labels, k), labels, ids, about)
+        scores.write_scores(root / evaluation.path, posteriors_with_ranks(ranks, labels, k), labels, ids, about)
     return root
 
 
@@ -51,11 +51,11 @@ def key_of(evaluation: catalogue.Evaluation) -> dict[str, object]:
 
 
 def table(number: str, made: Path, **given) -> tables.Table:
-    return tables.make(number, load({"smoke": True} | given), made)
+    return tables.make_table(number, load_settings({"smoke": True} | given), made)
 
 
 def test_table_1_is_as_published():
-    made = tables.make("1", load({}), None)
+    made = tables.make_table("1", load_settings({}), None)
     assert all(cell.text == cell.published for row in made.rows for cell in row.cells if cell.status == "measured")
     assert "Every cell is as published." in made.notes
 
@@ -64,14 +64,14 @@ def test_a_wrong_layer_shows_in_table_1(monkeypatch):
     from vggrepro.nets import vgg as nets
 
     monkeypatch.setitem(nets.LAYERS, "C", [64, *nets.LAYERS["C"]])
-    made = tables.make("1", load({}), None)
+    made = tables.make_table("1", load_settings({}), None)
     assert any("cells differ" in note for note in made.notes)
-    assert "published: conv3-64 x2" in render.html(made)
+    assert "published: conv3-64 x2" in render.table_html(made)
 
 
 @pytest.mark.parametrize("preset", ["paper", "tiny", "smoke"])
 def test_tables_1_and_2_are_of_the_full_size_nets(preset):
-    made = tables.make("2", load({"preset": preset}), None)
+    made = tables.make_table("2", load_settings({"preset": preset}), None)
     assert [cell.value for cell in made.rows[0].cells if cell.value] == pytest.approx(
         [132.863336, 133.047848, 133.638952, 138.357544, 143.667240]
     )
@@ -79,8 +79,8 @@ def test_tables_1_and_2_are_of_the_full_size_nets(preset):
 
 
 def test_single_scale_cells_are_the_errors_of_their_store(made):
-    for row, printed in zip(table("3", made).rows, catalogue.table("3").rows, strict=True):
-        store = scores.read(made / printed.system[0][0].path)
+    for row, printed in zip(table("3", made).rows, catalogue.published_table("3").rows, strict=True):
+        store = scores.read_scores(made / printed.system[0][0].path)
         answers = np.argsort(-store.posteriors, 1)
         for cell, top in zip(row.cells, (1, 5), strict=True):
             wrong = ~(answers[:, :top] == store.labels[:, None]).any(1)
@@ -91,7 +91,7 @@ def test_single_scale_cells_are_the_errors_of_their_store(made):
 def test_fusions_are_errors_of_averaged_posteriors(made):
     last = table("6", made).rows[-1]
     stores = [
-        scores.read(made / f"{net}_256-512_s0" / p / str(Q))
+        scores.read_scores(made / f"{net}_256-512_s0" / p / str(Q))
         for net in "DE"
         for p in ("dense", "multi-crop")
         for Q in (256, 384, 512)
@@ -125,7 +125,7 @@ def test_other_peoples_numbers_are_quoted(made):
 
 def test_the_shallow_nets_difference_is_paired(made):
     points = table("text", made).rows[2].cells[0]
-    a, b = (scores.read(made / f"{net}_256_s0" / "centre-crop" / "256") for net in ("B-5x5", "B"))
+    a, b = (scores.read_scores(made / f"{net}_256_s0" / "centre-crop" / "256") for net in ("B-5x5", "B"))
     wrong = [s.posteriors.argmax(1) != s.labels for s in (a, b)]
     assert points.value == pytest.approx(100 * (wrong[0].mean() - wrong[1].mean()))
     relative = table("text", made, higher="relative").rows[2].cells[0]
@@ -149,7 +149,7 @@ def test_rows_are_grouped_as_in_the_paper(made):
 def test_a_dry_run_says_in_each_table_that_deltas_compare_different_data(made):
     for number in catalogue.CLASSIFICATION:
         shown = table(number, made)
-        for text in (render.html(shown), render.markdown(shown), render.latex(shown)):
+        for text in (render.table_html(shown), render.table_markdown(shown), render.table_latex(shown)):
             assert "The deltas compare different data" in text
 
 
@@ -158,7 +158,12 @@ def test_what_was_not_run_says_so(made, tmp_path):
         shutil.copytree(made / name, tmp_path / name)
     shown = table("3", tmp_path)
     assert [row.cells[0].status for row in shown.rows][:4] == ["measured", "not run", "measured", "not run"]
-    for text in (render.html(shown), render.markdown(shown), render.latex(shown), render.csv(shown)):
+    for text in (
+        render.table_html(shown),
+        render.table_markdown(shown),
+        render.table_latex(shown),
+        render.table_csv(shown),
+    ):
         assert text.count("not run") == 20
     empty = table("6", tmp_path / "nowhere")
     assert {cell.status for row in empty.rows for cell in row.cells} == {"not run", "withheld"}
@@ -182,9 +187,9 @@ def test_scores_of_other_images_are_refused(made, tmp_path):
 
 @pytest.mark.parametrize("given", [{"data": {"classes": 10}}, {"model": {"width": 8}}, {"train": {"init": "glorot"}}])
 def test_a_paper_preset_that_is_not_the_papers_says_so(made, given):
-    settings = load(given)
-    assert report.warning(settings)
-    assert any("The deltas" in note for note in tables.make("3", settings, made).notes)
+    settings = load_settings(given)
+    assert report.report_warning(settings)
+    assert any("The deltas" in note for note in tables.make_table("3", settings, made).notes)
 
 
 def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypatch):
@@ -194,31 +199,33 @@ def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypat
     with (folder / "table03.csv").open("a") as file:
         file.write(f"{row}\nE-fc,[256;512],384,dense,-,-\n")
     monkeypatch.setattr(catalogue, "PUBLISHED", folder)
-    catalogue.table.cache_clear()
+    catalogue.published_table.cache_clear()
     try:
         shown = table("3", made)
     finally:
         monkeypatch.undo()
-        catalogue.table.cache_clear()
+        catalogue.published_table.cache_clear()
     assert [r.cells[0].status for r in shown.rows[-2:]] == ["not run", "not run"]
-    render.write(shown, tmp_path)
-    report.write(load({"smoke": True}), table_files=[tmp_path / "table03.json"], run_files=[], out=tmp_path)
+    render.write_table(shown, tmp_path)
+    report.write_report(
+        load_settings({"smoke": True}), table_files=[tmp_path / "table03.json"], run_files=[], out=tmp_path
+    )
     assert "error-against-depth" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("number", catalogue.REPRODUCED)
 def test_a_table_comes_back_from_its_file(made, tmp_path, number):
     written = table(number, made)
-    render.write(written, tmp_path)
-    assert render.read(tmp_path / f"{written.name}.json") == written
+    render.write_table(written, tmp_path)
+    assert render.read_table(tmp_path / f"{written.name}.json") == written
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".csv", ".md", ".html", ".tex"}
 
 
 @pytest.mark.parametrize("number", catalogue.CLASSIFICATION)
 def test_outcomes_are_of_every_measured_row(made, number):
     """Their means are the cells; a row that is a difference has none of its own."""
-    shown, found = tables.make_with_outcomes(number, load({"smoke": True, "seeds": [0, 1]}), made)
-    published = catalogue.table(number)
+    shown, found = tables.make_table_with_outcomes(number, load_settings({"smoke": True, "seeds": [0, 1]}), made)
+    published = catalogue.published_table(number)
     cells = [
         cell.value
         for row, printed in zip(shown.rows, published.rows, strict=True)
@@ -234,9 +241,10 @@ def test_outcomes_are_of_every_measured_row(made, number):
 def test_outcomes_of_table_4_hold_each_scale_alone(made):
     """The error at Q = S is that of Table 3."""
     of_one = {
-        tuple(e.row.values()): e.outcome.wrong.mean() for e in tables.make_with_outcomes("3", load({}), made)[1].entries
+        tuple(e.row.values()): e.outcome.wrong.mean()
+        for e in tables.make_table_with_outcomes("3", load_settings({}), made)[1].entries
     }
-    _, found = tables.make_with_outcomes("4", load({}), made)
+    _, found = tables.make_table_with_outcomes("4", load_settings({}), made)
     alone = {tuple(e.row.values()): e.outcome.wrong.mean() for e in found.entries if "," not in e.row["Q"]}
     assert {key[2] for key in alone if key[:2] == ("C", "384")} == {"352", "384", "416"}
     shared = set(alone) & set(of_one)
@@ -247,45 +255,49 @@ def test_outcomes_of_table_4_hold_each_scale_alone(made):
 @pytest.mark.parametrize("number", catalogue.REPRODUCED)
 def test_every_format_holds_every_number(made, number):
     shown = table(number, made)
-    texts = render.html(shown), render.markdown(shown), render.latex(shown).replace("$-$", "\u2212")
+    texts = render.table_html(shown), render.table_markdown(shown), render.table_latex(shown).replace("$-$", "\u2212")
     for cell in (cell for row in shown.rows for cell in row.cells if cell.value is not None):
         decimals = 3 if number == "2" else 1
         for text in texts:
-            assert render.number(cell.value, decimals=decimals) in text
-            assert render.number(cell.delta, signed=True, decimals=decimals) in text if cell.delta is not None else True
+            assert render.printed_number(cell.value, decimals=decimals) in text
+            assert (
+                render.printed_number(cell.delta, signed=True, decimals=decimals) in text
+                if cell.delta is not None
+                else True
+            )
 
 
 @pytest.mark.parametrize("number", catalogue.REPRODUCED)
 def test_no_cell_is_blank(made, number):
-    records = list(csv_module.DictReader(io.StringIO(render.csv(table(number, made)))))
-    assert len(records) == len(catalogue.table(number).rows)
-    for row in re.findall(r"<tr.*?</tr>", render.html(table(number, made)), re.DOTALL)[1:]:
+    records = list(csv_module.DictReader(io.StringIO(render.table_csv(table(number, made)))))
+    assert len(records) == len(catalogue.published_table(number).rows)
+    for row in re.findall(r"<tr.*?</tr>", render.table_html(table(number, made)), re.DOTALL)[1:]:
         assert all(re.sub(r"<[^>]+>|\s", "", cell) for cell in re.findall(r"<td.*?</td>", row, re.DOTALL))
 
 
 def test_rows_have_as_many_columns_as_the_head(made):
     for number in catalogue.REPRODUCED:
-        lines = [line for line in render.markdown(table(number, made)).splitlines() if line.startswith("|")]
+        lines = [line for line in render.table_markdown(table(number, made)).splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) == 1
 
 
 @pytest.mark.parametrize(("value", "text"), [(0.04, "0.0"), (-0.04, "0.0"), (-1.26, "\u22121.3"), (3.0, "3.0")])
 def test_numbers_are_printed_with_a_true_minus_and_no_negative_zero(value, text):
-    assert render.number(value) == text
+    assert render.printed_number(value) == text
 
 
 def test_latex_escapes_what_it_would_take_for_a_command():
-    assert render.tex(r"50% & _#$ \x {y} [1;2]") == r"50\% \& \_\#\$ \textbackslash{}x \{y\} {[}1;2{]}"
+    assert render.escape_tex(r"50% & _#$ \x {y} [1;2]") == r"50\% \& \_\#\$ \textbackslash{}x \{y\} {[}1;2{]}"
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
 def test_the_report_compiles_with_pdflatex(made, tmp_path):
-    settings = load({"smoke": True})
+    settings = load_settings({"smoke": True})
     for number in catalogue.REPRODUCED:
-        shown, found = tables.make_with_outcomes(number, settings, made)
-        render.write(shown, tmp_path / "tables")
-        outcomes.write(tmp_path / "tables" / f"{shown.name}.npz", found)
-    report.write(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
+        shown, found = tables.make_table_with_outcomes(number, settings, made)
+        render.write_table(shown, tmp_path / "tables")
+        outcomes.write_outcomes(tmp_path / "tables" / f"{shown.name}.npz", found)
+    report.write_report(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
         cwd=tmp_path,
@@ -304,26 +316,26 @@ JITTERED = [f"D_256-512_s{{}}/dense/{Q}" for Q in (256, 384, 512)]
 @pytest.fixture(scope="module")
 def theirs(made, tmp_path_factory) -> list[Path]:
     """Imported stores: posteriors, and labels alone, of the images of ours."""
-    root, ours = tmp_path_factory.mktemp("imported"), scores.read(made / JITTERED[0].format(0))
+    root, ours = tmp_path_factory.mktemp("imported"), scores.read_scores(made / JITTERED[0].format(0))
     p = np.random.default_rng(9).dirichlet(np.ones(CLASSES), N).astype(np.float32)
     about = {"file": "t.npz", "digest": "0" * 64, "data": None, "data set": "made up", "classes": CLASSES}
-    scores.write(root / "theirs", p, ours.labels, list(ours.ids), about | {"name": "Theirs"})
+    scores.write_scores(root / "theirs", p, ours.labels, list(ours.ids), about | {"name": "Theirs"})
     answers = np.argsort(-p, 1)[:, :5]
-    listed = scores.Answers(root, answers, ours.labels, ours.ids, about | {"name": "Labels"})
-    scores.write_answers(root / "labels", listed)
+    listed = scores.TopLabels(root, answers, ours.labels, ours.ids, about | {"name": "Labels"})
+    scores.write_top_labels(root / "labels", listed)
     return [root / "theirs", root / "labels"]
 
 
 @pytest.mark.parametrize("protocol", ["dense", "multi-crop & dense"])
 def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
     text = "D/[256;512]/256,384,512 + Theirs" + f" ({protocol})" * (protocol != "dense")
-    settings = load({"smoke": True, "seeds": [0, 1], "fusions": {"both": text}} | THEIRS)
-    found, outcomes = tables.make_with_outcomes("7", settings, made, imported=theirs)
+    settings = load_settings({"smoke": True, "seeds": [0, 1], "fusions": {"both": text}} | THEIRS)
+    found, outcomes = tables.make_table_with_outcomes("7", settings, made, imported=theirs)
     assert [row.keys[0] for row in found.rows[-3:]] == ["Theirs", "Labels", "both"]
-    other, wrong = scores.read(theirs[0]), []
+    other, wrong = scores.read_scores(theirs[0]), []
     for seed in (0, 1):
         paths = [p.format(seed).replace("dense", kind) for kind in protocol.split(" & ") for p in JITTERED]
-        mean = np.mean([scores.read(made / path).posteriors.astype(np.float64) for path in paths], 0)
+        mean = np.mean([scores.read_scores(made / path).posteriors.astype(np.float64) for path in paths], 0)
         wrong.append(((mean + other.posteriors).argmax(1) != other.labels).mean())
     assert found.rows[-1].cells[0].value == pytest.approx(100 * np.mean(wrong))
     assert (found.rows[-1].cells[0].seeds, found.rows[-3].cells[0].seeds) == (2, 1)
@@ -336,16 +348,16 @@ def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
 
 
 def test_labels_alone_and_unknown_systems_are_in_no_fusion(made, theirs):
-    settings = load({"smoke": True, "fusions": {"both": "D/[256;512]/256,384,512 + Labels"}} | THEIRS)
+    settings = load_settings({"smoke": True, "fusions": {"both": "D/[256;512]/256,384,512 + Labels"}} | THEIRS)
     with pytest.raises(ValueError, match="no average can be taken of labels"):
-        tables.make("7", settings, made, imported=theirs)
+        tables.make_table("7", settings, made, imported=theirs)
     with pytest.raises(ValueError, match="fusions: 'Nobody' is no system: .* Imported systems: Theirs, Labels"):
-        load({"smoke": True, "fusions": {"both": "D/256/256 + Nobody"}} | THEIRS)
+        load_settings({"smoke": True, "fusions": {"both": "D/256/256 + Nobody"}} | THEIRS)
     with pytest.raises(ValueError, match="no table of the paper evaluates B_384_s0/dense/384: add a row"):
-        load({"smoke": True, "fusions": {"both": "B/384/384 + Theirs"}} | THEIRS)
+        load_settings({"smoke": True, "fusions": {"both": "B/384/384 + Theirs"}} | THEIRS)
 
 
 @pytest.mark.parametrize("names", [["a/b"], ["a + b"], ["My net", "my-net"], ["..."]])
 def test_names_that_cannot_be_told_apart_are_refused(names):
     with pytest.raises(ValueError, match=r"imported: expected different names without '/' and ' \+ '"):
-        load({"smoke": True, "imported": {name: {"file": "x.npy"} for name in names}})
+        load_settings({"smoke": True, "imported": {name: {"file": "x.npy"} for name in names}})

@@ -20,9 +20,9 @@ from tests.conftest import small
 from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Boxes, RunSettings
+from vggrepro.settings.models import BoxTargets, RunSettings
 from vggrepro.training.loader import ALONE, Batch
-from vggrepro.training.processes import World
+from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.train import Trainer
 
 CPU = torch.device("cpu")
@@ -64,7 +64,7 @@ class Case:
     def all() -> dict[str, Case]:
         """By name."""
         small_last = small(batch=79)
-        boxes = small(batch=32).model_copy(update={"boxes": Boxes(min_inside=0.9)})
+        boxes = small(batch=32).model_copy(update={"boxes": BoxTargets(min_inside=0.9)})
         return {
             "without dropout": Case("A-LRN_256_s0", with_dropout(small_last, 0.0), 50, exactly=True),
             "with dropout": Case("A-LRN_256_s0", with_dropout(small_last, 0.5), 50, exactly=True),
@@ -73,7 +73,7 @@ class Case:
             "boxes": Case("D_256_pcr_s0", boxes, 6),
         }
 
-    def begin(self, store: Path, world: World = ALONE) -> tuple[Trainer, Iterator[Batch]]:
+    def begin(self, store: Path, world: ProcessGroup = ALONE) -> tuple[Trainer, Iterator[Batch]]:
         """The trainer before its first step, and the batches of its steps."""
         torch.set_num_threads(1)
         trainer = Trainer(Run.parse(self.run), self.settings, Store(store), device=CPU, workers=0, world=world)
@@ -197,9 +197,9 @@ def test_memory_that_runs_short_in_the_middle_only_makes_smaller_pieces(stores, 
 
 
 def test_a_process_alone_is_a_world_of_one():
-    world = World()
+    world = ProcessGroup()
     assert (world.rows(7), world.any(False), world.from_main("x"), world.main) == (slice(0, 7), False, "x", True)
-    assert [World(rank, 4).rows(2) for rank in range(4)] == [slice(0, 1), slice(1, 2), slice(2, 2), slice(2, 2)]
+    assert [ProcessGroup(rank, 4).rows(2) for rank in range(4)] == [slice(0, 1), slice(1, 2), slice(2, 2), slice(2, 2)]
 
 
 def call(stores, tmp_path: Path, processes: int, **train: object) -> list[str]:

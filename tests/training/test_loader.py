@@ -7,9 +7,9 @@ import torch
 
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, training_crop
-from vggrepro.settings.models import Boxes
+from vggrepro.settings.models import BoxTargets
 from vggrepro.training.loader import Batch, Batches
-from vggrepro.training.processes import World
+from vggrepro.training.processes import ProcessGroup
 
 
 def batches(store: Store, workers: int) -> Batches:
@@ -57,11 +57,18 @@ def test_processes_share_a_batch_without_a_gap_or_an_overlap(stores):
     store = Store(stores[0])
     draws = Draws.of(0, 1, len(store), (64, 96))
 
-    def made(world: World) -> list[Batch]:
-        given = {"batch": 24, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": Boxes(min_inside=0.9)}
+    def made(world: ProcessGroup) -> list[Batch]:
+        given = {
+            "batch": 24,
+            "crop": 56,
+            "flip": True,
+            "colour_std": 0.1,
+            "workers": 0,
+            "boxes": BoxTargets(min_inside=0.9),
+        }
         return list(Batches(store, draws, **given, world=world))
 
-    whole, parts = made(World()), [made(World(rank, 5)) for rank in range(5)]
+    whole, parts = made(ProcessGroup()), [made(ProcessGroup(rank, 5)) for rank in range(5)]
     for step, batch in enumerate(whole):
         shares = [part[step] for part in parts]
         assert torch.equal(torch.cat([share.images() for share in shares]), batch.images())

@@ -11,10 +11,10 @@ from vggrepro.data.boxes import from_vectors, iou
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Boxes
+from vggrepro.settings.models import BoxTargets
 from vggrepro.training import objectives
 from vggrepro.training.loader import Batch, Batches
-from vggrepro.training.progress import Part
+from vggrepro.training.progress import EpochPart
 from vggrepro.training.train import Trainer
 
 NONE = torch.empty(2, 0)
@@ -71,7 +71,7 @@ def test_boxes_that_do_not_count_change_nothing():
 
 def test_images_that_do_not_count_are_in_no_denominator(stores):
     """Where a box must lie in the crop whole, few do: mean loss and error are over them."""
-    settings = small().model_copy(update={"boxes": Boxes(min_inside=1.0)})
+    settings = small().model_copy(update={"boxes": BoxTargets(min_inside=1.0)})
     run = Run("D", "256", "all", 0, "SCR")
     trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
     trainer.start(None)
@@ -80,7 +80,7 @@ def test_images_that_do_not_count_are_in_no_denominator(stores):
     with torch.no_grad():
         for parameter in trainer.net.parameters():
             parameter.zero_()
-    row = trainer.epoch(Part(), 0.0)
+    row = trainer.epoch(EpochPart(), 0.0)
     squares = [(b.targets.nan_to_num() ** 2).sum() for b in trainer.batches(1)]
     assert row["loss"] == pytest.approx(float(sum(squares)) / 2 / counted, rel=1e-5)
     assert row["train_localisation"] == 1.0
@@ -101,23 +101,23 @@ def test_images_without_a_box_are_not_seen(stores):
     store._boxes = store._boxes[20:]  # the first twenty images lose theirs
     store._first_box = np.searchsorted(store._boxes[:, 0], np.arange(len(store) + 1))
     draws = Draws.of(0, 1, len(store), (64, 64))
-    batches = Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=Boxes())
+    batches = Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=BoxTargets())
     assert sorted(batches.order) == list(range(20, len(store)))
     assert sum(len(b.labels) for b in batches) == len(store) - 20
     assert all(b.targets.shape == (len(b.labels), 4) for b in batches)
     store._first_box[:] = 0
     with pytest.raises(ValueError, match="no training image has a box"):
-        Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=Boxes())
+        Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=BoxTargets())
 
 
 @pytest.mark.parametrize("objective", ["SCR", "PCR"])
 def test_boxes_are_learnt_in_a_few_steps(stores, objective):
     """A random net fits the boxes of 160 images better and better."""
     torch.manual_seed(0)
-    settings = small(learning_rate=0.01).model_copy(update={"boxes": Boxes()})
+    settings = small(learning_rate=0.01).model_copy(update={"boxes": BoxTargets()})
     run = Run("D", "256", "all", 0, objective)
     trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
     trainer.start(None)
-    rows = [trainer.epoch(Part(epoch), 0.01) for epoch in range(1, 6)]
+    rows = [trainer.epoch(EpochPart(epoch), 0.01) for epoch in range(1, 6)]
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     assert rows[-1]["train_localisation"] < rows[0]["train_localisation"]

@@ -10,7 +10,7 @@ from tests.conftest import prepared, real, small
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescaled_size, rescaled_sizes
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Boxes
+from vggrepro.settings.models import BoxTargets
 from vggrepro.training.loader import Batches
 from vggrepro.training.resident import Resident
 from vggrepro.training.train import Trainer
@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 def pair(store: Store, S: tuple[int, int], batch: int = 64):
     draws = Draws.of(3, 1, len(store), S)
-    given = {"batch": batch, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": Boxes()}
+    given = {"batch": batch, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
     return (next(iter(Batches(store, draws, **given, resident=r))) for r in (None, Resident(store, CPU, 2)))
 
 

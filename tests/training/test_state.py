@@ -17,12 +17,12 @@ import pytest
 import torch
 
 from tests.conftest import small
-from vggrepro.core.files import digest
+from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.catalogue import Run
 from vggrepro.training import checkpoints as state
-from vggrepro.training.checkpoints import KEPT, Signals, States, Stopped
-from vggrepro.training.train import Trainer, train
+from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoints, Signals, Stopped
+from vggrepro.training.train import Trainer, train_run
 
 CPU = torch.device("cpu")
 
@@ -110,7 +110,7 @@ def test_a_training_killed_twenty_times_ends_with_the_same_weights(stores, tmp_p
     assert attempt(arguments(stores, tmp_path / "whole", epochs=8)) == 1
     attempts = attempt(arguments(stores, tmp_path, epochs=8) | {"kills": 20})
     assert attempts == 21, "all twenty were killed before the end"
-    assert digest(tmp_path / "out/weights.safetensors") == digest(undisturbed / "weights.safetensors")
+    assert file_digest(tmp_path / "out/weights.safetensors") == file_digest(undisturbed / "weights.safetensors")
     assert course(tmp_path / "out") == course(undisturbed)
     about = json.loads((tmp_path / "out/run.json").read_text())
     assert about["iterations"] == 80
@@ -123,16 +123,16 @@ def test_a_training_killed_twenty_times_ends_with_the_same_weights(stores, tmp_p
 
 def test_boxes_and_fc_layers_go_on_too(stores, undisturbed, tmp_path):
     """The training of a net that predicts boxes, of which some layers have no momentum."""
-    from vggrepro.settings.models import Boxes
+    from vggrepro.settings.models import BoxTargets
 
     parent = undisturbed / "weights.safetensors"
     folders = []
     for kills in (0, 6):
         given = arguments(stores, tmp_path / str(kills), "A_256_scr_fc_s0", parent) | {"kills": kills}
-        given["settings"]["boxes"] = Boxes(target="random").model_dump()
+        given["settings"]["boxes"] = BoxTargets(target="random").model_dump()
         attempt(given)
         folders.append(Path(given["out"]))
-    assert digest(folders[0] / "weights.safetensors") == digest(folders[1] / "weights.safetensors")
+    assert file_digest(folders[0] / "weights.safetensors") == file_digest(folders[1] / "weights.safetensors")
 
 
 def verb(stores, tmp_path: Path, **train: object) -> list[str]:
@@ -161,7 +161,7 @@ def test_a_training_that_is_told_to_stop_keeps_its_state_and_goes_on(stores, und
     again = subprocess.run(call, capture_output=True, text=True, cwd=ROOT)
     assert again.returncode == 0, again.stderr
     assert "A_256_s0: goes on from epoch" in again.stderr
-    assert digest(tmp_path / "out/weights.safetensors") == digest(undisturbed / "weights.safetensors")
+    assert file_digest(tmp_path / "out/weights.safetensors") == file_digest(undisturbed / "weights.safetensors")
 
 
 class InterruptedTrainingError(Exception):
@@ -189,7 +189,7 @@ def go(stores, tmp_path: Path, **changes: object) -> None:
     settings = small(**({"epochs": 3} | changes))
     settings = settings.model_copy(update={"model": settings.model.model_copy(update={"dropout": 0.5})})
     torch.set_num_threads(1)
-    train(
+    train_run(
         Run("A", "256"), settings, train_folder=stores[0], val_folder=stores[1], parent_file=None, out=tmp_path / "out",
         device=CPU, workers=0, state_folder=tmp_path / "state", every=0.0,
     )  # fmt: skip
@@ -198,7 +198,7 @@ def go(stores, tmp_path: Path, **changes: object) -> None:
 def test_the_two_newest_states_stay_and_a_damaged_one_falls_back(stores, undisturbed, tmp_path, monkeypatch, capsys):
     state = interrupted(stores, tmp_path, monkeypatch, 7)
     assert states(tmp_path) == ["000000006", "000000007"]
-    assert KEPT == 2
+    assert CHECKPOINTS_KEPT == 2
     weights = state / "000000007/weights.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     capsys.readouterr()
@@ -206,7 +206,7 @@ def test_the_two_newest_states_stay_and_a_damaged_one_falls_back(stores, undistu
     said = capsys.readouterr().err
     assert "a damaged state is passed over" in said
     assert "goes on from epoch 1, step 6" in said
-    assert digest(tmp_path / "out/weights.safetensors") == digest(undisturbed / "weights.safetensors")
+    assert file_digest(tmp_path / "out/weights.safetensors") == file_digest(undisturbed / "weights.safetensors")
 
 
 @pytest.mark.parametrize("file", ["state.json", "momentum.safetensors"])
@@ -228,11 +228,13 @@ def test_a_state_of_other_settings_is_refused_with_the_difference(stores, tmp_pa
 def test_what_was_finished_but_lost_is_written_again(stores, undisturbed, tmp_path, monkeypatch):
     """Snakemake died before it heard of the end: started again, it removes the results and asks for the same."""
     go(stores, tmp_path)
-    weights = digest(tmp_path / "out/weights.safetensors")
+    weights = file_digest(tmp_path / "out/weights.safetensors")
     shutil.rmtree(tmp_path / "out")
     monkeypatch.setattr(Trainer, "step", lambda *_: pytest.fail("a step of a training that is finished"))
     go(stores, tmp_path)
-    assert weights == digest(tmp_path / "out/weights.safetensors") == digest(undisturbed / "weights.safetensors")
+    assert (
+        weights == file_digest(tmp_path / "out/weights.safetensors") == file_digest(undisturbed / "weights.safetensors")
+    )
     assert course(tmp_path / "out") == course(undisturbed)
 
 
@@ -257,7 +259,7 @@ def test_a_training_that_outlived_its_caller_is_waited_for(stores, tmp_path):
 def test_a_loss_that_is_no_number_is_not_kept(stores, tmp_path):
     with pytest.raises(ValueError, match=r"the loss is (nan|inf).*Lower train.learning_rate"):
         go(stores, tmp_path, learning_rate=1e4)
-    assert 0 < len(states(tmp_path)) <= KEPT
+    assert 0 < len(states(tmp_path)) <= CHECKPOINTS_KEPT
     kept = [json.loads(file.read_text()) for file in (tmp_path / "state").glob("*/state.json")]
     assert all(math.isfinite(said["about"]["part"]["sums"][0]) for said in kept)
 
@@ -265,7 +267,7 @@ def test_a_loss_that_is_no_number_is_not_kept(stores, tmp_path):
 def test_a_disk_that_is_full_keeps_the_states_before(stores, tmp_path, monkeypatch):
     """For real: no file of this process may be larger than half of a state."""
     state = interrupted(stores, tmp_path, monkeypatch, 3)
-    before = {path: digest(path) for path in state.rglob("*") if path.is_file()}
+    before = {path: file_digest(path) for path in state.rglob("*") if path.is_file()}
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, limits[1]))
     try:
@@ -275,7 +277,7 @@ def test_a_disk_that_is_full_keeps_the_states_before(stores, tmp_path, monkeypat
             go(stores, tmp_path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert {path: digest(path) for path in state.rglob("*") if path.is_file()} == before
+    assert {path: file_digest(path) for path in state.rglob("*") if path.is_file()} == before
 
 
 def test_a_loss_that_stays_at_chance_stops_with_advice(stores, tmp_path):
@@ -284,7 +286,7 @@ def test_a_loss_that_stays_at_chance_stops_with_advice(stores, tmp_path):
 
 
 def test_nothing_half_written_is_trusted(tmp_path):
-    states = States(tmp_path / "s", {"a": 1})
+    states = Checkpoints(tmp_path / "s", {"a": 1})
     states.write(5, {"w": torch.ones(2)}, {}, {"x": 0.1})
     (tmp_path / "s" / ".000000009.tmp").mkdir()
     (tmp_path / "s" / "000000009").mkdir()
@@ -292,7 +294,7 @@ def test_nothing_half_written_is_trusted(tmp_path):
     assert weights["w"].tolist() == [1, 1]
     assert (momentum, about) == ({}, {"x": 0.1})
     assert [path.name for path in (tmp_path / "s").iterdir()] == ["000000005"]
-    assert States(tmp_path / "none", {}).read() is None
+    assert Checkpoints(tmp_path / "none", {}).read() is None
 
 
 def test_who_loses_the_others_is_told_to_stop_a_moment_later(monkeypatch):

@@ -18,10 +18,10 @@ from vggrepro.evaluation import evaluate
 from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Boxes, Evaluate, RunSettings
-from vggrepro.training.processes import World
-from vggrepro.training.recorder import INITS, Seen, initialisation_of, watched
-from vggrepro.training.train import Trainer, train
+from vggrepro.settings.models import BoxTargets, EvaluateSettings, RunSettings
+from vggrepro.training.processes import ProcessGroup
+from vggrepro.training.recorder import INITS, StepCounts, initialisation_of, record_inputs
+from vggrepro.training.train import Trainer, train_run
 
 CPU = torch.device("cpu")
 
@@ -34,7 +34,7 @@ def run(name: str, stores, folder: Path, settings: RunSettings, parent: str | No
     torch.set_num_threads(1)
     file = folder / parent / "weights.safetensors" if parent else None
     where = {"train_folder": stores[0], "val_folder": stores[1], "out": folder / name}
-    train(Run.parse(name), settings, **where, parent_file=file, device=CPU, workers=0)
+    train_run(Run.parse(name), settings, **where, parent_file=file, device=CPU, workers=0)
     return json.loads((folder / name / "run.json").read_text())["record"]
 
 
@@ -42,7 +42,7 @@ def run(name: str, stores, folder: Path, settings: RunSettings, parent: str | No
 def records(stores, tmp_path_factory) -> dict[str, dict]:
     folder = tmp_path_factory.mktemp("runs")
     settings = with_dropout(small(epochs=2, drop_epochs=(1,), batch=48, momentum=0.8, weight_decay=1e-3))
-    boxes = settings.model_copy(update={"boxes": Boxes()})
+    boxes = settings.model_copy(update={"boxes": BoxTargets()})
     return {
         "A": run("A_256_s0", stores, folder, settings),
         "D": run("D_256_s0", stores, folder, settings, "A_256_s0"),
@@ -124,7 +124,7 @@ def test_the_hooks_see_a_changed_optimiser_and_a_smaller_batch(stores):
     batch = next(iter(batches))
     five = {name: getattr(batch, name)[:5] for name in ("pixels", "shift", "labels", "targets")}
     trainer.step(batch._replace(**five))
-    seen = trainer.witness.seen(World())
+    seen = trainer.witness.seen(ProcessGroup())
     assert (seen["batch"], seen["images"]) == (5, 5)
     assert seen["rates"] == ((1, 0.0005, 0.5, 0.0005),)
 
@@ -152,13 +152,17 @@ def test_two_processes_record_what_one_does(stores, tmp_path):
 
 
 def test_attempts_add_up_to_what_one_would_have_seen():
-    a = Seen(2, 32, 16, ((1, 0.1, 0.9, 0.0), (2, 0.01, 0.9, 0.0)), (56,), ("fp32",), (-3.0, 1.0), S=(64, 100), drawn=9)
-    b = Seen(1, 7, 7, ((2, 0.01, 0.9, 0.0), (3, 0.001, 0.9, 0.0)), (56,), ("bf16",), (-2.0, 4.0), S=(70, 128), drawn=1)
-    both = Seen.of(json.loads(json.dumps(asdict(a)))) + b
+    a = StepCounts(
+        2, 32, 16, ((1, 0.1, 0.9, 0.0), (2, 0.01, 0.9, 0.0)), (56,), ("fp32",), (-3.0, 1.0), S=(64, 100), drawn=9
+    )
+    b = StepCounts(
+        1, 7, 7, ((2, 0.01, 0.9, 0.0), (3, 0.001, 0.9, 0.0)), (56,), ("bf16",), (-2.0, 4.0), S=(70, 128), drawn=1
+    )
+    both = StepCounts.of(json.loads(json.dumps(asdict(a)))) + b
     assert (both.steps, both.images, both.batch, both.drawn) == (3, 39, 16, 10)
     assert [rate for _, rate, *_ in both.rates] == [0.1, 0.01, 0.001]
     assert (both.pixels, both.S, both.precision) == ((-3.0, 4.0), (64, 128), ("fp32", "bf16"))
-    assert a + Seen() == a
+    assert a + StepCounts() == a
 
 
 def test_what_a_net_was_shown_to_be_tested(records, stores, tmp_path):
@@ -171,15 +175,15 @@ def test_what_a_net_was_shown_to_be_tested(records, stores, tmp_path):
     }
     for protocol, (views, mirrored) in expected.items():
         how = {"weights_file": weights, "val_folder": stores[1], "device": CPU, "workers": 0}
-        evaluate.evaluate(run, protocol, (256, 384), Evaluate(), **how, out=tmp_path / protocol)
+        evaluate.evaluate(run, protocol, (256, 384), EvaluateSettings(), **how, out=tmp_path / protocol)
         found = json.loads((tmp_path / protocol / "384" / "made.json").read_text())["record"]
         assert (found["views"], found["mirrored"], found["precision"]) == (views, mirrored, ["fp32"])
         assert 100 < found["pixels"][1] - found["pixels"][0] < 260
 
 
 def test_an_input_divided_by_a_standard_deviation_shows(records):
-    weights = checkpoint.load(records["folder"] / "A_256_s0" / "weights.safetensors")
-    with watched(net := weights.net()) as shown, torch.inference_mode():
+    weights = checkpoint.load_weights(records["folder"] / "A_256_s0" / "weights.safetensors")
+    with record_inputs(net := weights.net()) as shown, torch.inference_mode():
         net(torch.randn(2, 3, 56, 56))
     assert shown.pixels[1] - shown.pixels[0] < 20
     net(torch.zeros(1, 3, 56, 56))

@@ -25,7 +25,7 @@ from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import TASKS, Run
 from vggrepro.scores import outcomes, statistics
 from vggrepro.scores.ranks import average_precision
-from vggrepro.settings.models import Evaluate, Model, Transfer, load
+from vggrepro.settings.models import EvaluateSettings, NetSettings, TransferSettings, load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
 from vggrepro.transfer import average_precision as precision
@@ -34,7 +34,7 @@ from vggrepro.transfer import svms as transfer
 
 MEAN = (120.0, 110.0, 100.0)
 NETS = [Run(net, "256-512") for net in "DE"]
-SMALL = Transfer(caltech101_train=6, caltech101_test=5, caltech256_train=6, C=(0.1, 1.0, 10.0))
+SMALL = TransferSettings(caltech101_train=6, caltech101_test=5, caltech256_train=6, C=(0.1, 1.0, 10.0))
 
 
 # Average precision
@@ -129,7 +129,7 @@ def drawn(tmp_path_factory) -> Path:
 
 
 def net(run: Run) -> VGG:
-    found = VGG(run.net, 10, Model(scale_unit=8, width=4, fc=24))
+    found = VGG(run.net, 10, NetSettings(scale_unit=8, width=4, fc=24))
     initialise_randomly(found, "he", ord(run.net))
     return found.eval()
 
@@ -137,7 +137,7 @@ def net(run: Run) -> VGG:
 def test_features_are_means_over_space_and_both_images(drawn):
     voc = VOC(drawn / "voc2007", "2007")
     d = net(NETS[0])
-    found = features.features(d, voc, MEAN, (256, 384), settings=Evaluate(batch_pixels=40_000))
+    found = features.extract_features(d, voc, MEAN, (256, 384), settings=EvaluateSettings(batch_pixels=40_000))
     for i in (0, 17, 63):
         for Q in (256, 384):
             image = torch.from_numpy(rescale(voc.image(i), d.model.pixels(Q)).copy()).float() - torch.tensor(MEAN)
@@ -152,7 +152,7 @@ def test_real_images_of_all_kinds_have_features():
     d = net(NETS[0])
     for collection in (Caltech(real("caltech101-18.zip"), "101"), VOC(real("bccd-voc.zip"), "2007")):
         collection.pictures = collection.pictures[::40]
-        found = features.features(d, collection, MEAN, (256,), workers=2)[256]
+        found = features.extract_features(d, collection, MEAN, (256,), workers=2)[256]
         assert found.shape == (len(collection), 24)
         assert np.isfinite(found).all()
         assert len(np.unique(found.sum(1))) == len(collection)
@@ -168,7 +168,7 @@ def test_descriptors_are_averaged_or_stacked_and_of_unit_length():
     before = transfer.descriptor([a, 10 * b], "average", "before")
     assert before == pytest.approx(transfer.descriptor([a, b], "average", "before"))
     assert not np.allclose(transfer.descriptor([a, 10 * b], "average", "after"), average)
-    assert transfer.unit(np.zeros((1, 4))).tolist() == [[0.0] * 4]
+    assert transfer.unit_length(np.zeros((1, 4))).tolist() == [[0.0] * 4]
 
 
 # SVMs
@@ -190,20 +190,20 @@ def test_an_svm_is_liblinears_and_processes_change_nothing():
     targets = np.where(rng.random((120, 4)) < 0.3, 1, -1).astype(np.int8)
     targets[::7, 1] = 0
     names = ("a", "b", "c", "d")
-    model = transfer.fit(x, targets, 0.01, names, workers=1)
+    model = transfer.fit_svms(x, targets, 0.01, names, workers=1)
     for c in range(4):
         kept = targets[:, c] != 0
         theirs = LinearSVC(C=0.01, random_state=0, max_iter=10_000).fit(x[kept], targets[kept, c])
         assert model.scores(x)[:, c] == pytest.approx(theirs.decision_function(x), abs=1e-6)
-    assert np.array_equal(model.weights, transfer.fit(x, targets, 0.01, names, workers=2).weights)
+    assert np.array_equal(model.weights, transfer.fit_svms(x, targets, 0.01, names, workers=2).weights)
 
 
 def test_classes_that_exclude_each_other_are_trained_in_one_call():
     """The same classifiers, but for LIBLINEAR's draws."""
     x, targets = separable(90)
-    together = transfer.fit(x, targets, 1.0, ("a", "b", "c"), 1)
+    together = transfer.fit_svms(x, targets, 1.0, ("a", "b", "c"), 1)
     targets[0, 0] = 0  # one that does not count: a call per class
-    apart = transfer.fit(x, targets, 1.0, ("a", "b", "c"), 1)
+    apart = transfer.fit_svms(x, targets, 1.0, ("a", "b", "c"), 1)
     assert together.weights.shape == apart.weights.shape == (3, 3)
     assert together.scores(x)[:, 1:] == pytest.approx(apart.scores(x)[:, 1:], abs=1e-2)
 
@@ -212,15 +212,15 @@ def test_a_search_that_does_not_end_is_told(monkeypatch):
     x, targets = separable()
     monkeypatch.setattr(transfer, "ITERATIONS", 1)
     with pytest.raises(ValueError, match="LIBLINEAR did not converge with C = 1000"):
-        transfer.fit(x, targets, 1000.0, ("a", "b", "c"), 1)
+        transfer.fit_svms(x, targets, 1000.0, ("a", "b", "c"), 1)
 
 
 def test_a_class_without_examples_or_counterexamples_is_named():
     x, targets = separable()
     with pytest.raises(ValueError, match="no image of class b: an SVM needs both"):
-        transfer.fit(x, np.where([False, True, False], -1, targets).astype(np.int8), 1.0, ("a", "b", "c"), 1)
+        transfer.fit_svms(x, np.where([False, True, False], -1, targets).astype(np.int8), 1.0, ("a", "b", "c"), 1)
     with pytest.raises(ValueError, match="nothing but images of class c"):
-        transfer.fit(x, np.where([False, False, True], 1, targets).astype(np.int8), 1.0, ("a", "b", "c"), 1)
+        transfer.fit_svms(x, np.where([False, False, True], 1, targets).astype(np.int8), 1.0, ("a", "b", "c"), 1)
 
 
 def test_the_cost_is_the_best_on_held_out_images_and_of_equals_the_smallest():
@@ -233,11 +233,11 @@ def test_the_cost_is_the_best_on_held_out_images_and_of_equals_the_smallest():
     targets[:27] = np.roll(targets[:27], 1, axis=1)
     seen, costs = {}, (1e-5, 1e-3, 0.03, 100.0)
     for C in costs:
-        model = transfer.fit(x[train], targets[train], C, ("a", "b", "c"), 1)
+        model = transfer.fit_svms(x[train], targets[train], C, ("a", "b", "c"), 1)
         seen[C] = precision.recalls(model.scores(x[held]), targets[held]).mean()
     best = [C for C in seen if seen[C] == max(seen.values())]
     assert not {costs[0], costs[-1]} & set(best), seen
-    measured = precision.measure("recall")
+    measured = precision.measure_of("recall")
     assert transfer.choose_cost(x, targets, train, held, ("a", "b", "c"), measured, costs[::-1], 1) == min(best)
 
 
@@ -245,7 +245,9 @@ def test_a_class_that_no_held_out_image_shows_is_named():
     x, targets = separable()
     held = np.flatnonzero(targets[:, 2] < 0)
     with pytest.raises(ValueError, match="held-out training images shows c: more images"):
-        transfer.choose_cost(x, targets, np.arange(60), held, ("a", "b", "c"), precision.measure("area"), (1.0, 2.0), 1)
+        transfer.choose_cost(
+            x, targets, np.arange(60), held, ("a", "b", "c"), precision.measure_of("area"), (1.0, 2.0), 1
+        )
 
 
 @pytest.mark.parametrize("share", [0.2, 0.5])
@@ -287,7 +289,7 @@ def results(drawn, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("transfer")
     settings = SMALL.model_dump_json()
     for run in NETS:
-        checkpoint.save(root / f"{run.name}.safetensors", net(run), run, MEAN, [f"n{i:08d}" for i in range(10)])
+        checkpoint.save_weights(root / f"{run.name}.safetensors", net(run), run, MEAN, [f"n{i:08d}" for i in range(10)])
         for name in catalogue.COLLECTIONS:
             task = next(t for t in TASKS.values() if name in t.collections)
             where = ["--path", str(drawn / task.data), "--weights", str(root / f"{run.name}.safetensors")]
@@ -310,8 +312,8 @@ def results(drawn, tmp_path_factory) -> Path:
 
 
 def test_tables_11_and_12_are_measured_from_the_stored_scores(results):
-    settings = load({"smoke": True})
-    eleven, twelve = (tables.make(n, settings, results / "transfer") for n in ("11", "12"))
+    settings = load_settings({"smoke": True})
+    eleven, twelve = (tables.make_table(n, settings, results / "transfer") for n in ("11", "12"))
     ours = [row for row in eleven.rows if row.keys[0].startswith("VGG")]
     assert [[cell.status for cell in row.cells] for row in ours] == [
         ["measured", "validation", "measured", "measured"]
@@ -336,15 +338,15 @@ def test_tables_11_and_12_are_measured_from_the_stored_scores(results):
         for s, t in zip(scores.T, targets.T, strict=True)
     ]
     assert both.cells[0].value == pytest.approx(100 * np.mean(slow))
-    assert both.cells[0].n == standin.PARTS["test"]
+    assert both.cells[0].n == standin.VOC_PART_SIZES["test"]
     assert [row.cells[0].status for row in twelve.rows] == ["quoted"] * 3 + ["validation"] * 2
     assert all(low <= cell.value <= high for row in ours for cell in row.cells for low, high in [cell.interval])
-    assert "on val" in render.html(eleven)
-    assert "over 3 splits" in render.markdown(eleven)
+    assert "on val" in render.table_html(eleven)
+    assert "over 3 splits" in render.table_markdown(eleven)
 
 
 def test_bold_is_the_highest(results):
-    table = tables.make("11", load({"smoke": True}), results / "transfer")
+    table = tables.make_table("11", load_settings({"smoke": True}), results / "transfer")
     for column in range(4):
         cells = [row.cells[column] for row in table.rows if row.cells[column].value is not None]
         if len({cell.value for cell in cells}) > 1:
@@ -353,9 +355,9 @@ def test_bold_is_the_highest(results):
 
 def test_outcomes_of_transfer_are_what_cells_are_made_of(results, tmp_path):
     for number in catalogue.TRANSFER:
-        table, made = tables.make_with_outcomes(number, load({"smoke": True}), results / "transfer")
-        outcomes.write(tmp_path / "t.npz", made)
-        found = outcomes.read(tmp_path / "t.npz").entries
+        table, made = tables.make_table_with_outcomes(number, load_settings({"smoke": True}), results / "transfer")
+        outcomes.write_outcomes(tmp_path / "t.npz", made)
+        found = outcomes.read_outcomes(tmp_path / "t.npz").entries
         cells = {
             (row.keys[0], column): c for row in table.rows for column, c in zip(table.columns, row.cells, strict=True)
         }
@@ -366,29 +368,31 @@ def test_outcomes_of_transfer_are_what_cells_are_made_of(results, tmp_path):
 
 
 def test_other_is_no_action_of_the_mean(results):
-    result = precision.read(results / "transfer" / "actions-image" / "D_256-512_s0+E_256-512_s0")
+    result = precision.read_svm_result(results / "transfer" / "actions-image" / "D_256-512_s0+E_256-512_s0")
     assert (result.made["classes"], result.made["counted"]) == (["jumping", "other", "reading"], ["jumping", "reading"])
     assert len(result.values(0)) == 2
 
 
 def test_a_set_that_was_not_given_is_not_run(results, tmp_path):
     shutil.copytree(results / "transfer" / "caltech101", tmp_path / "caltech101")
-    table = tables.make("11", load({"smoke": True}), tmp_path)
+    table = tables.make_table("11", load_settings({"smoke": True}), tmp_path)
     assert [cell.status for cell in table.rows[-1].cells] == ["not run", "not run", "measured", "not run"]
-    empty = tables.make("12", load({"smoke": True}), tmp_path)
+    empty = tables.make_table("12", load_settings({"smoke": True}), tmp_path)
     assert "give the folders of its data sets, such as voc2012=PATH" in empty.notes[0]
 
 
 def test_results_of_a_set_that_is_no_longer_given_are_not_shown(results):
     """They lie where an earlier call left them, made with who knows which weights."""
-    table = tables.make("11", load({"smoke": True, "transfer": {"stand_in": False}}), results / "transfer")
+    table = tables.make_table(
+        "11", load_settings({"smoke": True, "transfer": {"stand_in": False}}), results / "transfer"
+    )
     assert {cell.status for row in table.rows if row.keys[0].startswith("VGG") for cell in row.cells} == {"not run"}
 
 
 def test_a_set_of_other_classes_says_so_and_a_drawn_one_too(results):
-    drawn = tables.make("11", load({"smoke": True}), results / "transfer").notes
+    drawn = tables.make_table("11", load_settings({"smoke": True}), results / "transfer").notes
     assert any("drawn by the program stand for voc2007, voc2012, caltech101, caltech256" in note for note in drawn)
-    given = tables.make("11", load({"smoke": True, "voc2007": "x"}), results / "transfer").notes
+    given = tables.make_table("11", load_settings({"smoke": True, "voc2007": "x"}), results / "transfer").notes
     assert any("voc2007 has 4 classes here and 20 in the paper: the delta compares different data" in n for n in given)
     assert any("The deltas do not compare like with like: the nets depart" in note for note in given)
 
@@ -404,7 +408,7 @@ def test_results_of_another_task_or_of_other_nets_are_refused(results, tmp_path)
             if not (folder / "voc2007" / name).exists():
                 shutil.copytree(results / "transfer" / "voc2007" / name, folder / "voc2007" / name)
         with pytest.raises(ValueError, match=r"holds voc20\d\d with D_256-512_s0: classify again"):
-            tables.make("11", load({"smoke": True}), folder)
+            tables.make_table("11", load_settings({"smoke": True}), folder)
 
 
 def test_files_for_the_evaluation_server_list_every_test_image_and_person(results, drawn):
@@ -490,7 +494,7 @@ def test_a_damaged_result_is_named(results, tmp_path):
     folder = shutil.copytree(results / "transfer" / "voc2007" / "D_256-512_s0", tmp_path / "r")
     (folder / "0" / "scores.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="r: damaged result"):
-        precision.read(folder)
+        precision.read_svm_result(folder)
 
 
 # Intervals

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vggrepro.core.paths import ROOT
-from vggrepro.settings.models import load
+from vggrepro.settings.models import load_settings
 from vggrepro.workflow import SIGNALS, Plan, one_run_of
 
 
@@ -79,8 +79,8 @@ def test_a_missing_data_set_of_transfer_is_told_before_any_job(tmp_path):
 
 @pytest.mark.parametrize("given", [{"seeds": [0, 1, 11]}, {"seeds": [3], "released": {"D": "d.pth"}}, {"seeds": [7]}])
 def test_a_wildcard_stands_for_the_runs_of_the_plan_and_no_others(given):
-    plan = Plan(load({"smoke": True} | given))
-    every = Plan(load({"smoke": True, "seeds": list(range(13))})).runs
+    plan = Plan(load_settings({"smoke": True} | given))
+    every = Plan(load_settings({"smoke": True, "seeds": list(range(13))})).runs
     for runs in (plan.runs, plan.trained, plan.by_class, plan.by_box, list(plan.adopted)):
         assert [name for name in every if re.fullmatch(one_run_of(runs), name)] == [n for n in every if n in runs]
 

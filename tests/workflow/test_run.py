@@ -52,7 +52,7 @@ def made(tmp_path_factory) -> Iterator[Path]:
 
 def top1(folder: Path, number: str) -> dict[str, float]:
     """Top-1 errors of a table by the row's keys."""
-    table = render.read(folder / "tables" / f"{catalogue.table_name(number)}.json")
+    table = render.read_table(folder / "tables" / f"{catalogue.table_name(number)}.json")
     return {"/".join(row.keys): row.cells[0].value for row in table.rows if row.cells[0].value is not None}
 
 
@@ -79,7 +79,7 @@ def test_boxes_are_learnt(made):
 @pytest.mark.slow
 def test_features_know_more_than_chance(made):
     """Four shapes of VOC, six of Caltech, three actions: by chance about a third, a sixth and a half."""
-    rows = render.read(made / "results/smoke/tables/table11.json").rows[-3:]
+    rows = render.read_table(made / "results/smoke/tables/table11.json").rows[-3:]
     values = np.array([[cell.value for cell in row.cells] for row in rows])
     assert (values.min(0) > [50, 50, 40, 40]).all(), values
 
@@ -92,7 +92,7 @@ def test_table_9_is_what_a_submission_is_judged_to_be(made, tmp_path):
     where = ["--settings", "smoke", "--boxes", str(folder / "boxes"), "--val", str(folder / "data/val")]
     where += ["--devkit", str(tmp_path / "devkit"), "--out", str(tmp_path / "p.txt")]
     assert cli.main(["submission", *where]) == 0
-    judged = submission.judge(
+    judged = submission.judge_submission(
         tmp_path / "p.txt",
         devkit_folder=tmp_path / "devkit",
         solution=tmp_path / "devkit" / "LOC_val_solution.csv",
@@ -107,14 +107,14 @@ def test_table_9_is_what_a_submission_is_judged_to_be(made, tmp_path):
 @pytest.mark.slow
 def test_every_table_is_there_in_every_format(made):
     names = {path.name for path in (made / "results/smoke/tables").iterdir()}
-    kinds = (*render.FORMATS, "npz")
+    kinds = (*render.TABLE_FORMATS, "npz")
     assert names == {f"{catalogue.table_name(n)}.{kind}" for n in catalogue.REPRODUCED for kind in kinds}
 
 
 @pytest.mark.slow
 def test_no_cell_of_ours_is_left_open(made):
     for number in catalogue.MEASURED:
-        table = render.read(made / f"results/smoke/tables/{catalogue.table_name(number)}.json")
+        table = render.read_table(made / f"results/smoke/tables/{catalogue.table_name(number)}.json")
         assert {cell.status for row in table.rows for cell in row.cells} <= {
             "measured",
             "validation",
@@ -130,7 +130,7 @@ def test_no_cell_of_ours_is_left_open(made):
 @pytest.mark.slow
 def test_the_bundle_is_whole_and_names_no_place(made):
     bundle = made / "results/smoke/export/crate.zip"
-    assert crate.check(bundle) > 200
+    assert crate.check_bundle(bundle) > 200
     with zipfile.ZipFile(bundle) as archive:
         assert [name for name in archive.namelist() if str(made).encode() in archive.read(name)] == []
 
@@ -171,7 +171,7 @@ def test_every_result_says_what_made_it(made):
 
 @pytest.mark.slow
 def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, tmp_path):
-    net = checkpoint.load(made / "results/smoke/runs/D_256-512_s0/weights.safetensors")
+    net = checkpoint.load_weights(made / "results/smoke/runs/D_256-512_s0/weights.safetensors")
     write_mat(tmp_path / "d.mat", layers_of(net.net()), list(net.wnids), net.mean)
     wanted = ("results/smoke-released/scores/D_256-512_s0/dense", "--config", "smoke=true", "released={D: d.mat}")
     done = snakemake(tmp_path, *wanted, cores=2)
@@ -179,7 +179,7 @@ def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, t
     assert not (tmp_path / "results/smoke-released/data/train").exists()
     for Q in ("256", "384", "512"):
         theirs, ours = (
-            scores.read(folder / f"scores/D_256-512_s0/dense/{Q}")
+            scores.read_scores(folder / f"scores/D_256-512_s0/dense/{Q}")
             for folder in (tmp_path / "results/smoke-released", made / "results/smoke")
         )
         assert np.array_equal(theirs.posteriors, ours.posteriors)
@@ -260,7 +260,7 @@ def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
 
 def test_a_truncated_image_stops_before_any_training(tmp_path):
     images = tmp_path / "images"
-    standin.write(images, train_per_class=200, val_per_class=40)
+    standin.draw_data_set(images, train_per_class=200, val_per_class=40)
     broken = images / "val" / "images" / "val_9.JPEG"
     broken.write_bytes(broken.read_bytes()[:300])
     done = snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}", cores=2)
@@ -278,7 +278,7 @@ def test_a_truncated_image_stops_before_any_training(tmp_path):
 def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
     """A data set, prepared, rescaled and trained on, below a name with all that a shell would trip over."""
     data = tmp_path / "a 'quoted' \"name\" $(touch evil) `touch evil` ; touch evil\nand a second line & näme"
-    standin.write(data, train_per_class=4, val_per_class=2)
+    standin.draw_data_set(data, train_per_class=4, val_per_class=2)
     block = {
         "layout": "tiny-imagenet",
         "path": str(data),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Verb = Callable[[str, object, str], argparse.ArgumentParser]
 
-T = TypeVar("T", bound="BaseModel")
+_T = TypeVar("_T", bound="BaseModel")
 TRANSFER_SETS = tuple(dict.fromkeys(task.data for task in catalogue.TASKS.values()))
 
 
@@ -360,14 +360,14 @@ def _numbers(text: str) -> tuple[int, ...]:
 def _given(text: str) -> Settings:
     from vggrepro.settings import models as config
 
-    return config.load(_json(text) if text.lstrip().startswith("{") else {"preset": text})
+    return config.load_settings(_json(text) if text.lstrip().startswith("{") else {"preset": text})
 
 
-def _block(text: str, kind: type[T], of: Callable[[Settings], T]) -> T:
+def _block(text: str, kind: type[_T], of: Callable[[Settings], _T]) -> _T:
     """A part of the settings: given as JSON itself, or that of a preset."""
     from vggrepro.settings import models as config
 
-    return config.check(kind, _json(text), "--settings") if text.lstrip().startswith("{") else of(_given(text))
+    return config.validated(kind, _json(text), "--settings") if text.lstrip().startswith("{") else of(_given(text))
 
 
 def _json(text: str, option: str = "--settings") -> dict[str, Any]:
@@ -381,7 +381,7 @@ def _json(text: str, option: str = "--settings") -> dict[str, Any]:
 def _prepare(given: argparse.Namespace) -> None:
     from vggrepro.data import prepare
 
-    prepare.prepare(
+    prepare.prepare_stores(
         given.layout,
         given.path,
         train_folder=given.train,
@@ -405,7 +405,7 @@ def _rescale(given: argparse.Namespace) -> None:
 def _verify(given: argparse.Namespace) -> None:
     from vggrepro.data import verify
 
-    print(verify.verify(given.layout, given.path, given.out, workers=given.threads))
+    print(verify.verify_data_set(given.layout, given.path, given.out, workers=given.threads))
 
 
 def _torch(given: argparse.Namespace, precision: str, processes: int = 1) -> torch.device:
@@ -419,7 +419,7 @@ def _torch(given: argparse.Namespace, precision: str, processes: int = 1) -> tor
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
     # trying out algorithms pays where every batch has one shape; evaluation has thousands of shapes
     torch.backends.cudnn.benchmark = given.name == "train"
-    return devices.choose(given.device, processes)
+    return devices.choose_device(given.device, processes)
 
 
 def _train(given: argparse.Namespace) -> None:
@@ -430,10 +430,10 @@ def _train(given: argparse.Namespace) -> None:
     neighbours = distributed.on_this_machine()
     given.threads = max(1, given.threads // neighbours)
     device = _torch(given, settings.train.precision, neighbours)
-    from vggrepro.training.train import train
+    from vggrepro.training.train import train_run
 
-    with distributed.join(given.processes, device) as world:
-        train(
+    with distributed.join_processes(given.processes, device) as world:
+        train_run(
             given.run,
             settings,
             train_folder=given.train,
@@ -451,12 +451,12 @@ def _train(given: argparse.Namespace) -> None:
 def _adopt(given: argparse.Namespace) -> None:
     from vggrepro.settings import models as config
 
-    model = _block(given.settings, config.Model, lambda preset: preset.model)
-    reading = config.check(config.Reading, _json(given.reading, "--reading"), "--reading")
+    model = _block(given.settings, config.NetSettings, lambda preset: preset.model)
+    reading = config.validated(config.ReadingSettings, _json(given.reading, "--reading"), "--reading")
     device = _torch(given, "fp32")
-    from vggrepro.external.released import adopt
+    from vggrepro.external.released import convert_released
 
-    adopt(
+    convert_released(
         given.run,
         given.file,
         model,
@@ -472,7 +472,7 @@ def _adopt(given: argparse.Namespace) -> None:
 def _evaluate(given: argparse.Namespace) -> None:
     from vggrepro.settings import models as config
 
-    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
+    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
     from vggrepro.evaluation.evaluate import evaluate
 
@@ -492,11 +492,11 @@ def _evaluate(given: argparse.Namespace) -> None:
 def _why(given: argparse.Namespace) -> None:
     from vggrepro.settings import models as config
 
-    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
+    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
     from vggrepro.diagnosis import measure as why
 
-    why.write(
+    why.measure_decomposition(
         given.run,
         settings,
         weights_file=given.weights,
@@ -513,7 +513,7 @@ def _flips(given: argparse.Namespace) -> None:
     from vggrepro.diagnosis import flips
 
     first, second = given.systems
-    flips.write(
+    flips.write_flips(
         (first, second), given.protocol, given.seed, scores_folder=given.scores, val_folder=given.val, out=given.out
     )
 
@@ -521,7 +521,7 @@ def _flips(given: argparse.Namespace) -> None:
 def _answers(given: argparse.Namespace) -> None:
     from vggrepro.localisation import top5_labels as answers
 
-    answers.write(given.scores, given.seed, given.out)
+    answers.write_top5_labels(given.scores, given.seed, given.out)
 
 
 def _boxes(given: argparse.Namespace) -> None:
@@ -532,7 +532,7 @@ def _boxes(given: argparse.Namespace) -> None:
         raise ValueError(
             "dense boxes need --answers and --classifier; on a centre crop the true class is given, and neither"
         )
-    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
+    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
     from vggrepro.localisation.prediction import localise
 
@@ -564,12 +564,12 @@ def _features(given: argparse.Namespace) -> None:
     from vggrepro.settings import models as config
     from vggrepro.transfer import svms as transfer
 
-    settings = _block(given.settings, config.Evaluate, lambda preset: preset.evaluate)
+    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
     collection = transfer.open_collection(given.collection, given.path)
     from vggrepro.transfer import features
 
-    features.write(
+    features.write_features(
         given.run,
         given.collection,
         collection,
@@ -586,7 +586,7 @@ def _splits(given: argparse.Namespace) -> None:
     from vggrepro.settings import models as config
     from vggrepro.transfer import svms as transfer
 
-    settings = _block(given.settings, config.Transfer, lambda preset: preset.transfer)
+    settings = _block(given.settings, config.TransferSettings, lambda preset: preset.transfer)
     transfer.write_splits(transfer.open_caltech(given.set, given.path), settings, given.out)
 
 
@@ -594,7 +594,7 @@ def _classify(given: argparse.Namespace) -> None:
     from vggrepro.settings import models as config
     from vggrepro.transfer import svms as transfer
 
-    settings = _block(given.settings, config.Transfer, lambda preset: preset.transfer)
+    settings = _block(given.settings, config.TransferSettings, lambda preset: preset.transfer)
     transfer.classify(
         given.task,
         given.path,
@@ -609,7 +609,7 @@ def _classify(given: argparse.Namespace) -> None:
 def _merging(given: argparse.Namespace) -> None:
     from vggrepro.localisation import sensitivity as study
 
-    study.write(_given(given.settings), given.boxes, given.val, given.out, given.threads)
+    study.write_sensitivity(_given(given.settings), given.boxes, given.val, given.out, given.threads)
 
 
 def _table(given: argparse.Namespace) -> None:
@@ -619,30 +619,32 @@ def _table(given: argparse.Namespace) -> None:
     from vggrepro.tables import render
 
     settings = _given(given.settings)
-    made, of_images = tables.make_with_outcomes(given.number, settings, given.scores, given.threads, given.imported)
-    made = audited.audited(made, settings, given.scores, given.runs)
-    outcomes.write(given.out / f"{made.name}.npz", of_images)
-    render.write(made, given.out)
+    made, of_images = tables.make_table_with_outcomes(
+        given.number, settings, given.scores, given.threads, given.imported
+    )
+    made = audited.audited_table(made, settings, given.scores, given.runs)
+    outcomes.write_outcomes(given.out / f"{made.name}.npz", of_images)
+    render.write_table(made, given.out)
 
 
 def _claims(given: argparse.Namespace) -> None:
     from vggrepro.judging import ledger
     from vggrepro.tables import lineage
 
-    runs = [lineage.training(path) for path in given.runs]
-    ledger.write(ledger.judge(_given(given.settings), given.tables, runs), given.out)
+    runs = [lineage.read_training(path) for path in given.runs]
+    ledger.write_ledger(ledger.judge_claims(_given(given.settings), given.tables, runs), given.out)
 
 
 def _whatif(given: argparse.Namespace) -> None:
     from vggrepro.report import whatif
 
-    whatif.write(_given(given.settings), given.scores, given.out, given.threads)
+    whatif.write_whatif(_given(given.settings), given.scores, given.out, given.threads)
 
 
 def _report(given: argparse.Namespace) -> None:
     from vggrepro.report import page as report
 
-    report.write(
+    report.write_report(
         _given(given.settings),
         table_files=given.tables,
         run_files=given.runs,
@@ -662,21 +664,21 @@ def _export(given: argparse.Namespace) -> None:
     from vggrepro.report import export
 
     settings = _given(given.settings)
-    export.write(settings, given.results, given.out)
+    export.export_tidy_data(settings, given.results, given.out)
     if given.crate:
-        crate.write(settings, given.results, given.crate, workers=given.threads)
+        crate.write_bundle(settings, given.results, given.crate, workers=given.threads)
 
 
 def _check(given: argparse.Namespace) -> None:
     from vggrepro.report import bundle as crate
 
-    print(f"{given.crate}: {crate.check(given.crate)} files, all as they were described")
+    print(f"{given.crate}: {crate.check_bundle(given.crate)} files, all as they were described")
 
 
 def _judge(given: argparse.Namespace) -> None:
     from vggrepro.localisation import submission
 
-    found = submission.judge(
+    found = submission.judge_submission(
         given.predictions,
         devkit_folder=given.devkit,
         solution=given.solution,
@@ -711,14 +713,14 @@ def _import(given: argparse.Namespace) -> None:
         classes=given.classes,
         logits=given.logits,
     )
-    for quantity, errors in tables.judged(store).items():
+    for quantity, errors in tables.judge_imported(store).items():
         _print_error(quantity, int(errors.wrong.sum()), errors.n)
 
 
 def _submission(given: argparse.Namespace) -> None:
     from vggrepro.localisation import submission
 
-    submission.write(
+    submission.write_submission_file(
         _given(given.settings),
         given.system or catalogue.best_localisation(),
         boxes_folder=given.boxes,
@@ -739,7 +741,7 @@ def _schema(given: argparse.Namespace) -> None:
     from vggrepro.core.files import write_text
     from vggrepro.settings import models as config
 
-    write_text(config.SCHEMA, config.schema())
+    write_text(config.SCHEMA_FILE, config.settings_schema())
 
 
 if __name__ == "__main__":

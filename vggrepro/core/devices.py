@@ -22,7 +22,7 @@ WAIT = 5.0
 """Seconds between two looks for a free GPU."""
 
 
-def take(names: list[str], folder: Path, wait: float = WAIT) -> int:
+def take_gpu(names: list[str], folder: Path, wait: float = WAIT) -> int:
     """The number of a GPU that no other process of this user has taken, by the GPUs' names; waits until there is one.
 
     Snakemake counts GPUs but gives out none, and neither does torchrun: each process takes a free one.
@@ -44,7 +44,7 @@ def take(names: list[str], folder: Path, wait: float = WAIT) -> int:
         time.sleep(wait)
 
 
-def choose(name: str, processes: int = 1) -> torch.device:
+def choose_device(name: str, processes: int = 1) -> torch.device:
     """The device called `name`: auto (a free GPU where there are GPUs), cpu, cuda (a free GPU), cuda:1.
 
     Raises ValueError for a GPU that is not there, or fewer GPUs than `processes` on this machine that need one each.
@@ -66,12 +66,12 @@ def choose(name: str, processes: int = 1) -> torch.device:
         raise ValueError(f"{processes} processes on this machine need a GPU each, there are {there}: start fewer")
     if ":" not in name:
         names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(there)]
-        device = torch.device("cuda", take(names, Path(tempfile.gettempdir()) / f"vggrepro-{os.getuid()}"))
+        device = torch.device("cuda", take_gpu(names, Path(tempfile.gettempdir()) / f"vggrepro-{os.getuid()}"))
     torch.cuda.set_device(device)
     return device
 
 
-def name_of(device: torch.device) -> str:
+def device_name(device: torch.device) -> str:
     """What a result says that it was computed on."""
     import torch
 
@@ -83,7 +83,7 @@ class Meter:
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.started = device, time.perf_counter()
-        self.joules_before = joules(device)
+        self.joules_before = gpu_joules(device)
 
     @property
     def seconds(self) -> float:
@@ -93,7 +93,7 @@ class Meter:
     @property
     def joules(self) -> float:
         """Energy of the GPU, whoever used it; NaN where the driver does not tell."""
-        return joules(self.device) - self.joules_before
+        return gpu_joules(self.device) - self.joules_before
 
     @property
     def peak_bytes(self) -> int:
@@ -106,7 +106,7 @@ class Meter:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def joules(device: torch.device) -> float:
+def gpu_joules(device: torch.device) -> float:
     """What a GPU has used since its driver was loaded; NaN where the driver does not tell."""
     if device.type != "cuda":
         return float("nan")

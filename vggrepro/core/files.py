@@ -116,7 +116,7 @@ def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
         raise ValueError(f"{path}: damaged ({error}): delete it and make it again") from None
 
 
-def digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
     """SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

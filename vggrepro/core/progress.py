@@ -12,20 +12,20 @@ from typing import TypeVar
 
 from tqdm import tqdm
 
-T = TypeVar("T")
-U = TypeVar("U")
+_T = TypeVar("_T")
+_U = TypeVar("_U")
 
-EVERY = 60.0
+SECONDS_BETWEEN_LINES = 60.0
 """Seconds between two lines of progress in a log."""
 
 
-def ahead(function: Callable[[T], U], items: Iterable[T], *, workers: int, waiting: int) -> Iterator[U]:
+def prefetch(function: Callable[[_T], _U], items: Iterable[_T], *, workers: int, waiting: int) -> Iterator[_U]:
     """`map` in order, up to `waiting` results made by `workers` threads before they are asked for; 0 workers: no threads."""
     if workers == 0:
         yield from map(function, items)
         return
     with ThreadPoolExecutor(workers) as pool:
-        made: deque[Future[U]] = deque()
+        made: deque[Future[_U]] = deque()
         for item in items:
             made.append(pool.submit(function, item))
             if len(made) > max(waiting, workers):
@@ -34,7 +34,7 @@ def ahead(function: Callable[[T], U], items: Iterable[T], *, workers: int, waiti
             yield made.popleft().result()
 
 
-def progress(items: Iterable[T], *, total: int, about: str, unit: str) -> Iterator[T]:
+def show_progress(items: Iterable[_T], *, total: int, about: str, unit: str) -> Iterator[_T]:
     """The items as they are; a bar with the time to go in a terminal, a plain line a minute in a log.
 
     Of the processes that torchrun started, the first one speaks.
@@ -49,7 +49,7 @@ def progress(items: Iterable[T], *, total: int, about: str, unit: str) -> Iterat
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
-        if now - told >= EVERY and done < total:
+        if now - told >= SECONDS_BETWEEN_LINES and done < total:
             told, passed = now, now - started
             left = passed / done * (total - done)
             print(f"{about}: {done:,} of {total:,} {unit}s, {left / 60:.0f} min to go", file=sys.stderr, flush=True)

@@ -44,7 +44,7 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def processor() -> str:
+def cpu_name() -> str:
     """The CPU's name and the number of cores that this process may use."""
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
@@ -54,7 +54,7 @@ def processor() -> str:
     return f"{name}, {len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores"
 
 
-def made() -> dict[str, object]:
+def provenance_record() -> dict[str, object]:
     """Commit, versions, processor and time, to be stored beside a result."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"commit": commit(), "versions": versions(), "processor": processor(), "at": now}
+    return {"commit": commit(), "versions": versions(), "processor": cpu_name(), "at": now}

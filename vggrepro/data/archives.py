@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from vggrepro.core.files import leads_outside
-from vggrepro.core.progress import progress
+from vggrepro.core.progress import show_progress
 
 MD5 = {
     "ILSVRC2012_img_train.tar": "1d675b47d978889d74fa0da5fadfb00e",
@@ -89,7 +89,7 @@ def wrong_digests(path: Path) -> dict[Path, str]:
             continue
         hasher, blocks = hashlib.md5(usedforsecurity=False), -(-file.stat().st_size // BLOCK)
         with file.open("rb") as opened:
-            for _ in progress(range(blocks), total=blocks, about=name, unit="block"):
+            for _ in show_progress(range(blocks), total=blocks, about=name, unit="block"):
                 hasher.update(opened.read(BLOCK))
         if hasher.hexdigest() != expected:
             found[file] = f"{file}: MD5 {hasher.hexdigest()}, published is {expected}: fetch it again"
@@ -100,7 +100,7 @@ def _tar_of_tars(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
     """(WNID/name, place) of the images in the training archive, which holds a tar for each class."""
     with archive.open("rb") as file:
         classes = list(_members(archive))
-        for name, (_, offset, _) in progress(classes, total=len(classes), about=archive.name, unit="class"):
+        for name, (_, offset, _) in show_progress(classes, total=len(classes), about=archive.name, unit="class"):
             file.seek(offset)
             with _named(archive), tarfile.open(fileobj=file, mode="r:") as inner:
                 for member in inner:

@@ -11,14 +11,14 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Boxes = NDArray[np.number]
+BoxArray = NDArray[np.number]
 """[..., 4]."""
 
 OVERLAP = 0.5
 """The IoU at which a guess passes: the devkit lets exactly 0.5 pass, though its prose says above."""
 
 
-def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
+def iou(a: BoxArray, b: BoxArray) -> NDArray[np.float64]:
     """Intersection over union of boxes [..., 4] that broadcast against each other."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     low, high = np.maximum(a[..., :2], b[..., :2]), np.minimum(a[..., 2:], b[..., 2:])
@@ -28,7 +28,7 @@ def iou(a: Boxes, b: Boxes) -> NDArray[np.float64]:
     return found
 
 
-def to_vectors(boxes: Boxes, zoom: Boxes, corner: Boxes, side: int) -> NDArray[np.float64]:
+def to_vectors(boxes: BoxArray, zoom: BoxArray, corner: BoxArray, side: int) -> NDArray[np.float64]:
     """CHOICE 9: boxes [..., 4] of an image as a net is to predict them: centre x, centre y, width, height, [..., 4].
 
     The net sees a window of `side` px of the rescaled image; its left and top are `corner` [..., 2], and the rescaled image
@@ -40,14 +40,14 @@ def to_vectors(boxes: Boxes, zoom: Boxes, corner: Boxes, side: int) -> NDArray[n
     return np.concatenate([(low + high) / (2 * side) - 0.5, (high - low) / side], -1)
 
 
-def from_vectors(vectors: Boxes, zoom: Boxes, corner: Boxes, side: int) -> NDArray[np.float64]:
+def from_vectors(vectors: BoxArray, zoom: BoxArray, corner: BoxArray, side: int) -> NDArray[np.float64]:
     """The inverse of `to_vectors`. A box that a net predicts with no width or height gets one pixel of it."""
     middle = ((np.asarray(vectors[..., :2], np.float64) + 0.5) * side + corner) / zoom
     half = np.maximum(np.asarray(vectors[..., 2:], np.float64) * side / zoom, 1) / 2
     return np.concatenate([middle - half, middle + half - 1], -1)
 
 
-def clip(boxes: Boxes, sizes: NDArray[np.integer]) -> NDArray[np.float64]:
+def clip(boxes: BoxArray, sizes: NDArray[np.integer]) -> NDArray[np.float64]:
     """Boxes [..., 4] cut at the edges of their images, whose heights and widths are `sizes` [..., 2].
 
     One that lies outside of its image becomes a line of pixels at its edge, and overlaps what is there.
@@ -56,7 +56,7 @@ def clip(boxes: Boxes, sizes: NDArray[np.integer]) -> NDArray[np.float64]:
     return np.clip(np.asarray(boxes, np.float64), 0, last)
 
 
-def check(box: Sequence[float], where: str) -> None:
+def check_box(box: Sequence[float], where: str) -> None:
     """A ValueError that names `where` if four numbers are no box: not finite, or upside down."""
     if len(box) != 4 or not all(np.isfinite(box)):
         raise ValueError(f"{where}: expected four finite numbers xmin ymin xmax ymax, got {list(box)}")
@@ -64,7 +64,7 @@ def check(box: Sequence[float], where: str) -> None:
         raise ValueError(f"{where}: a box has xmin <= xmax and ymin <= ymax, got {list(box)}")
 
 
-def localised(labels: Sequence[int], guesses: Boxes, true_label: int, truth: Boxes) -> bool:
+def localised(labels: Sequence[int], guesses: BoxArray, true_label: int, truth: BoxArray) -> bool:
     """Whether one of up to five guesses has the right label and overlaps any true box of it enough.
 
     `labels` and `guesses` [G, 4] belong together, best first; `truth` [T, 4] are the true boxes of `true_label`. An image

@@ -20,7 +20,7 @@ from vggrepro.data.annotations import Box, Object, read_xml
 from vggrepro.data.layouts import IMAGE, natural
 from vggrepro.data.store import decode
 
-SPLITS = ("train", "val", "test")
+VOC_PARTS = ("train", "val", "test")
 """VOC's parts: it trains on both of the first two."""
 
 
@@ -94,21 +94,21 @@ class VOC(Collection):
         self.title, self.files = f"VOC-{year}", Files(path)
         self.root = _voc_root(self.files, year)
         self._present = set(self.files.names)
-        names = {part: self._image_list("Main", part) for part in SPLITS}
-        for part in SPLITS[:2]:
+        names = {part: self._image_list("Main", part) for part in VOC_PARTS}
+        for part in VOC_PARTS[:2]:
             if not names[part]:
                 raise ValueError(
                     f"{path}: {self.root}ImageSets/Main/{part}.txt is missing or empty: not the whole {self.title}"
                 )
         self.pictures = tuple(
-            Picture(name, f"{self.root}JPEGImages/{name}.jpg") for part in SPLITS for name in names[part]
+            Picture(name, f"{self.root}JPEGImages/{name}.jpg") for part in VOC_PARTS for name in names[part]
         )
         if twice := [name for name, n in Counter(self.ids).items() if n > 1]:
             raise ValueError(
-                f"{path}: image {twice[0]} is in two of {', '.join(SPLITS)}: expected each image in one list"
+                f"{path}: image {twice[0]} is in two of {', '.join(VOC_PARTS)}: expected each image in one list"
             )
-        starts = np.cumsum([0, *(len(names[part]) for part in SPLITS)])
-        self.parts = {p: np.arange(a, b) for p, a, b in zip(SPLITS, starts[:-1], starts[1:], strict=True)}
+        starts = np.cumsum([0, *(len(names[part]) for part in VOC_PARTS)])
+        self.parts = {p: np.arange(a, b) for p, a, b in zip(VOC_PARTS, starts[:-1], starts[1:], strict=True)}
         lists = _class_lists(self.files.names, f"{self.root}ImageSets/Main/")
         self.classes = tuple(lists)
         self.labels = np.zeros((len(self), len(lists)), np.int8)
@@ -137,7 +137,7 @@ class VOC(Collection):
 
     def _read_lists(self, names: dict[str, list[str]]) -> None:
         place = {name: i for i, name in enumerate(self.ids)}
-        for part in SPLITS:
+        for part in VOC_PARTS:
             for c, cls in enumerate(self.classes):
                 listing = f"{self.root}ImageSets/Main/{cls}_{part}.txt"
                 if listing not in self._present:
@@ -195,7 +195,7 @@ class Actions(VOC):
         self.classes = tuple(lists)
         people: list[tuple[str, int]] = []
         self.parts: dict[str, NDArray[np.int64]] = {}
-        for part in SPLITS:
+        for part in VOC_PARTS:
             images = self._image_list("Action", part)
             found = self._people(part, images)
             self.parts[part] = np.arange(len(people), len(people) + len(found))

@@ -19,7 +19,7 @@ from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
 from vggrepro.scores import ranks as metrics
 
 PREFIX = "ILSVRC20*_clsloc_validation"
-GUESSES = 5
+MAX_GUESSES = 5
 """Labels, with their boxes, that count for an image."""
 
 
@@ -134,7 +134,7 @@ def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
             if other := {box.name for box in objects} - {wnids[image - 1]}:
                 raise ValueError(f"{where}: a box of {min(other)}, but the image's label is {wnids[image - 1]}")
             for box in objects:
-                boxes.check(box.box, where)
+                boxes.check_box(box.box, where)
             found[image] = np.array([box.box for box in objects]).reshape(-1, 4)
     if missing := set(range(1, len(wnids) + 1)) - set(found):
         raise ValueError(
@@ -143,7 +143,7 @@ def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
     return [found[i] for i in range(1, len(wnids) + 1)]
 
 
-def has_boxes(path: Path) -> bool:
+def predictions_have_boxes(path: Path) -> bool:
     """Whether predictions in the official format have boxes, by their numbers of fields.
 
     Lines of five fields may be five labels or a label and its box: five different whole numbers in every line are labels.
@@ -168,7 +168,7 @@ def read_guesses(path: Path, images: int, classes: int = 1000, *, with_boxes: bo
 
 def _guess(line: str, classes: int, with_boxes: bool, where: str) -> Guess:
     fields, size = line.split(), 5 if with_boxes else 1
-    if not fields or len(fields) % size or len(fields) > GUESSES * size:
+    if not fields or len(fields) % size or len(fields) > MAX_GUESSES * size:
         what = "label xmin ymin xmax ymax" if with_boxes else "labels"
         raise ValueError(f"{where}: expected one to five {what}, got {len(fields)} numbers")
     try:
@@ -179,7 +179,7 @@ def _guess(line: str, classes: int, with_boxes: bool, where: str) -> Guess:
         if not (row[0] == np.floor(row[0]) and 1 <= row[0] <= classes):
             raise ValueError(f"{where}: expected a devkit id from 1 to {classes}, got {row[0]:g}")
         if with_boxes:
-            boxes.check(row[1:].tolist(), where)
+            boxes.check_box(row[1:].tolist(), where)
     return Guess(tuple(int(v) for v in values[:, 0]), values[:, 1:] if with_boxes else None)
 
 
@@ -212,7 +212,7 @@ def official_order(ids: Sequence[str]) -> list[int]:
     return order
 
 
-def official_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
+def devkit_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
     """The devkit id of every class of a data set; a ValueError for a class that the devkit does not have."""
     known = {wnid: label for label, wnid in read_wnids(devkit).items()}
     if unknown := [wnid for wnid in wnids if wnid not in known]:
@@ -222,7 +222,7 @@ def official_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
     return [known[wnid] for wnid in wnids]
 
 
-def judge(truth: Truth, guesses: list[Guess]) -> Judgement:
+def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
     """Classification and localisation errors, as the official devkit counts them.
 
     Every image counts for classification; a blacklisted one does not count for localisation. Stricter than the devkit in
@@ -231,13 +231,13 @@ def judge(truth: Truth, guesses: list[Guess]) -> Judgement:
     if len(guesses) != len(truth.labels):
         raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")
     ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
-    top1, top5 = (int(metrics.wrong(ranks, name).sum()) for name in metrics.TOP)
-    localisation = missed(truth, guesses)
+    top1, top5 = (int(metrics.wrong_images(ranks, name).sum()) for name in metrics.TOP)
+    localisation = missed_guesses(truth, guesses)
     count = None if localisation is None else int(localisation.sum())
     return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()))
 
 
-def missed(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:
+def missed_guesses(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:
     """Which of the images that are not blacklisted are not localised, [counted]; None for guesses without boxes."""
     found = []
     for i in np.flatnonzero(~truth.blacklisted):
@@ -248,4 +248,4 @@ def missed(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:
 
 
 def _rank(labels: tuple[int, ...], true_label: int) -> int:
-    return labels.index(true_label) if true_label in labels else GUESSES
+    return labels.index(true_label) if true_label in labels else MAX_GUESSES

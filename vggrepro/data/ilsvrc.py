@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vggrepro.core.files import Files
-from vggrepro.core.progress import Complaints, ahead, progress
+from vggrepro.core.progress import Complaints, prefetch, show_progress
 from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_synsets, read_xml
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, natural
@@ -129,8 +129,8 @@ class ILSVRC(Layout):
             return place, _stem(name), read_xml(self.files.read(name), place)
 
         # half a million small files: what a network file system takes for one, it takes for sixteen
-        found = ahead(read, names, workers=READERS, waiting=16 * READERS)
-        yield from progress(found, total=len(names), about=f"annotations, {split}", unit="file")
+        found = prefetch(read, names, workers=READERS, waiting=16 * READERS)
+        yield from show_progress(found, total=len(names), about=f"annotations, {split}", unit="file")
 
     def _blacklist(self) -> frozenset[str]:
         names = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
@@ -222,7 +222,7 @@ def open_ilsvrc(path: Path) -> ILSVRC:
     )
 
 
-def has_boxes(layout: str, path: str | None) -> bool:
+def data_set_has_boxes(layout: str, path: str | None) -> bool:
     """Whether a data set seems to have boxes, from a look at its folder alone: both splits have annotations somewhere."""
     if layout != "ilsvrc" or path is None:
         return True

@@ -21,7 +21,7 @@ from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.layouts import SPLITS, Item, Layout, Split, TinyImageNet, select
 from vggrepro.data.store import Encoding, Store, decode
 from vggrepro.data.transforms import rescale, rescaled_sizes
-from vggrepro.data.writer import Entry, Source, free_bytes, gigabytes
+from vggrepro.data.writer import StoredImage, StoreSource, free_bytes, gigabytes
 
 LAYOUTS: dict[str, Callable[[Path], Layout]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": open_ilsvrc}
 SAMPLE = 200
@@ -31,16 +31,16 @@ QUALITY = 95
 
 
 @dataclass(frozen=True)
-class Task:
+class StoreTask:
     """A store that is to be written, and how true its images will be."""
 
     folder: Path
-    source: Source
+    source: StoreSource
     exactness: str
 
     def run(self, workers: int) -> None:
         """Write it."""
-        writer.write(self.folder, self.source, workers=workers, about=f"{self.source.name}: {self.folder.name}")
+        writer.write_store(self.folder, self.source, workers=workers, about=f"{self.source.name}: {self.folder.name}")
 
     def say(self) -> str:
         """What it will take, and what its images will be."""
@@ -51,7 +51,7 @@ class Task:
         )
 
 
-def _do(tasks: list[Task], workers: int, dry_run: bool) -> None:
+def _do(tasks: list[StoreTask], workers: int, dry_run: bool) -> None:
     for task in tasks:
         if dry_run:
             print(task.say())
@@ -59,7 +59,7 @@ def _do(tasks: list[Task], workers: int, dry_run: bool) -> None:
             task.run(workers)
 
 
-def prepare(
+def prepare_stores(
     layout: str,
     path: Path | None,
     *,
@@ -82,7 +82,9 @@ def prepare(
     if layout == "stand-in":
         drawn = Path(tempfile.mkdtemp(prefix="stand-in-"))
         try:
-            standin.write(drawn / "images", train_per_class=per_class[0] or 200, val_per_class=per_class[1] or 40)
+            standin.draw_data_set(
+                drawn / "images", train_per_class=per_class[0] or 200, val_per_class=per_class[1] or 40
+            )
             found = standin.StandIn(drawn / "images")
             _do(_tasks(found, folders, classes, per_class, encoding), workers, dry_run)
         finally:
@@ -99,13 +101,13 @@ def _tasks(
     classes: int | None,
     per_class: tuple[int | None, int | None],
     encoding: Encoding,
-) -> list[Task]:
+) -> list[StoreTask]:
     # all lists are read and checked before the first image is decoded
     counts = dict(zip(SPLITS, per_class, strict=True))
     lists = {split: select(layout.items(split), classes, counts[split]) for split in folders}
     exactness = "Exact: " + ("decoded pixels" if encoding == "pixels" else "the files as they came")
     return [
-        Task(
+        StoreTask(
             folders[split],
             original(layout, items, classes=classes, encoding=encoding, training=split == "train"),
             exactness,
@@ -121,7 +123,7 @@ def original(
     classes: int | None = None,
     encoding: Encoding = "pixels",
     training: bool = False,
-) -> Source:
+) -> StoreSource:
     """The images of a data set: every one is decoded, so that a damaged one stops here and not in the middle of a training.
 
     A training set gets its colour statistics; a box of its images that is no box, or was drawn on an image of another size,
@@ -130,11 +132,11 @@ def original(
     """
     wnids = layout.wnids[:classes]
 
-    def read(i: int) -> Entry:
+    def read(i: int) -> StoredImage:
         data = layout.files.read(items[i].name)
         image = decode(data, f"{layout.files.path}: {items[i].name}")
         sums = Sums.of(image) if training else Sums()
-        return Entry(image.tobytes() if encoding == "pixels" else data, (image.shape[0], image.shape[1]), sums)
+        return StoredImage(image.tobytes() if encoding == "pixels" else data, (image.shape[0], image.shape[1]), sums)
 
     def boxes(sizes: NDArray[np.int64]) -> NDArray[np.int32]:
         complaints, found = Complaints(), []
@@ -153,7 +155,7 @@ def original(
         "blacklisted": [item.id for item in items if item.blacklisted],
     }
     expected, exact = _bytes(layout, items, encoding)
-    return Source(
+    return StoreSource(
         name=str(layout.files.path) if layout.title != standin.StandIn.title else layout.title,
         identity=[str(layout.files.path.resolve()), encoding, training, wnids, [asdict(item) for item in items]],
         about=about,
@@ -205,7 +207,7 @@ def _usable(item: Item, size: tuple[int, int], where: str, complaints: Complaint
     return kept
 
 
-def rescaled(store: Store, smallest: int, encoding: Encoding) -> tuple[Source, str]:
+def rescaled(store: Store, smallest: int, encoding: Encoding) -> tuple[StoreSource, str]:
     """The images of a store with smallest side `smallest` (section 3.1: S), and how true they are.
 
     Where S is fixed nothing but the crop's place and the mirroring is random, so that pixels kept are pixels seen. Sizes and
@@ -216,9 +218,9 @@ def rescaled(store: Store, smallest: int, encoding: Encoding) -> tuple[Source, s
     if store.smallest:
         raise ValueError(f"{store.folder}: is rescaled already: give the store of the originals")
 
-    def read(i: int) -> Entry:
+    def read(i: int) -> StoredImage:
         image = rescale(store.image(i), smallest)
-        return Entry(image.tobytes() if encoding == "pixels" else _jpeg(image), store.size(i), Sums())
+        return StoredImage(image.tobytes() if encoding == "pixels" else _jpeg(image), store.size(i), Sums())
 
     if encoding == "pixels":
         count, exact = 3 * int(rescaled_sizes(store.sizes, smallest).prod(1).sum()), True
@@ -230,7 +232,7 @@ def rescaled(store: Store, smallest: int, encoding: Encoding) -> tuple[Source, s
         off = np.mean([np.abs(decode(data, "").astype(int) - image).mean() for image, data in made])
         exactness = f"Not exact: JPEG of quality {QUALITY} moves a pixel by {off:.1f} of 255 levels on average"
     kept = {name: value for name, value in store.about.items() if name not in ("images", "digest")}
-    source = Source(
+    source = StoreSource(
         name=str(store.folder),
         identity=[store.digest, smallest, encoding],
         about=kept | {"encoding": encoding, "smallest": smallest, "of": store.digest},
@@ -257,4 +259,4 @@ def prepare_rescaled(
 ) -> None:
     """Write a store of the images of another, rescaled; or say what that would take."""
     source, exactness = rescaled(Store(folder), smallest, encoding)
-    _do([Task(out, source, exactness)], workers, dry_run)
+    _do([StoreTask(out, source, exactness)], workers, dry_run)

@@ -17,14 +17,14 @@ from PIL import Image
 from vggrepro.core.files import atomic_folder
 from vggrepro.data.layouts import TinyImageNet
 
-SIDE = 64
+STANDIN_SIDE = 64
 """Width and height of an image, as in Tiny ImageNet."""
 
 # Orientation of the stripes in degrees and their period in pixels. 45 and 135 degrees mirror each other: one class.
 # Periods differ by more than the factor of 2 between S = 256 and 512, so that jitter does not turn one class into another.
 TEXTURES = ((0, 4.0), (0, 10.0), (90, 4.0), (90, 10.0), (45, 6.0))
 SHAPES = ("disc", "square")
-CLASSES = [(shape, angle, period) for shape in SHAPES for angle, period in TEXTURES]
+STANDIN_CLASSES = [(shape, angle, period) for shape in SHAPES for angle, period in TEXTURES]
 
 
 def wnid(label: int) -> str:
@@ -34,10 +34,10 @@ def wnid(label: int) -> str:
 
 def draw(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
     """One image [64, 64, 3] of a class, and the box of its shape."""
-    shape, angle, period = CLASSES[label]
+    shape, angle, period = STANDIN_CLASSES[label]
     radius = int(rng.integers(14, 25))
-    cx, cy = rng.integers(radius, SIDE - radius, 2)
-    y, x = np.mgrid[:SIDE, :SIDE]
+    cx, cy = rng.integers(radius, STANDIN_SIDE - radius, 2)
+    y, x = np.mgrid[:STANDIN_SIDE, :STANDIN_SIDE]
     theta = np.deg2rad(angle if rng.random() < 0.5 else 180 - angle)
     wave = np.sin(2 * np.pi * (x * np.sin(theta) + y * np.cos(theta)) / period + rng.uniform(0, 2 * np.pi))
     ground, dark, light = rng.uniform(40, 216, 3), rng.uniform(0, 110, 3), rng.uniform(145, 256, 3)
@@ -52,14 +52,16 @@ def draw(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple
     return image.clip(0, 255).astype(np.uint8), box
 
 
-def write(folder: Path, *, train_per_class: int, val_per_class: int, seed: int = 0) -> None:
+def draw_data_set(folder: Path, *, train_per_class: int, val_per_class: int, seed: int = 0) -> None:
     """Draw a data set into `folder`, in the very layout of Tiny ImageNet, boxes included. The same seed draws the same."""
     rng = np.random.default_rng(seed)
     with atomic_folder(folder, "wnids.txt") as root:
-        (root / "wnids.txt").write_text("".join(f"{wnid(label)}\n" for label in range(len(CLASSES))))
-        named = ((wnid(i), f"{s}, stripes at {a} degrees, period {p:g} px") for i, (s, a, p) in enumerate(CLASSES))
+        (root / "wnids.txt").write_text("".join(f"{wnid(label)}\n" for label in range(len(STANDIN_CLASSES))))
+        named = (
+            (wnid(i), f"{s}, stripes at {a} degrees, period {p:g} px") for i, (s, a, p) in enumerate(STANDIN_CLASSES)
+        )
         (root / "words.txt").write_text("".join(f"{name}\t{text}\n" for name, text in named))
-        for label in range(len(CLASSES)):
+        for label in range(len(STANDIN_CLASSES)):
             name = wnid(label)
             images = root / "train" / name / "images"
             images.mkdir(parents=True)
@@ -67,7 +69,7 @@ def write(folder: Path, *, train_per_class: int, val_per_class: int, seed: int =
             (images.parent / f"{name}_boxes.txt").write_text("".join(f"{file}\t{box}\n" for file, box in rows))
         images = root / "val" / "images"
         images.mkdir(parents=True)
-        labels = rng.permutation(np.repeat(np.arange(len(CLASSES)), val_per_class))
+        labels = rng.permutation(np.repeat(np.arange(len(STANDIN_CLASSES)), val_per_class))
         rows = [_save(images / f"val_{i}.JPEG", int(label), rng) for i, label in enumerate(labels)]
         listed = (f"{file}\t{wnid(label)}\t{box}\n" for (file, box), label in zip(rows, labels, strict=True))
         (root / "val" / "val_annotations.txt").write_text("".join(listed))
@@ -87,7 +89,7 @@ class StandIn(TinyImageNet):
 
 # Small data sets of transfer, in the layouts of VOC and Caltech
 
-PARTS = {"train": 24, "val": 16, "test": 24}
+VOC_PART_SIZES = {"train": 24, "val": 16, "test": 24}
 """Images of each part of a VOC stand-in; half as many again show persons who do something."""
 VOC_CLASSES = {"disc": 0, "ring": 3, "square": 6, "tile": 9}
 """Classes of a VOC stand-in, and the shapes that are drawn for them."""
@@ -104,7 +106,7 @@ def _faint(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tup
 def _pair(labels: list[int], rng: np.random.Generator) -> tuple[NDArray[np.uint8], list[tuple[int, int, int, int]]]:
     """Two shapes beside each other, and their boxes."""
     halves = [_faint(label, rng) for label in labels]
-    boxes = [(x0 + SIDE * k, y0, x1 + SIDE * k, y1) for k, (_, (x0, y0, x1, y1)) in enumerate(halves)]
+    boxes = [(x0 + STANDIN_SIDE * k, y0, x1 + STANDIN_SIDE * k, y1) for k, (_, (x0, y0, x1, y1)) in enumerate(halves)]
     return np.concatenate([image for image, _ in halves], 1), boxes
 
 
@@ -125,7 +127,7 @@ def write_voc(folder: Path, year: str, *, seed: int = 0) -> None:
         root = whole / "VOCdevkit" / f"VOC{year}"
         for name in ("JPEGImages", "Annotations", "ImageSets/Main", "ImageSets/Action"):
             (root / name).mkdir(parents=True)
-        for part, count in PARTS.items():
+        for part, count in VOC_PART_SIZES.items():
             withheld = year == "2012" and part == "test"
             _write_main(root, part, [f"{year}_{part}{i:03d}" for i in range(count)], rng, withheld=withheld)
             if year == "2012":
@@ -185,7 +187,11 @@ def write_caltech(folder: Path, size: str, *, per_class: int, seed: int = 0) -> 
             images.mkdir(parents=True)
             for i in range(1, per_class + 1):
                 file = f"image_{i:04d}.jpg" if size == "101" else f"{number:03d}_{i:04d}.jpg"
-                pixels = rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8) if label is None else _faint(label, rng)[0]
+                pixels = (
+                    rng.integers(0, 256, (STANDIN_SIDE, STANDIN_SIDE, 3), np.uint8)
+                    if label is None
+                    else _faint(label, rng)[0]
+                )
                 # some of Caltech's images are grey
                 _save_jpeg(images / file, pixels if i % 7 else pixels.mean(2).astype(np.uint8))
 

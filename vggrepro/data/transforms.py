@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vggrepro.data.boxes import to_vectors
 from vggrepro.data.colours import Colours
-from vggrepro.settings.models import Boxes
+from vggrepro.settings.models import BoxTargets
 
 Pixels = NDArray[np.uint8]
 
@@ -126,7 +126,7 @@ def target_vector(
     draws: Draws,
     i: int,
     crop: int,
-    settings: Boxes,
+    settings: BoxTargets,
     *,
     flip: bool = True,
 ) -> NDArray[np.float64]:

@@ -12,19 +12,19 @@ from pathlib import Path
 from PIL import Image
 
 from vggrepro.core.files import atomic_file
-from vggrepro.core.progress import ahead, progress
+from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.archives import wrong_digests
 from vggrepro.data.layouts import SPLITS, Item, Layout, Split
 from vggrepro.data.prepare import LAYOUTS
 from vggrepro.data.store import decode
 
-COLUMNS = ("split", "id", "wnid", "file", "width", "height", "mode", "bytes", "sha256", "problem")
-TOGETHER = 1000
+MANIFEST_COLUMNS = ("split", "id", "wnid", "file", "width", "height", "mode", "bytes", "sha256", "problem")
+LINES_PER_SYNC = 1000
 """Lines after which what is found is on the disk."""
-Row = dict[str, str]
+ManifestRow = dict[str, str]
 
 
-def verify(layout: str, path: Path, out: Path, *, workers: int = 1) -> str:
+def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> str:
     """Decode every image of a data set in parallel; write `manifest.csv` and `problems.csv` into `out`; say what was found.
 
     What an interrupted call has found (`manifest.part.csv`) is gone on from; images whose files have another size now are
@@ -38,14 +38,14 @@ def verify(layout: str, path: Path, out: Path, *, workers: int = 1) -> str:
     if known:
         print(f"{path}: goes on after {len(known):,} of {len(images):,} images", file=sys.stderr, flush=True)
     left = [(split, item) for split, item in images if item.name not in known]
-    rows = ahead(lambda image: look(found, *image), left, workers=workers, waiting=8 * workers)
+    rows = prefetch(lambda image: look(found, *image), left, workers=workers, waiting=8 * workers)
     _write(part, list(known.values()))
     with part.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        for number, row in enumerate(progress(rows, total=len(left), about=str(path), unit="image"), start=1):
+        writer = csv.DictWriter(file, MANIFEST_COLUMNS)
+        for number, row in enumerate(show_progress(rows, total=len(left), about=str(path), unit="image"), start=1):
             known[row["file"]] = row
             writer.writerow(row)
-            if number % TOGETHER == 0:
+            if number % LINES_PER_SYNC == 0:
                 file.flush()
     everything = [known[item.name] for _, item in images]
     wrong = wrong_digests(path) if path.is_dir() else {}
@@ -64,9 +64,9 @@ def verify(layout: str, path: Path, out: Path, *, workers: int = 1) -> str:
     return f"{path}: all {len(images):,} images are whole{other}: {out / 'manifest.csv'}"
 
 
-def look(layout: Layout, split: Split, item: Item) -> Row:
+def look(layout: Layout, split: Split, item: Item) -> ManifestRow:
     """The line of an image in the manifest. In a thread."""
-    row = dict.fromkeys(COLUMNS, "") | {
+    row = dict.fromkeys(MANIFEST_COLUMNS, "") | {
         "split": split,
         "id": item.id,
         "wnid": layout.wnids[item.label],
@@ -84,7 +84,7 @@ def look(layout: Layout, split: Split, item: Item) -> Row:
     return row
 
 
-def _read(path: Path) -> Iterator[Row]:
+def _read(path: Path) -> Iterator[ManifestRow]:
     """The whole lines of a manifest that was cut off anywhere."""
     if not path.exists():
         return
@@ -95,8 +95,8 @@ def _read(path: Path) -> Iterator[Row]:
             yield row
 
 
-def _write(path: Path, rows: list[Row]) -> None:
+def _write(path: Path, rows: list[ManifestRow]) -> None:
     with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="")
+        writer = csv.DictWriter(file, MANIFEST_COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)

@@ -23,17 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.files import check_replaceable, lock, put_in_place, read_json, write_json
-from vggrepro.core.progress import ahead, progress
+from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.colours import Sums
 from vggrepro.data.store import INDEX
 
 RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13)])
 """Of an image that is written: its line of the index, its SHA-256, its colours."""
-TOGETHER = 256
+IMAGES_PER_SYNC = 256
 """Images between two moments at which what is written is made sure of."""
 
 
-class Entry(NamedTuple):
+class StoredImage(NamedTuple):
     """An image as a store keeps it."""
 
     data: bytes
@@ -43,7 +43,7 @@ class Entry(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Source:
+class StoreSource:
     """What a store is written from."""
 
     name: str
@@ -54,7 +54,7 @@ class Source:
     """What `store.json` says of the images; with `colours` None they are not measured, with ... they are."""
     ids: list[str]
     labels: list[int]
-    read: Callable[[int], Entry]
+    read: Callable[[int], StoredImage]
     """Image number i. In a thread."""
     boxes: Callable[[NDArray[np.int64]], NDArray[np.int32]]
     """The true boxes [M, 5] in images of these heights and widths [N, 2]."""
@@ -79,7 +79,7 @@ def free_bytes(folder: Path) -> int:
     return shutil.disk_usage(folder).free
 
 
-def write(folder: Path, source: Source, *, workers: int = 1, about: str = "") -> None:
+def write_store(folder: Path, source: StoreSource, *, workers: int = 1, about: str = "") -> None:
     """Write a store. What an interrupted call has written is gone on from; nothing lies at `folder` until it is whole.
 
     Raises ValueError for a disk that is too small, beforehand where that can be known, and for an image that is there twice.
@@ -120,7 +120,7 @@ def _is_odd(name: str) -> bool:
 
 
 @contextmanager
-def _part(folder: Path, source: Source) -> Iterator[Path]:
+def _part(folder: Path, source: StoreSource) -> Iterator[Path]:
     """The folder of what is written so far, for this process alone."""
     part = folder.with_name(f".{folder.name}.part")
     part.mkdir(parents=True, exist_ok=True)
@@ -130,11 +130,11 @@ def _part(folder: Path, source: Source) -> Iterator[Path]:
         yield part
 
 
-def _identity(source: Source) -> str:
+def _identity(source: StoreSource) -> str:
     return hashlib.sha256(json.dumps([source.identity, source.ids, source.labels]).encode()).hexdigest()
 
 
-def _resume(part: Path, source: Source) -> NDArray[np.void]:
+def _resume(part: Path, source: StoreSource) -> NDArray[np.void]:
     """The records of an earlier call whose images are there; none where it wrote something else."""
     known = part / "part.json"
     if not known.exists() or read_json(known, ("identity",))["identity"] != _identity(source):
@@ -158,9 +158,9 @@ def _records(part: Path) -> NDArray[np.void]:
     return np.fromfile(path, RECORD, whole) if whole else np.empty(0, RECORD)
 
 
-def _write_images(part: Path, source: Source, done: NDArray[np.void], workers: int, about: str) -> None:
+def _write_images(part: Path, source: StoreSource, done: NDArray[np.void], workers: int, about: str) -> None:
     numbers = range(len(done), len(source.ids))
-    read = ahead(source.read, numbers, workers=workers, waiting=4 * workers)
+    read = prefetch(source.read, numbers, workers=workers, waiting=4 * workers)
     offset, fresh = int(done["row"]["length"].sum()), list[tuple[Any, ...]]()
     with (part / "images.bin").open("ab") as images, (part / "records.bin").open("ab") as records:
 
@@ -171,17 +171,17 @@ def _write_images(part: Path, source: Source, done: NDArray[np.void], workers: i
             records.flush()
             fresh.clear()
 
-        for i, entry in zip(numbers, progress(read, total=len(numbers), about=about, unit="image"), strict=True):
+        for i, entry in zip(numbers, show_progress(read, total=len(numbers), about=about, unit="image"), strict=True):
             images.write(entry.data)
             row = offset, len(entry.data), *entry.size, source.labels[i]
             offset += len(entry.data)
             fresh.append((row, list(hashlib.sha256(entry.data).digest()), entry.sums.as_row()))
-            if len(fresh) == TOGETHER:
+            if len(fresh) == IMAGES_PER_SYNC:
                 make_sure()
         make_sure()
 
 
-def _finish(part: Path, source: Source) -> None:
+def _finish(part: Path, source: StoreSource) -> None:
     """Everything but the images: index, boxes, ids, what the store says of itself."""
     done = _records(part)
     index = done["row"]

@@ -17,9 +17,9 @@ from vggrepro.paper.catalogue import System, parse_system, with_seed
 from vggrepro.scores import stores as scores
 from vggrepro.scores.statistics import nested_interval
 
-SHOWN = 4
+FLIPS_SHOWN = 4
 """Images of each kind to look at."""
-SIDE = 160
+PICTURE_SIDE = 160
 """Longest side of a picture in pixels."""
 
 
@@ -56,7 +56,7 @@ class Comparison:
     """Some of the `mended` and some of the `broken`."""
 
 
-def write(
+def write_flips(
     names: tuple[str, str], protocol: str, seed: int, *, scores_folder: Path, val_folder: Path, out: Path
 ) -> None:
     """Compare two systems, named as tables name them (`D/256/224,256,288`), and write `flips.json` and pictures into `out`."""
@@ -81,14 +81,14 @@ def write(
         write_json(root / "flips.json", asdict(found))
 
 
-def read(folder: Path) -> Comparison:
+def read_flips(folder: Path) -> Comparison:
     """The comparison in a folder that `write` wrote."""
     return TypeAdapter(Comparison).validate_python(read_json(folder / "flips.json"))
 
 
 def _answers(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
     """The best label of every image, [N]; a ValueError for scores of other images than the store's."""
-    stores = {e.path: scores.read(folder / e.path) for e, _ in system}
+    stores = {e.path: scores.read_scores(folder / e.path) for e, _ in system}
     for store in stores.values():
         if store.made.get("data") != val.digest:
             raise ValueError(f"{store.folder}: scores of other images than those in {val.folder}: evaluate again")
@@ -102,8 +102,8 @@ def _flips(
     found = np.flatnonzero(there)
     wnids, words = val.about["wnids"], val.about.get("words", {})
     names = [words.get(wnid, wnid) for wnid in wnids]
-    for i in found[np.linspace(0, len(found) - 1, min(SHOWN, len(found))).astype(int)].tolist():
+    for i in found[np.linspace(0, len(found) - 1, min(FLIPS_SHOWN, len(found))).astype(int)].tolist():
         picture = Image.fromarray(val.image(i))
-        picture.thumbnail((SIDE, SIDE))
+        picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
         picture.save(out / f"{i}.png")
         yield Flip(val.ids[i], f"{i}.png", names[val.labels[i]], (names[first[i]], names[second[i]]))

@@ -34,7 +34,7 @@ START_Q = 256
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Standard deviation of RGB in [0, 1] that torchvision's examples divide by."""
 
-Interval = tuple[float, float]
+PointInterval = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def _tabled(run: Run) -> Iterator[Rung]:
     """The rungs that are rows of Tables 3 to 6, as far as the paper has them for the run."""
     here, best = replace(run, seed=0), catalogue.best_classification()
     for number in ("3", "4", "5", "6"):
-        systems = {row.system: row for row in catalogue.table(number).rows if row.system}
+        systems = {row.system: row for row in catalogue.published_table(number).rows if row.system}
         runs = {system: {e.run for e in evaluations_of(system)} for system in systems}
         mine = [best] if number == "6" and here in runs[best] else [s for s in systems if runs[s] == {here}]
         if not mine:
@@ -138,7 +138,7 @@ def _tabled(run: Run) -> Iterator[Rung]:
             ),
             "6": (f"with {partners}", "Posteriors are averaged with those of a second net."),
         }[number]
-        columns = [column for column in catalogue.table(number).columns if column.split == "val"]
+        columns = [column for column in catalogue.published_table(number).columns if column.split == "val"]
         printed = {column.quantity: systems[system].cells[column.name].printed for column in columns}
         yield Rung(name, says, system=with_seed(system, run.seed), published=printed, where=f"Table {number}")
 
@@ -177,7 +177,7 @@ class Change:
     """What a step does to one error, in percentage points, and to how many images."""
 
     points: float
-    interval: Interval
+    interval: PointInterval
     mended: int
     """Images that were wrong before and are right after."""
     broken: int
@@ -192,7 +192,7 @@ class Line:
     says: str
     errors: dict[str, float]
     """In per cent, by quantity."""
-    intervals: dict[str, Interval]
+    intervals: dict[str, PointInterval]
     changes: dict[str, Change]
     """By quantity: against the rung before, or of a mistake against the rung that it is made on. None on the first rung."""
     published: dict[str, str]
@@ -220,16 +220,16 @@ class Ladder:
 Ranks = NDArray[np.int32]
 
 
-def line(rung: Rung, ranks: Ranks, before: Ranks | None) -> Line:
+def measured_rung(rung: Rung, ranks: Ranks, before: Ranks | None) -> Line:
     """A rung from the ranks [N] of the true classes, and those of the rung before it."""
     errors, intervals, changes = {}, {}, {}
     for quantity in TOP:
-        wrong = metrics.wrong(ranks, quantity)
+        wrong = metrics.wrong_images(ranks, quantity)
         errors[quantity] = 100 * float(wrong.mean())
         low, high = wilson(int(wrong.sum()), len(wrong))
         intervals[quantity] = 100 * low, 100 * high
         if before is not None:
-            changes[quantity] = _change(metrics.wrong(before, quantity), wrong)
+            changes[quantity] = _change(metrics.wrong_images(before, quantity), wrong)
     source = ", ".join(e.path for e, _ in rung.system) or "computed"
     return Line(rung.name, rung.says, errors, intervals, changes, dict(rung.published or {}), rung.where, source)
 
@@ -242,12 +242,12 @@ def _change(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Change:
     return Change(100 * float(difference.mean()), (100 * low, 100 * high), mended, broken)
 
 
-def open_stores(folder: Path, system: System, weights: Mapping[str, str], data: str) -> dict[str, scores.Scores]:
+def open_rung_stores(folder: Path, system: System, weights: Mapping[str, str], data: str) -> dict[str, scores.Scores]:
     """The score stores of a system, by evaluation; a ValueError for scores of other images, or of other weights of a run.
 
     `weights` gives the digest of the weights of runs that are known.
     """
-    found = {e.path: scores.read(folder / e.path) for e, _ in system}
+    found = {e.path: scores.read_scores(folder / e.path) for e, _ in system}
     for evaluation in evaluations_of(system):
         made = found[evaluation.path].made
         expected = weights.get(evaluation.run.name, made["weights"])
@@ -260,11 +260,11 @@ def stored_ranks(folder: Path, found: Sequence[Rung], weights: Mapping[str, str]
     """Ranks [N] of the true classes under each rung's system, by the rung's name."""
     stores: dict[str, scores.Scores] = {}
     for rung in found:
-        stores |= open_stores(folder, rung.system, weights, data)
-    return scores.ranks(stores, {rung.name: {e.path: share for e, share in rung.system} for rung in found})
+        stores |= open_rung_stores(folder, rung.system, weights, data)
+    return scores.mixture_ranks(stores, {rung.name: {e.path: share for e, share in rung.system} for rung in found})
 
 
-def missing(folder: Path | None, found: Sequence[Rung], devkit: Path | None) -> dict[str, str]:
+def unmeasured_rungs(folder: Path | None, found: Sequence[Rung], devkit: Path | None) -> dict[str, str]:
     """The rungs that cannot be measured, and why, for the folder of score stores and the devkit that are there."""
     why = {}
     for rung in found:
@@ -276,7 +276,7 @@ def missing(folder: Path | None, found: Sequence[Rung], devkit: Path | None) -> 
     return why
 
 
-def write(
+def write_decomposition(
     run: Run,
     store: Store,
     steps: Sequence[Rung],
@@ -290,7 +290,7 @@ def write(
     """Judge every rung, by the ranks of its name, and write `why.json`, `why.csv` and `flips.csv` into the folder `out`."""
     befores = [None, *steps[:-1], *(steps[BASE] for _ in wrong)]
     pairs = [(rung, before) for rung, before in zip((*steps, *wrong), befores, strict=True)]
-    lines = [line(rung, ranks[rung.name], ranks[before.name] if before else None) for rung, before in pairs]
+    lines = [measured_rung(rung, ranks[rung.name], ranks[before.name] if before else None) for rung, before in pairs]
     climbed = Ladder(
         run.name,
         len(store),
@@ -316,7 +316,7 @@ def _flips(found: Sequence[tuple[str, Ranks, Ranks]], store: Store) -> str:
     wnids = store.about["wnids"]
     for name, before, after in found:
         for quantity in TOP:
-            wrong = metrics.wrong(before, quantity), metrics.wrong(after, quantity)
+            wrong = metrics.wrong_images(before, quantity), metrics.wrong_images(after, quantity)
             for i in np.flatnonzero(wrong[0] != wrong[1]).tolist():
                 change = "mended" if wrong[0][i] else "broken"
                 image = store.ids[i], wnids[store.labels[i]]
@@ -353,7 +353,7 @@ def _csv(ladder: Ladder) -> str:
     return text.getvalue()
 
 
-def read(folder: Path) -> Ladder:
+def read_decomposition(folder: Path) -> Ladder:
     """The ladder in a folder that `write` wrote."""
     path = folder / "why.json"
     try:

@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from vggrepro.core.files import digest
+from vggrepro.core.files import file_digest
 from vggrepro.data.devkit import read_wnids
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre
 from vggrepro.diagnosis import ladder
 from vggrepro.diagnosis.ladder import START_Q, Input, Ranks, Rung
-from vggrepro.evaluation.evaluate import DEFAULT, Images, by_shape, classified, how_computed, load_weights
+from vggrepro.evaluation.evaluate import DEFAULT, ImageSequence, by_shape, classified, how_computed, load_run_weights
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
 from vggrepro.scores import ranks as metrics
-from vggrepro.settings.models import Evaluate
+from vggrepro.settings.models import EvaluateSettings
 
 
 def square(image: Pixels, side: int) -> Pixels:
@@ -48,7 +48,7 @@ def fed(pixels: NDArray[np.uint8], mean: Tensor, how: Input) -> Tensor:
 class _Squared:
     """The images of a store, each squeezed to a square while it is decoded, and the square kept until it is asked for."""
 
-    def __init__(self, store: Images, side: int, crop: int) -> None:
+    def __init__(self, store: ImageSequence, side: int, crop: int) -> None:
         self.store, self.side, self.crop = store, side, crop
         self.kept: dict[int, Pixels] = {}
 
@@ -72,7 +72,7 @@ def computed_ranks(
     rungs: Sequence[Rung],
     *,
     official: NDArray[np.int64] | None = None,
-    settings: Evaluate = DEFAULT,
+    settings: EvaluateSettings = DEFAULT,
     device: torch.device | None = None,
     workers: int = 0,
     about: str = "",
@@ -104,11 +104,11 @@ def computed_ranks(
                 posteriors[view, how] = shares.astype(np.float32)
             for rung, ranks in zip(rungs, found, strict=True):
                 labels = official if rung.official and official is not None else store.labels
-                ranks[which] = metrics.ranks(posteriors[rung.view, rung.input], labels[which])
+                ranks[which] = metrics.true_class_ranks(posteriors[rung.view, rung.input], labels[which])
     return found
 
 
-def official_labels(store: Store, devkit: Path) -> NDArray[np.int64]:
+def official_class_places(store: Store, devkit: Path) -> NDArray[np.int64]:
     """[N]: the images' classes as places in the devkit's order of those that the store has.
 
     Raises ValueError where the devkit does not know a class.
@@ -121,9 +121,9 @@ def official_labels(store: Store, devkit: Path) -> NDArray[np.int64]:
     return np.array([place[wnid] for wnid in wnids])[store.labels]
 
 
-def write(
+def measure_decomposition(
     run: Run,
-    settings: Evaluate,
+    settings: EvaluateSettings,
     *,
     weights_file: Path,
     val_folder: Path,
@@ -138,9 +138,9 @@ def write(
     A rung whose scores are not there is left out, and said to be.
     """
     store, started = Store(val_folder), time.perf_counter()
-    weights = load_weights(weights_file, run, store)
+    weights = load_run_weights(weights_file, run, store)
     steps, wrong = ladder.rungs(run), ladder.mistakes()
-    lacking = ladder.missing(scores_folder, [*steps, *wrong], devkit)
+    lacking = ladder.unmeasured_rungs(scores_folder, [*steps, *wrong], devkit)
     steps, wrong = ([rung for rung in rungs if rung.name not in lacking] for rungs in (steps, wrong))
     nets = [rung for rung in (*steps, *wrong) if rung.view]
     ranks = computed_ranks(
@@ -148,14 +148,14 @@ def write(
         store,
         weights.mean,
         nets,
-        official=official_labels(store, devkit) if devkit else None,
+        official=official_class_places(store, devkit) if devkit else None,
         settings=settings,
         device=device,
         workers=workers,
         about=f"{run.name}, why",
     )
     found = dict(zip([rung.name for rung in nets], ranks, strict=True))
-    known = {run.name: digest(weights_file)}
+    known = {run.name: file_digest(weights_file)}
     if scores_folder:
         found |= ladder.stored_ranks(scores_folder, [rung for rung in steps if rung.system], known, store.digest)
     made = {
@@ -163,7 +163,7 @@ def write(
         "passes": _passes(nets),
         **how_computed(settings, device, time.perf_counter() - started),
     }
-    ladder.write(run, store, steps, wrong, found, lacking=lacking, made=made, out=out)
+    ladder.write_decomposition(run, store, steps, wrong, found, lacking=lacking, made=made, out=out)
 
 
 def _passes(rungs: Sequence[Rung]) -> dict[str, int]:

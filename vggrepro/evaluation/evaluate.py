@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggrepro.core import provenance
-from vggrepro.core.devices import name_of
-from vggrepro.core.files import digest
-from vggrepro.core.progress import ahead, progress
+from vggrepro.core.devices import device_name
+from vggrepro.core.files import file_digest
+from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, grid, rescale
 from vggrepro.nets import weights as checkpoint
-from vggrepro.nets.inference import ready
+from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG, net_input
 from vggrepro.paper.catalogue import PROTOCOLS, SMALLEST_Q, Run
 from vggrepro.scores import stores as scores
-from vggrepro.settings.models import Evaluate
-from vggrepro.training.recorder import watched
+from vggrepro.settings.models import EvaluateSettings
+from vggrepro.training.recorder import record_inputs
 
-DEFAULT = Evaluate()
+DEFAULT = EvaluateSettings()
 
 
 AT_MOST = 8
@@ -63,7 +63,7 @@ def net_views(pixels: NDArray[np.uint8], mean: Tensor, *, mirrored: bool = False
 
 
 def _shown(
-    store: Images, net: VGG, scales: tuple[int, ...], show: Callable[[Pixels], Views], workers: int
+    store: ImageSequence, net: VGG, scales: tuple[int, ...], show: Callable[[Pixels], Views], workers: int
 ) -> Iterator[tuple[int, int, Pixels]]:
     """(number, Q, views [views, H, W, 3]) of every image at every scale; an image is decoded once for all scales."""
 
@@ -71,11 +71,11 @@ def _shown(
         image = store.image(i)
         return [(i, Q, np.stack(show(rescale(image, net.model.pixels(Q))))) for Q in scales]
 
-    for found in ahead(one, range(len(store)), workers=workers, waiting=4 * workers):
+    for found in prefetch(one, range(len(store)), workers=workers, waiting=4 * workers):
         yield from found
 
 
-def classified(net: VGG, images: Tensor, protocol: str, settings: Evaluate) -> Tensor:
+def classified(net: VGG, images: Tensor, protocol: str, settings: EvaluateSettings) -> Tensor:
     """Soft-max posteriors [B, classes] of images [B, 3, H, W] as the net is given them: whole ones under dense, else crops."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
         if protocol != "dense":
@@ -90,7 +90,7 @@ Members = list[tuple[int, int]]
 """(number, Q) of the images of a batch."""
 
 
-class Images(Protocol):
+class ImageSequence(Protocol):
     """Images in a fixed order: a prepared store, or a collection as it lies on disk."""
 
     def __len__(self) -> int: ...
@@ -101,7 +101,7 @@ class Images(Protocol):
 
 
 def by_shape(
-    store: Images,
+    store: ImageSequence,
     net: VGG,
     scales: tuple[int, ...],
     show: Callable[[Pixels], Views],
@@ -131,7 +131,7 @@ def by_shape(
         return members, np.stack([shown for _, _, shown in batch])
 
     images, pixels = _shown(store, net, scales, show, workers), 0
-    for i, Q, shown in progress(images, total=len(store) * len(scales), about=about, unit="image"):
+    for i, Q, shown in show_progress(images, total=len(store) * len(scales), about=about, unit="image"):
         shape, more = shown.shape[1:], shown.size // 3
         waiting[shape].append((i, Q, shown))
         pixels += more
@@ -155,7 +155,7 @@ def posteriors(
     protocol: str,
     scales: tuple[int, ...],
     *,
-    settings: Evaluate = DEFAULT,
+    settings: EvaluateSettings = DEFAULT,
     device: torch.device | None = None,
     workers: int = 0,
     about: str = "",
@@ -168,7 +168,7 @@ def posteriors(
     show = partial(views, protocol=protocol, crop=net.model.crop, crop_grid=settings.crop_grid)
     mirrored = protocol != "centre-crop"
     most = settings.batch_pixels // (1 + mirrored)
-    net = ready(net, settings.precision)
+    net = ready_for_inference(net, settings.precision)
     with torch.inference_mode():
         for members, shown in by_shape(store, net, scales, show, batch_pixels=most, workers=workers, about=about):
             found = classified(net, net_views(shown, mean_rgb, mirrored=mirrored), protocol, settings).cpu().numpy()
@@ -178,9 +178,9 @@ def posteriors(
     return result
 
 
-def load_weights(weights_file: Path, run: Run, store: Store) -> checkpoint.Weights:
+def load_run_weights(weights_file: Path, run: Run, store: Store) -> checkpoint.Weights:
     """The weights of `run`, for the classes of `store`; a ValueError for those of another run or of other classes."""
-    weights = checkpoint.load(weights_file)
+    weights = checkpoint.load_weights(weights_file)
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     if list(weights.wnids) != store.about["wnids"]:
@@ -195,7 +195,7 @@ def evaluate(
     run: Run,
     protocol: str,
     scales: tuple[int, ...],
-    settings: Evaluate,
+    settings: EvaluateSettings,
     *,
     weights_file: Path,
     val_folder: Path,
@@ -205,9 +205,9 @@ def evaluate(
 ) -> None:
     """Evaluate a run under a protocol at several Q, and write a score store per Q into the folder `out`."""
     store = Store(val_folder)
-    weights = load_weights(weights_file, run, store)
+    weights = load_run_weights(weights_file, run, store)
     started = time.perf_counter()
-    with watched(net := weights.net_on(device)) as shown:
+    with record_inputs(net := weights.net_on(device)) as shown:
         found = posteriors(
             net,
             store,
@@ -222,13 +222,13 @@ def evaluate(
     made = about_result(run, protocol, settings, weights_file, store, device, time.perf_counter() - started)
     made["record"] = shown.as_json(scales)
     for Q, values in found.items():
-        scores.write(out / str(Q), values, store.labels, store.ids, made | {"Q": Q})
+        scores.write_scores(out / str(Q), values, store.labels, store.ids, made | {"Q": Q})
 
 
 def about_result(
     run: Run,
     protocol: str,
-    settings: Evaluate,
+    settings: EvaluateSettings,
     weights_file: Path,
     store: Store,
     device: torch.device,
@@ -237,7 +237,7 @@ def about_result(
     """What a store of scores or boxes says of how it was made."""
     return {
         "run": run.name,
-        "weights": digest(weights_file),
+        "weights": file_digest(weights_file),
         "protocol": protocol,
         "data": store.digest,
         "data set": store.about["data set"],
@@ -246,11 +246,11 @@ def about_result(
     }
 
 
-def how_computed(settings: Evaluate, device: torch.device, seconds: float) -> dict[str, object]:
+def how_computed(settings: EvaluateSettings, device: torch.device, seconds: float) -> dict[str, object]:
     """Settings, hardware, code and time of what a net computed."""
     return {
         "settings": settings.model_dump(mode="json"),
         "seconds": seconds,
-        "device": name_of(device),
-        "made": provenance.made(),
+        "device": device_name(device),
+        "made": provenance.provenance_record(),
     }

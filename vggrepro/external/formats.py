@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 RGB = tuple[float, float, float]
 
 
-class Layer(NamedTuple):
+class ReleasedLayer(NamedTuple):
     """A layer with weights."""
 
     name: str
@@ -30,11 +30,11 @@ class Layer(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Released:
+class ReleasedNet:
     """A net as its file has it."""
 
     format: str
-    layers: tuple[Layer, ...]
+    layers: tuple[ReleasedLayer, ...]
     """In the order of the net; the last three are fully connected."""
     mean: RGB | None = None
     """Mean RGB that images are reduced by, where the file says it."""
@@ -42,7 +42,7 @@ class Released:
     """The classes in the order of the outputs, where the file says it."""
 
 
-def read(path: Path) -> Released:
+def read_released_net(path: Path) -> ReleasedNet:
     """The net in a file; a ValueError that names the file where it is none of the formats, damaged, or no such net."""
     readers = {".caffemodel": _read_caffe, ".mat": _read_mat, ".pth": _read_torch, ".pt": _read_torch}
     readers[".safetensors"] = _read_torch
@@ -136,16 +136,16 @@ def _blob(data: Wire) -> Array:
     return numbers.astype(np.float32).reshape(dims)
 
 
-def _read_caffe(path: Path) -> Released:
+def _read_caffe(path: Path) -> ReleasedNet:
     try:
         net = _message(memoryview(path.read_bytes()))
         layers = [layer for number, names in LAYER_LISTS.items() for layer in _caffe_layers(net.get(number, []), names)]
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: no whole net of Caffe: {error}") from None
-    return Released("Caffe", tuple(layers))
+    return ReleasedNet("Caffe", tuple(layers))
 
 
-def _caffe_layers(messages: list[Wire], names: tuple[int, int]) -> Iterator[Layer]:
+def _caffe_layers(messages: list[Wire], names: tuple[int, int]) -> Iterator[ReleasedLayer]:
     for message in messages:
         fields, (name, blobs) = _message(message), names
         if V0 in fields and name != V0:
@@ -158,13 +158,15 @@ def _caffe_layers(messages: list[Wire], names: tuple[int, int]) -> Iterator[Laye
             raise ValueError(f"layer {said} has {len(found)} blobs, expected weights and biases")
         weight, bias = found
         # the blobs of 2014 have four sides: a fully connected layer's are 1 x 1 x outputs x inputs
-        yield Layer(said, weight.reshape(weight.shape[2:]) if weight.shape[:2] == (1, 1) else weight, bias.reshape(-1))
+        yield ReleasedLayer(
+            said, weight.reshape(weight.shape[2:]) if weight.shape[:2] == (1, 1) else weight, bias.reshape(-1)
+        )
 
 
 # MatConvNet
 
 
-def _read_mat(path: Path) -> Released:
+def _read_mat(path: Path) -> ReleasedNet:
     from scipy.io import loadmat
 
     try:
@@ -185,7 +187,7 @@ def _read_mat(path: Path) -> Released:
         raise ValueError(f"{path}: no net of MatConvNet (layers, weights, meta): {error}") from None
     if wnids and not all(re.fullmatch(r"n\d{8}", name) for name in wnids):
         raise ValueError(f"{path}: the names of its classes are no WNIDs, the first is {wnids[0]!r}")
-    return Released("MatConvNet", tuple(layers), mean, wnids)
+    return ReleasedNet("MatConvNet", tuple(layers), mean, wnids)
 
 
 def _struct(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
@@ -196,7 +198,7 @@ def _struct(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
     return {name: record[name] for name in value.dtype.names}
 
 
-def _mat_layer(fields: Mapping[str, Any]) -> Layer | None:
+def _mat_layer(fields: Mapping[str, Any]) -> ReleasedLayer | None:
     """A layer with weights: in a cell `weights`, or, in older files, in `filters` and `biases`."""
     if "filters" in fields:
         weight, bias = fields["filters"], fields["biases"]
@@ -207,7 +209,7 @@ def _mat_layer(fields: Mapping[str, Any]) -> Layer | None:
     # height x width x inputs x outputs; MATLAB drops last sides of 1
     weight = weight.reshape(weight.shape + (1,) * (4 - weight.ndim))
     found = np.ascontiguousarray(weight.transpose(3, 2, 0, 1), np.float32)
-    return Layer(str(fields["name"].ravel()[0]), found, bias.ravel().astype(np.float32))
+    return ReleasedLayer(str(fields["name"].ravel()[0]), found, bias.ravel().astype(np.float32))
 
 
 def _mean(image: NDArray[Any]) -> RGB:
@@ -219,7 +221,7 @@ def _mean(image: NDArray[Any]) -> RGB:
 # PyTorch
 
 
-def _read_torch(path: Path) -> Released:
+def _read_torch(path: Path) -> ReleasedNet:
     import torch
     from safetensors.torch import load_file
 
@@ -238,5 +240,5 @@ def _read_torch(path: Path) -> Released:
     ordered = sorted(stems, key=lambda stem: (stem.startswith("classifier"), int(stem.split(".")[1])))
     if lonely := [stem for stem in ordered if not {f"{stem}.weight", f"{stem}.bias"} <= set(found)]:
         raise ValueError(f"{path}: {lonely[0]} lacks its weights or its biases")
-    layers = [Layer(s, *(found[f"{s}.{kind}"].float().numpy() for kind in ("weight", "bias"))) for s in ordered]
-    return Released("torchvision", tuple(layers))
+    layers = [ReleasedLayer(s, *(found[f"{s}.{kind}"].float().numpy() for kind in ("weight", "bias"))) for s in ordered]
+    return ReleasedNet("torchvision", tuple(layers))

@@ -19,19 +19,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core import provenance
-from vggrepro.core.files import digest
+from vggrepro.core.files import file_digest
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
-from vggrepro.external.score_files import GUESSES, WNID, Given, read, stem
+from vggrepro.external.score_files import MAX_LABELS, WNID, ScoreFile, read_score_file, stem
 from vggrepro.scores import stores as scores
-from vggrepro.scores.stores import Answers, Scores
+from vggrepro.scores.stores import Scores, TopLabels
 
 Classes = Literal["wnid", "sorted", "devkit"]
 ORDERS = ("validation", "folders")
 
 
 @dataclass(frozen=True)
-class Images:
+class ImportedImages:
     """The validation images in the order of our stores, by class and file name, with what is true of them."""
 
     ids: list[str]
@@ -44,14 +44,14 @@ class Images:
     """`data`, the digest of the images, and `data set`."""
 
     @classmethod
-    def of_store(cls, store: Store, folder: Path | None) -> Images:
+    def of_store(cls, store: Store, folder: Path | None) -> ImportedImages:
         """Those of a prepared store; the devkit in `folder` numbers classes."""
         about = {"data": store.digest, "data set": store.about["data set"]}
         numbered = devkit.read_wnids(folder) if folder else None
         return cls(store.ids, store.labels, list(store.about["wnids"]), numbered, about)
 
     @classmethod
-    def of_devkit(cls, folder: Path) -> Images:
+    def of_devkit(cls, folder: Path) -> ImportedImages:
         """All that the devkit labels, without an image: the same ids in the same order as in a store of ILSVRC."""
         numbered, labels = devkit.read_labels(folder)
         wnids = sorted(numbered.values())
@@ -90,7 +90,9 @@ class Images:
         return np.array([known[stem] for stem in stems])
 
 
-def orders_of(given: Given, order: str | None, images: Images, path: Path) -> tuple[str, dict[str, NDArray[np.int64]]]:
+def orders_of(
+    given: ScoreFile, order: str | None, images: ImportedImages, path: Path
+) -> tuple[str, dict[str, NDArray[np.int64]]]:
     """Which order a file's rows have, and for that and any other order that they might have, the place of every row's image.
 
     Raises ValueError where the order is not said, said twice, or leaves images out.
@@ -121,21 +123,21 @@ def orders_of(given: Given, order: str | None, images: Images, path: Path) -> tu
     return order, found
 
 
-def is_scores(given: Given, images: Images, path: Path) -> bool:
+def is_scores(given: ScoreFile, images: ImportedImages, path: Path) -> bool:
     """Whether a row has a number per class; False: up to five labels. A ValueError where it has neither."""
     count, classes, kind = given.values.shape[1], len(images.wnids), given.values.dtype.kind
-    if count == classes and kind in "fiub" and (classes > GUESSES or kind == "f"):
+    if count == classes and kind in "fiub" and (classes > MAX_LABELS or kind == "f"):
         return True
-    if count <= GUESSES and kind in "iuU":
+    if count <= MAX_LABELS and kind in "iuU":
         return False
     raise ValueError(
-        f"{path}: expected {classes} numbers an image, one per class, or up to {GUESSES} labels, got {count} columns of "
+        f"{path}: expected {classes} numbers an image, one per class, or up to {MAX_LABELS} labels, got {count} columns of "
         f"{given.values.dtype}"
     )
 
 
 def classes_of(
-    given: Given, classes: Classes | None, images: Images, path: Path, *, scored: bool
+    given: ScoreFile, classes: Classes | None, images: ImportedImages, path: Path, *, scored: bool
 ) -> tuple[str, dict[str, NDArray[np.int64]]]:
     """What the numbers of a file's classes mean, and what else they might: the place among the sorted WNIDs of every number.
 
@@ -213,7 +215,7 @@ def posteriors_of(values: NDArray[Any], path: Path, *, logits: bool) -> NDArray[
     return found
 
 
-def labels_of(values: NDArray[Any], images: Images, path: Path) -> NDArray[np.int64]:
+def labels_of(values: NDArray[Any], images: ImportedImages, path: Path) -> NDArray[np.int64]:
     """Labels as numbers [rows, K], -1 for none: WNIDs as places. A ValueError for text that is no class."""
     if values.dtype.kind != "U":
         return values.astype(np.int64)
@@ -260,15 +262,17 @@ def import_scores(
     ids: str | None = None,
     classes: Classes | None = None,
     logits: bool = False,
-) -> Scores | Answers:
+) -> Scores | TopLabels:
     """Check somebody else's scores of the validation images, and write them to `out` as a store that has their `name`.
 
     What is true comes from the prepared store `val`, or from the devkit alone. With a `solution`, boxes are judged too.
     """
     if val is None and devkit_folder is None:
         raise ValueError("give --val STORE, or --devkit FOLDER: what is true of the images")
-    images = Images.of_store(Store(val), devkit_folder) if val else Images.of_devkit(devkit_folder or Path())
-    given = read(path, {stem(name) for name in images.ids}, len(images.wnids), ids)
+    images = (
+        ImportedImages.of_store(Store(val), devkit_folder) if val else ImportedImages.of_devkit(devkit_folder or Path())
+    )
+    given = read_score_file(path, {stem(name) for name in images.ids}, len(images.wnids), ids)
     scored = is_scores(given, images, path)
     orders = orders_of(given, order, images, path)
     meaning = classes_of(given, classes, images, path, scored=scored)
@@ -279,34 +283,34 @@ def import_scores(
     made = {
         "name": name,
         "file": path.name,
-        "digest": digest(path),
+        "digest": file_digest(path),
         "as": {"order": orders[0], "classes": meaning[0], "logits": logits},
         "classes": len(images.wnids),
-        "made": provenance.made(),
+        "made": provenance.provenance_record(),
         **images.about,
     }
     if scored:
         posteriors = posteriors_of(numbers, path, logits=logits)[sort][:, np.argsort(places)]
-        scores.write(out, posteriors, images.labels, images.ids, made)
-        return scores.read_any(out)
+        scores.write_scores(out, posteriors, images.labels, images.ids, made)
+        return scores.read_scores_or_labels(out)
     if logits:
         raise ValueError(f"{path}: lists labels, not scores: leave out --logits")
     boxes = _judged(path, images, devkit_folder, solution)
     answers = answers_of(numbers, places, path, again=boxes is not None)[sort]
-    scores.write_answers(
+    scores.write_top_labels(
         out,
-        Answers(out, answers, images.labels, tuple(images.ids), made, None if boxes is None else boxes[:, sort]),
+        TopLabels(out, answers, images.labels, tuple(images.ids), made, None if boxes is None else boxes[:, sort]),
     )
-    return scores.read_any(out)
+    return scores.read_scores_or_labels(out)
 
 
-def _judged(path: Path, images: Images, folder: Path | None, solution: Path | None) -> NDArray[np.bool_] | None:
+def _judged(path: Path, images: ImportedImages, folder: Path | None, solution: Path | None) -> NDArray[np.bool_] | None:
     """Which images the boxes of the official format do not localise, and which count, [2, rows]; None without boxes, or
     without true ones."""
-    if path.suffix != ".txt" or not devkit.has_boxes(path) or folder is None or solution is None:
+    if path.suffix != ".txt" or not devkit.predictions_have_boxes(path) or folder is None or solution is None:
         return None
     truth = devkit.read_truth(folder, solution)
-    found = devkit.missed(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
+    found = devkit.missed_guesses(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
     missed = np.zeros(len(truth.labels), bool)
     missed[~truth.blacklisted] = found
     return np.stack([missed, ~truth.blacklisted])

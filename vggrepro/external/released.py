@@ -16,17 +16,17 @@ import torch
 from numpy.typing import NDArray
 
 from vggrepro.core import provenance
-from vggrepro.core.devices import name_of
-from vggrepro.core.files import digest, write_json
+from vggrepro.core.devices import device_name
+from vggrepro.core.files import file_digest, write_json
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
-from vggrepro.external.formats import Array, Layer, Released, read
+from vggrepro.external.formats import Array, ReleasedLayer, ReleasedNet, read_released_net
 from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Model, Reading
+from vggrepro.settings.models import NetSettings, ReadingSettings
 
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 """Mean RGB of the authors' released nets."""
@@ -56,14 +56,14 @@ Q = 256
 NO_DEVKIT = ", or its classes are in the devkit's order: give --devkit to try that"
 
 
-def reading_of(released: Released, said: Reading) -> Reading:
+def reading_of(released: ReleasedNet, said: ReadingSettings) -> ReadingSettings:
     """What the user said, and for the rest what is usual in the file's format."""
     usual = {"classes": "sorted", "full": "chw", "kernels": "hw"} | DEFAULTS[released.format]
     given = {name: value for name, value in said.model_dump().items() if value is not None}
-    return Reading(**usual | given)
+    return ReadingSettings(**usual | given)
 
 
-def tensors(released: Released, reading: Reading, net: VGG) -> dict[str, torch.Tensor]:
+def tensors_in_our_layout(released: ReleasedNet, reading: ReadingSettings, net: VGG) -> dict[str, torch.Tensor]:
     """The weights of our net: input RGB of 0-255 less the mean, features flattened channel by channel. See `mean_of`.
 
     Raises ValueError for a layer of another shape than the net's.
@@ -86,7 +86,7 @@ def tensors(released: Released, reading: Reading, net: VGG) -> dict[str, torch.T
     return found
 
 
-def _in_our_layout(name: str, layer: Layer, reading: Reading) -> Array:
+def _in_our_layout(name: str, layer: ReleasedLayer, reading: ReadingSettings) -> Array:
     weight = layer.weight
     if name == "fc6":
         side = 7
@@ -104,7 +104,7 @@ def _in_our_layout(name: str, layer: Layer, reading: Reading) -> Array:
     return weight.reshape(len(weight), -1) if name.startswith("fc") else weight
 
 
-def mean_of(released: Released, reading: Reading) -> tuple[float, float, float]:
+def mean_of(released: ReleasedNet, reading: ReadingSettings) -> tuple[float, float, float]:
     """The mean RGB, 0-255, that images are reduced by: as said, as the file has it, or as is usual with such an input."""
     if reading.mean is not None:
         return reading.mean
@@ -114,32 +114,32 @@ def mean_of(released: Released, reading: Reading) -> tuple[float, float, float]:
 
 
 @dataclass
-class Candidate:
+class ReleasedCandidate:
     """A released net as a run of ours, under any reading."""
 
-    released: Released
+    released: ReleasedNet
     run: Run
-    model: Model
+    model: NetSettings
     store: Store
     numbered: NDArray[np.int64] | None
     """Place among the sorted WNIDs of every class in the devkit's order, where the devkit is at hand."""
     device: torch.device
     workers: int
-    seen: dict[Reading, NDArray[np.int64]] = field(default_factory=dict)
+    seen: dict[ReadingSettings, NDArray[np.int64]] = field(default_factory=dict)
     """The best outputs of some images under readings that were tried; classes are another matter."""
 
-    def weights(self, reading: Reading) -> Weights:
+    def weights(self, reading: ReadingSettings) -> Weights:
         """The run's weights, outputs in the order of the sorted WNIDs."""
         wnids = tuple(self.store.about["wnids"])
         with torch.device("meta"):
             net = VGG(self.run.net, len(wnids), self.model)
-        found = tensors(self.released, reading, net)
+        found = tensors_in_our_layout(self.released, reading, net)
         order = torch.from_numpy(np.argsort(self.places(reading)))
         for kind in ("weight", "bias"):
             found[f"fc8.{kind}"] = found[f"fc8.{kind}"][order].contiguous()
         return Weights(self.run, self.model, wnids, mean_of(self.released, reading), found)
 
-    def places(self, reading: Reading) -> NDArray[np.int64]:
+    def places(self, reading: ReadingSettings) -> NDArray[np.int64]:
         """For every output of the file's net the place of its class among the sorted WNIDs."""
         wnids = list(self.store.about["wnids"])
         if self.released.wnids is not None:
@@ -158,7 +158,7 @@ class Candidate:
         """Some images of every class, as far as they go."""
         return self.store.part(slice(None, None, max(1, len(self.store) // LOOKED_AT)))
 
-    def wrong(self, reading: Reading) -> NDArray[np.bool_]:
+    def wrong(self, reading: ReadingSettings) -> NDArray[np.bool_]:
         """Which of some validation images are misclassified on a centre crop."""
         as_sorted = reading.model_copy(update={"classes": "sorted"})
         sample = self.sample()
@@ -179,27 +179,27 @@ class Candidate:
         wrong: NDArray[np.bool_] = self.places(reading)[self.seen[as_sorted]] != sample.labels
         return wrong
 
-    def readings(self) -> list[Reading]:
+    def readings(self) -> list[ReadingSettings]:
         """All that can be tried."""
         names = [n for n in READINGS if n != "classes" or (self.numbered is not None and self.released.wnids is None)]
-        usual = reading_of(self.released, Reading())
+        usual = reading_of(self.released, ReadingSettings())
         values = product(*(READINGS[name] for name in names))
         return [usual.model_copy(update=dict(zip(names, found, strict=True))) for found in values]
 
-    def knows(self, reading: Reading) -> bool:
+    def knows(self, reading: ReadingSettings) -> bool:
         """Whether far more images are right than by chance."""
         wrong, chance = self.wrong(reading), 1 / self.store.classes
         return int((~wrong).sum()) > len(wrong) * chance + STANDARD_ERRORS * math.sqrt(len(wrong) * chance)
 
 
-def best_reading(candidate: Candidate, reading: Reading) -> Reading:
+def best_reading(candidate: ReleasedCandidate, reading: ReadingSettings) -> ReadingSettings:
     """The reading that is far better than all that differ from it in one respect; the one given, if that is so already.
 
     Compared in pairs, image by image: what another reading corrects, less what it spoils, has to exceed three standard errors.
     Where the one given knows nothing, the nearest one that knows something is gone on from.
     """
 
-    def apart(other: Reading) -> int:
+    def apart(other: ReadingSettings) -> int:
         return sum(getattr(other, name) != getattr(reading, name) for name in READINGS)
 
     mine = [other.model_copy(update={"mean": reading.mean}) for other in candidate.readings()]
@@ -215,22 +215,22 @@ def best_reading(candidate: Candidate, reading: Reading) -> Reading:
         reading = best
 
 
-def said_of(reading: Reading) -> str:
+def said_of(reading: ReadingSettings) -> str:
     """A reading in words: `channels bgr, input caffe, ...`."""
     return ", ".join(f"{name} {getattr(reading, name)}" for name in READINGS)
 
 
-def _changes(reading: Reading, best: Reading) -> str:
+def _changes(reading: ReadingSettings, best: ReadingSettings) -> str:
     return ", ".join(
         f"{name} {getattr(best, name)}" for name in READINGS if getattr(best, name) != getattr(reading, name)
     )
 
 
-def adopt(
+def convert_released(
     run: Run,
     file: Path,
-    model: Model,
-    said: Reading,
+    model: NetSettings,
+    said: ReadingSettings,
     *,
     val_folder: Path,
     devkit_folder: Path | None,
@@ -245,11 +245,11 @@ def adopt(
     """
     if run.localises:
         raise ValueError(f"{run.name}: a released net gives class scores, no boxes")
-    released, store = read(file), Store(val_folder)
+    released, store = read_released_net(file), Store(val_folder)
     sized = model.model_copy(update={"width": len(released.layers[0].bias), "fc": len(released.layers[-3].bias)})
     known = devkit.read_wnids(devkit_folder) if devkit_folder else None
     numbered = devkit.places(known, store.about["wnids"]) if known else None
-    candidate = Candidate(released, run, sized, store, numbered, device, workers)
+    candidate = ReleasedCandidate(released, run, sized, store, numbered, device, workers)
     reading = reading_of(released, said)
     try:
         weights = candidate.weights(reading)
@@ -257,18 +257,18 @@ def adopt(
         raise ValueError(f"{file}: {error}") from None
     wrong, best = candidate.wrong(reading), best_reading(candidate, reading)
     _check(file, candidate, reading, best)
-    checkpoint.save(out / "weights.safetensors", weights.net(), run, weights.mean, list(weights.wnids))
+    checkpoint.save_weights(out / "weights.safetensors", weights.net(), run, weights.mean, list(weights.wnids))
     about: dict[str, Any] = {
         "run": run.name,
         "file": file.name,
-        "digest": digest(file),
+        "digest": file_digest(file),
         "format": released.format,
         "reading": reading.model_dump() | {"mean": weights.mean} | ({"classes": "wnid"} if released.wnids else {}),
         "checked": {"protocol": "centre-crop", "Q": Q, "images": len(wrong), "top-1 errors": int(wrong.sum())},
         "data": {"val": store.digest, "data set": store.about["data set"]},
-        "weights": digest(out / "weights.safetensors"),
-        "device": name_of(device),
-        "made": provenance.made(),
+        "weights": file_digest(out / "weights.safetensors"),
+        "device": device_name(device),
+        "made": provenance.provenance_record(),
     }
     write_json(out / "adopted.json", about)
     print(
@@ -277,7 +277,7 @@ def adopt(
     )
 
 
-def _check(file: Path, candidate: Candidate, reading: Reading, best: Reading) -> None:
+def _check(file: Path, candidate: ReleasedCandidate, reading: ReadingSettings, best: ReadingSettings) -> None:
     """A ValueError where another reading is far better, or even the best knows nothing."""
     wrong, least, n = candidate.wrong(reading), candidate.wrong(best), len(candidate.sample())
     if not candidate.knows(best):

@@ -20,10 +20,10 @@ from vggrepro.data.layouts import IMAGE
 
 WNID = re.compile(r"n\d{8}")
 ID_COLUMNS = ("id", "image", "image_id", "imageid", "file", "filename", "name", "path")
-GUESSES = devkit.GUESSES
+MAX_LABELS = devkit.MAX_GUESSES
 
 
-class Given(NamedTuple):
+class ScoreFile(NamedTuple):
     """A file as it is: a row per image."""
 
     values: NDArray[Any]
@@ -33,7 +33,7 @@ class Given(NamedTuple):
     """Of the columns."""
 
 
-def read(path: Path, known: Collection[str], classes: int, ids: str | None = None) -> Given:
+def read_score_file(path: Path, known: Collection[str], classes: int, ids: str | None = None) -> ScoreFile:
     """The rows of a file, whichever of the formats it has; a ValueError where it has none.
 
     `known` are the names of the images without endings. `ids` names the column (or the array of an npz) with the images' ids,
@@ -51,19 +51,19 @@ def read(path: Path, known: Collection[str], classes: int, ids: str | None = Non
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
     if path.suffix == ".txt":
-        guesses = devkit.read_guesses(path, len(known), classes, with_boxes=devkit.has_boxes(path))
-        return Given(np.array([[*g.labels, *[-1] * (GUESSES - len(g.labels))] for g in guesses]))
+        guesses = devkit.read_guesses(path, len(known), classes, with_boxes=devkit.predictions_have_boxes(path))
+        return ScoreFile(np.array([[*g.labels, *[-1] * (MAX_LABELS - len(g.labels))] for g in guesses]))
     found = readers[path.suffix](path, known, classes, ids)
     if found.values.ndim != 2 or not found.values.size:
         raise ValueError(f"{path}: expected a row per image with a column per class or label, got {found.values.shape}")
     return found
 
 
-def _read_numpy(path: Path, known: Collection[str], classes: int, ids: str | None) -> Given:
+def _read_numpy(path: Path, known: Collection[str], classes: int, ids: str | None) -> ScoreFile:
     try:
         loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix == ".npy" else None)
         if isinstance(loaded, np.ndarray):
-            return Given(loaded)
+            return ScoreFile(loaded)
         with loaded:
             arrays = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError) as error:
@@ -83,14 +83,14 @@ def _read_numpy(path: Path, known: Collection[str], classes: int, ids: str | Non
         raise ValueError(
             f"{path}: several lists of ids or of WNIDs: {', '.join(lists)}: say which are ids with --ids NAME"
         )
-    return Given(arrays[tables[0]], named[0] if named else None, names[0] if names else None)
+    return ScoreFile(arrays[tables[0]], named[0] if named else None, names[0] if names else None)
 
 
 def _shapes(arrays: dict[str, NDArray[Any]]) -> str:
     return ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
 
 
-def _read_table(path: Path, known: Collection[str], classes: int, ids: str | None) -> Given:
+def _read_table(path: Path, known: Collection[str], classes: int, ids: str | None) -> ScoreFile:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
     from pyarrow import parquet
@@ -116,14 +116,14 @@ def _read_table(path: Path, known: Collection[str], classes: int, ids: str | Non
         rows = lists[0].to_pylist()
         if len({len(row) for row in rows}) != 1:
             raise ValueError(f"{path}: its rows are of different lengths")
-        return Given(np.array(rows), named)
+        return ScoreFile(np.array(rows), named)
     arrays = [_column(c, f"{path}: column {name}") for name, c in columns.items()]
     if len({array.dtype.kind for array in arrays} & {"U"}) and any(array.dtype.kind != "U" for array in arrays):
         odd = [name for name, array in zip(columns, arrays, strict=True) if array.dtype.kind == "U"]
         raise ValueError(
             f"{path}: column {odd[0]} is text among numbers: if it has the images' ids, say --ids {odd[0]}"
         )
-    return Given(np.column_stack(arrays) if arrays else np.empty((len(table), 0)), named, list(columns))
+    return ScoreFile(np.column_stack(arrays) if arrays else np.empty((len(table), 0)), named, list(columns))
 
 
 def _column(column: Any, where: str) -> NDArray[Any]:  # noqa: ANN401
@@ -158,7 +158,7 @@ def _has_header(path: Path, delimiter: str, known: Collection[str], classes: int
         first = [field.strip() for field in next(csv.reader(file, delimiter=delimiter), [])]
     if first and stem(first[0]) in known:
         return False
-    labels = len(first) <= GUESSES < classes and all(map(WNID.fullmatch, first))
+    labels = len(first) <= MAX_LABELS < classes and all(map(WNID.fullmatch, first))
     return not labels and not all(map(_is_number, first))
 
 

@@ -15,17 +15,28 @@ from typing import Any, Literal
 
 from vggrepro.core.files import read_json
 from vggrepro.judging.records import (
-    Record,
-    Shown,
+    EvaluationRecord,
+    TrainingRecord,
     evidence_of_svms,
     evidence_of_test,
     evidence_of_training,
-    flat,
+    flattened_settings,
     stage_of,
 )
 from vggrepro.paper.catalogue import TASKS, Run, best_classification, evaluations_of
-from vggrepro.paper.protocol import AtMost, Drawn, Exactly, Expected, Items, OneOf, Range, Rule, rules, text_of
-from vggrepro.settings.models import RunSettings, Settings, check
+from vggrepro.paper.protocol import (
+    AtMost,
+    DrawnRange,
+    Exactly,
+    Expected,
+    Items,
+    OneOf,
+    Range,
+    Rule,
+    protocol_rules,
+    text_of,
+)
+from vggrepro.settings.models import RunSettings, Settings, validated
 
 
 @dataclass(frozen=True)
@@ -66,12 +77,12 @@ class Promise:
 
 
 Promises = Mapping[str, Promise]
-Evidence = Mapping[str, Any]
+AuditEvidence = Mapping[str, Any]
 """Fields that rules are about, with their values."""
 
 
 def findings(
-    evidence: Evidence, held: Iterable[Rule], stage: str, *, about: str, run: Run | None = None
+    evidence: AuditEvidence, held: Iterable[Rule], stage: str, *, about: str, run: Run | None = None
 ) -> tuple[Finding, ...]:
     """What the rules of a stage find in some evidence: every departure from the paper, and every choice.
 
@@ -93,7 +104,7 @@ def findings(
     return tuple(found)
 
 
-def check_kept(evidence: Evidence, promises: Promises, file: Path, again: str) -> None:
+def check_kept(evidence: AuditEvidence, promises: Promises, file: Path, again: str) -> None:
     """A ValueError for the first field that is not what the settings say: nobody declared that."""
     for field, promise in promises.items():
         if not promise.expected.holds(evidence[field]):
@@ -138,7 +149,7 @@ def promised(run: Run, settings: Settings, in_epoch: int, epochs: int) -> dict[s
         "init": Promise(Exactly(train.init), "train.init"),
         "parent": Promise(Exactly(parent.name if parent else None), "staged"),
         "moved": Promise(Exactly(run.layers), "the run's name"),
-        "S": Promise(Drawn(low, high), "the run's name"),
+        "S": Promise(DrawnRange(low, high), "the run's name"),
         "flipped": Promise(Exactly(0.5 if train.flip else 0.0), "train.flip"),
         "colour_std": Promise(Exactly(train.colour_std), "train.colour_std"),
         "cut_on": Promise(Exactly("device" if train.on_device else "CPU"), "train.on_device"),
@@ -279,7 +290,7 @@ class Audit:
     def _findings(self, run: Run) -> tuple[Finding, ...]:
         about, file, again = self._read(run), self._file(run), self._again(run)
         self._check_settings(run, about)
-        record = check(Record, about["record"], f"{file}: record")
+        record = validated(TrainingRecord, about["record"], f"{file}: record")
         evidence = evidence_of_training(about, record)
         if record.iterations != about["iterations"]:
             raise ValueError(
@@ -287,7 +298,7 @@ class Audit:
             )
         promises = promised(run, self.settings, max(record.in_epoch, default=0), about["epochs"])
         check_kept(evidence, promises, file, again)
-        held = rules()["training"]
+        held = protocol_rules()["training"]
         found = findings(evidence, held, stage_of(run), about=run.name, run=run)
         check_declared(found, held, promises, file, again)
         return found
@@ -295,8 +306,10 @@ class Audit:
     def _check_settings(self, run: Run, about: Mapping[str, Any]) -> None:
         """The run's own settings are those that the table is made with."""
         file = self._file(run)
-        theirs = flat(check(RunSettings, about["settings"], f"{file}: settings").model_dump(mode="json"))
-        ours = flat(self.settings.for_run(run).model_dump(mode="json"))
+        theirs = flattened_settings(
+            validated(RunSettings, about["settings"], f"{file}: settings").model_dump(mode="json")
+        )
+        ours = flattened_settings(self.settings.for_run(run).model_dump(mode="json"))
         for key in sorted({*theirs, *ours}):
             if theirs.get(key) != ours.get(key):
                 raise ValueError(
@@ -355,18 +368,18 @@ class Audit:
                 f"{file}: record: there is none of what was done: it is older than records are, and no table shows a number "
                 f"without one: {again}"
             )
-        shown = check(Shown, made["record"], f"{file}: record")
+        shown = validated(EvaluationRecord, made["record"], f"{file}: record")
         evidence = evidence_of_test(made, shown, images, self.settings.for_run(run).model, scales)
         promises = promised_of_test(self.settings, stage)
         check_kept(evidence, promises, file, again)
-        held = rules()["evaluation"]
+        held = protocol_rules()["evaluation"]
         found = findings(evidence, held, stage, about=about)
         check_declared(found, held, promises, file, again)
         return found
 
     def of_merging(self) -> tuple[Finding, ...]:
         """How boxes are merged: no record can tell but the settings that they are merged with here."""
-        return findings(self.settings.merge.model_dump(), rules()["merging"], "merging", about="merging")
+        return findings(self.settings.merge.model_dump(), protocol_rules()["merging"], "merging", about="merging")
 
     def of_svms(self, folder: Path, made: Mapping[str, Any]) -> tuple[Finding, ...]:
         """What the SVMs of a task did otherwise, their features, and the runs that these are from."""
@@ -384,7 +397,7 @@ class Audit:
             raise ValueError(f"{file}: trained on: how many images of a class trained is not in it: {again}")
         evidence, promises = evidence_of_svms(made), promised_of_svms(self.settings, made["task"])
         check_kept(evidence, promises, file, again)
-        held = rules()["transfer"]
+        held = protocol_rules()["transfer"]
         mine = findings(evidence, held, made["task"], about=f"{made['task']}/{folder.name}")
         check_declared(mine, held, promises, file, again)
         return found + mine

@@ -27,13 +27,13 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import TypeAdapter
 
-from vggrepro.core.files import digest, read_json, write_json, write_text
+from vggrepro.core.files import file_digest, read_json, write_json, write_text
 from vggrepro.judging import verdicts
 from vggrepro.paper import catalogue, claims
-from vggrepro.paper.claims import Claim, Place
+from vggrepro.paper.claims import CellPlace, Claim
 from vggrepro.scores import statistics
 from vggrepro.scores.outcomes import Errors, Outcome, Outcomes, Shares
-from vggrepro.scores.outcomes import read as read_outcomes
+from vggrepro.scores.outcomes import read_outcomes as read_outcomes
 from vggrepro.scores.statistics import Estimate
 from vggrepro.settings.models import Settings
 from vggrepro.tables import render
@@ -119,14 +119,16 @@ class NotRunError(Exception):
     """Something that a claim needs was not run."""
 
 
-def judge(settings: Settings, tables: Path, runs: Sequence[Training] = (), path: Path = claims.CLAIMS) -> Ledger:
+def judge_claims(
+    settings: Settings, tables: Path, runs: Sequence[Training] = (), path: Path = claims.CLAIMS_FILE
+) -> Ledger:
     """The ledger from the outcomes and tables in the folder `tables`, and from trainings.
 
     Raises ValueError for claims that are wrong, and for outcomes of different images.
     """
     read = cache(partial(_read, settings, tables))
     judged, compared = [], {}
-    for claim in claims.load(settings, path):
+    for claim in claims.load_claims(settings, path):
         try:
             if claim.test == "arithmetic":
                 judged.append(_arithmetic(claim, tables))
@@ -143,16 +145,20 @@ def judge(settings: Settings, tables: Path, runs: Sequence[Training] = (), path:
     decided = [_decided(j, adjusted[j.id], compared[j.id], left) if j.id in adjusted else j for j in judged]
     shown = {cell.partition("-")[0] for j in judged if j.test != "speed" for step in j.steps for cell in step.at}
     papers = all(_compares(tables / f"{name}.json") for name in shown)
-    return Ledger(papers, len(counted), digest(path), verdicts.tolerances_digest(), tuple(decided))
+    return Ledger(papers, len(counted), file_digest(path), verdicts.tolerances_digest(), tuple(decided))
 
 
 def _compares(table: Path) -> bool:
     """Whether the cells of a table may be compared with the paper's."""
-    said = {cell.verdict for row in render.read(table).rows for cell in row.cells} if table.exists() else {"other data"}
+    said = (
+        {cell.verdict for row in render.read_table(table).rows for cell in row.cells}
+        if table.exists()
+        else {"other data"}
+    )
     return not said & {"other data", "other settings"}
 
 
-def tested(settings: Settings, claim: Claim, read: Read) -> Judged:
+def tested_claim(settings: Settings, claim: Claim, read: Read) -> Judged:
     """One claim on outcomes, before it is corrected for the others: its verdict is what the outcomes lean to."""
     return _tested(claim, _pairs(settings, claim, read))
 
@@ -206,7 +212,7 @@ def _pairs(settings: Settings, claim: Claim, read: Read) -> list[_Compared]:
     return found
 
 
-def _outcome(place: Place, quantity: str, found: Outcomes) -> Outcome:
+def _outcome(place: CellPlace, quantity: str, found: Outcomes) -> Outcome:
     rows = [entry.outcome for entry in found.entries if entry.quantity == quantity and place.matches(entry.row)]
     if not rows:
         raise NotRunError(f"{place.label} was not measured")
@@ -315,7 +321,7 @@ def _arithmetic(claim: Claim, tables: Path) -> Judged:
     file = tables / f"{catalogue.table_name('2')}.json"
     if not file.exists():
         raise NotRunError("Table 2 was not made")
-    cells = [cell for row in render.read(file).rows for cell in row.cells if cell.verdict]
+    cells = [cell for row in render.read_table(file).rows for cell in row.cells if cell.verdict]
     off = sum(cell.verdict != "agrees" for cell in cells)
     counts = ", ".join(f"{round(1e6 * cell.value):,}" for cell in cells if cell.value is not None)
     return replace(_blank(claim), verdict="refuted" if off or not cells else "supported", reason=f"counted: {counts}")
@@ -354,7 +360,7 @@ def _speed(claim: Claim, runs: Sequence[Training]) -> list[_Compared]:
 # Files and words
 
 
-def write(ledger: Ledger, out: Path) -> None:
+def write_ledger(ledger: Ledger, out: Path) -> None:
     """Write `claims.json` and `claims.csv`, a line per claim, into the folder `out`."""
     write_json(out / "claims.json", asdict(ledger))
     text = io.StringIO()
@@ -385,7 +391,7 @@ def _row(judged: Judged) -> dict[str, Any]:
     }
 
 
-def read(path: Path) -> Ledger:
+def read_ledger(path: Path) -> Ledger:
     """The ledger in a `claims.json`; a ValueError that names the file where it is none."""
     try:
         return TypeAdapter(Ledger).validate_json(path.read_bytes())
@@ -394,15 +400,20 @@ def read(path: Path) -> Ledger:
 
 
 TIMES = "\u00d7"
-SIGNS: dict[Decision, str] = {"supported": "\u2713", "refuted": "\u2717", "undecided": "?", "not run": "\u2013"}
+DECISION_SIGNS: dict[Decision, str] = {
+    "supported": "\u2713",
+    "refuted": "\u2717",
+    "undecided": "?",
+    "not run": "\u2013",
+}
 """What stands before a verdict, for who does not see its colour."""
 
 
-def section(path: Path) -> dict[str, Any]:
+def claims_section(path: Path) -> dict[str, Any]:
     """What the report shows of a ledger, as strings."""
-    ledger = read(path)
+    ledger = read_ledger(path)
     counts = Counter(judged.verdict for judged in ledger.claims)
-    said = [f"{counts[verdict]} {verdict}" for verdict in SIGNS if counts[verdict]]
+    said = [f"{counts[verdict]} {verdict}" for verdict in DECISION_SIGNS if counts[verdict]]
     where = "" if ledger.papers else " on these images"
     return {
         "summary": f"Of {len(ledger.claims)} claims of the paper{where}: {', '.join(said)}.",
@@ -417,7 +428,7 @@ def section(path: Path) -> dict[str, Any]:
 def _shown(judged: Judged) -> dict[str, Any]:
     step = judged.steps[judged.weakest] if judged.steps else None
     times = judged.test == "speed"
-    number = partial(render.number, signed=not times, decimals=2)
+    number = partial(render.printed_number, signed=not times, decimals=2)
     steps = [
         {
             "cell": {"name": s.cell, "at": s.at[0]},
@@ -432,7 +443,7 @@ def _shown(judged: Judged) -> dict[str, Any]:
         "section": judged.section,
         "claim": judged.claim,
         "verdict": judged.verdict,
-        "sign": SIGNS[judged.verdict],
+        "sign": DECISION_SIGNS[judged.verdict],
         "chip": judged.verdict.replace(" ", "-"),
         "test": _test(judged),
         "gain": number(step.gain) + TIMES * times if step else "",
@@ -449,7 +460,7 @@ def _shown(judged: Judged) -> dict[str, Any]:
 
 def _test(judged: Judged) -> str:
     """What is tested, in words."""
-    margin = render.number(judged.margin)
+    margin = render.printed_number(judged.margin)
     return {
         "superiority": f"better; less than {margin} would be no gain",
         "ordering": f"each better than the one before; less than {margin} would be no gain",

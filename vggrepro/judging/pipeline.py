@@ -19,23 +19,23 @@ from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Evaluation, PublishedTable, Row
-from vggrepro.paper.protocol import rules
+from vggrepro.paper.protocol import protocol_rules
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, Table
 
-Place = tuple[int, int]
+CellIndex = tuple[int, int]
 """Row and column of a cell, from 0."""
-Findings = Mapping[Place, tuple[Finding, ...]]
+Findings = Mapping[CellIndex, tuple[Finding, ...]]
 
 
-def audited(table: Table, settings: Settings, folder: Path | None, runs: Path | None) -> Table:
+def audited_table(table: Table, settings: Settings, folder: Path | None, runs: Path | None) -> Table:
     """A table made from what lies below `folder`, with the footnotes that follow from `run.json` of the runs below `runs`.
 
     A cell that deviates from the paper's protocol cannot be compared with it, and loses its verdict; one that does not keeps
     it. Raises ValueError where a record is missing, is not what the settings say, or is of other weights, and where numbers
     are shown without a folder of runs.
     """
-    published = catalogue.with_systems(catalogue.table(table.number), settings.added(table.number))
+    published = catalogue.with_systems(catalogue.published_table(table.number), settings.added(table.number))
     measured = [
         (i, j)
         for i, (row, printed) in enumerate(zip(table.rows, published.rows, strict=True))
@@ -55,11 +55,11 @@ def audited(table: Table, settings: Settings, folder: Path | None, runs: Path | 
         cell = _judged(rows[i][j], found[i, j], published.rows[i], published.columns[j].quantity, settings)
         rows[i][j] = replace(cell, footnotes=marks[i, j])
     made = [replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True)]
-    before = verdicts.legend([*table.rows])
+    before = verdicts.verdict_legend([*table.rows])
     return replace(
         table,
         rows=tuple(made),
-        notes=tuple(note for note in table.notes if note not in before) + verdicts.legend(made),
+        notes=tuple(note for note in table.notes if note not in before) + verdicts.verdict_legend(made),
         footnotes=(*table.footnotes, *texts),
         findings=noted({table.anchor(*place): about for place, about in found.items()}),
     )
@@ -75,8 +75,8 @@ def _evaluations(row: Row) -> list[Evaluation]:
 
 
 def _found(
-    published: PublishedTable, measured: Sequence[Place], settings: Settings, folder: Path, audit: Audit
-) -> Iterator[tuple[Place, tuple[Finding, ...]]]:
+    published: PublishedTable, measured: Sequence[CellIndex], settings: Settings, folder: Path, audit: Audit
+) -> Iterator[tuple[CellIndex, tuple[Finding, ...]]]:
     """What the records of each measured cell tell of its quantity; every result is looked at once."""
     seen: dict[str, tuple[Finding, ...]] = {}
     merging = audit.of_merging() if published.number in catalogue.LOCALISATION else ()
@@ -111,7 +111,7 @@ def _judged(cell: Cell, found: Sequence[Finding], row: Row, quantity: str, setti
     )
 
 
-def section(tables: Sequence[Table]) -> dict[str, Any]:
+def deviations_section(tables: Sequence[Table]) -> dict[str, Any]:
     """What the report says of deviations and choices: rule by rule what the paper says, what was done, by whom, and where."""
     by_what: dict[tuple[str, str, str], dict[str, Any]] = {}
     of_table = {t.name: len({cell for note in t.findings for cell in note.cells}) for t in tables if t.findings}
@@ -121,12 +121,12 @@ def section(tables: Sequence[Table]) -> dict[str, Any]:
             row["about"] |= dict.fromkeys(note.about)
             label, n = f"Table {table.number}" if table.number != "text" else "the text", len(note.cells)
             row["where"].append((table.name, label, f" ({n} of {of_table[table.name]})" * (n < of_table[table.name])))
-    order = [rule.id for held in rules().values() for rule in held]
+    order = [rule.id for held in protocol_rules().values() for rule in held]
     listed = [_row(row, len(of_table)) for _, row in sorted(by_what.items(), key=lambda item: order.index(item[0][0]))]
     return {
         "deviations": [row for row in listed if row["kind"] == "paper"],
         "choices": [row for row in listed if row["kind"] == "choice"],
-        "rules": sum(rule.kind == "paper" for held in rules().values() for rule in held),
+        "rules": sum(rule.kind == "paper" for held in protocol_rules().values() for rule in held),
         "broken": len({note.rule for table in tables for note in table.findings if note.kind == "paper"}),
         "audited": bool(listed),
     }

@@ -13,8 +13,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict
 
 from vggrepro.paper.catalogue import Run
-from vggrepro.paper.protocol import Ends, Estimate
-from vggrepro.settings.models import Model
+from vggrepro.paper.protocol import Ends, SampleSpread
+from vggrepro.settings.models import NetSettings
 
 Precision = Literal["fp32", "tf32", "bf16"]
 
@@ -23,7 +23,7 @@ class _Recorded(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True)
 
 
-class Net(_Recorded):
+class NetRecord(_Recorded):
     """What a net is made of, read off its layers."""
 
     layers: tuple[str, ...]
@@ -38,7 +38,7 @@ class Net(_Recorded):
     """k, n, alpha and beta of every normalisation."""
 
 
-class Record(_Recorded):
+class TrainingRecord(_Recorded):
     """What a training measured of itself (`run.json`, `record`). Lists hold the different values that occurred."""
 
     optimiser: str
@@ -90,14 +90,14 @@ class Record(_Recorded):
     """The largest of those layers."""
     still: tuple[str, ...]
     """Layers that ended as they began."""
-    net: Net
+    net: NetRecord
     data_set: str
     classes: int
     train_images: int
     val_images: int
 
 
-class Shown(_Recorded):
+class EvaluationRecord(_Recorded):
     """What an evaluation measured of itself (`made.json`, `record`)."""
 
     views: dict[str, int]
@@ -115,7 +115,7 @@ def stage_of(run: Run) -> str:
     return "localisation" if run.localises else {"256": "scratch", "384": "384"}.get(run.S, "jitter")
 
 
-def evidence_of_training(about: Mapping[str, Any], record: Record) -> dict[str, Any]:
+def evidence_of_training(about: Mapping[str, Any], record: TrainingRecord) -> dict[str, Any]:
     """The fields that rules of training are about, from `run.json`. S is in the paper's scale, whatever the crop."""
     scale = 224 / record.crop[0]
     low, high = (scale * side for side in record.S)
@@ -129,7 +129,7 @@ def evidence_of_training(about: Mapping[str, Any], record: Record) -> dict[str, 
     return {
         **record.model_dump(exclude={"net"}),
         **record.net.model_dump(),
-        **flat(about["settings"]),
+        **flattened_settings(about["settings"]),
         "epochs": about["epochs"],
         "rate": rates[0][1],
         "drops": [epoch for epoch, _ in falls],
@@ -139,9 +139,9 @@ def evidence_of_training(about: Mapping[str, Any], record: Record) -> dict[str, 
         "every_image_once": [record.images] == [n * about["epochs"] for n in record.in_epoch],
         # so many draws of so many values miss both ends by more than this once in a million
         "S": Ends(low, high, 14 * (high - low + scale) / max(record.drawn, 1)),
-        "flipped": Estimate(record.flipped, 0.5 / sqrt(max(record.drawn, 1))),
-        "colour_std": Estimate(record.colour_std, record.colour_std / sqrt(2 * max(record.drawn, 1))),
-        "dropout": Estimate(record.dropout, 0.5 / sqrt(record.units) if record.units else 0.0),
+        "flipped": SampleSpread(record.flipped, 0.5 / sqrt(max(record.drawn, 1))),
+        "colour_std": SampleSpread(record.colour_std, record.colour_std / sqrt(2 * max(record.drawn, 1))),
+        "dropout": SampleSpread(record.dropout, 0.5 / sqrt(record.units) if record.units else 0.0),
         "mean_error": max(abs(a - b) for mean in record.mean for a, b in zip(mean, record.mean_of_data, strict=True)),
         "pixel_span": record.pixels[1] - record.pixels[0],
         "init": [] if record.init == "none" else [record.init],
@@ -153,7 +153,7 @@ def evidence_of_training(about: Mapping[str, Any], record: Record) -> dict[str, 
 
 
 def evidence_of_test(
-    made: Mapping[str, Any], shown: Shown, images: int, model: Model, scales: tuple[int, ...]
+    made: Mapping[str, Any], shown: EvaluationRecord, images: int, model: NetSettings, scales: tuple[int, ...]
 ) -> dict[str, Any]:
     """The fields that rules of evaluation are about, of some of the Q that were tested together, from `made.json`."""
     if made.get("protocol") in ("multi-crop", "centre-crop"):
@@ -162,7 +162,7 @@ def evidence_of_test(
     else:
         views = [shown.views.get(str(model.pixels(Q)), 0) / max(images, 1) for Q in scales]
     return {
-        **flat(made["settings"]),
+        **flattened_settings(made["settings"]),
         "data_set": made.get("data set"),
         "images": images,
         "views": views,
@@ -175,7 +175,7 @@ def evidence_of_test(
 def evidence_of_svms(made: Mapping[str, Any]) -> dict[str, Any]:
     """The fields that rules of transfer are about, from the `made.json` of a task's SVMs."""
     return {
-        **flat(made["settings"]),
+        **flattened_settings(made["settings"]),
         "C_from": made["C from"],
         "measure": made["measure"],
         "classes": len(made["classes"]),
@@ -184,9 +184,9 @@ def evidence_of_svms(made: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def flat(settings: Mapping[str, Any], before: str = "settings") -> dict[str, Any]:
+def flattened_settings(settings: Mapping[str, Any], before: str = "settings") -> dict[str, Any]:
     """Nested settings as `settings.train.batch` and the like."""
     found: dict[str, Any] = {}
     for key, value in settings.items():
-        found |= flat(value, f"{before}.{key}") if isinstance(value, dict) else {f"{before}.{key}": value}
+        found |= flattened_settings(value, f"{before}.{key}") if isinstance(value, dict) else {f"{before}.{key}": value}
     return found

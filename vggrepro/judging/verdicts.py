@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from vggrepro.core.files import digest
+from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.catalogue import PublishedTable, Row
 from vggrepro.scores.statistics import NORMAL, POWER, Z
@@ -27,7 +27,7 @@ Z_ONE_SIDED = NORMAL.inv_cdf(0.95)
 
 
 @cache
-def tolerances(path: Path = TOLERANCES) -> Mapping[str, float]:
+def read_tolerances(path: Path = TOLERANCES) -> Mapping[str, float]:
     """How far apart two numbers of a quantity may be and agree, in points of per cent; a ValueError that names what is wrong.
 
     Each must be what its own derivation comes to: a tolerance cannot be moved without saying why.
@@ -53,10 +53,10 @@ def derive(*, sampling: float, training: float, implementation: float) -> float:
 
 def tolerances_digest() -> str:
     """SHA-256 of the file."""
-    return digest(TOLERANCES)
+    return file_digest(TOLERANCES)
 
 
-def judged(
+def with_verdicts(
     rows: list[TableRow], published: PublishedTable, incomparable: Mapping[str, Verdict], higher: str
 ) -> list[TableRow]:
     """Rows with a verdict in every cell that has a delta.
@@ -74,7 +74,7 @@ def judged(
     return made
 
 
-def legend(rows: list[TableRow]) -> tuple[str, ...]:
+def verdict_legend(rows: list[TableRow]) -> tuple[str, ...]:
     """What the verdicts of a table mean, if it has any that speak of the paper."""
     told = {cell.tolerance for row in rows for cell in row.cells if cell.tolerance is not None}
     if not told:
@@ -88,7 +88,7 @@ def legend(rows: list[TableRow]) -> tuple[str, ...]:
     )
 
 
-def counted(tables: Iterable[Table]) -> str:
+def verdict_counts(tables: Iterable[Table]) -> str:
     """How many cells of ours say what of the published number: `12 agree, 2 differ, 5 on val`."""
     ours = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
     said = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in ours)
@@ -118,9 +118,9 @@ def judge(cell: Cell, quantity: str, incomparable: Verdict = "") -> Cell:
         return cell
     if incomparable:
         return replace(cell, verdict=incomparable)
-    if quantity not in tolerances():
+    if quantity not in read_tolerances():
         raise ValueError(f"{TOLERANCES}: no tolerance for {quantity}: derive one before looking at results")
-    tolerance = tolerances()[quantity]
+    tolerance = read_tolerances()[quantity]
     (low, high), (narrow_low, narrow_high) = cell.delta_interval, cell.delta_narrow
     verdict: Verdict = "cannot be told"
     if -tolerance < narrow_low <= narrow_high < tolerance:

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vggrepro.settings.models import Merge
+from vggrepro.settings.models import MergeSettings
 
 MATCH = {"distance+overlap": (1.0, 1.0), "distance": (1.0, 0.0), "overlap": (0.0, 1.0)}
 """Weights of the distance of centres and of 1 - IoU in a match score."""
@@ -100,12 +100,12 @@ def _merge(  # type: ignore[no-untyped-def]  # noqa: ANN202
                 partner[k], score[k] = i, row[k]
 
 
-def _arguments(settings: Merge) -> tuple[float, float, int]:
+def _arguments(settings: MergeSettings) -> tuple[float, float, int]:
     return (*MATCH[settings.match], AVERAGE[settings.average])
 
 
 def best_boxes(
-    boxes: NDArray[np.floating], scores: NDArray[np.floating], settings: Merge, thresholds: NDArray[np.float64]
+    boxes: NDArray[np.floating], scores: NDArray[np.floating], settings: MergeSettings, thresholds: NDArray[np.float64]
 ) -> NDArray[np.float64]:
     """The answer [T, 4] at each of some ascending thresholds, of the boxes [n, 4] of a label and their scores [n]."""
     found: NDArray[np.float64] = _merge(
@@ -114,8 +114,8 @@ def best_boxes(
     return found
 
 
-def merged(
-    boxes: NDArray[np.floating], scores: NDArray[np.floating], settings: Merge
+def merged_boxes(
+    boxes: NDArray[np.floating], scores: NDArray[np.floating], settings: MergeSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """All boxes [m, 4] that are left at the settings' threshold, and the sums of their members' scores [m]."""
     left, summed = np.array(boxes, np.float64), np.array(scores, np.float64)

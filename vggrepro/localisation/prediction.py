@@ -12,21 +12,21 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vggrepro.core.files import digest
+from vggrepro.core.files import file_digest
 from vggrepro.data.boxes import from_vectors
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
 from vggrepro.evaluation import evaluate
 from vggrepro.localisation import stores as predictions
 from vggrepro.localisation import top5_labels as answers
-from vggrepro.localisation.stores import Predictions
-from vggrepro.nets.inference import ready
+from vggrepro.localisation.stores import BoxStore
+from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Evaluate
-from vggrepro.training.recorder import watched
+from vggrepro.settings.models import EvaluateSettings
+from vggrepro.training.recorder import record_inputs
 
-PROTOCOLS = ("dense", "centre-crop")
+BOX_PROTOCOLS = ("dense", "centre-crop")
 
 
 def _view(image: Pixels, protocol: str, crop: int) -> list[Pixels]:
@@ -37,7 +37,7 @@ def _view(image: Pixels, protocol: str, crop: int) -> list[Pixels]:
     return [image[top : top + crop, left : left + crop]]
 
 
-def _map(net: VGG, images: Tensor, settings: Evaluate) -> Tensor:
+def _map(net: VGG, images: Tensor, settings: EvaluateSettings) -> Tensor:
     """The net's map as [B, h, w, outputs], float32, of images [B, 3, H, W]; of a crop it has one location."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
         found: Tensor = net.score_map(images)
@@ -50,7 +50,7 @@ def _of_labels(found: Tensor, labels: Tensor) -> Tensor:
 
 
 def _predicted(
-    net: VGG, classifier: VGG | None, images: Tensor, labels: Tensor, settings: Evaluate
+    net: VGG, classifier: VGG | None, images: Tensor, labels: Tensor, settings: EvaluateSettings
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Box vectors [B, h, w, K, 4] of images [B, 3, H, W] for K labels [B, K] of each, and the labels' posteriors."""
     vectors = _map(net, images, settings)
@@ -72,7 +72,7 @@ def windows(rows: int, columns: int, corner: tuple[int, int], unit: int) -> NDAr
     return np.stack([x + corner[1], y + corner[0]], -1)
 
 
-def predict(
+def predict_boxes(
     net: VGG,
     classifier: VGG | None,
     store: Store,
@@ -81,11 +81,11 @@ def predict(
     scales: tuple[int, ...],
     labels: NDArray[np.int64],
     *,
-    settings: Evaluate = evaluate.DEFAULT,
+    settings: EvaluateSettings = evaluate.DEFAULT,
     device: torch.device | None = None,
     workers: int = 0,
     about: str = "",
-) -> dict[int, Predictions]:
+) -> dict[int, BoxStore]:
     """The boxes of `labels` [N, K] of every image at every test scale Q, with their labels' posteriors.
 
     PAPER A.1: one box per location of the dense map, in the frame of the location's window, mapped back to pixels of the
@@ -93,14 +93,14 @@ def predict(
 
     Raises ValueError for a net whose outputs are neither 4 (SCR) nor 4 per class (PCR).
     """
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"boxes are predicted under {' or '.join(PROTOCOLS)}, got {protocol!r}")
+    if protocol not in BOX_PROTOCOLS:
+        raise ValueError(f"boxes are predicted under {' or '.join(BOX_PROTOCOLS)}, got {protocol!r}")
     if net.fc8.out_features not in (4, 4 * store.classes):
         raise ValueError(f"a net of {net.fc8.out_features} outputs predicts no boxes of {store.classes} classes")
     device, crop = device or torch.device("cpu"), net.model.crop
     mean_rgb = torch.tensor(mean, device=device)
-    net = ready(net, settings.precision)
-    classifier = classifier and ready(classifier, settings.precision)
+    net = ready_for_inference(net, settings.precision)
+    classifier = classifier and ready_for_inference(classifier, settings.precision)
     found: dict[int, list[Any]] = {Q: [None] * len(store) for Q in scales}
     show = partial(_view, protocol=protocol, crop=crop)
     batches = evaluate.by_shape(
@@ -120,14 +120,14 @@ def predict(
                 zoom = zoom_of(height, width, net.model.pixels(Q))
                 boxes = from_vectors(vectors, zoom, corners, crop).astype(np.float32)
                 found[Q][i] = boxes.reshape(-1, *boxes.shape[2:]), posteriors.reshape(-1, posteriors.shape[2])
-    return {Q: predictions.of_images(store, rows, labels) for Q, rows in found.items()}
+    return {Q: predictions.boxes_of_images(store, rows, labels) for Q, rows in found.items()}
 
 
 def localise(
     run: Run,
     protocol: str,
     scales: tuple[int, ...],
-    settings: Evaluate,
+    settings: EvaluateSettings,
     *,
     weights_file: Path,
     classifier_file: Path | None,
@@ -148,14 +148,14 @@ def localise(
             f"{val_folder}: {int((~store.annotated).sum())} of {len(store)} images have no true box to judge by: "
             "prepare them with their annotations, or leave out Tables 8 to 10 (localisation=false)"
         )
-    weights = evaluate.load_weights(weights_file, run, store)
-    labels = answers.read(answers_folder, store) if answers_folder else store.labels[:, None]
+    weights = evaluate.load_run_weights(weights_file, run, store)
+    labels = answers.read_top5_labels(answers_folder, store) if answers_folder else store.labels[:, None]
     parent = run.parent()
     assert parent is not None, "a run that predicts boxes begins with a classification net"
-    scorer = evaluate.load_weights(classifier_file, parent, store) if classifier_file else None
+    scorer = evaluate.load_run_weights(classifier_file, parent, store) if classifier_file else None
     started = time.perf_counter()
-    with watched(net := weights.net_on(device)) as shown:
-        found = predict(
+    with record_inputs(net := weights.net_on(device)) as shown:
+        found = predict_boxes(
             net,
             scorer.net_on(device) if scorer else None,
             store,
@@ -171,7 +171,7 @@ def localise(
     seconds = time.perf_counter() - started
     made = evaluate.about_result(run, protocol, settings, weights_file, store, device, seconds)
     made["record"] = shown.as_json(scales)
-    made["classifier"] = digest(classifier_file) if classifier_file else None
-    made["answers"] = digest(answers_folder / "answers.npy") if answers_folder else "the true classes"
+    made["classifier"] = file_digest(classifier_file) if classifier_file else None
+    made["answers"] = file_digest(answers_folder / "answers.npy") if answers_folder else "the true classes"
     for Q, boxes in found.items():
-        predictions.write(out / str(Q), boxes, made | {"Q": Q})
+        predictions.write_boxes(out / str(Q), boxes, made | {"Q": Q})

@@ -15,20 +15,20 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
-from vggrepro.data.boxes import Boxes, clip
+from vggrepro.data.boxes import BoxArray, clip
 from vggrepro.data.store import Store
 from vggrepro.localisation import stores as predictions
-from vggrepro.localisation.stores import Predictions
+from vggrepro.localisation.stores import BoxStore
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import System
-from vggrepro.settings.models import Merge, Settings
+from vggrepro.settings.models import MergeSettings, Settings
 from vggrepro.tables import build as tables
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.83, 1.0, 1.25, 1.6, 2.2, 4.0)
 TOP_K = (1, 5, 20)
-SHOWN = 4
+EXAMPLES_SHOWN = 4
 """Images that are localised, and as many that are not, to look at."""
-SIDE = 320
+EXAMPLE_SIDE = 320
 """Longest side of an example's picture in pixels."""
 
 
@@ -48,10 +48,10 @@ class Example:
     answer: list[float]
 
 
-def write(settings: Settings, boxes_folder: Path, val_folder: Path, out: Path, workers: int) -> None:
+def write_sensitivity(settings: Settings, boxes_folder: Path, val_folder: Path, out: Path, workers: int) -> None:
     """Write `sensitivity.csv`, `examples.json` and its pictures into the folder `out`, from the box stores of Table 9."""
     seeds = settings.seeds[:1]
-    stores = tables.open_stores(boxes_folder, catalogue.evaluations("9", seeds), predictions.read)
+    stores = tables.open_system_stores(boxes_folder, catalogue.evaluations("9", seeds), predictions.read_boxes)
     systems = {name: _stores(found, seeds[0], stores) for name, found in catalogue.localisation_systems().items()}
     val, best = Store(val_folder), catalogue.best_localisation()
     for store in stores.values():
@@ -64,21 +64,23 @@ def write(settings: Settings, boxes_folder: Path, val_folder: Path, out: Path, w
         write_json(root / "examples.json", [asdict(example) for example in examples])
 
 
-def read(folder: Path) -> tuple[list[dict[str, str]], list[Example]]:
+def read_sensitivity(folder: Path) -> tuple[list[dict[str, str]], list[Example]]:
     """Lines of `sensitivity.csv`, and the examples."""
     with (folder / "sensitivity.csv").open(encoding="utf-8", newline="") as file:
         points = list(csv.DictReader(file))
     return points, TypeAdapter(list[Example]).validate_python(read_json(folder / "examples.json"))
 
 
-def _stores(system: System, seed: int, stores: dict[str, Predictions]) -> list[Predictions]:
+def _stores(system: System, seed: int, stores: dict[str, BoxStore]) -> list[BoxStore]:
     paths = [e.path for e, _ in catalogue.with_seed(system, seed)]
     if missing := set(paths) - set(stores):
         raise ValueError(f"no boxes of {min(missing)}: predict them first, Snakemake does so on its own")
     return [stores[path] for path in paths]
 
 
-def _sweep(systems: dict[str, list[Predictions]], best: str, default: Merge, workers: int) -> Iterator[dict[str, Any]]:
+def _sweep(
+    systems: dict[str, list[BoxStore]], best: str, default: MergeSettings, workers: int
+) -> Iterator[dict[str, Any]]:
     """An error for every system and threshold, and for the best system with every other parameter changed alone."""
     from vggrepro.localisation.merging import AVERAGE, MATCH
 
@@ -90,10 +92,10 @@ def _sweep(systems: dict[str, list[Predictions]], best: str, default: Merge, wor
         for change in [{}, *(changes if name == best else [])]:
             merge = default.model_copy(update=change)
             about = f"merging {name}, {change or 'as set'}"
-            boxes = predictions.answer_boxes(
+            boxes = predictions.merged_label_boxes(
                 stores, merge, thresholds=thresholds, true_only=True, workers=workers, about=about
             )
-            for threshold, missed in zip(thresholds, predictions.missed(stores[0], boxes), strict=True):
+            for threshold, missed in zip(thresholds, predictions.missed_boxes(stores[0], boxes), strict=True):
                 kept = {"match": merge.match, "average": merge.average, "top_k": merge.top_k or "all"}
                 error = 100 * float(missed.mean())
                 yield {"system": name, **kept, "threshold": threshold, "error": error, "n": missed.size}
@@ -107,42 +109,40 @@ def _csv(points: list[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _examples(
-    stores: Sequence[Predictions], settings: Settings, val: Store, out: Path, workers: int
-) -> Iterator[Example]:
+def _examples(stores: Sequence[BoxStore], settings: Settings, val: Store, out: Path, workers: int) -> Iterator[Example]:
     """Some localised images, and some that are not though their class is among the five labels: spread over the set."""
     first = stores[0]
-    boxes = predictions.answer_boxes(stores, settings.merge, true_only=True, workers=workers, about="examples")[0]
+    boxes = predictions.merged_label_boxes(stores, settings.merge, true_only=True, workers=workers, about="examples")[0]
     missed = np.ones(len(first), bool)
-    missed[first.counted] = predictions.missed(first, boxes)
+    missed[first.counted] = predictions.missed_boxes(first, boxes)
     guessed = (first.answers == first.labels[:, None]).any(1) & first.counted
     for localised in (True, False):
         there = np.flatnonzero(guessed & (missed != localised))
-        for i in there[np.linspace(0, len(there) - 1, min(SHOWN, len(there))).astype(int)]:
+        for i in there[np.linspace(0, len(there) - 1, min(EXAMPLES_SHOWN, len(there))).astype(int)]:
             yield _example(int(i), localised, stores, settings.merge, boxes, val, out)
 
 
 def _example(
     i: int,
     localised: bool,
-    stores: Sequence[Predictions],
-    merge: Merge,
+    stores: Sequence[BoxStore],
+    merge: MergeSettings,
     boxes: NDArray[np.float64],
     val: Store,
     out: Path,
 ) -> Example:
-    from vggrepro.localisation.merging import merged
+    from vggrepro.localisation.merging import merged_boxes
 
     first = stores[0]
     k = int((first.answers[i] == first.labels[i]).argmax())
     parts = [store.of(i, k, merge.top_k) for store in stores]
     before, scores = (np.concatenate(column) for column in zip(*parts, strict=True))
     height, width = val.size(i)
-    share = min(1.0, SIDE / max(height, width))
+    share = min(1.0, EXAMPLE_SIDE / max(height, width))
     size = round(width * share), round(height * share)
     Image.fromarray(val.image(i)).resize(size, Image.Resampling.BILINEAR).save(out / f"{i}.png")
 
-    def scaled(found: Boxes) -> list[list[float]]:
+    def scaled(found: BoxArray) -> list[list[float]]:
         edges = clip(found, np.array([height, width])) + np.array([0, 0, 1, 1])  # first to last edge, not inclusive
         return [[round(float(v) * share, 1) for v in box] for box in edges]
 
@@ -152,6 +152,6 @@ def _example(
         picture=f"{i}.png",
         true=scaled(val.boxes(i)),
         before=scaled(before),
-        after=scaled(merged(before, scores, merge)[0]),
+        after=scaled(merged_boxes(before, scores, merge)[0]),
         answer=scaled(boxes[None, i, k])[0],
     )

@@ -22,9 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder, read_json, write_json
-from vggrepro.core.progress import ahead, progress
+from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data import boxes
-from vggrepro.settings.models import Merge
+from vggrepro.settings.models import MergeSettings
 
 if TYPE_CHECKING:
     from vggrepro.data.store import Store
@@ -33,7 +33,7 @@ ARRAYS = ("boxes", "scores", "offsets", "answers", "labels", "sizes", "counted",
 
 
 @dataclass(frozen=True)
-class Predictions:
+class BoxStore:
     """A box store, open for reading. See the module's text for the arrays."""
 
     folder: Path
@@ -66,11 +66,11 @@ class Predictions:
         return found[best], scores[best]
 
 
-def of_images(
+def boxes_of_images(
     store: Store,
     found: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
     answers: NDArray[np.int64],
-) -> Predictions:
+) -> BoxStore:
     """The predictions for the images of a prepared store: of each its boxes [locations, K, 4] and scores [locations, K].
 
     A ValueError for boxes or scores that are not finite.
@@ -78,7 +78,7 @@ def of_images(
     for name, (box, score) in zip(store.ids, found, strict=True):
         if not (np.isfinite(box).all() and np.isfinite(score).all()):
             raise ValueError(f"the boxes of {name} are not finite: the net diverged, train it again")
-    return Predictions(
+    return BoxStore(
         Path(),
         boxes=np.concatenate([box for box, _ in found]),
         scores=np.concatenate([score for _, score in found]),
@@ -93,7 +93,7 @@ def of_images(
     )
 
 
-def write(folder: Path, found: Predictions, made: Mapping[str, Any]) -> None:
+def write_boxes(folder: Path, found: BoxStore, made: Mapping[str, Any]) -> None:
     """Write a store atomically."""
     with atomic_folder(folder, "made.json") as root:
         for name in ARRAYS:
@@ -102,7 +102,7 @@ def write(folder: Path, found: Predictions, made: Mapping[str, Any]) -> None:
         write_json(root / "made.json", dict(made))
 
 
-def read(folder: Path) -> Predictions:
+def read_boxes(folder: Path) -> BoxStore:
     """Open a store; a ValueError that names the folder where it is missing or damaged."""
     made = read_json(folder / "made.json")
     try:
@@ -110,7 +110,7 @@ def read(folder: Path) -> Predictions:
         ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged boxes ({error}): delete the folder and predict them again") from None
-    found = Predictions(folder, **arrays, ids=ids, made=made)
+    found = BoxStore(folder, **arrays, ids=ids, made=made)
     n, locations = len(ids), len(found.scores)
     sizes = {len(found.answers), len(found.labels), len(found.sizes), len(found.counted), len(found.offsets) - 1}
     if sizes != {n} or len(found.boxes) != locations or (n and found.offsets[-1] != locations):
@@ -118,7 +118,7 @@ def read(folder: Path) -> Predictions:
     return found
 
 
-def same_images(stores: Sequence[Predictions]) -> None:
+def check_same_boxes(stores: Sequence[BoxStore]) -> None:
     """A ValueError where stores do not hold the same labels of the same images in the same order."""
     first, *others = stores
     for other in others:
@@ -130,9 +130,9 @@ def same_images(stores: Sequence[Predictions]) -> None:
             )
 
 
-def answer_boxes(
-    stores: Sequence[Predictions],
-    settings: Merge,
+def merged_label_boxes(
+    stores: Sequence[BoxStore],
+    settings: MergeSettings,
     *,
     thresholds: Sequence[float] = (),
     true_only: bool = False,
@@ -146,7 +146,7 @@ def answer_boxes(
     """
     from vggrepro.localisation.merging import best_boxes
 
-    same_images(stores)
+    check_same_boxes(stores)
     first, steps = stores[0], np.array(thresholds or (settings.threshold,))
     n, labels = first.answers.shape
     found = np.full((len(steps), n, labels, 4), np.nan)
@@ -159,13 +159,13 @@ def answer_boxes(
                 merged = best_boxes(candidates, scores, settings, steps)
                 found[:, i, k] = boxes.clip(merged, first.sizes[i])
 
-    done = ahead(merge, range(n), workers=workers, waiting=16 * workers)
-    for _ in progress(done, total=n, about=about, unit="image"):
+    done = prefetch(merge, range(n), workers=workers, waiting=16 * workers)
+    for _ in show_progress(done, total=n, about=about, unit="image"):
         pass
     return found
 
 
-def missed(store: Predictions, answers: NDArray[np.floating]) -> NDArray[np.bool_]:
+def missed_boxes(store: BoxStore, answers: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Which of the counted images are not localised, [..., counted], by the boxes [..., N, K, 4] of their labels.
 
     As the devkit judges: one of the labels is the true one, and its box overlaps any true box by at least one half.

@@ -14,7 +14,7 @@ from vggrepro.settings.models import Settings
 from vggrepro.tables import build as tables
 
 
-def write(
+def write_submission_file(
     settings: Settings,
     name: str,
     *,
@@ -36,7 +36,7 @@ def write(
     evaluations = catalogue.evaluations_of(catalogue.with_seed(systems[name], settings.seeds[0]))
     if given := [e.path for e in evaluations if e.protocol != "dense"]:
         raise ValueError(f"{name!r} is no submission: {given[0]} was told the true classes")
-    opened = tables.open_stores(boxes_folder, evaluations, predictions.read)
+    opened = tables.open_system_stores(boxes_folder, evaluations, predictions.read_boxes)
     if missing := [e.path for e in evaluations if e.path not in opened]:
         raise ValueError(
             f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"
@@ -44,16 +44,18 @@ def write(
     store, stores = Store(val_folder), list(opened.values())
     if stores[0].made["data"] != store.digest:
         raise ValueError(f"{stores[0].folder}: boxes of other images than those in {val_folder}: predict them again")
-    labels = devkit.official_labels(store.about["wnids"], devkit_folder)
+    labels = devkit.devkit_labels(store.about["wnids"], devkit_folder)
     order = devkit.official_order(store.ids)
-    boxes = predictions.answer_boxes(stores, settings.merge, workers=workers, about=name)[0] if with_boxes else None
+    boxes = (
+        predictions.merged_label_boxes(stores, settings.merge, workers=workers, about=name)[0] if with_boxes else None
+    )
     guesses = [
         Guess(tuple(labels[c] for c in stores[0].answers[i]), boxes[i] if boxes is not None else None) for i in order
     ]
     write_text(out, "".join(f"{line}\n" for line in devkit.format_guesses(guesses)))
 
 
-def judge(
+def judge_submission(
     predictions_file: Path,
     *,
     devkit_folder: Path,
@@ -64,4 +66,4 @@ def judge(
     """Judge predictions in the official format."""
     truth = devkit.read_truth(devkit_folder, solution, first)
     guesses = devkit.read_guesses(predictions_file, len(truth.labels), with_boxes=with_boxes)
-    return devkit.judge(truth, guesses)
+    return devkit.judge_guesses(truth, guesses)

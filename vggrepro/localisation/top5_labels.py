@@ -16,13 +16,13 @@ LABELS = 5
 """Labels of an image that get a box: the error of localisation is a top-5 error."""
 
 
-def write(scores_folder: Path, seed: int, out: Path) -> None:
+def write_top5_labels(scores_folder: Path, seed: int, out: Path) -> None:
     """Write the best labels of every image: `answers.npy` [N, 5], best first, `ids.txt`, `made.json`.
 
     PAPER A.1: of "our best-performing classification system", fusion included.
     """
     mixture = {evaluation.path: share for evaluation, share in with_seed(best_classification(), seed)}
-    stores = {path: scores.read(scores_folder / path) for path in mixture}
+    stores = {path: scores.read_scores(scores_folder / path) for path in mixture}
     first = next(iter(stores.values()))
     found = scores.best_labels(stores, mixture, LABELS)
     with atomic_folder(out, "made.json") as root:
@@ -31,7 +31,7 @@ def write(scores_folder: Path, seed: int, out: Path) -> None:
         write_json(root / "made.json", {"system": sorted(mixture), "data": first.made["data"]})
 
 
-def read(folder: Path, store: Store) -> NDArray[np.int64]:
+def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:
     """The labels [N, K] for the images of a prepared store; a ValueError where they are of other images."""
     made = read_json(folder / "made.json", keys=("data",))
     try:

@@ -17,7 +17,7 @@ PIXELS = 8 * 224 * 224
 maps are new memory in every layer."""
 
 
-def ready(net: VGG, precision: str) -> VGG:
+def ready_for_inference(net: VGG, precision: str) -> VGG:
     """The net for inference: the same outputs, within rounding. Weights in fp32 are shared with `net`, not copied.
 
     In bf16 its weights are converted now, not at every call. A CPU takes large batches in parts, and 3x3 convolutions of

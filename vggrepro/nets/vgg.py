@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vggrepro.settings.models import Model
+from vggrepro.settings.models import NetSettings
 
 
 class Conv(NamedTuple):
@@ -105,7 +105,7 @@ class VGG(nn.Module):
     convolutions of A" (section 3.1) have the names of the layers of B-E that they initialise.
     """
 
-    def __init__(self, net: str, outputs: int, model: Model) -> None:
+    def __init__(self, net: str, outputs: int, model: NetSettings) -> None:
         super().__init__()
         self.net, self.model = net, model
         self.features = nn.Sequential(OrderedDict(_feature_layers(net, model)))
@@ -179,12 +179,12 @@ class VGG(nn.Module):
         return scores
 
 
-def _width(channels: int, model: Model) -> int:
+def _width(channels: int, model: NetSettings) -> int:
     """The paper's channel count in a net whose first convolution has `model.width` instead of 64."""
     return max(1, channels * model.width // 64)
 
 
-def _feature_layers(net: str, model: Model) -> Iterator[tuple[str, nn.Module]]:
+def _feature_layers(net: str, model: NetSettings) -> Iterator[tuple[str, nn.Module]]:
     """Names and modules of the convolutional part.
 
     CHOICE: a net of stride 8 or 16 leaves out the last poolings, so that a crop of 7 scale units ends as 7x7 as in the paper.
@@ -206,10 +206,10 @@ def _feature_layers(net: str, model: Model) -> Iterator[tuple[str, nn.Module]]:
             yield f"pool{b}", nn.MaxPool2d(2, 2, ceil_mode=model.pooling == "ceil")
 
 
-def full_size(net: str) -> VGG:
+def full_size_net(net: str) -> VGG:
     """The paper's net for 1000 classes, without memory behind its parameters: for Tables 1 and 2."""
     with torch.device("meta"):
-        return VGG(net, 1000, Model())
+        return VGG(net, 1000, NetSettings())
 
 
 def count_parameters(net: VGG) -> int:

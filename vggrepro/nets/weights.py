@@ -14,7 +14,7 @@ from torch import Tensor
 from vggrepro.core.files import atomic_file
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Model, check
+from vggrepro.settings.models import NetSettings, validated
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Weights:
     """A trained run, as read from its file."""
 
     run: Run
-    model: Model
+    model: NetSettings
     wnids: tuple[str, ...]
     """The classes, in the order of the net's outputs: a score each, or a box each (PCR)."""
     mean: tuple[float, float, float]
@@ -43,7 +43,7 @@ class Weights:
         return net
 
 
-def save(path: Path, net: VGG, run: Run, mean: tuple[float, float, float], wnids: list[str]) -> None:
+def save_weights(path: Path, net: VGG, run: Run, mean: tuple[float, float, float], wnids: list[str]) -> None:
     """Write the weights of a run atomically."""
     about = {"run": run.name, "model": net.model.model_dump(), "wnids": wnids, "mean": mean}
     with atomic_file(path) as temporary:
@@ -58,7 +58,7 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] 
         raise OSError(f"{path} cannot be written: {error}. Make room, and the same command goes on") from None
 
 
-def load(path: Path) -> Weights:
+def load_weights(path: Path) -> Weights:
     """Read the weights of a run; a ValueError that names the file where they are missing, cut short or not ours."""
     try:
         with safe_open(path, "pt") as file:
@@ -73,7 +73,7 @@ def load(path: Path) -> Weights:
     try:
         said = json.loads(about)
         run, wnids, mean = Run.parse(said["run"]), tuple(said["wnids"]), tuple(said["mean"])
-        weights = Weights(run, check(Model, said["model"], str(path)), wnids, mean, tensors)
+        weights = Weights(run, validated(NetSettings, said["model"], str(path)), wnids, mean, tensors)
         weights.net()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: its header and its weights do not fit together: {error}") from None

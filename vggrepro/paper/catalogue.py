@@ -323,7 +323,7 @@ def parse_system(
     return tuple(weights.items())
 
 
-def average(evaluations: Iterable[Evaluation]) -> System:
+def averaged_system(evaluations: Iterable[Evaluation]) -> System:
     """The system that fuses some evaluations as the paper does: over scales, then over protocols, then over nets."""
     nets: dict[Run, dict[str, set[int]]] = {}
     for evaluation in evaluations:
@@ -401,7 +401,7 @@ def _described() -> dict[str, Any]:
 
 
 @cache
-def table(number: str) -> PublishedTable:
+def published_table(number: str) -> PublishedTable:
     """Table `number` ("1" to "12", or "text") with every cell that the paper prints."""
     described = _described()
     if number not in described:
@@ -432,7 +432,7 @@ def table(number: str) -> PublishedTable:
 
 def evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation, ...]:
     """The evaluations that a table needs, for every seed."""
-    found = table(number).evaluations()
+    found = published_table(number).evaluations()
     return tuple(e.seeded(seed) for seed in seeds for e in found)
 
 
@@ -452,7 +452,7 @@ def with_ancestors(runs: Iterable[Run], *, staged: bool = True, adopted: Collect
 
 def runs(numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, staged: bool = True) -> list[Run]:
     """The trainings that some tables need, parents before children."""
-    needed = (run for number in numbers for run in table(number).runs(seeds))
+    needed = (run for number in numbers for run in published_table(number).runs(seeds))
     return with_ancestors(needed, staged=staged)
 
 
@@ -517,12 +517,12 @@ SHALLOW_AND_DEEP = ("A/256/256", "E/256/256")
 
 def best_classification() -> System:
     """PAPER A.1: "the top-5 class labels are predicted by our best-performing classification system": the best of Table 6."""
-    return next(row.system for row in table("6").rows if row.system and row.cells["top5_val"].bold)
+    return next(row.system for row in published_table("6").rows if row.system and row.cells["top5_val"].bold)
 
 
 def localisation_systems() -> dict[str, System]:
     """What the rows of Table 9 measure, by their names: `D/384/352,384`, with the objective and layers where not PCR, all."""
-    rows = [row for row in table("9").rows if row.system]
+    rows = [row for row in published_table("9").rows if row.system]
     how = {id(row): (row.keys["objective"], row.keys["layers"]) for row in rows}
     names = [row.keys["systems"] + (f" ({', '.join(how[id(row)])})" * (how[id(row)] != ("PCR", "all"))) for row in rows]
     return {name: row.system for name, row in zip(names, rows, strict=True) if row.system}
@@ -530,5 +530,5 @@ def localisation_systems() -> dict[str, System]:
 
 def best_localisation() -> str:
     """The name of the system that Table 10 compares with others: the fusion of Table 9."""
-    ours = next(row.system for row in table("10").rows if row.system)
+    ours = next(row.system for row in published_table("10").rows if row.system)
     return next(name for name, system in localisation_systems().items() if system == ours)

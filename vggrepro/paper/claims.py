@@ -17,12 +17,12 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from vggrepro.core.paths import ROOT
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import PublishedTable
-from vggrepro.settings.models import Settings, check
+from vggrepro.settings.models import Settings, validated
 
-CLAIMS = ROOT / "tables" / "claims.yaml"
+CLAIMS_FILE = ROOT / "tables" / "claims.yaml"
 
-Test = Literal["superiority", "ordering", "equivalence", "arithmetic", "speed"]
-Cell = Annotated[dict[str, str | int], Field(min_length=1)]
+ClaimTest = Literal["superiority", "ordering", "equivalence", "arithmetic", "speed"]
+PrintedCell = Annotated[dict[str, str | int], Field(min_length=1)]
 
 
 class _Entry(BaseModel):
@@ -34,9 +34,9 @@ class _Entry(BaseModel):
 class Pair(_Entry):
     """Two cells that are compared."""
 
-    cell: Cell
+    cell: PrintedCell
     """The one that is claimed to be better, or as good."""
-    against: Cell
+    against: PrintedCell
 
 
 class Claim(_Entry):
@@ -45,11 +45,11 @@ class Claim(_Entry):
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     section: str
     claim: str
-    test: Test
+    test: ClaimTest
     quantity: str = ""
     table: str = ""
     pairs: tuple[Pair, ...] = ()
-    order: tuple[Cell, ...] = ()
+    order: tuple[PrintedCell, ...] = ()
     by: float = 0.0
     of: Literal["parameters", "filters"] | int | None = None
     margin: Annotated[float, Field(ge=0)] = 0.0
@@ -80,20 +80,20 @@ class Claim(_Entry):
             raise ValueError("by: means nothing for a test of superiority: its size is judged by the cells")
         return self
 
-    def compared(self) -> tuple[tuple[Place, Place], ...]:
+    def compared(self) -> tuple[tuple[CellPlace, CellPlace], ...]:
         """The pairs of cells, the one that is claimed to be better first."""
         if self.order:
             places = [self._place(cell) for cell in self.order]
             return tuple(zip(places[1:], places[:-1], strict=True))
         return tuple((self._place(pair.cell), self._place(pair.against)) for pair in self.pairs)
 
-    def _place(self, cell: Mapping[str, Any]) -> Place:
+    def _place(self, cell: Mapping[str, Any]) -> CellPlace:
         keys = {key: str(value) for key, value in cell.items() if key not in ("table", "of")}
-        return Place(str(cell.get("table", self.table)), tuple(keys.items()), str(cell.get("of", "")))
+        return CellPlace(str(cell.get("table", self.table)), tuple(keys.items()), str(cell.get("of", "")))
 
 
 @dataclass(frozen=True)
-class Place:
+class CellPlace:
     """Where a cell stands."""
 
     table: str
@@ -123,7 +123,7 @@ class Place:
         return all(row.get(key) == value for key, value in self.keys)
 
 
-def load(settings: Settings, path: Path = CLAIMS) -> tuple[Claim, ...]:
+def load_claims(settings: Settings, path: Path = CLAIMS_FILE) -> tuple[Claim, ...]:
     """Every claim of the file; a ValueError that names the file, the claim and the key of the first thing that is wrong.
 
     Each cell has to name one row of its table, that of an imported system included, and a quantity that is measured there.
@@ -136,7 +136,7 @@ def load(settings: Settings, path: Path = CLAIMS) -> tuple[Claim, ...]:
         raise ValueError(f"{path}: expected a list of claims, each with id, section, claim, test")
     found = []
     for number, entry in enumerate(entries, start=1):
-        claim = check(Claim, entry, f"{path}: claim {entry.get('id', f'number {number}')}")
+        claim = validated(Claim, entry, f"{path}: claim {entry.get('id', f'number {number}')}")
         for place in dict.fromkeys(place for pair in claim.compared() for place in pair):
             _check_place(place, claim, settings, path)
         found.append(claim)
@@ -145,7 +145,7 @@ def load(settings: Settings, path: Path = CLAIMS) -> tuple[Claim, ...]:
     return tuple(found)
 
 
-def _check_place(place: Place, claim: Claim, settings: Settings, path: Path) -> None:
+def _check_place(place: CellPlace, claim: Claim, settings: Settings, path: Path) -> None:
     where = f"{path}: claim {claim.id}"
     try:
         table = _table(place.table, settings)
@@ -166,4 +166,4 @@ def _check_place(place: Place, claim: Claim, settings: Settings, path: Path) -> 
 
 
 def _table(number: str, settings: Settings) -> PublishedTable:
-    return catalogue.with_systems(catalogue.table(number), settings.added(number))
+    return catalogue.with_systems(catalogue.published_table(number), settings.added(number))

@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.catalogue import TASKS, Run
-from vggrepro.settings.models import check
+from vggrepro.settings.models import validated
 
-PROTOCOL = ROOT / "tables" / "protocol.yaml"
+PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 
 STAGES: dict[str, tuple[str, ...]] = {
     "training": ("scratch", "384", "jitter", "localisation"),
@@ -37,7 +37,7 @@ SIGMAS = 5.0
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SampleSpread:
     """What many random draws came to, and its standard error."""
 
     value: float
@@ -61,7 +61,7 @@ class Exactly:
 
     def holds(self, found: Any) -> bool:  # noqa: ANN401
         """Whether what was found is as expected."""
-        if isinstance(found, Estimate):
+        if isinstance(found, SampleSpread):
             return isinstance(self.value, int | float) and abs(found.value - self.value) <= SIGMAS * found.error + 1e-9
         if isinstance(found, list | tuple):
             return all(map(self.holds, found))
@@ -133,7 +133,7 @@ class AtMost:
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DrawnRange:
     """Draws that reach both ends of a range, as nearly as so many draws do."""
 
     low: float
@@ -147,14 +147,14 @@ class Drawn:
         return text_of(Ends(self.low, self.high, 0))
 
 
-Expected = Exactly | Items | Range | OneOf | AtMost | Drawn
+Expected = Exactly | Items | Range | OneOf | AtMost | DrawnRange
 
 
 def _of_run(name: str, run: Run) -> Expected:
     """What the name of a run promises: its S, the layers that move, its parent."""
     if name == "S":
         low, high = (int(side) for side in (run.S.split("-") * 2)[:2])
-        return Drawn(low, high)
+        return DrawnRange(low, high)
     parent = run.parent()
     return Exactly(run.layers if name == "layers" else parent.name if parent else None)
 
@@ -224,7 +224,7 @@ class Rule(BaseModel):
 
 
 @cache
-def rules(path: Path = PROTOCOL) -> Mapping[str, Sequence[Rule]]:
+def protocol_rules(path: Path = PROTOCOL_FILE) -> Mapping[str, Sequence[Rule]]:
     """The rules of training, evaluation, merging and transfer; a ValueError names the file, the rule and the key."""
     try:
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -242,7 +242,7 @@ def _rules(path: Path, about: str, listed: Any) -> tuple[Rule, ...]:  # noqa: AN
     found: list[Rule] = []
     for number, entry in enumerate(listed, start=1):
         where = f"{path}: {about}, rule {entry.get('id', number)}"
-        rule = check(Rule, entry, where)
+        rule = validated(Rule, entry, where)
         if unknown := set(rule.expect) - {*STAGES[about], "every"}:
             raise ValueError(
                 f"{where}: expect: no stage is called {', '.join(sorted(unknown))}: expected every or "
@@ -256,7 +256,7 @@ def _rules(path: Path, about: str, listed: Any) -> tuple[Rule, ...]:  # noqa: AN
 
 def text_of(value: Any) -> str:  # noqa: ANN401
     """A value as a footnote prints it."""
-    if isinstance(value, Estimate):
+    if isinstance(value, SampleSpread):
         # two digits, so that runs which drew alike read alike
         return f"{value.value:.2g}"
     if isinstance(value, Ends):

@@ -23,11 +23,11 @@ from urllib.parse import quote, unquote
 import yaml
 
 from vggrepro.core import provenance
-from vggrepro.core.files import Files, atomic_file, digest, read_json, write_text
+from vggrepro.core.files import Files, atomic_file, file_digest, read_json, write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
-from vggrepro.tables.lineage import Result, Training
+from vggrepro.tables.lineage import StoredResult, Training
 
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
@@ -69,7 +69,7 @@ OF_CHECKOUT = (
 )
 """And of the checkout, below `vggrepro/`: the catalogue, the environment, the presets."""
 
-FORMATS = {
+MEDIA_TYPES = {
     ".csv": "text/csv",
     ".json": "application/json",
     ".parquet": "application/vnd.apache.parquet",
@@ -88,14 +88,14 @@ FORMATS = {
 BINARY = {".parquet", ".pdf", ".png", ".npz"}
 
 
-def write(settings: Settings, results: Path, out: Path, *, workers: int = 1) -> None:
+def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int = 1) -> None:
     """Write the crate of a folder such as `results/smoke` to the zip `out`.
 
     The same results give the same bytes. Raises ValueError for scores that were made with other weights than are there now.
     """
-    trainings = [lineage.training(path) for path in sorted(results.glob("runs/*/run.json"))]
-    made = lineage.results(results)
-    for path, run in lineage.stale(trainings, made).items():
+    trainings = [lineage.read_training(path) for path in sorted(results.glob("runs/*/run.json"))]
+    made = lineage.stored_results(results)
+    for path, run in lineage.stale_results(trainings, made).items():
         raise ValueError(
             f"{results / path} was made with other weights than {run} has now: delete it and make it again"
         )
@@ -106,7 +106,7 @@ def write(settings: Settings, results: Path, out: Path, *, workers: int = 1) -> 
         weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *adopted]}
         write_text(folder / "digests.sha256", _digests(results, weights, made, workers))
         _Described(folder, trainings, adopted, made, settings).write()
-        if found := problems(folder):
+        if found := bundle_problems(folder):
             raise AssertionError(f"a crate of ours is not whole: {'; '.join(found)}")
         _zip(folder, out)
 
@@ -155,12 +155,12 @@ def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
             yield from _strings(inner)
 
 
-def _digests(results: Path, weights: Mapping[str, str], made: Mapping[str, Result], workers: int) -> str:
+def _digests(results: Path, weights: Mapping[str, str], made: Mapping[str, StoredResult], workers: int) -> str:
     """The SHA-256 of every file of weights, scores, boxes and features: lines for `sha256sum --check`."""
     of_runs = {f"runs/{run}/weights.safetensors": value for run, value in weights.items()}
     files = [file for path in made for file in sorted((results / path).rglob("*")) if file.is_file()]
     with ThreadPoolExecutor(workers) as pool:
-        found = dict(zip((f.relative_to(results).as_posix() for f in files), pool.map(digest, files), strict=True))
+        found = dict(zip((f.relative_to(results).as_posix() for f in files), pool.map(file_digest, files), strict=True))
     return "".join(f"{value}  {name}\n" for name, value in (of_runs | found).items())
 
 
@@ -172,7 +172,7 @@ class _Described:
         folder: Path,
         trainings: Sequence[Training],
         adopted: Sequence[Mapping[str, Any]],
-        made: Mapping[str, Result],
+        made: Mapping[str, StoredResult],
         settings: Settings,
     ) -> None:
         from rocrate.rocrate import ROCrate
@@ -243,9 +243,9 @@ class _Described:
         for file in sorted(path for path in self.folder.rglob("*") if path.is_file()):
             properties = {
                 "name": file.name,
-                "encodingFormat": FORMATS.get(file.suffix, "text/plain"),
+                "encodingFormat": MEDIA_TYPES.get(file.suffix, "text/plain"),
                 "contentSize": str(file.stat().st_size),
-                "sha256": digest(file),
+                "sha256": file_digest(file),
             }
             self.crate.add_file(file, file.relative_to(self.folder).as_posix(), properties=properties)
 
@@ -309,7 +309,7 @@ class _Described:
         whole = hashlib.sha256("".join(lines).encode()).hexdigest()
         return self._entity(f"#{path}", "Dataset", name=path, identifier=whole)
 
-    def _result(self, result: Result) -> ContextEntity:
+    def _result(self, result: StoredResult) -> ContextEntity:
         about = result.about
         name = about.get("collection") or f"{about['data set']}, validation images"
         used = [self._data(result.data, name)] if result.data else []
@@ -331,7 +331,7 @@ class _Described:
         program = self._program(provenance.commit())
         actions = []
         for file in sorted((self.folder / "tables").glob("*.json")):
-            paths = lineage.of_table(self.settings, render.read(file))
+            paths = lineage.results_of_table(self.settings, render.read_table(file))
             actions.append(
                 self._entity(
                     f"#table-{file.stem}",
@@ -365,7 +365,7 @@ def _zip(folder: Path, out: Path) -> None:
             archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
 
 
-def check(path: Path) -> int:
+def check_bundle(path: Path) -> int:
     """Whether a crate, a zip or a folder, is whole; the number of its files. A ValueError that lists all that is wrong."""
     with tempfile.TemporaryDirectory() as name:
         folder = path
@@ -375,12 +375,12 @@ def check(path: Path) -> int:
             # none of them leads out of the folder: such a zip is not opened
             for file in files.names:
                 _put(folder / file, files.read(file))
-        if found := problems(folder):
+        if found := bundle_problems(folder):
             raise ValueError(f"{path}: {'; '.join(found)}")
     return len(files.names)
 
 
-def problems(folder: Path) -> list[str]:
+def bundle_problems(folder: Path) -> list[str]:
     """All that is wrong with an unpacked crate: its JSON-LD, and files that are missing, changed or not described."""
     from rocrate import vocabs
     from rocrate.rocrate import ROCrate
@@ -408,7 +408,7 @@ def _wrong_files(folder: Path, entities: Mapping[str, Any]) -> list[str]:
     parts = {unquote(part["@id"]): entities[part["@id"]] for part in _listed(entities["./"].get("hasPart", []))}
     found = [f"{name} is not in it" for name in sorted(set(parts) - there)]
     found += [f"{name} is not described" for name in sorted(there - set(parts))]
-    changed = [name for name in sorted(there & set(parts)) if digest(folder / name) != parts[name].get("sha256")]
+    changed = [name for name in sorted(there & set(parts)) if file_digest(folder / name) != parts[name].get("sha256")]
     return found + [f"{name} is not the file that was described: its SHA-256 differs" for name in changed]
 
 

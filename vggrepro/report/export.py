@@ -21,16 +21,16 @@ from vggrepro.paper.catalogue import Column, Published
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Cell, Table, rounding
-from vggrepro.tables.lineage import Result, Source
+from vggrepro.tables.lineage import CellSource, StoredResult
 
 
-class Record(BaseModel):
+class TidyRecord(BaseModel):
     """A row of tidy data; the docstring under a field is the column's description in the schema."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False)
 
 
-class CellRecord(Record):
+class CellRecord(TidyRecord):
     """A cell of a table: the published value, ours beside it, and how far apart they are. Errors are in per cent."""
 
     cell: str
@@ -106,7 +106,7 @@ class CellRecord(Record):
     """Commits of the code that made its sources, with spaces between."""
 
 
-class SourceRecord(Record):
+class SourceRecord(TidyRecord):
     """A result that a cell was made from: an evaluation, boxes, or what SVMs scored."""
 
     cell: str
@@ -137,7 +137,7 @@ class SourceRecord(Record):
     """When it was made."""
 
 
-class ClaimRecord(Record):
+class ClaimRecord(TidyRecord):
     """A comparison that a claim of the paper is judged by, or a claim that is judged without one."""
 
     claim: str
@@ -225,7 +225,7 @@ def _claim_record(judged: Judged, step: Step | None, *, decides: bool, papers: b
     )
 
 
-def cell_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, Result]) -> list[CellRecord]:
+def cell_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, StoredResult]) -> list[CellRecord]:
     """A record per cell of every table, in the tables' order."""
     return [
         _cell_record(
@@ -234,20 +234,22 @@ def cell_records(settings: Settings, tables: Sequence[Table], results: Mapping[s
             row,
             column,
             cell,
-            [results[s.path] for s in lineage.sources(settings, table.number, row, cell)],
+            [results[s.path] for s in lineage.cell_sources(settings, table.number, row, cell)],
         )
         for table in tables
         for row, column, cell in _cells(table)
     ]
 
 
-def source_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, Result]) -> list[SourceRecord]:
+def source_records(
+    settings: Settings, tables: Sequence[Table], results: Mapping[str, StoredResult]
+) -> list[SourceRecord]:
     """A record per cell and result that it was made from."""
     return [
         _source_record(table.anchor(row, column), source, results[source.path])
         for table in tables
         for row, column, cell in _cells(table)
-        for source in lineage.sources(settings, table.number, row, cell)
+        for source in lineage.cell_sources(settings, table.number, row, cell)
     ]
 
 
@@ -256,9 +258,9 @@ def _cells(table: Table) -> list[tuple[int, int, Cell]]:
 
 
 def _cell_record(
-    settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[Result]
+    settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[StoredResult]
 ) -> CellRecord:
-    published = catalogue.table(table.number)
+    published = catalogue.published_table(table.number)
     net = table.columns[column]
     about = published.columns[column] if published.columns else Column(net, net, table.kind, "")
     otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
@@ -304,7 +306,7 @@ def _cell_record(
     )
 
 
-def _source_record(cell: str, source: Source, result: Result) -> SourceRecord:
+def _source_record(cell: str, source: CellSource, result: StoredResult) -> SourceRecord:
     about = result.about
     return SourceRecord(
         cell=cell,
@@ -326,7 +328,9 @@ def _source_record(cell: str, source: Source, result: Result) -> SourceRecord:
 def _keys(settings: Settings, table: Table, row: int) -> dict[str, str]:
     """The key columns of a row."""
     return {
-        name: text for name, text in lineage.rows(settings, table.number)[row].keys.items() if name not in table.columns
+        name: text
+        for name, text in lineage.table_rows(settings, table.number)[row].keys.items()
+        if name not in table.columns
     }
 
 
@@ -341,20 +345,20 @@ def _words(found: Iterable[str]) -> str:
     return " ".join(dict.fromkeys(found))
 
 
-def write(settings: Settings, results: Path, out: Path) -> None:
+def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
     """Write `cells`, `sources` and `claims` of what lies below `results` (a folder such as `results/smoke`) into `out`."""
-    tables = [render.read(results / "tables" / f"{catalogue.table_name(n)}.json") for n in catalogue.REPRODUCED]
-    made = lineage.results(results)
+    tables = [render.read_table(results / "tables" / f"{catalogue.table_name(n)}.json") for n in catalogue.REPRODUCED]
+    made = lineage.stored_results(results)
     _write(out, "cells", CellRecord, cell_records(settings, tables, made))
     _write(out, "sources", SourceRecord, source_records(settings, tables, made))
-    _write(out, "claims", ClaimRecord, claim_records(ledger.read(results / "claims" / "claims.json")))
+    _write(out, "claims", ClaimRecord, claim_records(ledger.read_ledger(results / "claims" / "claims.json")))
 
 
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
 """What pandas calls the types of a JSON schema; each may be missing."""
 
 
-def _write(out: Path, name: str, kind: type[Record], records: Sequence[Record]) -> None:
+def _write(out: Path, name: str, kind: type[TidyRecord], records: Sequence[TidyRecord]) -> None:
     """Write records as CSV, Parquet and JSON, and their schema."""
     import pandas as pd
 

@@ -9,9 +9,9 @@ from typing import Any
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage
 from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import Result, Source, Training
+from vggrepro.tables.lineage import CellSource, StoredResult, Training
 
-SHOWN = (
+SETTINGS_SHOWN = (
     "run",
     "nets",
     "protocol",
@@ -39,11 +39,11 @@ class Origins:
     results: Sequence[Mapping[str, Any]]
 
 
-def of(
+def origins_of(
     settings: Settings,
     tables: Sequence[Table],
     trainings: Sequence[Training],
-    made: Mapping[str, Result],
+    made: Mapping[str, StoredResult],
     adopted: Collection[str] = (),
 ) -> Origins:
     """The origins of all cells of some tables, from the results that `lineage.results` found.
@@ -51,19 +51,19 @@ def of(
     `adopted` are the runs that were not trained here, but have a place in the report.
     """
     links: dict[str, dict[tuple[int, int], str]] = {}
-    systems: dict[tuple[str, int, tuple[Source, ...]], dict[str, Any]] = {}
+    systems: dict[tuple[str, int, tuple[CellSource, ...]], dict[str, Any]] = {}
     for table in tables:
         of_table = links[table.name] = {}
         for r, row in enumerate(table.rows):
             for c, cell in enumerate(row.cells):
-                sources = lineage.sources(settings, table.number, r, cell)
+                sources = lineage.cell_sources(settings, table.number, r, cell)
                 if len(sources) == 1:
                     of_table[r, c] = _anchor(sources[0].path)
                 elif sources:
                     key = table.name, r, sources
                     systems.setdefault(key, _system(table, r, c, sources))
                     of_table[r, c] = systems[key]["id"]
-    stale = lineage.stale(trainings, made)
+    stale = lineage.stale_results(trainings, made)
     shown = {training.run.name for training in trainings} | set(adopted)
     results = [_result(result, shown, stale=path in stale) for path, result in made.items()]
     return Origins(links, list(systems.values()), results)
@@ -74,7 +74,7 @@ def _anchor(path: str) -> str:
     return "e-" + path.partition("/")[2].replace("/", "-")
 
 
-def _system(table: Table, row: int, column: int, sources: Sequence[Source]) -> dict[str, Any]:
+def _system(table: Table, row: int, column: int, sources: Sequence[CellSource]) -> dict[str, Any]:
     """What a cell was made from: results in groups that count the same."""
     groups: dict[str, list[dict[str, str]]] = {}
     for source in sources:
@@ -86,7 +86,7 @@ def _system(table: Table, row: int, column: int, sources: Sequence[Source]) -> d
     return {"id": f"from-{anchor}", "cell": anchor, "name": f"Table {table.number}: {keys}", "groups": groups}
 
 
-def _result(result: Result, shown: set[str], *, stale: bool) -> dict[str, Any]:
+def _result(result: StoredResult, shown: set[str], *, stale: bool) -> dict[str, Any]:
     about = result.about
     features = [f"features/{part['run']}/{part['name']}" for part in about.get("features", [])]
     made_from = [{"href": _anchor(path), "text": path} for path in features] or [
@@ -102,16 +102,16 @@ def _result(result: Result, shown: set[str], *, stale: bool) -> dict[str, Any]:
         "on": f"{about['device']}, {about['seconds']:,.0f} s" if "device" in about else about["made"]["processor"],
         "commit": about["made"]["commit"][:10],
         "at": about["made"]["at"][:16].replace("T", " "),
-        "more": flattened({key: value for key, value in about.items() if key not in SHOWN}),
+        "more": flattened_values({key: value for key, value in about.items() if key not in SETTINGS_SHOWN}),
     }
 
 
-def flattened(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def flattened_values(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     """Names and values of settings, blocks opened: `train.batch`, `16`."""
     found = []
     for name, inner in value.items():
         if isinstance(inner, Mapping):
-            found += flattened(inner, f"{prefix}{name}.")
+            found += flattened_values(inner, f"{prefix}{name}.")
         else:
             text = ", ".join(map(str, inner)) if isinstance(inner, list) else "not set" if inner is None else str(inner)
             found.append((prefix + name, text))

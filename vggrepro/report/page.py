@@ -23,7 +23,7 @@ from vggrepro.report.figures import argument, localisation, waterfall
 from vggrepro.report.figures import flips as answers
 from vggrepro.report.figures import trainings as courses
 from vggrepro.report.figures import verdicts as judgements
-from vggrepro.report.figures.drawing import Drawn
+from vggrepro.report.figures.drawing import Figure
 from vggrepro.scores import outcomes
 from vggrepro.settings.models import FIXED_CHOICES, Settings, choices, departures
 from vggrepro.tables import lineage, render
@@ -31,7 +31,7 @@ from vggrepro.tables.cells import Table
 from vggrepro.tables.lineage import Training
 
 
-def write(
+def write_report(
     settings: Settings,
     *,
     table_files: list[Path],
@@ -49,40 +49,42 @@ def write(
 
     `results` is the folder of results, such as `results/smoke`: with it every number leads to what made it.
     """
-    tables = {path: render.read(path) for path in table_files}
-    trainings = [lineage.training(path) for path in run_files]
+    tables = {path: render.read_table(path) for path in table_files}
+    trainings = [lineage.read_training(path) for path in run_files]
     adopted = [_adopted_row(read_json(path, keys=OF_AN_ADOPTION)) for path in adopted_files]
-    made = lineage.results(results) if results else {}
+    made = lineage.stored_results(results) if results else {}
     found = (
-        origins.of(settings, list(tables.values()), trainings, made, [a["run"] for a in adopted]) if results else None
+        origins.origins_of(settings, list(tables.values()), trainings, made, [a["run"] for a in adopted])
+        if results
+        else None
     )
     page = {
         "title": "Very Deep Convolutional Networks, re-made",
-        "warning": warning(settings),
-        "facts": [*facts(settings, trainings), ("cells", verdicts.counted(tables.values()))],
-        "ledger": ledger.section(claims) if claims else None,
+        "warning": report_warning(settings),
+        "facts": [*run_facts(settings, trainings), ("cells", verdicts.verdict_counts(tables.values()))],
+        "ledger": ledger.claims_section(claims) if claims else None,
         "tables": [
             {
                 "name": t.name,
-                "heading": render.heading(t),
-                "html": render.html(t, found.links[t.name] if found else {}),
-                "tex": render.latex(t),
+                "heading": render.table_heading(t),
+                "html": render.table_html(t, found.links[t.name] if found else {}),
+                "tex": render.table_latex(t),
             }
             for t in tables.values()
         ],
         "figures": _figures(settings, tables, trainings, merging, claims, flips, out / "figures"),
-        "why": waterfall.section(why, out / "figures") if why else None,
-        "whatif": whatif.section(packed) if packed else None,
+        "why": waterfall.decomposition_section(why, out / "figures") if why else None,
+        "whatif": whatif.whatif_section(packed) if packed else None,
         "adopted": adopted,
         "trainings": [_training_row(t) for t in trainings],
-        "deviations": audited.section(list(tables.values())),
+        "deviations": audited.deviations_section(list(tables.values())),
         "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
         "origins": found,
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
     }
-    write_text(out / "report.html", render.template("report.html.j2", page))
-    write_text(out / "report.tex", render.template("report.tex.j2", page))
+    write_text(out / "report.html", render.render_template("report.html.j2", page))
+    write_text(out / "report.tex", render.render_template("report.tex.j2", page))
 
 
 def _figures(
@@ -93,19 +95,21 @@ def _figures(
     claims: Path | None,
     flips: Path | None,
     folder: Path,
-) -> list[Drawn]:
+) -> list[Figure]:
     """All figures that what was run has something for, in the order of the page."""
     forests = [judgements.deltas(list(tables.values()), folder)]
-    forests += [judgements.claims(ledger.read(claims), folder)] if claims else []
+    forests += [judgements.claims(ledger.read_ledger(claims), folder)] if claims else []
     drawn = [forest for forest in forests if forest]
     drawn += [argument.error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
-    of_scales = [outcomes.read(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"]
+    of_scales = [
+        outcomes.read_outcomes(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"
+    ]
     drawn += [argument.error_against_scale(found, folder) for found in of_scales]
     drawn += [answers.flipped(flips, folder)] if flips else []
     if trainings:
         drawn += [courses.learning_curves(trainings, folder), courses.cost(trainings, folder)]
     if merging:
-        points, examples = study.read(merging)
+        points, examples = study.read_sensitivity(merging)
         drawn.append(localisation.sensitivity(points, settings.merge, folder))
         drawn += [localisation.boxes(examples, merging, folder)] if examples else []
     return drawn
@@ -128,7 +132,7 @@ def _adopted_row(about: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def warning(settings: Settings) -> str:
+def report_warning(settings: Settings) -> str:
     """What a reader of anything but the paper's own settings has to know before the first number."""
     differs = [key for key, _, _ in departures(settings)]
     if not differs:
@@ -146,7 +150,7 @@ def warning(settings: Settings) -> str:
     return f"This run departs from the paper in {', '.join(differs)}: its deltas do not compare like with like."
 
 
-def facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]]:
+def run_facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]]:
     """What was run, on what, with what: name and value."""
     found = [("preset", settings.preset), ("seeds", ", ".join(map(str, settings.seeds)))]
     if trainings:
@@ -165,7 +169,7 @@ def facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]
                 f"{min(t.about['made']['at'] for t in trainings)} to {max(t.about['made']['at'] for t in trainings)}",
             ),
         ]
-    now = provenance.made()
+    now = provenance.provenance_record()
     return [*found, ("report made", f"{now['at']}, commit {str(now['commit'])[:20]}")]
 
 
@@ -204,7 +208,7 @@ def _training_row(training: Training) -> dict[str, Any]:
         "memory": f"{max(attempt['peak_bytes'] for attempt in about['attempts']) / 2**30:.1f}",
         "energy": "not told" if math.isnan(training.joules) else f"{training.joules / 3.6e6:.2f}",
         "weights": about["weights"][:12],
-        "settings": origins.flattened(about["settings"]),
+        "settings": origins.flattened_values(about["settings"]),
     }
 
 

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from vggrepro.core import provenance
 from vggrepro.core.files import read_json, write_json
 from vggrepro.core.paths import ROOT
-from vggrepro.core.progress import ahead, progress
+from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Evaluation, Row, System, with_seed
 from vggrepro.scores import ranks as metrics
@@ -33,7 +33,7 @@ from vggrepro.scores import statistics
 from vggrepro.scores import stores as scores
 from vggrepro.settings.models import Settings
 
-CHUNK = 250
+IMAGES_PER_PACK = 250
 """Images that are packed at a time."""
 
 TABLES = ("3", "4", "5", "6", "7")
@@ -80,7 +80,7 @@ class Contest:
         before = (margins > 0) | ((margins == 0) & self.wins)
         starts = np.searchsorted(self.image, np.arange(len(self.always)))
         ranks = self.always + np.add.reduceat(before, starts, axis=1, dtype=np.int64)
-        found += np.stack([metrics.wrong(ranks, quantity).sum(1) for quantity in metrics.TOP], 1)
+        found += np.stack([metrics.wrong_images(ranks, quantity).sum(1) for quantity in metrics.TOP], 1)
         return found
 
     def kept(self, pairs: NDArray[np.integer]) -> Contest:
@@ -104,7 +104,7 @@ def contest(posteriors: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]
     most = least + open_.sum(1)
     # a verdict is open where the rank can fall on either side of it
     undecided = np.any([(least < top) & (most >= top) for top in metrics.TOP.values()], axis=0)
-    settled = [int(metrics.wrong(least[~undecided], quantity).sum()) for quantity in metrics.TOP]
+    settled = [int(metrics.wrong_images(least[~undecided], quantity).sum()) for quantity in metrics.TOP]
     rows = np.flatnonzero(undecided)
     image, label = np.nonzero(open_[rows])
     where = rows[image], label
@@ -150,7 +150,7 @@ def decoded(part: Contest) -> Contest:
     return replace(part, margins=wide * np.abs(wide))
 
 
-def write(settings: Settings, folder: Path, out: Path, workers: int = 1) -> None:
+def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) -> None:
     """Pack the score stores of the first seed below `folder` into the file `out`, and measure how close that comes.
 
     The paper's evaluations are taken as far as they are there. Raises ValueError where none is, and where stores do not
@@ -161,7 +161,7 @@ def write(settings: Settings, folder: Path, out: Path, workers: int = 1) -> None
     evaluations = sorted((e for e in wanted if (folder / e.path).exists()), key=_place)
     if not evaluations:
         raise ValueError(f"{folder}: none of the paper's evaluations is in it: run `vggrepro evaluate` first")
-    stores = {e.path: scores.read(folder / e.path) for e in evaluations}
+    stores = {e.path: scores.read_scores(folder / e.path) for e in evaluations}
     images = len(scores.same_images(stores))
     rows = _rows(evaluations, seed)
     systems = [system for _, system in rows] + _random_systems(evaluations)
@@ -174,7 +174,7 @@ def write(settings: Settings, folder: Path, out: Path, workers: int = 1) -> None
         "evaluations": [{"run": e.run.label, "protocol": e.protocol, "Q": e.Q} for e in evaluations],
         "rows": [row | {"weights": shares} for (row, _), shares in zip(rows, weights, strict=False)],
         "closeness": compared | closeness(parts, np.array(weights, np.float64), exact, images),
-        "made": provenance.made(),
+        "made": provenance.provenance_record(),
     }
     write_json(out, about | as_text(parts))
 
@@ -198,10 +198,10 @@ def pack(
 
     Every store is read once. Where the margins exceed `LIMIT`, each image keeps no more than so many classes that they fit.
     """
-    starts = range(0, len(stores[0]), CHUNK)
-    done = ahead(partial(_pack_chunk, stores, weights), starts, workers=workers, waiting=workers)
+    starts = range(0, len(stores[0]), IMAGES_PER_PACK)
+    done = prefetch(partial(_pack_chunk, stores, weights), starts, workers=workers, waiting=workers)
     exact, parts, places = np.zeros((len(weights), len(metrics.TOP)), np.int64), [], []
-    for counts, part, place in progress(done, total=len(starts), about="packing", unit="chunk"):
+    for counts, part, place in show_progress(done, total=len(starts), about="packing", unit="chunk"):
         exact += counts
         parts.append(part)
         places.append(place)
@@ -215,7 +215,7 @@ def _pack_chunk(
     stores: Sequence[scores.Scores], weights: NDArray[np.float64], start: int
 ) -> tuple[Counts, Contest, NDArray[np.int64]]:
     """The exact counts of some images, what is kept of them, and the place of every pair within its image."""
-    part = slice(start, start + CHUNK)
+    part = slice(start, start + IMAGES_PER_PACK)
     found = contest([store.rows(part) for store in stores], stores[0].labels[part])
     pairs, place = worth_keeping(found)
     kept = found.kept(pairs)
@@ -269,7 +269,7 @@ def _rows(evaluations: Sequence[Evaluation], seed: int) -> list[tuple[dict[str, 
     """The rows of the paper that these evaluations can fuse: table, name, published top-1 and top-5; and the system."""
     found = []
     for number in TABLES:
-        table = catalogue.table(number)
+        table = catalogue.published_table(number)
         names = [c.name for q in metrics.TOP for c in table.columns if (c.quantity, c.split) == (q, "val")]
         for row in table.rows:
             system = with_seed(row.system, seed) if row.system else ()
@@ -293,10 +293,12 @@ def _random_systems(evaluations: Sequence[Evaluation]) -> list[System]:
     """Fusions as somebody may pick them: the same ones for the same evaluations."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, min(MEMBERS, len(evaluations)) + 1, RANDOM)
-    return [catalogue.average(evaluations[i] for i in rng.choice(len(evaluations), n, replace=False)) for n in sizes]
+    return [
+        catalogue.averaged_system(evaluations[i] for i in rng.choice(len(evaluations), n, replace=False)) for n in sizes
+    ]
 
 
-def section(file: Path) -> dict[str, Any]:
+def whatif_section(file: Path) -> dict[str, Any]:
     """The packed file as the report shows it: chips by run and protocol, rows by table, and the file itself for the script."""
     packed = read_json(
         file, keys=("images", "z", "evaluations", "rows", "closeness", "settled", "pairs", "open", "margins")

@@ -69,7 +69,7 @@ Outcome = Errors | Shares
 
 
 @dataclass(frozen=True)
-class Entry:
+class OutcomeEntry:
     """The outcome of one row of a table in one quantity."""
 
     row: Mapping[str, str]
@@ -85,15 +85,15 @@ class Outcomes:
     table: str
     """Its number: `3`, `text`."""
     seeds: tuple[int, ...]
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[OutcomeEntry, ...] = ()
 
 
-def of_images(ids: Sequence[str]) -> str:
+def ids_digest(ids: Sequence[str]) -> str:
     """The digest of image ids in their order."""
     return hashlib.sha256("".join(f"{name}\n" for name in ids).encode()).hexdigest()
 
 
-def write(path: Path, found: Outcomes) -> None:
+def write_outcomes(path: Path, found: Outcomes) -> None:
     """Write a file of outcomes atomically."""
     arrays: dict[str, NDArray[Any]] = {}
     entries = []
@@ -118,7 +118,7 @@ def write(path: Path, found: Outcomes) -> None:
         np.savez_compressed(file, about=np.array(said), **arrays)  # type: ignore[arg-type]
 
 
-def read(path: Path) -> Outcomes:
+def read_outcomes(path: Path) -> Outcomes:
     """The outcomes in a file that `write` wrote; a ValueError that names it where it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -131,11 +131,11 @@ def read(path: Path) -> Outcomes:
         raise ValueError(f"{path}: damaged outcomes ({error}): delete it and make the table again") from None
 
 
-def _entry(about: Mapping[str, Any], i: int, file: Mapping[str, NDArray[Any]]) -> Entry:
+def _entry(about: Mapping[str, Any], i: int, file: Mapping[str, NDArray[Any]]) -> OutcomeEntry:
     n, images, how = int(about["n"]), about["images"], tuple(about["how"])
     outcome: Outcome
     if f"{i}.wrong" in file:
         outcome = Errors(np.unpackbits(file[f"{i}.wrong"], axis=1, count=n).astype(bool), images, how)
     else:
         outcome = Shares(file[f"{i}.values"], file[f"{i}.resampled"], n, int(about["groups"]), images, how)
-    return Entry(about["row"], about["quantity"], outcome)
+    return OutcomeEntry(about["row"], about["quantity"], outcome)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
+def true_class_ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
     """How many classes come before the true one, [N] of posteriors [N, classes]: 0 is a correct top-1 answer.
 
     Of classes with equal posteriors the lower number comes first, as in a stable sort.
@@ -24,7 +24,7 @@ TOP = {"top-1": 1, "top-5": 5}
 """How many answers each error allows."""
 
 
-def wrong(found: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
+def wrong_images(found: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
     """PAPER 4: which images count as errors, from the ranks of their true classes."""
     return found >= TOP[quantity]
 

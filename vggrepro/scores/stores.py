@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.scores import ranks as metrics
 
-CHUNK = 1000
+IMAGES_PER_CHUNK = 1000
 """Images that are averaged at a time: 4 MB of 1,000 classes stay in the processor's cache."""
 
 
@@ -47,7 +47,7 @@ class Scores:
         return np.array(np.load(self.folder / "posteriors.npy", mmap_mode="r")[part])
 
 
-def write(
+def write_scores(
     folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str], made: Mapping[str, Any]
 ) -> None:
     """Write a store atomically; a ValueError for what are no posteriors.
@@ -70,15 +70,15 @@ def _check(folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int
         )
     if n and not 0 <= labels.min() <= labels.max() < classes:
         raise ValueError(f"{folder}: labels from {labels.min()} to {labels.max()}, but posteriors of {classes} classes")
-    for start in range(0, n, CHUNK):
-        part = posteriors[start : start + CHUNK]
+    for start in range(0, n, IMAGES_PER_CHUNK):
+        part = posteriors[start : start + IMAGES_PER_CHUNK]
         total = part.sum(1, dtype=np.float64)
         if not (np.isfinite(total) & (abs(total - 1) < 1e-3)).all() or part.min() < 0:
             bad = start + int(np.argmax(~(abs(total - 1) < 1e-3) | (part.min(1) < 0)))
             raise ValueError(f"{folder}: the row of {ids[bad]} is no posterior: it sums to {posteriors[bad].sum():g}")
 
 
-def read(folder: Path) -> Scores:
+def read_scores(folder: Path) -> Scores:
     """Open a store; a ValueError that names the file where it is missing or damaged."""
     made = read_json(folder / "made.json")
     try:
@@ -95,7 +95,7 @@ def read(folder: Path) -> Scores:
 
 
 @dataclass(frozen=True)
-class Answers:
+class TopLabels:
     """A store of every image's best labels, without posteriors: they decide errors, but no average can be taken of them."""
 
     folder: Path
@@ -122,7 +122,7 @@ class Answers:
         return np.where(right.any(1), right.argmax(1), self.classes).astype(np.int32)
 
 
-def write_answers(folder: Path, found: Answers) -> None:
+def write_top_labels(folder: Path, found: TopLabels) -> None:
     """Write a store of labels atomically."""
     with atomic_folder(folder, "made.json") as root:
         np.save(root / "answers.npy", found.answers.astype(np.int64, copy=False))
@@ -133,10 +133,10 @@ def write_answers(folder: Path, found: Answers) -> None:
         write_json(root / "made.json", found.made)
 
 
-def read_any(folder: Path) -> Scores | Answers:
+def read_scores_or_labels(folder: Path) -> Scores | TopLabels:
     """Open a store of posteriors, or one of labels alone; a ValueError that names it where it is missing or damaged."""
     if not (folder / "answers.npy").exists():
-        return read(folder)
+        return read_scores(folder)
     made = read_json(folder / "made.json", keys=("classes",))
     try:
         arrays = {name: np.load(folder / f"{name}.npy") for name in ("answers", "labels")}
@@ -146,14 +146,16 @@ def read_any(folder: Path) -> Scores | Answers:
         raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and import them again") from None
     if not len(arrays["answers"]) == len(arrays["labels"]) == len(ids):
         raise ValueError(f"{folder}: its files do not fit together: delete the folder and import the labels again")
-    return Answers(folder, **arrays, ids=ids, made=made, boxes=boxes)
+    return TopLabels(folder, **arrays, ids=ids, made=made, boxes=boxes)
 
 
 Mixture = Mapping[str, Fraction]
 """Weights of stores in an average, by the store's key."""
 
 
-def ranks(stores: Mapping[str, Scores | Answers], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
+def mixture_ranks(
+    stores: Mapping[str, Scores | TopLabels], mixtures: Mapping[str, Mixture]
+) -> dict[str, NDArray[np.int32]]:
     """Rank of the true class of every image, [N], under each weighted average of stores.
 
     PAPER 3.2, 4.2-4.4: scales, protocols and nets are all combined by averaging posteriors. Every store is read once for
@@ -161,7 +163,7 @@ def ranks(stores: Mapping[str, Scores | Answers], mixtures: Mapping[str, Mixture
 
     Raises ValueError where stores do not hold the same images in the same order, and for an average over labels alone.
     """
-    answers = {key: store for key, store in stores.items() if isinstance(store, Answers)}
+    answers = {key: store for key, store in stores.items() if isinstance(store, TopLabels)}
     listed = {name: answers[key].ranks() for name, (key, *_) in mixtures.items() if key in answers}
     for mixture in mixtures.values():
         if len(mixture) > 1 and (there := set(mixture) & set(answers)):
@@ -180,12 +182,12 @@ def _ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dic
     found = {name: np.empty(len(first), np.int32) for name in mixtures}
     # weights up to a common factor: whole numbers, so that equal weights are exactly equal
     whole = {name: _whole_weights(mixture) for name, mixture in mixtures.items()}
-    for start in range(0, len(first), CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, len(first), IMAGES_PER_CHUNK):
+        part = slice(start, start + IMAGES_PER_CHUNK)
         loaded = {key: store.rows(part) for key, store in stores.items()}
         labels = first.labels[part]
         for name, weights in whole.items():
-            found[name][part] = metrics.ranks(_mixed(loaded, weights), labels)
+            found[name][part] = metrics.true_class_ranks(_mixed(loaded, weights), labels)
     return found
 
 
@@ -196,8 +198,8 @@ def best_labels(stores: Mapping[str, Scores], mixture: Mixture, count: int) -> N
     """
     first, weights = same_images(stores), _whole_weights(mixture)
     found = np.empty((len(first), min(count, first.posteriors.shape[1])), np.int64)
-    for start in range(0, len(first), CHUNK):
-        part = slice(start, start + CHUNK)
+    for start in range(0, len(first), IMAGES_PER_CHUNK):
+        part = slice(start, start + IMAGES_PER_CHUNK)
         mixed = _mixed({key: stores[key].rows(part) for key in mixture}, weights)
         found[part] = np.argsort(-mixed, 1, kind="stable")[:, : found.shape[1]]
     return found

@@ -31,16 +31,16 @@ from vggrepro.paper.catalogue import (
 )
 
 PRESETS = ("paper", "tiny", "smoke")
-CONFIG = ROOT / "workflow" / "config"
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.json"
+PRESETS_FOLDER = ROOT / "workflow" / "config"
+SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
 
 TRANSFER_SETS = ("voc2007", "voc2012", "caltech101", "caltech256")
 
-T = TypeVar("T", bound=BaseModel)
+_T = TypeVar("_T", bound=BaseModel)
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Given = Annotated[str, Field(min_length=1)]
+NonEmptyText = Annotated[str, Field(min_length=1)]
 
 
 class _Settings(BaseModel):
@@ -51,7 +51,7 @@ class _Settings(BaseModel):
     )
 
 
-class Data(_Settings):
+class DataSettings(_Settings):
     """Which images, and how many of them."""
 
     layout: Literal["ilsvrc", "tiny-imagenet", "stand-in"]
@@ -72,7 +72,7 @@ class Data(_Settings):
     """Take the first so many validation images of each class; all if not set."""
 
 
-class Model(_Settings):
+class NetSettings(_Settings):
     """The size of the nets. The layer lists are Table 1's for every preset."""
 
     scale_unit: Literal[8, 16, 32] = 32
@@ -97,7 +97,7 @@ class Model(_Settings):
         return round(scale * self.scale_unit / 32)
 
 
-class Train(_Settings):
+class TrainSettings(_Settings):
     """One training. The defaults are the paper's (section 3.1)."""
 
     batch: Count = 256
@@ -137,7 +137,7 @@ class Train(_Settings):
     arithmetic in another order, so that losses differ by rounding."""
 
 
-class Finetune(_Settings):
+class FinetuneSettings(_Settings):
     """What differs in the runs at S = 384 and S in [256;512], which go on from a run of the same net."""
 
     epochs: Count | None = None
@@ -150,7 +150,7 @@ class Finetune(_Settings):
     """CHOICE 12: a fixed schedule for these runs."""
 
 
-class Localise(_Settings):
+class LocaliseSettings(_Settings):
     """What differs in the runs that predict boxes, which begin as the classification net of their scale (appendix A)."""
 
     epochs: Count | None = None
@@ -164,7 +164,7 @@ class Localise(_Settings):
     """CHOICE 12: a fixed schedule for these runs."""
 
 
-class Boxes(_Settings):
+class BoxTargets(_Settings):
     """What a net that predicts boxes is trained towards (appendix A)."""
 
     target: Literal["largest", "random"] = "largest"
@@ -174,7 +174,7 @@ class Boxes(_Settings):
     predicted where it is, though the net may see none of it. OverFeat asked for half."""
 
 
-class Merge(_Settings):
+class MergeSettings(_Settings):
     """How the boxes of all locations, scales and nets become one per label (appendix A, after OverFeat)."""
 
     match: Literal["distance+overlap", "distance", "overlap"] = "distance+overlap"
@@ -191,16 +191,16 @@ class Merge(_Settings):
     words), or weighted by the number of their members, or by their scores."""
 
 
-class Transfer(_Settings):
+class TransferSettings(_Settings):
     """Data sets that features are tried on, in their official layouts, and how (appendix B). One not given is not run."""
 
-    voc2007: Given | None = None
+    voc2007: NonEmptyText | None = None
     """Folder or zip of PASCAL VOC-2007, its test part included. `voc2007=PATH` sets it."""
-    voc2012: Given | None = None
+    voc2012: NonEmptyText | None = None
     """Folder or zip of PASCAL VOC-2012, also for Table 12. `voc2012=PATH` sets it."""
-    caltech101: Given | None = None
+    caltech101: NonEmptyText | None = None
     """Folder or zip of Caltech-101. `caltech101=PATH` sets it."""
-    caltech256: Given | None = None
+    caltech256: NonEmptyText | None = None
     """Folder or zip of Caltech-256. `caltech256=PATH` sets it."""
     stand_in: bool = False
     """Draw small data sets in the same layouts in place of those that are not given."""
@@ -232,16 +232,16 @@ class Transfer(_Settings):
         return self.stand_in or self.paths[name] is not None
 
 
-class Import(_Settings):
+class ImportSettings(_Settings):
     """A system of somebody else, by what it says of the validation images."""
 
-    file: Given
+    file: NonEmptyText
     """A row per image, with a number per class or up to five labels: .npy, .npz, .csv, .tsv or .parquet; or .txt, ILSVRC's
     official format, up to five `label xmin ymin xmax ymax`, or up to five labels, in validation order with devkit ids."""
-    order: Given | None = None
+    order: NonEmptyText | None = None
     """Where the rows have no ids: `validation`, by image number; `folders`, by class and file name, as torchvision has it; or
     a text file that lists all images in the order of the rows."""
-    ids: Given | None = None
+    ids: NonEmptyText | None = None
     """The column or array with the images' ids, where it is not plain which one that is."""
     classes: Literal["wnid", "sorted", "devkit"] | None = None
     """What a column or a label says: a WNID, the place among the sorted WNIDs, from 0, or the devkit's id, from 1. Not set:
@@ -250,7 +250,7 @@ class Import(_Settings):
     """The numbers are scores before the soft-max."""
 
 
-class Reading(_Settings):
+class ReadingSettings(_Settings):
     """What the numbers of a released net mean. What is not set is as usual in the file's format."""
 
     channels: Literal["rgb", "bgr"] | None = None
@@ -267,10 +267,10 @@ class Reading(_Settings):
     """Mean RGB, 0-255, where it is neither in the file nor that of the authors (Caffe) or of torchvision."""
 
 
-class Release(Reading):
+class ReleaseSettings(ReadingSettings):
     """A released net, by its file; `{D: FILE}` is short for `{D: {file: FILE}}`."""
 
-    file: Given
+    file: NonEmptyText
     """Caffe's .caffemodel, MatConvNet's .mat, or PyTorch's .pth or .safetensors in torchvision's layout."""
 
     @model_validator(mode="before")
@@ -279,21 +279,21 @@ class Release(Reading):
         return {"file": given} if isinstance(given, str) else given
 
     @property
-    def reading(self) -> Reading:
+    def reading(self) -> ReadingSettings:
         """All but the file."""
-        return Reading(**self.model_dump(exclude={"file"}))
+        return ReadingSettings(**self.model_dump(exclude={"file"}))
 
 
-class Devkit(_Settings):
+class DevkitSettings(_Settings):
     """ILSVRC's own files: what is true of the validation images, and how it numbers classes."""
 
-    folder: Given
+    folder: NonEmptyText
     """ILSVRC's devkit: the folder with meta_clsloc.mat, the validation labels and the blacklist."""
-    solution: Given | None = None
+    solution: NonEmptyText | None = None
     """LOC_val_solution.csv: the true boxes of the validation images, to judge boxes of others by."""
 
 
-class Evaluate(_Settings):
+class EvaluateSettings(_Settings):
     """How the nets are tested (section 3.2)."""
 
     average: Literal["scores", "posteriors"] = "scores"
@@ -322,29 +322,29 @@ class Settings(_Settings):
     """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
     higher: Literal["points", "relative"] = "points"
     """CHOICE 8: the shallow net's error "7% higher" is read as percentage points or as a ratio."""
-    released: dict[Literal["D", "E"], Release] = {}
+    released: dict[Literal["D", "E"], ReleaseSettings] = {}
     """The authors' 16- and 19-layer nets, or others of their layers, in place of the jittered D and E: `released={D: FILE, E:
     FILE}`. Nothing is trained, and what needs other nets is not run. Localisation is off if not asked for."""
-    imported: dict[str, Import] = {}
+    imported: dict[str, ImportSettings] = {}
     """Systems of others, by the name that Tables 7 and 10 show: `imported={"My net": {file: PATH}}`."""
     fusions: dict[str, str] = {}
     """More rows of Table 7, by name, written as in its CSV, imported systems by their names: `fusions={"Ours & theirs":
     "D/[256;512]/256,384,512 + My net"}`. Ours are dense if not said otherwise in brackets: `(multi-crop & dense)`."""
-    devkit: Devkit | None = None
+    devkit: DevkitSettings | None = None
     """What is true of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it imported systems are
     compared with the prepared images, and may be of any data set."""
-    unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], Given] = {}
+    unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], NonEmptyText] = {}
     """Results of the same nets from random weights (`staged=false train={init: glorot}`), which the claim on initialisation
     is judged by: `unstaged={glorot: FOLDER}`, a folder below `results/` of that run."""
-    data: Data
-    model: Model = Model()
-    train: Train = Train()
-    finetune: Finetune = Finetune()
-    localise: Localise = Localise()
-    boxes: Boxes = Boxes()
-    evaluate: Evaluate = Evaluate()
-    merge: Merge = Merge()
-    transfer: Transfer = Transfer()
+    data: DataSettings
+    model: NetSettings = NetSettings()
+    train: TrainSettings = TrainSettings()
+    finetune: FinetuneSettings = FinetuneSettings()
+    localise: LocaliseSettings = LocaliseSettings()
+    boxes: BoxTargets = BoxTargets()
+    evaluate: EvaluateSettings = EvaluateSettings()
+    merge: MergeSettings = MergeSettings()
+    transfer: TransferSettings = TransferSettings()
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -404,7 +404,7 @@ class Settings(_Settings):
         # a net that was trained for weeks is not to be written over
         return f"{name}-released" if self.released else name
 
-    def _with(self, stage: Finetune | Localise) -> Train:
+    def _with(self, stage: FinetuneSettings | LocaliseSettings) -> TrainSettings:
         """The training settings with what differs in a stage."""
         given = {name: value for name, value in stage.model_dump().items() if value is not None}
         if "epochs" in given and "drop_epochs" not in given:
@@ -421,14 +421,14 @@ class Settings(_Settings):
 class RunSettings(_Settings):
     """What `vggrepro train` needs to know: the value of `Settings.for_run`."""
 
-    model: Model
-    train: Train
-    boxes: Boxes | None = None
+    model: NetSettings
+    train: TrainSettings
+    boxes: BoxTargets | None = None
     """Of a run that predicts boxes."""
 
 
 def _preset_layout(preset: str) -> str:
-    return str(_read(CONFIG / f"{preset}.yaml")["data"]["layout"])
+    return str(_read(PRESETS_FOLDER / f"{preset}.yaml")["data"]["layout"])
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -474,7 +474,7 @@ SHORTHANDS = ("smoke", *PATHS)
 """Keys of the command line that stand for longer ones."""
 
 
-def load(given: Mapping[str, Any]) -> Settings:
+def load_settings(given: Mapping[str, Any]) -> Settings:
     """The settings for what the user gave: a preset's file with the user's values on top.
 
     `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
@@ -484,7 +484,7 @@ def load(given: Mapping[str, Any]) -> Settings:
     paths = {key: str(given[key]) for key in PATHS if given.get(key) is not None}
     values = {key: _typed(value) for key, value in given.items() if key not in PATHS}
     preset = _preset(values, paths)
-    preset_values = _read(CONFIG / f"{preset}.yaml")
+    preset_values = _read(PRESETS_FOLDER / f"{preset}.yaml")
     _check_schedule(preset_values, values)
     values = _lay_over(preset_values, values)
     if values.get("released"):
@@ -493,7 +493,7 @@ def load(given: Mapping[str, Any]) -> Settings:
         layout = LAYOUT_OF.get(key)
         block = {"data": {"layout": layout, "path": path}} if layout else {"transfer": {key: path}}
         values = _lay_over(values, block)
-    return check(Settings, values, "config")
+    return validated(Settings, values, "config")
 
 
 def _preset(values: dict[str, Any], paths: Mapping[str, str]) -> str:
@@ -626,7 +626,7 @@ FIXED_CHOICES = [
 
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
     """Every setting that decides numbers and is not the paper preset's: key, value here, value there."""
-    paper = {key: value for key, value, _ in _described(load({}))}
+    paper = {key: value for key, value, _ in _described(load_settings({}))}
     skipped = (
         "preset",
         "seeds",
@@ -664,12 +664,12 @@ def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]
     return found
 
 
-def schema() -> str:
+def settings_schema() -> str:
     """The reference of all settings as a JSON schema: types, ranges, defaults and descriptions."""
     return json.dumps(Settings.model_json_schema(), indent=1) + "\n"
 
 
-def check(kind: type[T], values: Mapping[str, Any], where: str) -> T:
+def validated(kind: type[_T], values: Mapping[str, Any], where: str) -> _T:
     """`values` as a `kind`; a ValueError in one message for all that is wrong."""
     try:
         return kind.model_validate_json(_json(values))

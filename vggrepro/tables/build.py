@@ -20,7 +20,7 @@ from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Column, Evaluation, Imported, Published, PublishedTable, Row, System
 from vggrepro.scores import ranks as metrics
 from vggrepro.scores import stores as scores
-from vggrepro.scores.outcomes import Entry, Errors, Outcomes, of_images
+from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, ids_digest
 from vggrepro.settings.models import Settings
 from vggrepro.tables import svms as transferred
 from vggrepro.tables.cells import (
@@ -29,21 +29,21 @@ from vggrepro.tables.cells import (
     TableRow,
     Verdict,
     difference,
-    differences,
-    error,
+    error_cell,
     groups,
     not_trained_here,
     published_cell,
-    quoted,
+    quoted_cell,
     rounding,
     row_keys,
+    settings_differences,
 )
 
 Quantities = dict[str, Errors]
 """The outcomes of one system, by quantity: top-1 and top-5, or localisation."""
 
 
-def make(
+def make_table(
     number: str, settings: Settings, folder: Path | None, workers: int = 1, imported: Sequence[Path] = ()
 ) -> Table:
     """Table `number` from what lies below `folder`: score stores, box stores (8 to 10), results of SVMs (11, 12), or nothing.
@@ -52,14 +52,14 @@ def make(
 
     Raises ValueError for a table that the paper does not have, and for stores that are missing or do not fit together.
     """
-    return make_with_outcomes(number, settings, folder, workers, imported)[0]
+    return make_table_with_outcomes(number, settings, folder, workers, imported)[0]
 
 
-def make_with_outcomes(
+def make_table_with_outcomes(
     number: str, settings: Settings, folder: Path | None, workers: int = 1, imported: Sequence[Path] = ()
 ) -> tuple[Table, Outcomes]:
     """The same, and beside it what each measured row made of every image."""
-    published = catalogue.with_systems(catalogue.table(number), settings.added(number))
+    published = catalogue.with_systems(catalogue.published_table(number), settings.added(number))
     if number in ("1", "2"):
         return _of_nets(published, "layers" if number == "1" else "parameters"), Outcomes(number, ())
     if folder is None:
@@ -67,8 +67,8 @@ def make_with_outcomes(
             f"table {number} needs --scores: the folder of score stores (8 to 10: boxes; 11, 12: transfer)"
         )
     if number in catalogue.TRANSFER:
-        rows, notes, entries, incomparable = transferred.rows(published, settings, folder)
-        rows = verdicts.judged(rows, published, incomparable, settings.higher)
+        rows, notes, entries, incomparable = transferred.svm_rows(published, settings, folder)
+        rows = verdicts.with_verdicts(rows, published, incomparable, settings.higher)
         return _described(published, rows, "errors", notes), Outcomes(number, settings.seeds, tuple(entries))
     evaluations = tuple(e.seeded(seed) for seed in settings.seeds for e in published.evaluations())
     theirs = _open_imported(imported, settings) if number in catalogue.COMPARED else {}
@@ -76,25 +76,25 @@ def make_with_outcomes(
     if number in catalogue.LOCALISATION and not settings.localisation:
         opened, found = {}, {}
     elif number in catalogue.LOCALISATION:
-        opened = boxes = open_stores(folder, evaluations, predictions.read)
+        opened = boxes = open_system_stores(folder, evaluations, predictions.read_boxes)
         found = _localised(published, settings, boxes, workers)
     else:
-        opened = stores = open_stores(folder, evaluations, scores.read)
+        opened = stores = open_system_stores(folder, evaluations, scores.read_scores)
         found = _classified(published, settings, stores, theirs)
-    found |= {((Imported(name), Fraction(1)),): judged(store) for name, store in theirs.items()}
+    found |= {((Imported(name), Fraction(1)),): judge_imported(store) for name, store in theirs.items()}
     rows = [
         TableRow(row_keys(published, row), _cells(published, row, found, settings), group)
         for row, group in zip(published.rows, groups(published), strict=True)
     ]
     incomparable = dict.fromkeys((c.quantity for c in published.columns), _incomparable(number, settings, opened))
-    rows = verdicts.judged(rows, published, incomparable, settings.higher)
+    rows = verdicts.with_verdicts(rows, published, incomparable, settings.higher)
     notes = (*_notes(number, settings, opened), *map(_imported_note, theirs.values()))
     # theirs may be measured on other images than ours: the best is marked among the paper's rows
-    printed = len(catalogue.table(number).rows)
+    printed = len(catalogue.published_table(number).rows)
     made = _described(published, rows[:printed], "errors", notes)
     made = replace(made, rows=(*made.rows, *rows[printed:]))
     entries = [
-        Entry(keys, quantity, errors)
+        OutcomeEntry(keys, quantity, errors)
         for keys, system in _kept(published)
         for quantity, errors in found.get(system, {}).items()
     ]
@@ -105,7 +105,7 @@ def _open_imported(folders: Sequence[Path], settings: Settings) -> dict[str, The
     """The stores of other systems, by name; a ValueError for one that the settings do not have."""
     found = {}
     for folder in folders:
-        store = scores.read_any(folder)
+        store = scores.read_scores_or_labels(folder)
         if store.made["name"] not in settings.imported:
             raise ValueError(
                 f"{folder}: the settings import no {store.made['name']!r}: add it to imported, or leave it out"
@@ -114,20 +114,20 @@ def _open_imported(folders: Sequence[Path], settings: Settings) -> dict[str, The
     return found
 
 
-def judged(store: Theirs) -> Quantities:
+def judge_imported(store: Theirs) -> Quantities:
     """What a system of somebody else gets wrong of the images that it was given for."""
-    ranks = scores.ranks({"": store}, {"": {"": Fraction(1)}})[""]
-    wrong, how = {name: metrics.wrong(ranks, name) for name in metrics.TOP}, (f"imported/{store.folder.name}",)
-    found = {name: Errors(values[None], of_images(store.ids), how) for name, values in wrong.items()}
-    if isinstance(store, scores.Answers) and store.boxes is not None:
+    ranks = scores.mixture_ranks({"": store}, {"": {"": Fraction(1)}})[""]
+    wrong, how = {name: metrics.wrong_images(ranks, name) for name in metrics.TOP}, (f"imported/{store.folder.name}",)
+    found = {name: Errors(values[None], ids_digest(store.ids), how) for name, values in wrong.items()}
+    if isinstance(store, scores.TopLabels) and store.boxes is not None:
         missed, counted = store.boxes
-        found["localisation"] = Errors(missed[None, counted], of_images(np.array(store.ids)[counted].tolist()), how)
+        found["localisation"] = Errors(missed[None, counted], ids_digest(np.array(store.ids)[counted].tolist()), how)
     return found
 
 
 def _imported_note(store: Theirs) -> str:
     said = store.made
-    kind = "labels" if isinstance(store, scores.Answers) else "posteriors"
+    kind = "labels" if isinstance(store, scores.TopLabels) else "posteriors"
     return (
         f"{said['name']}: {kind} of {len(store):,} images of {said['data set']} from {said['file']} (SHA-256 "
         f"{said['digest'][:12]}), judged here."
@@ -136,7 +136,7 @@ def _imported_note(store: Theirs) -> str:
 
 def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes: tuple[str, ...]) -> Table:  # noqa: ANN401
     columns = tuple(column.heading for column in published.columns) or tuple(list(published.rows[0].keys)[1:])
-    notes += verdicts.legend(rows)
+    notes += verdicts.verdict_legend(rows)
     keys = tuple(published.headings.values())
     footnotes = tuple(published.footnotes.items())
     p = published
@@ -156,12 +156,12 @@ def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes
     )
 
 
-Stored = scores.Scores | predictions.Predictions
-Theirs = scores.Scores | scores.Answers
-S = TypeVar("S", scores.Scores, predictions.Predictions)
+Stored = scores.Scores | predictions.BoxStore
+Theirs = scores.Scores | scores.TopLabels
+S = TypeVar("S", scores.Scores, predictions.BoxStore)
 
 
-def open_stores(folder: Path, evaluations: tuple[Evaluation, ...], read: Callable[[Path], S]) -> dict[str, S]:
+def open_system_stores(folder: Path, evaluations: tuple[Evaluation, ...], read: Callable[[Path], S]) -> dict[str, S]:
     """The stores that are there; a ValueError for one that is damaged, of another evaluation, or of other images."""
     opened: dict[str, S] = {}
     for e in evaluations:
@@ -196,7 +196,7 @@ def _systems(published: PublishedTable) -> list[System]:
 
 
 def _localised(
-    published: PublishedTable, settings: Settings, opened: Mapping[str, predictions.Predictions], workers: int
+    published: PublishedTable, settings: Settings, opened: Mapping[str, predictions.BoxStore], workers: int
 ) -> dict[System, Quantities]:
     """The outcome of every system whose boxes were all predicted: their union, merged."""
     outcomes = {}
@@ -206,12 +206,12 @@ def _localised(
             paths = [e.path for e, _ in catalogue.with_seed(system, seed)]
             if set(paths) <= set(opened):
                 stores = [opened[path] for path in paths]
-                boxes = predictions.answer_boxes(
+                boxes = predictions.merged_label_boxes(
                     stores, settings.merge, true_only=True, workers=workers, about=", ".join(paths)
                 )
-                missed.append(predictions.missed(stores[0], boxes)[0])
+                missed.append(predictions.missed_boxes(stores[0], boxes)[0])
         if len(missed) == len(settings.seeds):
-            counted = of_images(np.array(stores[0].ids)[stores[0].counted].tolist())
+            counted = ids_digest(np.array(stores[0].ids)[stores[0].counted].tolist())
             outcomes[system] = {"localisation": Errors(np.stack(missed), counted, tuple(e.path for e, _ in system))}
     return outcomes
 
@@ -223,19 +223,21 @@ def _classified(
     systems = [system for system in _systems(published) if catalogue.evaluations_of(system)]
     fused = {e.path: theirs[e.name] for s in systems for e, _ in s if isinstance(e, Imported) and e.name in theirs}
     opened = {**ours, **fused}
-    images = of_images(next(iter(opened.values())).ids) if opened else ""
+    images = ids_digest(next(iter(opened.values())).ids) if opened else ""
     mixtures = {
         f"{i}/{seed}": {e.path: share for e, share in catalogue.with_seed(system, seed)}
         for i, system in enumerate(systems)
         for seed in settings.seeds
     }
-    found = scores.ranks(opened, {name: mixture for name, mixture in mixtures.items() if set(mixture) <= set(opened)})
+    found = scores.mixture_ranks(
+        opened, {name: mixture for name, mixture in mixtures.items() if set(mixture) <= set(opened)}
+    )
     outcomes = {}
     for i, system in enumerate(systems):
         ranks = tuple(found[f"{i}/{seed}"] for seed in settings.seeds if f"{i}/{seed}" in found)
         if len(ranks) == len(settings.seeds):
             how = tuple(e.path for e, _ in system)
-            wrong = {name: np.stack([metrics.wrong(found, name) for found in ranks]) for name in metrics.TOP}
+            wrong = {name: np.stack([metrics.wrong_images(found, name) for found in ranks]) for name in metrics.TOP}
             outcomes[system] = {name: Errors(values, images, how) for name, values in wrong.items()}
     return outcomes
 
@@ -249,7 +251,7 @@ def _cells(
 def _cell(row: Row, column: Column, found: Mapping[System, Quantities], settings: Settings) -> Cell:
     printed, cell = row.cells[column.name], published_cell(row, column.name)
     if row.system is None:
-        return quoted(cell, printed)
+        return quoted_cell(cell, printed)
     if column.split == "withheld":
         return replace(cell, status="withheld")
     if {row.system, row.minus or row.system} - set(found):
@@ -259,7 +261,7 @@ def _cell(row: Row, column: Column, found: Mapping[System, Quantities], settings
     ours = found[row.system][column.quantity]
     if row.minus:
         return difference(cell, printed, ours, found[row.minus][column.quantity], settings.higher)
-    return error(cell, printed, ours)
+    return error_cell(cell, printed, ours)
 
 
 def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRow, ...]:
@@ -289,9 +291,9 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
     classes = data.classes
     seen = f"{data.made['data set']}, {len(data):,} validation images of {classes} classes"
     notes = [f"Measured on {seen}, preset {settings.preset}."]
-    if isinstance(data, predictions.Predictions) and (left_out := int((~data.counted).sum())):
+    if isinstance(data, predictions.BoxStore) and (left_out := int((~data.counted).sum())):
         notes.append(f"{left_out:,} blacklisted images are left out of the localisation error.")
-    elif isinstance(data, predictions.Predictions) and data.made["data set"] == ILSVRC[0]:
+    elif isinstance(data, predictions.BoxStore) and data.made["data set"] == ILSVRC_IMAGES[0]:
         notes.append("The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's.")
     if _other_data(data):
         notes.append(
@@ -308,7 +310,7 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
     return tuple(notes)
 
 
-ILSVRC = ("ILSVRC-2012", 50_000, 1_000)
+ILSVRC_IMAGES = ("ILSVRC-2012", 50_000, 1_000)
 """Data set, validation images and classes of the published errors."""
 
 BLACKLISTED = 1_762
@@ -316,12 +318,12 @@ BLACKLISTED = 1_762
 
 
 def _other_data(data: Stored) -> bool:
-    return (data.made["data set"], len(data), data.classes) != ILSVRC
+    return (data.made["data set"], len(data), data.classes) != ILSVRC_IMAGES
 
 
 def _departures(number: str, settings: Settings) -> list[str]:
     others = ("localise", "boxes", "merge") if number in catalogue.CLASSIFICATION else ()
-    return differences(settings, but=("transfer", *others))
+    return settings_differences(settings, but=("transfer", *others))
 
 
 def _incomparable(number: str, settings: Settings, opened: Mapping[str, Stored]) -> Verdict:
@@ -329,7 +331,7 @@ def _incomparable(number: str, settings: Settings, opened: Mapping[str, Stored])
     data = next(iter(opened.values()), None)
     if data is None:
         return ""
-    whole = not isinstance(data, predictions.Predictions) or int((~data.counted).sum()) == BLACKLISTED
+    whole = not isinstance(data, predictions.BoxStore) or int((~data.counted).sum()) == BLACKLISTED
     if _other_data(data) or not whole:
         return "other data"
     return "other settings" if _departures(number, settings) else ""
@@ -367,7 +369,7 @@ def _net_cell(cell: Cell, ours: str | float) -> Cell:
 
 def _layer_rows(nets: list[str]) -> list[dict[str, str | float]]:
     """Table 1's rows from the layer lists."""
-    from vggrepro.nets.vgg import blocks, full_size
+    from vggrepro.nets.vgg import blocks, full_size_net
 
     def named(layer: Any) -> str:  # noqa: ANN401
         return layer if isinstance(layer, str) else f"conv{layer.size}-{layer.channels}"
@@ -379,7 +381,7 @@ def _layer_rows(nets: list[str]) -> list[dict[str, str | float]]:
         before = [None, *nets][: len(nets)]
         pairs = zip(nets, before, strict=True)
         rows.append({net: _block(stacks[net][b], stacks[left][b] if left else None) for net, left in pairs})
-    heads = {net: [fc.out_features for fc in (n.fc6, n.fc7, n.fc8)] for net in nets for n in [full_size(net)]}
+    heads = {net: [fc.out_features for fc in (n.fc6, n.fc7, n.fc8)] for net in nets for n in [full_size_net(net)]}
     counted = {net: Counter(f"FC-{units}" for units in head) for net, head in heads.items()}
     named_heads = {
         net: [name if c == 1 else f"{name} x{c}" for name, c in found.items()] for net, found in counted.items()
@@ -397,6 +399,6 @@ def _block(layers: list[str], left: list[str] | None) -> str:
 
 
 def _parameters(nets: list[str]) -> dict[str, str | float]:
-    from vggrepro.nets.vgg import count_parameters, full_size
+    from vggrepro.nets.vgg import count_parameters, full_size_net
 
-    return {net: count_parameters(full_size(net)) / 1e6 for net in nets}
+    return {net: count_parameters(full_size_net(net)) / 1e6 for net in nets}

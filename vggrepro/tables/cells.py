@@ -22,7 +22,7 @@ from vggrepro.scores.outcomes import Errors
 from vggrepro.settings.models import Settings, departures
 
 Status = Literal["measured", "validation", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
-Interval = tuple[float, float]
+CellInterval = tuple[float, float]
 
 Verdict = Literal["", "agrees", "differs", "cannot be told", "other data", "other settings"]
 
@@ -50,13 +50,13 @@ class Cell:
     text: str = ""
     """Of Table 1, whose cells are layers: ours."""
     value: float | None = None
-    interval: Interval | None = None
+    interval: CellInterval | None = None
     """95%."""
     delta: float | None = None
     """Ours less the published value."""
-    delta_interval: Interval | None = None
+    delta_interval: CellInterval | None = None
     """95%, the rounding of the printed number included."""
-    delta_narrow: Interval | None = None
+    delta_narrow: CellInterval | None = None
     """90%, the same: within the tolerance where the two numbers agree."""
     verdict: Verdict = ""
     """What the delta says of the published number (`verdicts`); nothing in a cell without a delta."""
@@ -125,18 +125,18 @@ def published_cell(row: Row, name: str) -> Cell:
     return Cell("not run", printed.printed, printed.bold, span)
 
 
-def quoted(cell: Cell, printed: Published) -> Cell:
+def quoted_cell(cell: Cell, printed: Published) -> Cell:
     """A cell of another paper's row."""
     status: Status = "quoted" if printed.value is not None else "not reported"
     return replace(cell, status="spanned" if printed.spanned else status)
 
 
-def error(cell: Cell, printed: Published, outcome: Errors) -> Cell:
+def error_cell(cell: Cell, printed: Published, outcome: Errors) -> Cell:
     """An error rate with its interval."""
     errors = outcome.values
     per_seed, n = errors.mean(1), errors.shape[1]
     at = statistics.nested(errors).interval if len(errors) > 1 else partial(statistics.wilson, float(errors.sum()), n)
-    return measured(cell, printed, outcome.how, float(per_seed.mean()), at, n, per_seed)
+    return measured_cell(cell, printed, outcome.how, float(per_seed.mean()), at, n, per_seed)
 
 
 def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str) -> Cell:
@@ -155,18 +155,18 @@ def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str
     # x - ratio * y is each image's influence on the value, to first order
     influence = statistics.nested(x - ratio * y)
 
-    def at(level: float) -> Interval:
+    def at(level: float) -> CellInterval:
         return value - scale * influence.half(level), value + scale * influence.half(level)
 
-    return measured(cell, printed, a.how, value, at, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
+    return measured_cell(cell, printed, a.how, value, at, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
 
 
-def measured(
+def measured_cell(
     cell: Cell,
     printed: Published,
     how: tuple[str, ...],
     value: float,
-    at: Callable[[float], Interval],
+    at: Callable[[float], CellInterval],
     n: int,
     per_seed: NDArray[np.float64],
 ) -> Cell:
@@ -220,7 +220,7 @@ def not_trained_here(settings: Settings) -> str:
     )
 
 
-def differences(settings: Settings, but: tuple[str, ...]) -> list[str]:
+def settings_differences(settings: Settings, but: tuple[str, ...]) -> list[str]:
     """The settings that are not the paper preset's, without those of some blocks and, for released nets, of training."""
     but = (*but, "train", "finetune") if settings.released else but
     return [key for key, _, _ in departures(settings) if key.split(".")[0] not in but]

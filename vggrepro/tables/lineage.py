@@ -55,7 +55,7 @@ class Training:
         return row["val_localisation"] if "val_localisation" in row else row["val_top1"]
 
 
-def training(path: Path) -> Training:
+def read_training(path: Path) -> Training:
     """The training whose `run.json` is given; a ValueError where it, or `metrics.csv` beside it, is not whole."""
     about = read_json(path, keys=OF_A_TRAINING)
     metrics = path.with_name("metrics.csv")
@@ -67,7 +67,7 @@ def training(path: Path) -> Training:
 
 
 @dataclass(frozen=True)
-class Result:
+class StoredResult:
     """What a net, or SVMs on its features, made of a set of images."""
 
     path: str
@@ -96,15 +96,15 @@ KINDS = ("scores", "boxes", "features", "transfer")
 """The folders of results that nets make."""
 
 
-def results(folder: Path) -> dict[str, Result]:
+def stored_results(folder: Path) -> dict[str, StoredResult]:
     """Every result below a folder such as `results/smoke`, by its path there."""
     found = sorted(file for kind in KINDS for file in (folder / kind).glob("**/made.json"))
     paths = [file.parent.relative_to(folder).as_posix() for file in found]
-    return {path: Result(path, read_json(file, ("made",))) for path, file in zip(paths, found, strict=True)}
+    return {path: StoredResult(path, read_json(file, ("made",))) for path, file in zip(paths, found, strict=True)}
 
 
 @dataclass(frozen=True)
-class Source:
+class CellSource:
     """A result that a cell was made from."""
 
     path: str
@@ -115,7 +115,7 @@ class Source:
     """Whether it belongs to the system that is subtracted."""
 
 
-def sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple[Source, ...]:
+def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple[CellSource, ...]:
     """What a measured cell of row `row` (from 0) of a table came from, for every seed; nothing for a cell without a number.
 
     Which evaluations a row averages, and with which weights, follows from its key columns.
@@ -123,36 +123,36 @@ def sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple[Sour
     if not cell.how:
         return ()
     if number in catalogue.TRANSFER:
-        return tuple(Source(f"transfer/{name}", None) for name in cell.how)
+        return tuple(CellSource(f"transfer/{name}", None) for name in cell.how)
     if cell.how[0].startswith("imported/"):
-        return tuple(Source(f"scores/{name}", None) for name in cell.how)
-    shown, seeds = rows(settings, number)[row], settings.seeds
+        return tuple(CellSource(f"scores/{name}", None) for name in cell.how)
+    shown, seeds = table_rows(settings, number)[row], settings.seeds
     found = []
     for system, less in ((shown.system or (), False), (shown.minus or (), True)):
         for seed in seeds:
             for e, weight in catalogue.with_seed(system, seed):
                 kind, share = ("boxes", None) if number in catalogue.LOCALISATION else ("scores", weight / len(seeds))
-                found.append(Source(f"{kind}/{e.path}", share, less))
+                found.append(CellSource(f"{kind}/{e.path}", share, less))
     return tuple(found)
 
 
-def rows(settings: Settings, number: str) -> tuple[Row, ...]:
+def table_rows(settings: Settings, number: str) -> tuple[Row, ...]:
     """The rows of a table: the paper's, and those that the user added."""
-    return catalogue.with_systems(catalogue.table(number), settings.added(number)).rows
+    return catalogue.with_systems(catalogue.published_table(number), settings.added(number)).rows
 
 
-def of_table(settings: Settings, table: Table) -> list[str]:
+def results_of_table(settings: Settings, table: Table) -> list[str]:
     """The paths of all results that a table's cells came from, each once."""
     found = (
         s.path
         for r, row in enumerate(table.rows)
         for cell in row.cells
-        for s in sources(settings, table.number, r, cell)
+        for s in cell_sources(settings, table.number, r, cell)
     )
     return list(dict.fromkeys(found))
 
 
-def stale(trainings: Sequence[Training], made: Mapping[str, Result]) -> dict[str, str]:
+def stale_results(trainings: Sequence[Training], made: Mapping[str, StoredResult]) -> dict[str, str]:
     """The results that were made with other weights than their run has now: path and run."""
     now = {training.run.name: training.about["weights"] for training in trainings}
     pairs = ((path, run, digest) for path, result in made.items() for run, digest in result.weights.items())

@@ -18,22 +18,22 @@ from pydantic import TypeAdapter
 from vggrepro.core.files import write_json, write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.judging.footnotes import ALL
-from vggrepro.tables.cells import MARKS, Cell, Interval, Table, TableRow, Verdict
+from vggrepro.tables.cells import MARKS, Cell, CellInterval, Table, TableRow, Verdict
 
-FORMATS = ("json", "csv", "md", "html", "tex")
+TABLE_FORMATS = ("json", "csv", "md", "html", "tex")
 MINUS, RANGE = "\u2212", " to "
 
 
-def write(table: Table, out: Path) -> None:
+def write_table(table: Table, out: Path) -> None:
     """Write `<name>.json`, `.csv`, `.md`, `.html` and `.tex` into the folder `out`."""
     write_json(out / f"{table.name}.json", asdict(table))
-    write_text(out / f"{table.name}.csv", csv(table))
-    write_text(out / f"{table.name}.md", markdown(table))
-    write_text(out / f"{table.name}.html", html(table) + "\n")
-    write_text(out / f"{table.name}.tex", latex(table) + "\n")
+    write_text(out / f"{table.name}.csv", table_csv(table))
+    write_text(out / f"{table.name}.md", table_markdown(table))
+    write_text(out / f"{table.name}.html", table_html(table) + "\n")
+    write_text(out / f"{table.name}.tex", table_latex(table) + "\n")
 
 
-def read(path: Path) -> Table:
+def read_table(path: Path) -> Table:
     """The table in a JSON file that `write` wrote."""
     try:
         return TypeAdapter(Table).validate_json(path.read_bytes())
@@ -41,23 +41,23 @@ def read(path: Path) -> Table:
         raise ValueError(f"{path}: no table, or damaged: delete it and make it again ({error})") from None
 
 
-def heading(table: Table) -> str:
+def table_heading(table: Table) -> str:
     """`Table 3. One test scale`."""
     return f"Table {table.number}. {table.title}" if table.number != "text" else table.title
 
 
-def number(value: float, *, signed: bool = False, decimals: int = 1) -> str:
+def printed_number(value: float, *, signed: bool = False, decimals: int = 1) -> str:
     """A number as it is printed: one decimal, a true minus sign."""
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
     return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
 
 
-def interval(bounds: Interval | None, *, signed: bool = False) -> str:
+def printed_interval(bounds: CellInterval | None, *, signed: bool = False) -> str:
     """An interval as it is printed: `1.2 to 3.4`."""
-    return "" if bounds is None else RANGE.join(number(bound, signed=signed) for bound in bounds)
+    return "" if bounds is None else RANGE.join(printed_number(bound, signed=signed) for bound in bounds)
 
 
-SIGNS: dict[Verdict, str] = {"agrees": "=", "differs": "\u2260", "cannot be told": "?"}
+VERDICT_SIGNS: dict[Verdict, str] = {"agrees": "=", "differs": "\u2260", "cannot be told": "?"}
 """What stands before a verdict, for who does not see its colour."""
 
 
@@ -71,19 +71,19 @@ def _because(cell: Cell) -> str:
             "differs": "not the same when rounded as printed",
         }
         return said.get(cell.verdict, "")
-    inside = interval(cell.delta_narrow, signed=True)
+    inside = printed_interval(cell.delta_narrow, signed=True)
     return (
-        f"tolerance {number(cell.tolerance)} points; 90% interval of the difference {inside}; a true difference of "
-        f"{number(cell.tellable)} would be found with 80% power"
+        f"tolerance {printed_number(cell.tolerance)} points; 90% interval of the difference {inside}; a true difference of "
+        f"{printed_number(cell.tellable)} would be found with 80% power"
     )
 
 
 def _cell(cell: Cell, kind: str, anchor: str, link: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
     decimals = 3 if kind == "parameters" else 1
-    ours = cell.text if cell.value is None else number(cell.value, decimals=decimals)
+    ours = cell.text if cell.value is None else printed_number(cell.value, decimals=decimals)
     over = f"{cell.splits} splits" if cell.splits else f"{cell.seeds} seeds"
-    spread = "" if cell.spread is None else f"\u00b1\u2009{number(cell.spread)} over {over}"
+    spread = "" if cell.spread is None else f"\u00b1\u2009{printed_number(cell.spread)} over {over}"
     if cell.status == "validation":
         spread = ", ".join(filter(None, (spread, MARKS["validation"])))
     return {
@@ -92,14 +92,14 @@ def _cell(cell: Cell, kind: str, anchor: str, link: str) -> dict[str, Any]:
         "status": cell.status,
         "here": ours,
         "mark": MARKS.get(cell.status, "") if cell.value is None else "",
-        "interval": interval(cell.interval),
+        "interval": printed_interval(cell.interval),
         "spread": spread,
         "best": cell.best,
         "paper": cell.published.replace("+-", "\u00b1") if cell.published != "-" else "\u2013",
         "paper_bold": cell.published_bold,
-        "delta": "" if cell.delta is None else number(cell.delta, signed=True, decimals=decimals),
-        "delta_interval": interval(cell.delta_interval, signed=True),
-        "verdict": f"{SIGNS.get(cell.verdict, '')} {cell.verdict}".strip(),
+        "delta": "" if cell.delta is None else printed_number(cell.delta, signed=True, decimals=decimals),
+        "delta_interval": printed_interval(cell.delta_interval, signed=True),
+        "verdict": f"{VERDICT_SIGNS.get(cell.verdict, '')} {cell.verdict}".strip(),
         "kind_of_verdict": cell.verdict.replace(" ", "-"),
         "because": _because(cell),
         "n": f"{cell.n:,}" if cell.n else "",
@@ -114,7 +114,7 @@ Links = Mapping[tuple[int, int], str]
 """Where cells lead to within a page, by row and column from 0."""
 
 
-def view(table: Table, links: Links | None = None) -> dict[str, Any]:
+def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
     """The table as strings and lists: all that a template sees."""
     links = links or {}
     rows = [
@@ -132,7 +132,7 @@ def view(table: Table, links: Links | None = None) -> dict[str, Any]:
     ]
     return {
         "name": table.name,
-        "heading": heading(table),
+        "heading": table_heading(table),
         "number": table.number,
         "title": table.title,
         "section": table.section,
@@ -153,21 +153,21 @@ def _images(row: TableRow) -> str:
     return ", ".join(f"{n:,}" for n in counts) or "\u2013"
 
 
-def html(table: Table, links: Links | None = None) -> str:
+def table_html(table: Table, links: Links | None = None) -> str:
     """A `<figure>` with the table, to stand in any page; with links, where its numbers lead to within that page."""
-    return _environment().get_template("table.html.j2").render(view(table, links)).strip()
+    return _environment().get_template("table.html.j2").render(table_view(table, links)).strip()
 
 
-def latex(table: Table) -> str:
+def table_latex(table: Table) -> str:
     """A `table` environment for array, booktabs and graphicx."""
-    return _latex_environment().get_template("table.tex.j2").render(view(table)).strip()
+    return _latex_environment().get_template("table.tex.j2").render(table_view(table)).strip()
 
 
-def markdown(table: Table) -> str:
+def table_markdown(table: Table) -> str:
     """A pipe table under a heading, ours beside the published values."""
     from tabulate import tabulate
 
-    shown = view(table)
+    shown = table_view(table)
     headers = [*table.keys]
     for column in table.columns:
         headers += [column] if table.kind == "layers" else [f"{column}: here", "paper", "\u0394 (95%)"]
@@ -203,7 +203,7 @@ def _markdown_cell(cell: dict[str, Any], kind: str) -> list[str]:
     return [here, paper, delta] + ["", "", ""] * (cell["span"] - 1)
 
 
-def csv(table: Table) -> str:
+def table_csv(table: Table) -> str:
     """The table in its own shape, a line per row: for each column ours, its interval, the published value, the delta."""
     import pandas as pd
 
@@ -252,7 +252,12 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"tex": tex, "tex_layers": tex_layers, "html_layers": html_layers, "bold": bold}
+    environment.filters |= {
+        "tex": escape_tex,
+        "tex_layers": tex_layers,
+        "html_layers": html_layers,
+        "bold": marked_bold,
+    }
     return environment
 
 
@@ -262,7 +267,7 @@ def _latex_environment() -> jinja2.Environment:
     return _environment().overlay("<%", "%>", "<<", ">>", "<#", "#>")
 
 
-def template(name: str, values: dict[str, Any]) -> str:
+def render_template(name: str, values: dict[str, Any]) -> str:
     """A template of `reports/templates/`, filled in; a name that is undefined stops it."""
     environment = _latex_environment() if name.endswith(".tex.j2") else _environment()
     return environment.get_template(name).render(values)
@@ -278,24 +283,24 @@ TEX = {
 _TEX = re.compile("|".join(re.escape(key) for key in sorted(TEX, key=len, reverse=True)))
 
 
-def tex(text: str) -> str:
+def escape_tex(text: str) -> str:
     """Text with all that LaTeX would take for a command escaped."""
     return _TEX.sub(lambda match: TEX[match[0]], str(text))
 
 
-def bold(text: str, *, markup: str) -> str:
+def marked_bold(text: str, *, markup: str) -> str:
     """`**text**` as `markup`, in which `{}` stands for the text."""
     return re.sub(r"\*\*(.+?)\*\*", lambda match: markup.replace("{}", match[1]), text)
 
 
 def tex_layers(text: str) -> str:
     """A cell of Table 1 for LaTeX: a layer a line."""
-    lines = (tex(layer).replace("{*}{*}", "**") for layer in text.split(", "))
-    return bold(r" \\ ".join(lines), markup=r"\textbf{{}}")
+    lines = (escape_tex(layer).replace("{*}{*}", "**") for layer in text.split(", "))
+    return marked_bold(r" \\ ".join(lines), markup=r"\textbf{{}}")
 
 
 def html_layers(text: str) -> jinja2.utils.markupsafe.Markup:  # type: ignore[name-defined]
     """A cell of Table 1 for HTML: a layer a line."""
     from markupsafe import Markup, escape
 
-    return Markup(bold("<br>".join(str(escape(layer)) for layer in text.split(", ")), markup="<b>{}</b>"))
+    return Markup(marked_bold("<br>".join(str(escape(layer)) for layer in text.split(", ")), markup="<b>{}</b>"))

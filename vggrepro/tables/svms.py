@@ -13,57 +13,57 @@ from numpy.typing import NDArray
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Column, Published, PublishedTable, Row
 from vggrepro.scores import statistics
-from vggrepro.scores.outcomes import Entry, Shares
+from vggrepro.scores.outcomes import OutcomeEntry, Shares
 from vggrepro.scores.statistics import Estimate, share
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import (
     Cell,
     TableRow,
     Verdict,
-    differences,
     groups,
-    measured,
+    measured_cell,
     published_cell,
-    quoted,
+    quoted_cell,
     row_keys,
+    settings_differences,
 )
 from vggrepro.transfer import average_precision as precision
-from vggrepro.transfer.average_precision import Result
+from vggrepro.transfer.average_precision import SVMResult
 
-Seen = Mapping[str, Sequence[Result]]
+FirstResult = Mapping[str, Sequence[SVMResult]]
 """The results of a table, by task."""
 
 
-def rows(
+def svm_rows(
     published: PublishedTable, settings: Settings, folder: Path
-) -> tuple[list[TableRow], tuple[str, ...], list[Entry], Mapping[str, Verdict]]:
+) -> tuple[list[TableRow], tuple[str, ...], list[OutcomeEntry], Mapping[str, Verdict]]:
     """The rows of Table 11 or 12 from the results of SVMs below `folder`, its notes, the outcomes of its cells, and why some
     quantities cannot be compared with the paper's.
 
     A data set that was not given is not run. Raises ValueError for results of other tasks, nets or images.
     """
     made: list[TableRow] = []
-    seen: dict[str, list[Result]] = {}
-    entries: list[Entry] = []
+    seen: dict[str, list[SVMResult]] = {}
+    entries: list[OutcomeEntry] = []
     for row, group in zip(published.rows, groups(published), strict=True):
         cells = []
         for column in published.columns:
             printed, cell = row.cells[column.name], published_cell(row, column.name)
             if not row.ours:
-                cell = quoted(cell, printed)
+                cell = quoted_cell(cell, printed)
             elif results := _results(row, column, settings, folder, seen):
                 outcome = _outcome(results)
-                entries.append(Entry(row.keys, column.quantity, outcome))
+                entries.append(OutcomeEntry(row.keys, column.quantity, outcome))
                 cell = _of_shares(cell, printed, outcome, results[0].made["part"])
             cells.append(cell)
         made.append(TableRow(row_keys(published, row), tuple(cells), group))
     return made, _notes(published, seen, settings), entries, _incomparable(seen, settings)
 
 
-def _incomparable(seen: Seen, settings: Settings) -> dict[str, Verdict]:
+def _incomparable(seen: FirstResult, settings: Settings) -> dict[str, Verdict]:
     """By quantity. The tasks of Table 12 are of one data set."""
     other = {*_drawn(seen, settings), *_of_other_classes(seen, settings)}
-    otherwise: Verdict = "other settings" if differences(settings, but=BUT) else ""
+    otherwise: Verdict = "other settings" if settings_differences(settings, but=BUT) else ""
     return {task.split("-")[0]: "other data" if task in other else otherwise for task in seen}
 
 
@@ -71,16 +71,18 @@ BUT = ("localise", "boxes", "merge")
 """The settings that do not move what is measured here."""
 
 
-def _drawn(seen: Seen, settings: Settings) -> list[str]:
+def _drawn(seen: FirstResult, settings: Settings) -> list[str]:
     return [task for task in seen if settings.transfer.paths[catalogue.TASKS[task].data] is None]
 
 
-def _of_other_classes(seen: Seen, settings: Settings) -> list[str]:
+def _of_other_classes(seen: FirstResult, settings: Settings) -> list[str]:
     drawn = _drawn(seen, settings)
     return [t for t, r in seen.items() if t not in drawn and len(r[0].made["classes"]) != catalogue.TASKS[t].classes]
 
 
-def _results(row: Row, column: Column, settings: Settings, folder: Path, seen: dict[str, list[Result]]) -> list[Result]:
+def _results(
+    row: Row, column: Column, settings: Settings, folder: Path, seen: dict[str, list[SVMResult]]
+) -> list[SVMResult]:
     """What came of a cell's SVMs, for every seed; nothing where one is missing."""
     task = catalogue.task_of(row, column)
     folders = [folder / task / catalogue.members_name(row.members, seed) for seed in settings.seeds]
@@ -91,9 +93,9 @@ def _results(row: Row, column: Column, settings: Settings, folder: Path, seen: d
     return results
 
 
-def _result(folder: Path, task: str, others: Sequence[Result]) -> Result:
+def _result(folder: Path, task: str, others: Sequence[SVMResult]) -> SVMResult:
     """A result; a ValueError for that of another task or other nets, or of other images than those before it."""
-    found = precision.read(folder)
+    found = precision.read_svm_result(folder)
     if (found.made["task"], "+".join(found.made["nets"])) != (task, folder.name):
         raise ValueError(f"{folder}: holds {found.made['task']} with {', '.join(found.made['nets'])}: classify again")
     if others and others[0].made["data"] != found.made["data"]:
@@ -101,7 +103,7 @@ def _result(folder: Path, task: str, others: Sequence[Result]) -> Result:
     return found
 
 
-def _outcome(results: Sequence[Result]) -> Shares:
+def _outcome(results: Sequence[SVMResult]) -> Shares:
     """Mean precisions or recalls over seeds and splits; where there is one split, of resampled images too."""
     first = results[0]
     values = np.array([[r.values(k).mean() for k in range(len(r.scores))] for r in results])
@@ -119,7 +121,7 @@ def _of_shares(cell: Cell, printed: Published, found: Shares, part: str) -> Cell
     seeds, splits = found.values.shape
     estimate = estimated(found)
     per = found.values.mean(0) if splits > 1 else found.values[:, 0]
-    made = measured(
+    made = measured_cell(
         cell, printed, found.how, estimate.mean, lambda level: share(estimate.interval(level)), found.n, per
     )
     made = replace(made, seeds=seeds, splits=splits if splits > 1 else 0)
@@ -136,14 +138,14 @@ def estimated(found: Shares) -> Estimate:
     return statistics.of_splits(found.values, found.n)
 
 
-def _mean_of(result: Result, chosen: NDArray[np.int64]) -> float:
+def _mean_of(result: SVMResult, chosen: NDArray[np.int64]) -> float:
     # a class of which a resample has no image says nothing there
     values = result.values(0, chosen)
     said = values[~np.isnan(values)]
     return float(said.mean()) if len(said) else float("nan")
 
 
-def _notes(published: PublishedTable, seen: Seen, settings: Settings) -> tuple[str, ...]:
+def _notes(published: PublishedTable, seen: FirstResult, settings: Settings) -> tuple[str, ...]:
     if not seen:
         needed = "voc2012" if published.number == "12" else "voc2007"
         return (f"Nothing of ours was run for this table: give the folders of its data sets, such as {needed}=PATH.",)
@@ -155,7 +157,7 @@ def _notes(published: PublishedTable, seen: Seen, settings: Settings) -> tuple[s
             'Cells "on val": the test labels are withheld, so val is measured and train alone trains; no difference is '
             f"taken from the published test figure.{' The files for the evaluation server lie beside the result.' * beside}"
         )
-    differs = differences(settings, but=BUT)
+    differs = settings_differences(settings, but=BUT)
     if drawn := _drawn(seen, settings):
         notes.append(
             f"Images drawn by the program stand for {', '.join(drawn)}: the deltas there say nothing about the paper."
@@ -172,7 +174,7 @@ def _notes(published: PublishedTable, seen: Seen, settings: Settings) -> tuple[s
     return tuple(notes)
 
 
-def _task_note(task: str, results: Sequence[Result]) -> str:
+def _task_note(task: str, results: Sequence[SVMResult]) -> str:
     """What a column measures, on how many images, and with which C."""
     first, made = results[0], results[0].made
     named = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}[made["measure"]]

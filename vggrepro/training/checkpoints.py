@@ -22,12 +22,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from vggrepro.core.files import atomic_folder, digest, lock, read_json, write_json
+from vggrepro.core.files import atomic_folder, file_digest, lock, read_json, write_json
 from vggrepro.nets.weights import write_tensors
 from vggrepro.workflow import FINISHED
 
-KEPT = 2
-EVERY = 600.0
+CHECKPOINTS_KEPT = 2
+SECONDS_BETWEEN_CHECKPOINTS = 600.0
 """Seconds between two states."""
 
 
@@ -85,10 +85,10 @@ class Signals:
             raise Stopped(128 + number)
 
 
-class States:
+class Checkpoints:
     """The states of one training in a folder of their own."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], every: float = EVERY) -> None:
+    def __init__(self, folder: Path, identity: Mapping[str, Any], every: float = SECONDS_BETWEEN_CHECKPOINTS) -> None:
         """`identity` is what a state has to have been made by to be gone on from: run, settings, data, parent."""
         self.folder, self.identity, self.every = folder, dict(identity), every
         self.last = time.monotonic()
@@ -117,9 +117,9 @@ class States:
         with atomic_folder(self.folder / f"{iteration:09d}", "state.json") as root:
             for name, tensors in (("weights", weights), ("momentum", momentum)):
                 write_tensors(root / f"{name}.safetensors", tensors)
-            files = {file.name: digest(file) for file in sorted(root.iterdir())}
+            files = {file.name: file_digest(file) for file in sorted(root.iterdir())}
             write_json(root / "state.json", {"identity": self.identity, "files": files, "about": about})
-        for old in self._found()[:-KEPT]:
+        for old in self._found()[:-CHECKPOINTS_KEPT]:
             shutil.rmtree(old)
         self.last = time.monotonic()
 
@@ -135,7 +135,7 @@ class States:
             try:
                 said = read_json(folder / "state.json", ("identity", "files", "about"))
                 for name, expected in said["files"].items():
-                    if digest(folder / name) != expected:
+                    if file_digest(folder / name) != expected:
                         raise ValueError(f"{folder / name}: not the bytes that were written")
                 weights, momentum = (load_file(folder / f"{name}.safetensors") for name in ("weights", "momentum"))
             except (ValueError, OSError, SafetensorError) as error:

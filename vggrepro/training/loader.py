@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vggrepro.core.progress import ahead
+from vggrepro.core.progress import prefetch
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector, training_crop
 from vggrepro.nets.vgg import net_input
-from vggrepro.settings.models import Boxes
-from vggrepro.training.processes import World
+from vggrepro.settings.models import BoxTargets
+from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.resident import Resident
 
-ALONE = World()
+ALONE = ProcessGroup()
 AHEAD = 4
 """Batches that are made before they are asked for."""
 
@@ -77,9 +77,9 @@ class Batches:
         flip: bool,
         colour_std: float,
         workers: int,
-        boxes: Boxes | None = None,
+        boxes: BoxTargets | None = None,
         start: int = 0,
-        world: World = ALONE,
+        world: ProcessGroup = ALONE,
         resident: Resident | None = None,
         pinned: bool = False,
     ) -> None:
@@ -97,7 +97,9 @@ class Batches:
     def __iter__(self) -> Iterator[Batch]:
         chosen = np.array_split(self.order, range(self.batch, len(self.order), self.batch))
         # on a device the work is queued, not done: no thread is needed to be ahead
-        yield from ahead(self._make, chosen[self.start :], workers=0 if self.resident else self.workers, waiting=AHEAD)
+        yield from prefetch(
+            self._make, chosen[self.start :], workers=0 if self.resident else self.workers, waiting=AHEAD
+        )
 
     def _make(self, chosen: NDArray[np.int64]) -> Batch:
         mine = self.world.rows(len(chosen))

@@ -20,7 +20,7 @@ from vggrepro.localisation import stores as predictions
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
 from vggrepro.scores import ranks as metrics
-from vggrepro.settings.models import Evaluate
+from vggrepro.settings.models import EvaluateSettings
 from vggrepro.training.loader import Batch
 
 Mean = tuple[float, float, float]
@@ -57,9 +57,9 @@ class Objective:
     centre crop."""
 
 
-def of(run: Run) -> Objective:
+def objective_of(run: Run) -> Objective:
     """The objective of a run."""
-    return BOXES if run.localises else CLASSES
+    return BOX_LOSS if run.localises else CLASSIFICATION_LOSS
 
 
 def class_loss(outputs: Tensor, batch: Batch) -> Loss:
@@ -97,20 +97,20 @@ def vector_iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / (sides_a.prod(-1) + sides_b.prod(-1) - shared).clamp(min=1e-12)
 
 
-def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> Wrong:
+def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
     found = evaluate.posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
-    ranks = metrics.ranks(found, val.labels)
-    return {f"val_{name.replace('-', '')}": metrics.wrong(ranks, name) for name in metrics.TOP}
+    ranks = metrics.true_class_ranks(found, val.labels)
+    return {f"val_{name.replace('-', '')}": metrics.wrong_images(ranks, name) for name in metrics.TOP}
 
 
-def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evaluate, **how: object) -> Wrong:
+def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
     """The error of Table 8: the true class's box, on a centre crop."""
     labels = val.labels[:, None]
-    found = localise.predict(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
+    found = localise.predict_boxes(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
     # one location, one label: [N, 1, 4] as it is
     answers = clip(found.boxes, val.sizes[:, None])
-    return {"val_localisation": predictions.missed(found, answers)}
+    return {"val_localisation": predictions.missed_boxes(found, answers)}
 
 
-CLASSES = Objective("top1", class_loss, _validate_classes)
-BOXES = Objective("localisation", box_loss, _validate_boxes)
+CLASSIFICATION_LOSS = Objective("top1", class_loss, _validate_classes)
+BOX_LOSS = Objective("localisation", box_loss, _validate_boxes)

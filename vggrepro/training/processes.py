@@ -24,7 +24,7 @@ PATIENCE = timedelta(hours=12)
 
 
 @dataclass(frozen=True)
-class World:
+class ProcessGroup:
     """The processes of one training, and which of them this is."""
 
     rank: int = 0
@@ -109,7 +109,7 @@ def on_this_machine() -> int:
 
 
 @contextmanager
-def join(processes: int, device: torch.device) -> Iterator[World]:
+def join_processes(processes: int, device: torch.device) -> Iterator[ProcessGroup]:
     """The world of `processes` that torchrun started; a ValueError if there are more, fewer, or none that hear each other."""
     started = int(os.environ.get("WORLD_SIZE", "1"))
     copies = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) if "WORLD_SIZE" not in os.environ else 1
@@ -120,11 +120,11 @@ def join(processes: int, device: torch.device) -> Iterator[World]:
             "--no-python vggrepro train ..., and without it for one"
         )
     if processes == 1:
-        yield World()
+        yield ProcessGroup()
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     try:
-        world = World(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo", timeout=PATIENCE))
+        world = ProcessGroup(dist.get_rank(), dist.get_world_size(), dist.new_group(backend="gloo", timeout=PATIENCE))
         heard = int(world.total(torch.ones(())))
         if heard != processes:
             raise ValueError(f"--processes {processes}: {heard} answered")

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vggrepro.core.devices import Meter, name_of
-from vggrepro.settings.models import Train
+from vggrepro.core.devices import Meter, device_name
+from vggrepro.settings.models import TrainSettings
 from vggrepro.training.objectives import Loss
-from vggrepro.training.processes import World
+from vggrepro.training.processes import ProcessGroup
 
 
 @dataclass
@@ -25,7 +25,7 @@ class Schedule:
     With `drop_epochs` the drops are fixed, and validation images steer nothing.
     """
 
-    settings: Train
+    settings: TrainSettings
     drops: list[int] = field(default_factory=list)
     """Epochs after which the rate dropped."""
     best: float = -1.0
@@ -54,7 +54,7 @@ class Schedule:
 
 
 @dataclass
-class Part:
+class EpochPart:
     """How much of an epoch is done, and what its images gave so far."""
 
     epoch: int = 1
@@ -71,34 +71,34 @@ class Part:
         self.sums = self.sums.to(found.device) + found
         self.batches, self.seen = self.batches + 1, self.seen + images
 
-    def as_json(self, world: World) -> dict[str, Any]:
+    def as_json(self, world: ProcessGroup) -> dict[str, Any]:
         """To be read back as it is, with the sums of all processes: floats come back to the last bit."""
         return {**vars(self), "sums": world.total(self.sums).tolist()}
 
     @classmethod
-    def from_json(cls, said: dict[str, Any], world: World) -> Part:
+    def from_json(cls, said: dict[str, Any], world: ProcessGroup) -> EpochPart:
         """The inverse of `as_json`: the main process goes on with the sums of all."""
         return cls(**{**said, "sums": torch.tensor(said["sums"]) * world.main})
 
 
 @dataclass
-class Course:
+class TrainingProgress:
     """How far a training has come: what a state keeps beside weights and momentum."""
 
     schedule: Schedule
-    part: Part = field(default_factory=Part)
+    part: EpochPart = field(default_factory=EpochPart)
     rows: list[dict[str, float]] = field(default_factory=list)
     """A line of metrics for every finished epoch."""
     attempts: list[dict[str, Any]] = field(default_factory=list)
     """Of every attempt, this one last: when it began, on what, and what it used until its last state."""
 
-    def begin(self, meter: Meter, world: World, pieces: int) -> None:
+    def begin(self, meter: Meter, world: ProcessGroup, pieces: int) -> None:
         """A new attempt, by so many processes, each of which computes its part of a batch in so many pieces."""
         began = datetime.now(UTC).isoformat(timespec="seconds")
-        self.attempts.append({"began": began, "device": name_of(meter.device), "processes": world.size})
+        self.attempts.append({"began": began, "device": device_name(meter.device), "processes": world.size})
         self.read(meter, world, pieces)
 
-    def read(self, meter: Meter, world: World, pieces: int) -> None:
+    def read(self, meter: Meter, world: ProcessGroup, pieces: int) -> None:
         """Take note of what the attempt used: seconds, the most memory of a process, energy of all GPUs where it is told."""
         joules = float(world.total(torch.tensor(meter.joules, dtype=torch.float64)))
         self.attempts[-1] |= {
@@ -108,7 +108,7 @@ class Course:
             "joules": None if math.isnan(joules) else joules,
         }
 
-    def as_json(self, iteration: int, world: World) -> dict[str, Any]:
+    def as_json(self, iteration: int, world: ProcessGroup) -> dict[str, Any]:
         """To be read back by `go_on`."""
         return {
             "iteration": iteration,
@@ -118,22 +118,22 @@ class Course:
             "attempts": self.attempts,
         }
 
-    def go_on(self, said: dict[str, Any], world: World) -> None:
+    def go_on(self, said: dict[str, Any], world: ProcessGroup) -> None:
         """Take over the course of earlier attempts."""
         vars(self.schedule).update(said["schedule"])
-        self.part, self.rows = Part.from_json(said["part"], world), said["rows"]
+        self.part, self.rows = EpochPart.from_json(said["part"], world), said["rows"]
         self.attempts = said["attempts"] + self.attempts
 
 
-COLUMNS = ("epoch", "iteration", "learning_rate", "loss", "train_", "val_", "images_per_s", "seconds")
+METRIC_COLUMNS = ("epoch", "iteration", "learning_rate", "loss", "train_", "val_", "images_per_s", "seconds")
 """How the names of metrics begin, in their order."""
 
 
 def _place(name: str) -> tuple[int, str]:
-    return next(i for i, start in enumerate(COLUMNS) if name.startswith(start)), name
+    return next(i for i, start in enumerate(METRIC_COLUMNS) if name.startswith(start)), name
 
 
-def as_csv(rows: list[dict[str, float]]) -> str:
+def metrics_csv(rows: list[dict[str, float]]) -> str:
     """`metrics.csv`: a line per epoch."""
     text = io.StringIO()
     writer = csv.DictWriter(text, sorted(rows[0], key=_place), lineterminator="\n")

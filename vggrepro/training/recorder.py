@@ -22,11 +22,11 @@ from torch import Tensor, nn
 from vggrepro.data.store import Store
 from vggrepro.nets.initialisation import standard_deviation
 from vggrepro.nets.vgg import VGG, LocalResponseNorm
-from vggrepro.settings.models import Train
+from vggrepro.settings.models import TrainSettings
 from vggrepro.training.loader import Batches
-from vggrepro.training.processes import World
+from vggrepro.training.processes import ProcessGroup
 
-INITS: tuple[str, ...] = get_args(Train.model_fields["init"].annotation)
+INITS: tuple[str, ...] = get_args(TrainSettings.model_fields["init"].annotation)
 FITS = 6.0
 """Standard errors that the measured spread of random weights may be off."""
 
@@ -50,7 +50,7 @@ def _by(how: Any, default: Any = ()) -> Any:  # noqa: ANN401
 
 
 @dataclass
-class Seen:
+class StepCounts:
     """What the steps of an attempt were. Two attempts add up."""
 
     steps: int = _by(add, 0)
@@ -82,11 +82,13 @@ class Seen:
     mean: tuple[tuple[float, float, float], ...] = _by(_different)
     """R, G, B that was subtracted."""
 
-    def __add__(self, other: Seen) -> Seen:
-        return Seen(**{f.name: f.metadata["with"](getattr(self, f.name), getattr(other, f.name)) for f in fields(self)})
+    def __add__(self, other: StepCounts) -> StepCounts:
+        return StepCounts(
+            **{f.name: f.metadata["with"](getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        )
 
     @classmethod
-    def of(cls, said: dict[str, Any]) -> Seen:
+    def of(cls, said: dict[str, Any]) -> StepCounts:
         """From what JSON makes of one: its lists are tuples again."""
         return cls(**{name: _tuples(value) for name, value in said.items()})
 
@@ -133,13 +135,13 @@ def initialisation_of(weights: Iterable[Tensor], said: str = "") -> str:
     return best if off[best] < FITS else "unknown"
 
 
-class Witness:
+class TrainingRecorder:
     """Sees every step of a process's part of a training, from the net's first weights on."""
 
     def __init__(self, net: VGG, optimiser: torch.optim.Optimizer, lent: Sequence[str], init: str) -> None:
         """Look at the weights that the net begins with, said to be drawn by `init`; watch net and optimiser from here on."""
         self.net, self.optimiser, self.lent = net, optimiser, tuple(lent)
-        self.now, self.epoch, self.looked = Seen(), 0, True
+        self.now, self.epoch, self.looked = StepCounts(), 0, True
         self.in_step = 0
         self.first = {name: _digest(layer) for name, layer in weight_layers(net).items()}
         fresh = {name: layer for name, layer in weight_layers(net).items() if name not in self.lent}
@@ -164,7 +166,7 @@ class Witness:
         scale = 255 * max(colours.eigenvalues[0], 1e-12)
         draws_used = (batches.shift[chosen] - less) @ first / scale if along else np.zeros(len(chosen))
         r, g, b = (round(float(-value), 3) for value in less)
-        self.now += Seen(
+        self.now += StepCounts(
             in_epoch=(len(batches.order),),
             drawn=len(chosen),
             S=(int(draws.S[chosen].min()), int(draws.S[chosen].max())),
@@ -179,7 +181,7 @@ class Witness:
             return
         images, kept = given
         self.in_step += len(images)
-        seen = Seen(crop=(int(images.shape[-1]),), precision=(precision_of(outputs),))
+        seen = StepCounts(crop=(int(images.shape[-1]),), precision=(precision_of(outputs),))
         if not self.looked and len(images):
             # reading from a GPU waits for it: once an epoch
             self.looked = True
@@ -191,10 +193,10 @@ class Witness:
     def _step(self, optimiser: torch.optim.Optimizer, given: Any, named: Any) -> None:  # noqa: ANN401
         groups = {(group["lr"], group["momentum"], group["weight_decay"]) for group in optimiser.param_groups}
         rates = tuple((self.epoch, *group) for group in sorted(groups))
-        self.now += Seen(steps=1, images=self.in_step, batch=self.in_step, rates=rates)
+        self.now += StepCounts(steps=1, images=self.in_step, batch=self.in_step, rates=rates)
         self.in_step = 0
 
-    def seen(self, world: World) -> dict[str, Any]:
+    def seen(self, world: ProcessGroup) -> dict[str, Any]:
         """What all processes saw in this attempt, for JSON. All of them have to ask."""
         names = ("images", "batch", "dropped", "units")
         totals = world.total(torch.tensor([getattr(self.now, name) for name in names])).tolist()
@@ -202,7 +204,7 @@ class Witness:
 
     def record(self, attempts: list[dict[str, Any]], parent: str | None, train: Store, val: Store) -> dict[str, Any]:
         """The record of a finished training, of all its attempts: see `records.Record`."""
-        seen = sum((Seen.of(attempt.pop("seen", {})) for attempt in attempts), Seen())
+        seen = sum((StepCounts.of(attempt.pop("seen", {})) for attempt in attempts), StepCounts())
         still = [name for name, layer in weight_layers(self.net).items() if _digest(layer) == self.first[name]]
         return {
             "optimiser": type(self.optimiser).__name__,
@@ -266,7 +268,7 @@ def _shape(net: VGG) -> dict[str, Any]:
 
 
 @dataclass
-class Shown:
+class InputRecord:
     """What a net was shown to be tested."""
 
     views: Counter[int] = field(default_factory=Counter)
@@ -284,9 +286,9 @@ class Shown:
 
 
 @contextmanager
-def watched(net: VGG) -> Iterator[Shown]:
+def record_inputs(net: VGG) -> Iterator[InputRecord]:
     """A block in which all that goes into the net's first layer is taken note of."""
-    shown = Shown()
+    shown = InputRecord()
 
     def look(module: nn.Module, given: tuple[Tensor], outputs: Tensor) -> None:
         images = given[0]

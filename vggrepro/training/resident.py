@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from vggrepro.core.progress import ahead
+from vggrepro.core.progress import prefetch
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescaled_sizes
 
@@ -35,7 +35,7 @@ class Resident:
         def read(block: range) -> Tensor:
             return torch.from_numpy(np.stack([store.image(i) for i in block]))
 
-        for block, images in zip(blocks, ahead(read, blocks, workers=workers, waiting=workers), strict=True):
+        for block, images in zip(blocks, prefetch(read, blocks, workers=workers, waiting=workers), strict=True):
             self.pixels[block.start : block.stop] = images.permute(0, 3, 1, 2).to(device)
 
     def crops(self, numbers: NDArray[np.int64], draws: Draws, crop: int, *, flip: bool) -> Tensor:

@@ -17,22 +17,22 @@ import torch
 from torch import Tensor
 
 from vggrepro.core import provenance
-from vggrepro.core.devices import Meter, name_of
-from vggrepro.core.files import digest, write_json, write_text
-from vggrepro.core.progress import progress
+from vggrepro.core.devices import Meter, device_name
+from vggrepro.core.files import file_digest, write_json, write_text
+from vggrepro.core.progress import show_progress
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.initialisation import initialise_from, initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Evaluate, RunSettings
+from vggrepro.settings.models import EvaluateSettings, RunSettings
 from vggrepro.training import objectives
-from vggrepro.training.checkpoints import EVERY, Signals, States, Stopped
+from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoints, Signals, Stopped
 from vggrepro.training.loader import ALONE, Batch, Batches
-from vggrepro.training.processes import World, without_exchange
-from vggrepro.training.progress import Course, Part, Schedule, as_csv
-from vggrepro.training.recorder import Witness
+from vggrepro.training.processes import ProcessGroup, without_exchange
+from vggrepro.training.progress import EpochPart, Schedule, TrainingProgress, metrics_csv
+from vggrepro.training.recorder import TrainingRecorder
 from vggrepro.training.resident import Resident
 
 
@@ -57,7 +57,7 @@ class Trainer:
         *,
         device: torch.device,
         workers: int,
-        world: World = ALONE,
+        world: ProcessGroup = ALONE,
     ) -> None:
         self.run, self.model, self.settings = run, settings.model, settings.train
         self.store, self.device, self.workers, self.world = train, device, workers, world
@@ -66,7 +66,7 @@ class Trainer:
             raise ValueError(
                 f"{run.name}: the settings of a run for {run.objective} {expected} boxes, got {settings.boxes}"
             )
-        self.boxes, self.objective = settings.boxes, objectives.of(run)
+        self.boxes, self.objective = settings.boxes, objectives.objective_of(run)
         self.net = VGG(run.net, run.outputs(train.classes), self.model)
         initialise_randomly(self.net, self.settings.init, run.seed)
         self.iteration, self.pieces = 0, 1
@@ -97,7 +97,7 @@ class Trainer:
                 self.optimiser.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
         if self.device.type == "cuda":
             self.fit_memory()
-        self.witness = Witness(self.net, self.optimiser, lent, self.settings.init)
+        self.witness = TrainingRecorder(self.net, self.optimiser, lent, self.settings.init)
         return lent
 
     def fit_memory(self) -> None:
@@ -205,7 +205,7 @@ class Trainer:
         return found
 
     def epoch(
-        self, part: Part, learning_rate: float, after_step: Callable[[], None] = lambda: None
+        self, part: EpochPart, learning_rate: float, after_step: Callable[[], None] = lambda: None
     ) -> dict[str, float]:
         """The rest of an epoch at one learning rate; the whole epoch's mean loss, training error, seconds and images/s."""
         for group in self.optimiser.param_groups:
@@ -215,7 +215,7 @@ class Trainer:
         self.witness.begin(part.epoch, batches)
         about = f"{self.run.name}, epoch {part.epoch}"
         started, before = time.perf_counter(), part.seconds
-        for batch in progress(batches, total=len(batches), about=about, unit="batch"):
+        for batch in show_progress(batches, total=len(batches), about=about, unit="batch"):
             loss = self.step(batch)
             part.add(loss, batch.of)
             part.seconds = before + time.perf_counter() - started
@@ -257,7 +257,7 @@ class Trainer:
         # around the exchange of gradients, which then begins before backward ends; all batches but the last have one shape
         self.forward = torch.compile(self.wrapped, dynamic=False) if self.settings.compile else self.wrapped
 
-    def check_loss(self, part: Part) -> Tensor:
+    def check_loss(self, part: EpochPart) -> Tensor:
         """The sums of all processes; a ValueError where the loss is no number."""
         totals = self.world.total(part.sums)
         loss = float(totals[0] / totals[2].clamp(min=1))
@@ -273,7 +273,7 @@ LOOK_EVERY = 100
 """Steps between two looks at the loss."""
 
 
-def train(
+def train_run(
     run: Run,
     settings: RunSettings,
     *,
@@ -284,8 +284,8 @@ def train(
     device: torch.device,
     workers: int,
     state_folder: Path | None = None,
-    every: float = EVERY,
-    world: World = ALONE,
+    every: float = SECONDS_BETWEEN_CHECKPOINTS,
+    world: ProcessGroup = ALONE,
 ) -> None:
     """Train a run; write `weights.safetensors`, `metrics.csv` (a line per epoch) and `run.json` (what made it) to `out`.
 
@@ -304,12 +304,12 @@ def train(
     about: dict[str, Any] = {
         "run": run.name,
         "settings": settings.model_dump(mode="json"),
-        "parent": {"run": parent.run.name, "weights": digest(parent_file)} if parent and parent_file else None,
+        "parent": {"run": parent.run.name, "weights": file_digest(parent_file)} if parent and parent_file else None,
         "data": {"train": store.digest, "val": val.digest, "data set": store.about["data set"], "images": len(store)},
     }
     world.agree(hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest(), "settings, data and parent")
-    course = Course(Schedule(settings.train))
-    states = States(state_folder, about, every) if state_folder else None
+    course = TrainingProgress(Schedule(settings.train))
+    states = Checkpoints(state_folder, about, every) if state_folder else None
     with states.alone() if states and world.main else nullcontext():
         try:
             _attempt(trainer, course, val, states, out)
@@ -325,24 +325,26 @@ def train(
                 states.finish()
 
 
-def _write(trainer: Trainer, course: Course, about: dict[str, Any], out: Path) -> None:
+def _write(trainer: Trainer, course: TrainingProgress, about: dict[str, Any], out: Path) -> None:
     """The weights of a finished training, and what made them."""
     store = trainer.store
-    checkpoint.save(out / "weights.safetensors", trainer.net, trainer.run, store.colours.mean, store.about["wnids"])
+    checkpoint.save_weights(
+        out / "weights.safetensors", trainer.net, trainer.run, store.colours.mean, store.about["wnids"]
+    )
     about |= {
         "drops": course.schedule.drops,
         "epochs": len(course.rows),
         "iterations": trainer.iteration,
         "seconds": sum(attempt["seconds"] for attempt in course.attempts),
         "attempts": course.attempts,
-        "device": name_of(trainer.device),
-        "weights": digest(out / "weights.safetensors"),
-        "made": provenance.made(),
+        "device": device_name(trainer.device),
+        "weights": file_digest(out / "weights.safetensors"),
+        "made": provenance.provenance_record(),
     }
     write_json(out / "run.json", about)
 
 
-def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None, out: Path) -> None:
+def _attempt(trainer: Trainer, course: TrainingProgress, val: Store, states: Checkpoints | None, out: Path) -> None:
     """Train from where earlier attempts came to, to the end; a `Stopped` where the process is told to stop."""
     world, meter = trainer.world, Meter(trainer.device)
     _go_on(trainer, course, states)
@@ -384,7 +386,7 @@ def _attempt(trainer: Trainer, course: Course, val: Store, states: States | None
     read()
 
 
-def _go_on(trainer: Trainer, course: Course, states: States | None) -> None:
+def _go_on(trainer: Trainer, course: TrainingProgress, states: Checkpoints | None) -> None:
     """Take over weights, momentum and course of earlier attempts, if there were any: the main process reads them."""
     world, said = trainer.world, None
     if states and world.main and (found := states.read()):
@@ -401,16 +403,16 @@ def _go_on(trainer: Trainer, course: Course, states: States | None) -> None:
         print(about, file=sys.stderr, flush=True)
 
 
-def _finish_epoch(trainer: Trainer, course: Course, val: Store, row: dict[str, float], out: Path) -> None:
+def _finish_epoch(trainer: Trainer, course: TrainingProgress, val: Store, row: dict[str, float], out: Path) -> None:
     """Validate after an epoch, take note of it in schedule, metrics and log, and turn to the next."""
     run, error, epochs = trainer.run, trainer.objective.error, trainer.settings.epochs
     about = {"epoch": course.part.epoch, "learning_rate": course.schedule.learning_rate}
     row = about | row | {"iteration": trainer.iteration} | _validate(trainer, val)
     course.schedule.after(course.part.epoch, 1 - row[f"val_{error}"])
     course.rows.append(row)
-    course.part = Part(course.part.epoch + 1)
+    course.part = EpochPart(course.part.epoch + 1)
     if trainer.world.main:
-        write_text(out / "metrics.csv", as_csv(course.rows))
+        write_text(out / "metrics.csv", metrics_csv(course.rows))
         spent = sum(earlier["seconds"] for earlier in course.rows)
         print(_line(run, error, row, epochs, spent), file=sys.stderr, flush=True)
     _check_not_stuck(trainer, course.rows)
@@ -438,7 +440,7 @@ def _parent(run: Run, file: Path | None) -> checkpoint.Weights | None:
         if expected and (run.S != "256" or run.localises):
             raise ValueError(f"{run.name} goes on from {expected.name}: give its weights with --parent")
         return None
-    weights = checkpoint.load(file)
+    weights = checkpoint.load_weights(file)
     if weights.run != expected:
         wanted = expected.name if expected else "random weights, without --parent"
         raise ValueError(f"{file}: holds {weights.run.name}, but {run.name} begins with {wanted}")
@@ -456,7 +458,7 @@ def _validate(trainer: Trainer, val: Store) -> dict[str, float]:
         val.part(slice(trainer.world.rank, None, trainer.world.size)),
         trainer.store.colours.mean,
         middle,
-        settings=Evaluate(batch_pixels=size, precision=trainer.settings.precision),
+        settings=EvaluateSettings(batch_pixels=size, precision=trainer.settings.precision),
         device=trainer.device,
         workers=trainer.workers,
         about=f"{trainer.run.name}, validation",

@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 from vggrepro.core.files import read_json
 from vggrepro.scores.ranks import average_precision
 
-Matrix = NDArray[np.floating]
+ScoreMatrix = NDArray[np.floating]
 
 
-def precisions(scores: Matrix, targets: NDArray[np.int8], kind: str) -> Matrix:
+def precisions(scores: ScoreMatrix, targets: NDArray[np.int8], kind: str) -> ScoreMatrix:
     """Average precision of every class, [classes]; images with target 0 ("difficult") are left out."""
     return np.array(
         [average_precision(s[t != 0], t[t != 0] > 0, kind) for s, t in zip(scores.T, targets.T, strict=True)]
     )
 
 
-def recalls(scores: Matrix, targets: NDArray[np.int8]) -> Matrix:
+def recalls(scores: ScoreMatrix, targets: NDArray[np.int8]) -> ScoreMatrix:
     """PAPER B: of each class the share of its images [classes] that are given that class."""
     truth, answers = targets.argmax(1), scores.argmax(1)
     right = np.bincount(truth[truth == answers], minlength=targets.shape[1])
     return right / np.bincount(truth, minlength=targets.shape[1])
 
 
-def measure(kind: str) -> Any:  # noqa: ANN401
+def measure_of(kind: str) -> Any:  # noqa: ANN401
     """The function of scores and targets that a task is measured by: `11-point`, `area` or `recall`."""
     return recalls if kind == "recall" else partial(precisions, kind=kind)
 
 
 @dataclass(frozen=True)
-class Result:
+class SVMResult:
     """What came of a task with some nets, as it is read back."""
 
     folder: Path
@@ -52,14 +52,14 @@ class Result:
         """[classes]: whether a class has part in the mean."""
         return np.isin(self.made["classes"], self.made["counted"])
 
-    def values(self, split: int, chosen: NDArray[np.int64] | slice = slice(None)) -> Matrix:
+    def values(self, split: int, chosen: NDArray[np.int64] | slice = slice(None)) -> ScoreMatrix:
         """The precision or recall of every class that counts, of some test images of a split."""
-        of = measure(self.made["measure"])
-        found: Matrix = of(self.scores[split][chosen], self.targets[split][chosen])
+        of = measure_of(self.made["measure"])
+        found: ScoreMatrix = of(self.scores[split][chosen], self.targets[split][chosen])
         return found[self.counted]
 
 
-def read(folder: Path) -> Result:
+def read_svm_result(folder: Path) -> SVMResult:
     """Open the result of a task; a ValueError that names the folder where it is missing or damaged."""
     made = read_json(folder / "made.json", ("task", "nets", "classes", "counted", "measure", "part", "C"))
     try:
@@ -67,4 +67,4 @@ def read(folder: Path) -> Result:
         arrays = [tuple(np.load(part / f"{name}.npy") for part in parts) for name in ("scores", "targets", "groups")]
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged result ({error}): delete the folder and classify again") from None
-    return Result(folder, made, arrays[0], arrays[1], arrays[2])
+    return SVMResult(folder, made, arrays[0], arrays[1], arrays[2])

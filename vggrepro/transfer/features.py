@@ -9,24 +9,24 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggrepro.core.files import atomic_folder, digest, write_json
+from vggrepro.core.files import atomic_folder, file_digest, write_json
 from vggrepro.data.collections import Collection
 from vggrepro.evaluation import evaluate
 from vggrepro.nets import weights as checkpoint
-from vggrepro.nets.inference import ready
+from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import Evaluate
-from vggrepro.training.recorder import watched
+from vggrepro.settings.models import EvaluateSettings
+from vggrepro.training.recorder import record_inputs
 
 
-def features(
+def extract_features(
     net: VGG,
     collection: Collection,
     mean: tuple[float, float, float],
     scales: tuple[int, ...],
     *,
-    settings: Evaluate = evaluate.DEFAULT,
+    settings: EvaluateSettings = evaluate.DEFAULT,
     device: torch.device | None = None,
     workers: int = 0,
     about: str = "",
@@ -38,7 +38,7 @@ def features(
     device = device or torch.device("cpu")
     mean_rgb = torch.tensor(mean, device=device)
     found = {Q: np.zeros((len(collection), net.model.fc), np.float32) for Q in scales}
-    net, most = ready(net, settings.precision), settings.batch_pixels // 2
+    net, most = ready_for_inference(net, settings.precision), settings.batch_pixels // 2
     batches = evaluate.by_shape(
         collection, net, scales, evaluate.whole, batch_pixels=most, workers=workers, about=about
     )
@@ -53,12 +53,12 @@ def features(
     return found
 
 
-def write(
+def write_features(
     run: Run,
     name: str,
     collection: Collection,
     scales: tuple[int, ...],
-    settings: Evaluate,
+    settings: EvaluateSettings,
     *,
     weights_file: Path,
     out: Path,
@@ -66,12 +66,12 @@ def write(
     workers: int,
 ) -> None:
     """Write the features of a collection: `<Q>.npy` [N, fc] for every scale, `ids.txt`, `made.json`."""
-    weights = checkpoint.load(weights_file)
+    weights = checkpoint.load_weights(weights_file)
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     started = time.perf_counter()
-    with watched(net := weights.net_on(device)) as shown:
-        found = features(
+    with record_inputs(net := weights.net_on(device)) as shown:
+        found = extract_features(
             net,
             collection,
             weights.mean,
@@ -83,7 +83,7 @@ def write(
         )
     made = {
         "run": run.name,
-        "weights": digest(weights_file),
+        "weights": file_digest(weights_file),
         "name": name,
         "collection": collection.title,
         "data": collection.digest,

@@ -21,10 +21,10 @@ from vggrepro.core import provenance
 from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.data.collections import VOC, Actions, Caltech, Collection
 from vggrepro.paper.catalogue import TASKS, Task
-from vggrepro.settings.models import Transfer
-from vggrepro.transfer.average_precision import measure
+from vggrepro.settings.models import TransferSettings
+from vggrepro.transfer.average_precision import measure_of
 
-Matrix = NDArray[np.floating]
+DescriptorMatrix = NDArray[np.floating]
 
 
 def open_collection(name: str, path: Path) -> VOC | Caltech:
@@ -41,22 +41,22 @@ def open_caltech(name: str, path: Path) -> Caltech:
     return Caltech(path, name.removeprefix("caltech"))
 
 
-def unit(values: Matrix) -> Matrix:
+def unit_length(values: DescriptorMatrix) -> DescriptorMatrix:
     """Rows [N, D] of unit length; a row of zeros stays."""
     length = np.linalg.norm(values, axis=1, keepdims=True)
-    scaled: Matrix = values / np.maximum(length, np.finfo(np.float32).tiny)
+    scaled: DescriptorMatrix = values / np.maximum(length, np.finfo(np.float32).tiny)
     return scaled
 
 
-def descriptor(features: Sequence[Matrix], combine: str, normalise: str) -> Matrix:
+def descriptor(features: Sequence[DescriptorMatrix], combine: str, normalise: str) -> DescriptorMatrix:
     """PAPER B: an image's features [N, fc] at several Q as one descriptor of unit length: averaged, or stacked."""
-    rows = [unit(values) for values in features] if normalise == "before" else list(features)
-    return unit(np.mean(rows, 0) if combine == "average" else np.concatenate(rows, 1))
+    rows = [unit_length(values) for values in features] if normalise == "before" else list(features)
+    return unit_length(np.mean(rows, 0) if combine == "average" else np.concatenate(rows, 1))
 
 
 def descriptors(
     folders: Sequence[Path], task: Task, collections: Mapping[str, Collection], normalise: str
-) -> tuple[Matrix, list[str]]:
+) -> tuple[DescriptorMatrix, list[str]]:
     """The descriptors [N, D] of a task, float32: of every net (and of image and box) stacked, of unit length; and the nets.
 
     `folders` hold features: of the first collection for every net, then of the second. Raises ValueError where they are of
@@ -89,20 +89,22 @@ def descriptors(
 
 
 @dataclass(frozen=True)
-class Linear:
+class LinearClassifiers:
     """One linear classifier per class."""
 
-    weights: Matrix
+    weights: DescriptorMatrix
     """[classes, D]."""
-    biases: Matrix
+    biases: DescriptorMatrix
     """[classes]."""
 
-    def scores(self, x: Matrix) -> NDArray[np.float32]:
+    def scores(self, x: DescriptorMatrix) -> NDArray[np.float32]:
         """[N, classes]."""
         return np.asarray(x @ self.weights.T + self.biases, np.float32)
 
 
-def fit(x: Matrix, targets: NDArray[np.int8], C: float, classes: Sequence[str], workers: int) -> Linear:
+def fit_svms(
+    x: DescriptorMatrix, targets: NDArray[np.int8], C: float, classes: Sequence[str], workers: int
+) -> LinearClassifiers:
     """PAPER B: a linear SVM per class against the rest, on descriptors [n, D] and targets [n, classes]; 0 does not count.
 
     Raises ValueError for a class without an example, or without a counterexample.
@@ -121,14 +123,16 @@ def fit(x: Matrix, targets: NDArray[np.int8], C: float, classes: Sequence[str], 
     # processes, not threads: LIBLINEAR has one random generator a process, and threads would draw from it in any order
     found = Parallel(n_jobs=min(workers, len(columns)))(delayed(_fit_one)(x, C, column, single) for column in columns)
     weights, biases = (np.concatenate(column) for column in zip(*found, strict=True))
-    return Linear(weights, biases)
+    return LinearClassifiers(weights, biases)
 
 
 ITERATIONS = 10_000
 """LIBLINEAR's passes over the data at the most."""
 
 
-def _fit_one(x: Matrix, C: float, target: NDArray[np.integer], single: bool) -> tuple[Matrix, Matrix]:
+def _fit_one(
+    x: DescriptorMatrix, C: float, target: NDArray[np.integer], single: bool
+) -> tuple[DescriptorMatrix, DescriptorMatrix]:
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
@@ -143,7 +147,7 @@ def _fit_one(x: Matrix, C: float, target: NDArray[np.integer], single: bool) -> 
 
 
 def choose_cost(
-    x: Matrix,
+    x: DescriptorMatrix,
     targets: NDArray[np.int8],
     train: NDArray[np.int64],
     held_out: NDArray[np.int64],
@@ -161,7 +165,7 @@ def choose_cost(
     check_shown(targets[held_out], classes, "held-out training images")
 
     def quality(C: float) -> float:
-        model = fit(x[train], targets[train], C, classes, workers)
+        model = fit_svms(x[train], targets[train], C, classes, workers)
         return float(measure(model.scores(x[held_out]), targets[held_out]).mean())
 
     return max(sorted(costs), key=quality)
@@ -199,7 +203,7 @@ def classify(
     task_name: str,
     path: Path,
     folders: Sequence[Path],
-    settings: Transfer,
+    settings: TransferSettings,
     *,
     splits: Sequence[Path],
     out: Path,
@@ -240,7 +244,7 @@ def classify(
             "submission": (root / "submission").exists(),
             "settings": settings.model_dump(mode="json", exclude=set(settings.paths)),
             "features": [read_json(folder / "made.json") for folder in folders],
-            "made": provenance.made(),
+            "made": provenance.provenance_record(),
         }
         write_json(root / "made.json", made)
 
@@ -253,7 +257,9 @@ def _trained_on(splits: Sequence[Path], collection: Collection) -> list[int]:
     return sorted({int(count) for p in parts for count in np.bincount(collection.labels[p == 1])})
 
 
-def _save(folder: Path, scores: Matrix, collection: Collection, targets: NDArray[np.int8], which: Any) -> None:  # noqa: ANN401
+def _save(
+    folder: Path, scores: DescriptorMatrix, collection: Collection, targets: NDArray[np.int8], which: Any
+) -> None:
     """Scores and targets of the pictures `which` [n] of a collection."""
     check_shown(targets, collection.classes, "images that are measured")
     folder.mkdir()
@@ -263,38 +269,48 @@ def _save(folder: Path, scores: Matrix, collection: Collection, targets: NDArray
     (folder / "ids.txt").write_text("".join(f"{collection.ids[i]}\n" for i in which), encoding="utf-8")
 
 
-def _split(x: Matrix, collection: Caltech, file: Path, settings: Transfer, out: Path, workers: int) -> float:
+def _split(
+    x: DescriptorMatrix, collection: Caltech, file: Path, settings: TransferSettings, out: Path, workers: int
+) -> float:
     parts = read_split(file, collection)
     classes = len(collection.classes)
     targets = np.where(np.arange(classes) == collection.labels[:, None], 1, -1).astype(np.int8)
     train, test = np.flatnonzero(parts == 1), np.flatnonzero(parts == 2)
     drawn = part_held_out(targets, train, collection.groups, settings.held_out)
-    C = choose_cost(x, targets, train[~drawn], train[drawn], collection.classes, measure("recall"), settings.C, workers)
-    model = fit(x[train], targets[train], C, collection.classes, workers)
+    C = choose_cost(
+        x, targets, train[~drawn], train[drawn], collection.classes, measure_of("recall"), settings.C, workers
+    )
+    model = fit_svms(x[train], targets[train], C, collection.classes, workers)
     _save(out, model.scores(x[test]), collection, targets[test], test)
     return C
 
 
-def _voc(task: str, x: Matrix, collection: VOC, kind: str, settings: Transfer, out: Path, workers: int) -> float:
+def _voc(
+    task: str, x: DescriptorMatrix, collection: VOC, kind: str, settings: TransferSettings, out: Path, workers: int
+) -> float:
     train, val, test = (collection.parts[part] for part in ("train", "val", "test"))
     both, targets, names = np.concatenate([train, val]), collection.labels, collection.classes
-    choose = partial(choose_cost, x, targets, classes=names, measure=measure(kind), costs=settings.C, workers=workers)
+    choose = partial(
+        choose_cost, x, targets, classes=names, measure=measure_of(kind), costs=settings.C, workers=workers
+    )
     if collection.labelled("test"):
         C = choose(train=train, held_out=val)
-        model, measured = fit(x[both], targets[both], C, names, workers), test
+        model, measured = fit_svms(x[both], targets[both], C, names, workers), test
     else:
         # val is what is measured: it must not choose
         drawn = part_held_out(targets, train, collection.groups, settings.held_out)
         C = choose(train=train[~drawn], held_out=train[drawn])
-        model, measured = fit(x[train], targets[train], C, names, workers), val
+        model, measured = fit_svms(x[train], targets[train], C, names, workers), val
     _save(out / "0", model.scores(x[measured]), collection, targets[measured], measured)
     if not collection.labelled("test") and len(test):
-        final = fit(x[both], targets[both], C, names, workers)
-        write_submission(out / "submission", task, final.scores(x[test]), [collection.ids[i] for i in test], names)
+        final = fit_svms(x[both], targets[both], C, names, workers)
+        write_voc_submission(out / "submission", task, final.scores(x[test]), [collection.ids[i] for i in test], names)
     return C
 
 
-def write_submission(folder: Path, task: str, scores: Matrix, ids: Sequence[str], classes: Sequence[str]) -> None:
+def write_voc_submission(
+    folder: Path, task: str, scores: DescriptorMatrix, ids: Sequence[str], classes: Sequence[str]
+) -> None:
     """The files that VOC's evaluation server takes: a line per image (or person) and class, id and score.
 
     Competitions 2 and 10: trained on more than VOC's own images.
@@ -306,16 +322,16 @@ def write_submission(folder: Path, task: str, scores: Matrix, ids: Sequence[str]
         (folder / sub / f"{stem}_{name}.txt").write_text("".join(lines), encoding="utf-8")
 
 
-PARTS = ("unused", "train", "test")
+SPLIT_PARTS = ("unused", "train", "test")
 
 
-def write_splits(collection: Caltech, settings: Transfer, out: Path) -> None:
+def write_splits(collection: Caltech, settings: TransferSettings, out: Path) -> None:
     """Write the random splits of a Caltech set, `0.csv` and so on, so that anyone can repeat them: image, part."""
     size = collection.title.removeprefix("Caltech-")
     of_101 = settings.caltech101_train, settings.caltech101_test
     train, test = of_101 if size == "101" else (settings.caltech256_train, None)
     for k, parts in enumerate(collection.splits(settings.splits, train, test)):
-        lines = (f"{image},{PARTS[part]}\n" for image, part in zip(collection.ids, parts, strict=True))
+        lines = (f"{image},{SPLIT_PARTS[part]}\n" for image, part in zip(collection.ids, parts, strict=True))
         write_text(out / f"{k}.csv", "image,part\n" + "".join(lines))
 
 
@@ -326,14 +342,16 @@ def read_split(path: Path, collection: Caltech) -> NDArray[np.int8]:
     """
     with path.open(encoding="utf-8", newline="") as file:
         rows = [(row.get("image"), row.get("part")) for row in csv.DictReader(file)]
-    if [image for image, _ in rows] != collection.ids or not {part for _, part in rows} <= set(PARTS):
+    if [image for image, _ in rows] != collection.ids or not {part for _, part in rows} <= set(SPLIT_PARTS):
         raise ValueError(
             f"{path}: expected image,part for every image of {collection.title} in {collection.files.path}, in their order, "
-            f"and each part one of {', '.join(PARTS)}"
+            f"and each part one of {', '.join(SPLIT_PARTS)}"
         )
-    parts = np.array([PARTS.index(str(part)) for _, part in rows], np.int8)
+    parts = np.array([SPLIT_PARTS.index(str(part)) for _, part in rows], np.int8)
     for part in (1, 2):
         counts = np.bincount(collection.labels[parts == part], minlength=len(collection.classes))
         if not counts.all():
-            raise ValueError(f"{path}: class {collection.classes[int(counts.argmin())]} has no {PARTS[part]} image")
+            raise ValueError(
+                f"{path}: class {collection.classes[int(counts.argmin())]} has no {SPLIT_PARTS[part]} image"
+            )
     return parts

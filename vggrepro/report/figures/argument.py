@@ -8,19 +8,21 @@ from typing import Any
 
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Published
-from vggrepro.report.figures.drawing import INK, STYLES, Drawn, finish, settings
+from vggrepro.report.figures.drawing import INK, STYLES, Figure, finish, settings
 from vggrepro.scores.outcomes import Errors, Outcomes
 from vggrepro.tables import cells
-from vggrepro.tables.cells import Cell, Interval, Table
+from vggrepro.tables.cells import Cell, CellInterval, Table
 
-DEPTHS = {net: int(layers) for net, layers in catalogue.table("1").rows[0].keys.items() if net in STYLES} | {"B-5x5": 8}
+DEPTHS = {net: int(layers) for net, layers in catalogue.published_table("1").rows[0].keys.items() if net in STYLES} | {
+    "B-5x5": 8
+}
 """Weight layers, from Table 1; the shallow net of section 4.1 has five convolutions."""
 
 ON_THE_LINE = ("A", "B", "D", "E")
 """Nets of the paper's argument about depth; A-LRN has the depth of A and C that of D: they stand beside the line."""
 
 
-def error_against_depth(table: Table, folder: Path) -> Drawn:
+def error_against_depth(table: Table, folder: Path) -> Figure:
     """Table 3 as the paper argues with it: top-1 error against the number of weight layers, ours and the published.
 
     Rows without a measured or a published number are left out of the panel that lacks it.
@@ -66,7 +68,7 @@ def _depths(
             axis.annotate(net, (DEPTHS[net], error), xytext=(6, 4), textcoords="offset points", fontsize=8)
 
 
-def error_against_scale(found: Outcomes, folder: Path) -> Drawn:
+def error_against_scale(found: Outcomes, folder: Path) -> Figure:
     """Tables 3 and 4 as the paper argues with them: top-1 error at each test scale alone, and of the three averaged.
 
     `found` are the outcomes of Table 4, which hold each scale alone too. The paper prints of the single scales only Q = S,
@@ -74,14 +76,14 @@ def error_against_scale(found: Outcomes, folder: Path) -> Drawn:
     """
     from matplotlib import pyplot as plt
 
-    averaged = [row.keys for row in catalogue.table("4").rows]
+    averaged = [row.keys for row in catalogue.published_table("4").rows]
     scales = {keys["S"]: keys["Q"].split(",") for keys in averaged}
     ours: dict[tuple[str, str, str], Point] = {}
     for entry in found.entries:
         if isinstance(entry.outcome, Errors) and entry.quantity == "top-1":
-            cell = cells.error(Cell("measured", "-"), Published("-", None), entry.outcome)
+            cell = cells.error_cell(Cell("measured", "-"), Published("-", None), entry.outcome)
             ours[_place(entry.row)] = (float(cell.value or 0), cell.interval)
-    shown = [row for table in ("3", "4") for row in catalogue.table(table).rows]
+    shown = [row for table in ("3", "4") for row in catalogue.published_table(table).rows]
     printed: dict[tuple[str, str, str], Point] = {
         _place(row.keys): (value, None) for row in shown if (value := row.cells["top1_val"].value) is not None
     }
@@ -113,7 +115,7 @@ def error_against_scale(found: Outcomes, folder: Path) -> Drawn:
         return finish(figure, "error-against-scale", "Error against scale", caption, folder)
 
 
-Point = tuple[float, Interval | None]
+Point = tuple[float, CellInterval | None]
 """An error and its interval, where it has one."""
 
 

@@ -52,7 +52,7 @@ INK = "#010203"
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Figure:
     """A figure for the report."""
 
     name: str
@@ -93,7 +93,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-def finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> Drawn:  # noqa: ANN401
+def finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> Figure:  # noqa: ANN401
     """Write `<name>.pdf` into the folder, and return the SVG as a piece of a page."""
     # laid out and drawn once for each: `savefig` would do both twice, half of a figure's time
     figure.get_layout_engine().execute(figure)
@@ -112,7 +112,7 @@ def finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> Dr
     svg = re.sub(r"data:image/png;base64,([^\"]+)", _as_jpeg, svg)
     # ids are unique within a page, not only within a figure
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
-    return Drawn(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
+    return Figure(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
 
 
 def _as_jpeg(picture: re.Match[str]) -> str:

@@ -7,16 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.diagnosis import flips
-from vggrepro.diagnosis.flips import SHOWN, Comparison, Flip
-from vggrepro.report.figures.drawing import Drawn, finish, settings
-from vggrepro.tables.render import interval, number
+from vggrepro.diagnosis.flips import FLIPS_SHOWN, Comparison, Flip
+from vggrepro.report.figures.drawing import Figure, finish, settings
+from vggrepro.tables.render import printed_interval, printed_number
 
 
-def flipped(folder: Path, figures: Path) -> Drawn:
+def flipped(folder: Path, figures: Path) -> Figure:
     """Images of both kinds in two rows, from what `flips` wrote into `folder`: true class, and the answer that is wrong."""
     from matplotlib import pyplot as plt
 
-    found = flips.read(folder)
+    found = flips.read_flips(folder)
     first, second = found.names
     kinds = {
         "mended": (f"{first} wrong, {second} right: {found.mended:,} images", 0),
@@ -26,7 +26,7 @@ def flipped(folder: Path, figures: Path) -> Drawn:
         figure = plt.figure(figsize=(7.2, 5.6))
         for part, (kind, (title, wrong)) in zip(figure.subfigures(2, 1), kinds.items(), strict=True):
             part.suptitle(title, fontsize=10, x=0.01, ha="left")
-            axes = part.subplots(1, SHOWN)
+            axes = part.subplots(1, FLIPS_SHOWN)
             for axis in axes:
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
@@ -53,6 +53,6 @@ def _caption(found: Comparison) -> str:
     return (
         f"Top-1 answers of {found.names[0]} and {found.names[1]} ({found.protocol}) on {found.images:,} images: both are "
         f"right on {found.both_right:,}, both wrong on {found.both_wrong:,}; from the first to the second the error changes "
-        f"by {number(found.points, signed=True)} points (95%, paired: {interval(found.interval, signed=True)}). Above each "
+        f"by {printed_number(found.points, signed=True)} points (95%, paired: {printed_interval(found.interval, signed=True)}). Above each "
         "picture is its class, below it the answer that is wrong. The pictures are spread evenly over all such images."
     )

@@ -8,11 +8,11 @@ from typing import Any
 
 from vggrepro.localisation.sensitivity import Example
 from vggrepro.paper import catalogue
-from vggrepro.report.figures.drawing import CURVES, INK, Drawn, finish, settings
-from vggrepro.settings.models import Merge
+from vggrepro.report.figures.drawing import CURVES, INK, Figure, finish, settings
+from vggrepro.settings.models import MergeSettings
 
 
-def sensitivity(points: list[dict[str, str]], default: Merge, folder: Path) -> Drawn:
+def sensitivity(points: list[dict[str, str]], default: MergeSettings, folder: Path) -> Figure:
     """How Table 9 moves with the parameters of merging; `points` are the lines of `study`'s sensitivity.csv."""
     from matplotlib import pyplot as plt
 
@@ -41,7 +41,7 @@ def sensitivity(points: list[dict[str, str]], default: Merge, folder: Path) -> D
         return finish(figure, "merging", "What merging's parameters do", caption, folder)
 
 
-def boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Drawn:
+def boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Figure:
     """Images with their true boxes and the predicted ones, before and after merging; localised ones above, others below."""
     from matplotlib import pyplot as plt
     from matplotlib.image import imread

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.paper.catalogue import SCALES, printed_scale
-from vggrepro.report.figures.drawing import Drawn, finish, settings, style_of
+from vggrepro.report.figures.drawing import Figure, finish, settings, style_of
 from vggrepro.tables.lineage import Training
 
 MARKERS = 8
 """Marks on a learning curve: one at every epoch would hide the line."""
 
 
-def learning_curves(trainings: Sequence[Training], folder: Path) -> Drawn:
+def learning_curves(trainings: Sequence[Training], folder: Path) -> Figure:
     """Validation error after each epoch, a panel per training scale and one for boxes; where the rate dropped is marked."""
     from matplotlib import pyplot as plt
 
@@ -53,7 +53,7 @@ def _curve(axis: Any, training: Training) -> None:  # noqa: ANN401
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
-def cost(trainings: Sequence[Training], folder: Path) -> Drawn:
+def cost(trainings: Sequence[Training], folder: Path) -> Figure:
     """Processor time of every training: a bar per net and scale, in it a piece per seed and attempt."""
     from matplotlib import pyplot as plt
 

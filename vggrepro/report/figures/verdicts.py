@@ -10,7 +10,7 @@ from typing import Any
 
 from vggrepro.judging.ledger import Decision, Judged, Ledger
 from vggrepro.paper import catalogue
-from vggrepro.report.figures.drawing import INK, Drawn, finish, settings
+from vggrepro.report.figures.drawing import INK, Figure, finish, settings
 from vggrepro.tables.cells import Cell, Table, Verdict
 
 LOOKS: dict[Verdict, dict[str, Any]] = {
@@ -37,7 +37,7 @@ class _Line:
     cell: Cell | None = None
 
 
-def deltas(tables: Sequence[Table], folder: Path) -> Drawn | None:
+def deltas(tables: Sequence[Table], folder: Path) -> Figure | None:
     """A forest plot of every cell's difference from the published number; None where no cell has one."""
     from matplotlib import pyplot as plt
 
@@ -64,7 +64,7 @@ def deltas(tables: Sequence[Table], folder: Path) -> Drawn | None:
 
 def _lines(table: Table) -> list[_Line]:
     """A table's heading, and its cells that have a difference."""
-    quantities = [column.quantity for column in catalogue.table(table.number).columns]
+    quantities = [column.quantity for column in catalogue.published_table(table.number).columns]
     found = [_Line("numbers in the text" if table.number == "text" else f"Table {table.number}")]
     for row in table.rows:
         keys = "/".join(map(_short, filter(None, row.keys)))
@@ -135,7 +135,7 @@ DECIDED: dict[Decision, dict[str, Any]] = {
 }
 
 
-def claims(ledger: Ledger, folder: Path) -> Drawn | None:
+def claims(ledger: Ledger, folder: Path) -> Figure | None:
     """By how much every claim that was compared in pairs of images holds or fails; None where none was compared."""
     from matplotlib import pyplot as plt
 

@@ -8,18 +8,18 @@ from typing import Any
 
 from vggrepro.diagnosis import ladder
 from vggrepro.diagnosis.ladder import Ladder, Line
-from vggrepro.report.figures.drawing import INK, Drawn, finish, settings
+from vggrepro.report.figures.drawing import INK, Figure, finish, settings
 from vggrepro.scores.ranks import TOP
-from vggrepro.tables.render import interval, number
+from vggrepro.tables.render import printed_interval, printed_number
 
 FALLS, RISES = "#0072B2", "#D55E00"
 QUANTITY = "top-1"
 """The error that is drawn; the tables have both."""
 
 
-def section(folder: Path, figures: Path) -> dict[str, Any]:
+def decomposition_section(folder: Path, figures: Path) -> dict[str, Any]:
     """All that the section shows, as strings, from what `why` wrote into `folder`; the figure as a PDF into `figures`."""
-    found = ladder.read(folder)
+    found = ladder.read_decomposition(folder)
     return {
         "run": found.run,
         "images": f"{found.images:,}",
@@ -40,10 +40,10 @@ def _shown(line: Line) -> dict[str, Any]:
         change = line.changes.get(quantity)
         cells.append(
             {
-                "error": number(error),
-                "interval": interval(line.intervals[quantity]),
-                "change": number(change.points, signed=True) if change else "",
-                "change_interval": interval(change.interval, signed=True) if change else "",
+                "error": printed_number(error),
+                "interval": printed_interval(line.intervals[quantity]),
+                "change": printed_number(change.points, signed=True) if change else "",
+                "change_interval": printed_interval(change.interval, signed=True) if change else "",
                 "mended": f"{change.mended:,}" if change else "",
                 "broken": f"{change.broken:,}" if change else "",
                 "paper": line.published.get(quantity, ""),
@@ -52,7 +52,7 @@ def _shown(line: Line) -> dict[str, Any]:
     return {"name": line.name, "says": line.says, "cells": cells, "where": line.where, "source": line.source}
 
 
-def waterfall(found: Ladder, folder: Path) -> Drawn:
+def waterfall(found: Ladder, folder: Path) -> Figure:
     """The top-1 error step by step, and below it what mistakes make of the plain centre crop."""
     from matplotlib import pyplot as plt
 
@@ -97,11 +97,11 @@ def _panel(axis: Any, lines: list[Line], before: list[float]) -> None:  # noqa: 
         colour, hatch = (RISES, "////") if rises else (FALLS, "")
         axis.barh(row, error - start, left=start, height=0.55, color=colour, hatch=hatch, edgecolor="white")
         axis.plot([error, error], [row - 0.4, row + 0.4], color=INK, linewidth=2)
-        axis.text(1.03, row, number(error), transform=beside, va="center", fontsize=9, weight="bold")
+        axis.text(1.03, row, printed_number(error), transform=beside, va="center", fontsize=9, weight="bold")
         if change:
             ends = [start + bound for bound in change.interval]
             axis.errorbar(error, row, xerr=[[error - ends[0]], [ends[1] - error]], color=INK, capsize=3, linewidth=1)
-            told = f"{number(change.points, signed=True)} ({interval(change.interval, signed=True)})"
+            told = f"{printed_number(change.points, signed=True)} ({printed_interval(change.interval, signed=True)})"
             axis.text(1.14, row, told, transform=beside, va="center", fontsize=8.5)
         if QUANTITY in line.published:
             axis.plot(float(line.published[QUANTITY]), row, "D", color=INK, fillstyle="none", markersize=5)
