@@ -12,13 +12,13 @@ from pathlib import Path
 import numpy as np
 from harness import in_turn, row, write
 
-from vggrepro.localisation import stores as predictions
+from vggrepro.localisation.stores import BoxStore, merged_label_boxes
 from vggrepro.settings.models import MergeSettings
 
 IMAGES, LOCATIONS, LABELS, SCALES = 1_000, 150, 5, 3
 
 
-def made_up(seed: int) -> predictions.BoxStore:
+def made_up(seed: int) -> BoxStore:
     """Boxes around an object per label, as scattered as those of a net that half knows where it is."""
     rng = np.random.default_rng(seed)
     objects = np.random.default_rng(0)
@@ -26,7 +26,7 @@ def made_up(seed: int) -> predictions.BoxStore:
     middle = middle + rng.normal(0, 40, (IMAGES, LOCATIONS, LABELS, 2))
     side = side * np.exp(rng.normal(0, 0.2, middle.shape))
     boxes = np.concatenate([middle - side / 2, middle + side / 2], -1).astype(np.float32)
-    return predictions.BoxStore(
+    return BoxStore(
         Path(),
         boxes=boxes.reshape(-1, LABELS, 4),
         scores=rng.random((IMAGES * LOCATIONS, LABELS)).astype(np.float32),
@@ -48,7 +48,7 @@ def main() -> None:
         for labels, true_only in (("all five labels", False), ("the true label", True)):
 
             def merge(workers: int = workers, true_only: bool = true_only) -> float:
-                predictions.merged_label_boxes(stores, MergeSettings(), true_only=true_only, workers=workers)
+                merged_label_boxes(stores, MergeSettings(), true_only=true_only, workers=workers)
                 return IMAGES
 
             rows.append(row(f"{labels}, {workers} core{'s' * (workers > 1)}", "images/s", in_turn({"ours": merge})))

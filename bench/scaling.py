@@ -26,7 +26,7 @@ from vggrepro.core.devices import choose_device, device_name
 from vggrepro.core.files import write_json
 from vggrepro.core.provenance import provenance_record
 from vggrepro.nets.vgg import count_parameters, full_size_net
-from vggrepro.training import processes as distributed
+from vggrepro.training.processes import ProcessGroup, join_processes
 
 BATCH, PAPERS = 256, 3.75
 FC = 0.89
@@ -100,7 +100,7 @@ def model(measured: Path) -> list[dict[str, object]]:
     return rows
 
 
-def measure(device: torch.device, world: distributed.ProcessGroup, steps: int) -> list[float]:
+def measure(device: torch.device, world: ProcessGroup, steps: int) -> list[float]:
     """Seconds of steps at the global batch, of all processes together."""
     size = GPU if device.type == "cuda" else CPU
     batch = BATCH if device.type == "cuda" else size.batches[0]
@@ -127,9 +127,9 @@ def main() -> None:
         )
         return
     device = choose_device(given.device, processes)
-    with distributed.join_processes(processes, device) as world:
+    with join_processes(processes, device) as world:
         together = median(measure(device, world, 10))
-        alone = median(measure(device, distributed.ProcessGroup(), 10)) if world.main else 0.0
+        alone = median(measure(device, ProcessGroup(), 10)) if world.main else 0.0
         world.wait()
         if world.main:
             print(

@@ -30,8 +30,7 @@ from vggrepro.data.transforms import rescaled_size
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings import models as config
-from vggrepro.settings.models import RunSettings, Settings
+from vggrepro.settings.models import RunSettings, Settings, load_settings
 from vggrepro.transfer.svms import open_collection
 from vggrepro.workflow import Plan
 
@@ -158,7 +157,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=REPEATS, help="how often, a quarter of an hour each on two cores")
     given = parser.parse_args()
-    cores, settings = os.cpu_count() or 1, config.load_settings({"smoke": True})
+    cores, settings = os.cpu_count() or 1, load_settings({"smoke": True})
     torch.set_num_threads(cores)
     found, parts = dict[str, list[float]](ours=[], peer=[]), []
     for _ in range(given.runs):

@@ -20,7 +20,7 @@ from harness import REPEATS, Row, process, row, write
 from numpy.typing import NDArray
 
 from vggrepro.paper import catalogue
-from vggrepro.scores import stores as scores
+from vggrepro.scores.stores import write_scores
 from vggrepro.settings.models import load_settings
 
 IMAGES, CLASSES = 50_000, 1_000
@@ -47,7 +47,7 @@ def make_stores(folder: Path) -> int:
         np.exp(posteriors, out=posteriors)
         posteriors /= posteriors.sum(1, keepdims=True)
         about = made_json(evaluation, PAPER, IMAGES) | {"data": ""}
-        scores.write_scores(folder / evaluation.path, posteriors, labels, ids, about)
+        write_scores(folder / evaluation.path, posteriors, labels, ids, about)
     write_runs(folder / "runs", PAPER, [evaluation.run for evaluation in wanted])
     return len(wanted)
 

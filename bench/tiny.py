@@ -19,7 +19,7 @@ from types import SimpleNamespace
 from vggrepro import cli
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings import models as config
+from vggrepro.settings.models import load_settings
 from vggrepro.workflow import Plan
 
 Step = tuple[Path, list[str]]
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     path = str(given.path.absolute())
-    plan = Plan(config.load_settings({"preset": "tiny", "tiny_imagenet": path} | json.loads(given.config)))
+    plan = Plan(load_settings({"preset": "tiny", "tiny_imagenet": path} | json.loads(given.config)))
     given.out.mkdir(parents=True, exist_ok=True)
     os.chdir(given.out)
     import torch

@@ -22,15 +22,15 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale
 from vggrepro.data.writer import write_store
 from vggrepro.diagnosis import ladder
-from vggrepro.diagnosis import measure as why
+from vggrepro.diagnosis.measure import computed_ranks, fed, measure_decomposition, official_class_places, square
 from vggrepro.evaluation.evaluate import evaluate, posteriors
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import load_weights, save_weights
 from vggrepro.paper.catalogue import Run
-from vggrepro.report import page as report
 from vggrepro.report.figures import waterfall
-from vggrepro.scores import ranks as metrics
+from vggrepro.report.page import write_report
+from vggrepro.scores.ranks import true_class_ranks, wrong_images
 from vggrepro.settings.models import EvaluateSettings, NetSettings, load_settings
 from vggrepro.tables import render
 
@@ -95,18 +95,18 @@ def test_every_rung_equals_one_image_at_a_time(ilsvrc):
     net = random_net("B", CLASSES, NetSettings(scale_unit=8, width=8, fc=24))
     rungs = [rung for rung in (*ladder.rungs(D), *ladder.mistakes()) if rung.view and not rung.official]
     rungs.append(replace(rungs[3], view="mirrored"))
-    found = why.computed_ranks(net, ilsvrc, MEAN, rungs, settings=EvaluateSettings(batch_pixels=20_000), workers=2)
+    found = computed_ranks(net, ilsvrc, MEAN, rungs, settings=EvaluateSettings(batch_pixels=20_000), workers=2)
     with torch.inference_mode():
         for rung, ranks in zip(rungs, found, strict=True):
-            np.testing.assert_array_equal(ranks, metrics.true_class_ranks(one_by_one(net, ilsvrc, rung), ilsvrc.labels))
+            np.testing.assert_array_equal(ranks, true_class_ranks(one_by_one(net, ilsvrc, rung), ilsvrc.labels))
     assert len({tuple(ranks) for ranks in found}) == len(rungs), "every rung is another way to measure"
 
 
 def test_the_mirrored_rung_is_dense_evaluation(ilsvrc):
     net = random_net("B", CLASSES, NetSettings(scale_unit=8, width=8, fc=24))
-    found = why.computed_ranks(net, ilsvrc, MEAN, [ladder.Rung("mirror image", "", "mirrored")])[0]
+    found = computed_ranks(net, ilsvrc, MEAN, [ladder.Rung("mirror image", "", "mirrored")])[0]
     dense = posteriors(net, ilsvrc, MEAN, "dense", (256,))[256]
-    np.testing.assert_array_equal(found, metrics.true_class_ranks(dense, ilsvrc.labels))
+    np.testing.assert_array_equal(found, true_class_ranks(dense, ilsvrc.labels))
 
 
 def test_a_square_is_pils_and_std_is_torchvisions():
@@ -114,10 +114,10 @@ def test_a_square_is_pils_and_std_is_torchvisions():
 
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     picture = Image.fromarray(pixels).resize((64, 64), Image.Resampling.BILINEAR)
-    np.testing.assert_array_equal(why.square(pixels, 64), np.asarray(picture))
+    np.testing.assert_array_equal(square(pixels, 64), np.asarray(picture))
     mean = (123.68, 116.779, 103.939)
     as_users_do = Compose([ToTensor(), Normalize([m / 255 for m in mean], ladder.IMAGENET_STD)])
-    found = why.fed(np.array(picture)[None], torch.tensor(mean), ladder.rungs(D)[0].input)
+    found = fed(np.array(picture)[None], torch.tensor(mean), ladder.rungs(D)[0].input)
     torch.testing.assert_close(found[0], as_users_do(picture), atol=1e-5, rtol=1e-5)
 
 
@@ -125,7 +125,7 @@ def test_an_image_is_decoded_once(ilsvrc, monkeypatch):
     decoded, image = [], ilsvrc.image
     monkeypatch.setattr(ilsvrc, "image", lambda i: decoded.append(i) or image(i))
     net = random_net("B", CLASSES, NetSettings(scale_unit=8, width=4, fc=8))
-    why.computed_ranks(net, ilsvrc, MEAN, [rung for rung in ladder.rungs(D) if rung.view])
+    computed_ranks(net, ilsvrc, MEAN, [rung for rung in ladder.rungs(D) if rung.view])
     assert sorted(decoded) == list(range(len(ilsvrc)))
 
 
@@ -164,7 +164,7 @@ def test_the_devkits_order_of_the_real_classes(ilsvrc, tmp_path):
         lines = file.read("ilsvrc2012-val-200/LOC_synset_mapping.txt").decode().splitlines()
     store = object.__new__(Store)
     store.folder, store.about, store.labels = tmp_path, {"wnids": [line[:9] for line in lines]}, np.arange(1000)
-    found = why.official_class_places(store, tmp_path)
+    found = official_class_places(store, tmp_path)
     assert sorted(found) == list(range(1000))
     assert found[65] == 490 - 1
     assert (found != np.arange(1000)).all(), "no class keeps its place"
@@ -179,7 +179,7 @@ def measured(tmp_path_factory) -> tuple[Path, Store]:
     for name in ("D", "E"):
         net[name] = root / f"{name}.safetensors"
         run = Run(name, "256-512")
-        checkpoint.save_weights(net[name], random_net(name, store.classes, model), run, MEAN, store.about["wnids"])
+        save_weights(net[name], random_net(name, store.classes, model), run, MEAN, store.about["wnids"])
         for protocol in ("dense", "multi-crop"):
             out = root / "scores" / run.name / protocol
             how = {"weights_file": net[name], "val_folder": store.folder, "out": out, "device": CPU, "workers": 0}
@@ -191,21 +191,19 @@ def measured(tmp_path_factory) -> tuple[Path, Store]:
 
 def climb(root: Path, val: Path, out: Path, **changes: object) -> ladder.Ladder:
     given = {"weights_file": root / "D.safetensors", "scores_folder": root / "scores", "devkit": root / "devkit"}
-    why.measure_decomposition(
-        D, EvaluateSettings(), val_folder=val, out=out, device=CPU, workers=0, **(given | changes)
-    )
+    measure_decomposition(D, EvaluateSettings(), val_folder=val, out=out, device=CPU, workers=0, **(given | changes))
     return ladder.read_decomposition(out)
 
 
 def test_steps_that_tables_have_come_from_their_scores(measured):
-    from vggrepro.scores import stores as scores
+    from vggrepro.scores.stores import read_scores
 
     root, store = measured
     found = ladder.read_decomposition(root / "why")
     assert (found.missing, found.images, found.base) == ([], 20, "smallest side 256")
     assert found.made["passes"] == {"centre crops": 6, "whole images": 1}
-    stored = scores.read_scores(root / "scores" / "D_256-512_s0/dense/384")
-    expected = 100 * metrics.wrong_images(metrics.true_class_ranks(stored.posteriors, store.labels), "top-1").mean()
+    stored = read_scores(root / "scores" / "D_256-512_s0/dense/384")
+    expected = 100 * wrong_images(true_class_ranks(stored.posteriors, store.labels), "top-1").mean()
     assert next(line for line in found.steps if line.name == "Q = 384").errors["top-1"] == pytest.approx(expected)
     assert found.steps[-1].name == "with E/[256;512]"
 
@@ -213,8 +211,8 @@ def test_steps_that_tables_have_come_from_their_scores(measured):
 def test_the_wrong_class_order_is_that_of_the_devkit(measured):
     """This devkit numbers classes backwards: class c is looked up as classes - 1 - c."""
     root, store = measured
-    crops = posteriors(checkpoint.load_weights(root / "D.safetensors").net(), store, MEAN, "centre-crop", (256,))[256]
-    expected = metrics.wrong_images(metrics.true_class_ranks(crops, store.classes - 1 - store.labels), "top-5").mean()
+    crops = posteriors(load_weights(root / "D.safetensors").net(), store, MEAN, "centre-crop", (256,))[256]
+    expected = wrong_images(true_class_ranks(crops, store.classes - 1 - store.labels), "top-5").mean()
     assert ladder.read_decomposition(root / "why").mistakes[-1].errors["top-5"] == pytest.approx(100 * expected)
 
 
@@ -240,7 +238,7 @@ def test_what_is_not_there_is_told(measured, tmp_path):
 def test_scores_of_other_weights_are_refused(measured, tmp_path):
     other = tmp_path / "D.safetensors"
     net = random_net("D", 10, small(batch=8).model)
-    checkpoint.save_weights(other, net, D, (1.0, 2.0, 3.0), measured[1].about["wnids"])
+    save_weights(other, net, D, (1.0, 2.0, 3.0), measured[1].about["wnids"])
     with pytest.raises(ValueError, match="scores of other images or weights: evaluate again"):
         climb(measured[0], measured[1].folder, tmp_path / "why", weights_file=other)
     assert not (tmp_path / "why").exists()
@@ -257,9 +255,7 @@ def test_the_section_shows_every_line(measured, tmp_path):
 
 
 def test_the_section_fits_a_phone(measured, tmp_path, browser):
-    report.write_report(
-        load_settings({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path
-    )
+    write_report(load_settings({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path)
     set_width(browser, 390)
     browser.get((tmp_path / "report.html").as_uri())
     assert browser.execute_script("return document.querySelectorAll('svg').length") == 1
@@ -268,9 +264,7 @@ def test_the_section_fits_a_phone(measured, tmp_path, browser):
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
 def test_the_section_compiles_with_pdflatex(measured, tmp_path):
-    report.write_report(
-        load_settings({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path
-    )
+    write_report(load_settings({"smoke": True}), table_files=[], run_files=[], why=measured[0] / "why", out=tmp_path)
     call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"]
     done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-2000:]

@@ -14,9 +14,9 @@ from pyarrow import parquet
 from tests.conftest import real, write_devkit
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
-from vggrepro.external import imported as outside
-from vggrepro.scores import ranks as metrics
-from vggrepro.scores import stores as scores
+from vggrepro.external.imported import ImportedImages, import_scores
+from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores, read_scores_or_labels
 
 FOLDER = "ilsvrc2012-val-200"
 TOP1, TOP5 = 14_321, 4_567
@@ -57,14 +57,14 @@ def lists(official) -> tuple[list[str], np.ndarray, list[str]]:
     return names, np.array(rows)[shuffled], ordered
 
 
-def imported(file: Path, **given) -> scores.Scores | scores.TopLabels:
+def imported(file: Path, **given) -> Scores | TopLabels:
     """The store of a file, written beside it."""
-    return outside.import_scores(file, "Theirs", file.parent / "store", **given)
+    return import_scores(file, "Theirs", file.parent / "store", **given)
 
 
-def errors(found: scores.Scores | scores.TopLabels) -> dict[str, int]:
-    ranks = scores.mixture_ranks({"theirs": found}, {"theirs": {"theirs": Fraction(1)}})["theirs"]
-    return {name: int(metrics.wrong_images(ranks, name).sum()) for name in metrics.TOP}
+def errors(found: Scores | TopLabels) -> dict[str, int]:
+    ranks = mixture_ranks({"theirs": found}, {"theirs": {"theirs": Fraction(1)}})["theirs"]
+    return {name: int(wrong_images(ranks, name).sum()) for name in TOP}
 
 
 def numbered(rows: np.ndarray, official: Path, classes: str, ordered: list[str]) -> np.ndarray:
@@ -93,7 +93,7 @@ def test_top_5_lists_of_50_000_images_in_another_order_come_out_to_the_image(off
     given = {"devkit_folder": official / "devkit", "order": order, "classes": classes}
     found = imported(file, **given)
     assert errors(found) == {"top-1": TOP1, "top-5": TOP5}
-    assert errors(scores.read_scores_or_labels(tmp_path / "store")) == {"top-1": TOP1, "top-5": TOP5}
+    assert errors(read_scores_or_labels(tmp_path / "store")) == {"top-1": TOP1, "top-5": TOP5}
     if classes == "devkit":
         with pytest.raises(ValueError, match=r"the top-1 error is 99.\d%.*with classes devkit it is 28.6%"):
             imported(file, **given | {"classes": "sorted"})
@@ -103,7 +103,7 @@ def test_top_5_lists_of_50_000_images_in_another_order_come_out_to_the_image(off
 def test_a_wrong_order_of_images_is_told(official, lists, tmp_path, order, other):
     names, rows, ordered = lists
     key = [int(name[-13:-5]) for name in names]
-    images = outside.ImportedImages.of_devkit(official / "devkit")
+    images = ImportedImages.of_devkit(official / "devkit")
     if order == "folders":
         place = {name: i for i, name in enumerate(images.ids)}
         key = [place[name] for name in names]
@@ -115,7 +115,7 @@ def test_a_wrong_order_of_images_is_told(official, lists, tmp_path, order, other
 
 
 def test_the_devkit_alone_has_the_images_of_a_store_in_its_order(official):
-    images = outside.ImportedImages.of_devkit(official / "devkit")
+    images = ImportedImages.of_devkit(official / "devkit")
     wnids, labels = devkit.read_labels(official / "devkit")
     place = {wnid: i for i, wnid in enumerate(sorted(wnids.values()))}
     truth = [place[wnids[label]] for label in labels]
@@ -158,7 +158,7 @@ def write(path: Path, p: np.ndarray, ids: list[str], wnids: list[str]) -> None:
 def test_posteriors_come_back_in_our_order(stores, val, posteriors, tmp_path, kind):
     write(tmp_path / f"p.{kind}", posteriors, val.ids, val.about["wnids"])
     imported(tmp_path / f"p.{kind}", val=stores[1])
-    found = scores.read_scores(tmp_path / "store")
+    found = read_scores(tmp_path / "store")
     assert np.array_equal(found.posteriors, posteriors)
     assert (list(found.ids), found.labels.tolist()) == (val.ids, val.labels.tolist())
     assert (found.made["name"], found.made["data"], found.made["classes"]) == ("Theirs", val.digest, 10)
@@ -203,7 +203,7 @@ def test_the_official_format_is_judged_as_the_devkit_does(stores, val, tmp_path,
     judged = devkit.judge_guesses(truth, guesses)
     given = {"devkit_folder": tmp_path / "devkit", "solution": tmp_path / "devkit/LOC_val_solution.csv"}
     imported(tmp_path / "p.txt", val=stores[1], **given)
-    found = scores.read_scores_or_labels(tmp_path / "store")
+    found = read_scores_or_labels(tmp_path / "store")
     assert errors(found) == {"top-1": judged.top1, "top-5": judged.top5}
     assert (found.boxes is not None) == boxes
     if boxes:
@@ -216,12 +216,11 @@ def test_labels_alone_cannot_be_averaged(stores, val, posteriors, tmp_path):
     np.save(tmp_path / "l.npy", np.argsort(-posteriors, 1)[:, :5])
     np.save(tmp_path / "p.npy", posteriors)
     lists, dense = (
-        outside.import_scores(tmp_path / f"{kind}.npy", kind, tmp_path / kind, val=stores[1], order="folders")
-        for kind in "lp"
+        import_scores(tmp_path / f"{kind}.npy", kind, tmp_path / kind, val=stores[1], order="folders") for kind in "lp"
     )
     assert errors(lists) == errors(dense)
     with pytest.raises(ValueError, match="no average can be taken of labels"):
-        scores.mixture_ranks({"x": lists, "y": dense}, {"both": {"x": Fraction(1, 2), "y": Fraction(1, 2)}})
+        mixture_ranks({"x": lists, "y": dense}, {"both": {"x": Fraction(1, 2), "y": Fraction(1, 2)}})
 
 
 def test_a_short_list_is_no_top_5_answer_for_what_it_does_not_name(stores, val, tmp_path):

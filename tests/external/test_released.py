@@ -15,10 +15,10 @@ from tests.conftest import prepared, small, write_devkit
 from tests.formats import layers_of, torchvision_like, write_caffe, write_mat
 from vggrepro import cli
 from vggrepro.data.store import Store
-from vggrepro.external import formats as released
+from vggrepro.external.formats import read_released_net
 from vggrepro.external.released import MEAN, STD, mean_of, reading_of, tensors_in_our_layout
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import load_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import NetSettings, ReadingSettings, load_settings
 from vggrepro.training.progress import EpochPart
@@ -40,7 +40,7 @@ def random_net(name: str, classes: int = 4) -> VGG:
 
 def our_net(file: Path, name: str, said: ReadingSettings | None = None) -> tuple[VGG, tuple[float, float, float]]:
     """A released net as ours, and its mean."""
-    found = released.read_released_net(file)
+    found = read_released_net(file)
     net, reading = VGG(name, 4, MODEL), reading_of(found, said or ReadingSettings())
     net.load_state_dict(tensors_in_our_layout(found, reading, net))
     return net.eval(), mean_of(found, reading)
@@ -67,7 +67,7 @@ def test_matconvnet_nets_come_back_with_mean_and_classes(tmp_path, old):
     found, mean = our_net(tmp_path / "n.mat", "D")
     assert equal(found, net)
     assert mean == pytest.approx(PIXEL)
-    assert released.read_released_net(tmp_path / "n.mat").wnids == tuple(WNIDS)
+    assert read_released_net(tmp_path / "n.mat").wnids == tuple(WNIDS)
 
 
 @pytest.mark.parametrize("kind", ["pth", "safetensors", "state_dict"])
@@ -150,7 +150,7 @@ def broken(path: Path, kind: str) -> Path:
 )
 def test_what_is_wrong_with_a_file_is_named(tmp_path, kind, message):
     with pytest.raises(ValueError, match=message):
-        released.read_released_net(broken(tmp_path, kind))
+        read_released_net(broken(tmp_path, kind))
 
 
 def draw(folder: Path, per_class: dict[str, int]) -> Path:
@@ -216,7 +216,7 @@ def test_a_net_is_adopted_as_a_run(trained, coloured, tmp_path):
     net, mean = trained
     write_mat(tmp_path / "n.mat", layers_of(net), WNIDS, mean)
     assert adopt(tmp_path / "n.mat", coloured) == 0
-    found = checkpoint.load_weights(tmp_path / "run/weights.safetensors")
+    found = load_weights(tmp_path / "run/weights.safetensors")
     assert equal(found.net(), net)
     assert (found.run.name, found.wnids, found.model) == (
         "A_256_s0",
@@ -236,7 +236,7 @@ def test_outputs_in_an_order_of_their_own_are_brought_into_ours(trained, coloure
     layers[-1] = ("fc8", layers[-1][1][order], layers[-1][2][order])
     write_mat(tmp_path / "n.mat", layers, [WNIDS[i] for i in order], mean)
     assert adopt(tmp_path / "n.mat", coloured) == 0
-    assert equal(checkpoint.load_weights(tmp_path / "run/weights.safetensors").net(), net)
+    assert equal(load_weights(tmp_path / "run/weights.safetensors").net(), net)
 
 
 WRONG = [

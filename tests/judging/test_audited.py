@@ -12,13 +12,13 @@ import pytest
 
 from tests.oracles.records import made_json, write_runs
 from vggrepro import cli
-from vggrepro.judging import pipeline as audited
 from vggrepro.judging.footnotes import ALL
+from vggrepro.judging.pipeline import _judged, audited_table, deviations_section, replace
 from vggrepro.paper import catalogue
-from vggrepro.scores import stores as scores
+from vggrepro.scores.stores import write_scores
 from vggrepro.settings.models import Settings, load_settings
-from vggrepro.tables import build as tables
 from vggrepro.tables import render
+from vggrepro.tables.build import make_table
 from vggrepro.tables.cells import Table
 
 N = 40
@@ -31,16 +31,14 @@ def made(folder: Path, settings: Settings, images: int = N) -> Path:
     published = catalogue.published_table("3")
     for e in published.evaluations():
         posteriors = rng.dirichlet(np.ones(10), images).astype(np.float32)
-        scores.write_scores(
-            folder / "scores" / e.path, posteriors, labels, ids, made_json(e, settings, images) | {"data": ""}
-        )
+        write_scores(folder / "scores" / e.path, posteriors, labels, ids, made_json(e, settings, images) | {"data": ""})
     write_runs(folder / "runs", settings, published.runs((0,)))
     return folder
 
 
 def table(folder: Path, settings: Settings, number: str = "3") -> Table:
-    plain = tables.make_table(number, settings, folder / "scores")
-    return audited.audited_table(plain, settings, folder / "scores", folder / "runs")
+    plain = make_table(number, settings, folder / "scores")
+    return audited_table(plain, settings, folder / "scores", folder / "runs")
 
 
 @pytest.fixture(scope="module")
@@ -101,16 +99,14 @@ def test_a_cell_keeps_its_verdict_where_nothing_that_made_it_deviates(tmp_path):
     """Localisation's settings are not the paper's: classification can be compared all the same."""
     settings = load_settings({"localise": {"learning_rate": 0.01}})
     folder = made(tmp_path, settings)
-    plain = tables.make_table("3", settings, folder / "scores")
-    cell = audited._judged(
-        audited.replace(plain.rows[0].cells[0], verdict="other settings"), [], *about_first(settings)
-    )
+    plain = make_table("3", settings, folder / "scores")
+    cell = _judged(replace(plain.rows[0].cells[0], verdict="other settings"), [], *about_first(settings))
     assert cell.verdict in ("agrees", "differs", "cannot be told")
     from vggrepro.judging.audit import Audit
 
     deviation = Audit(made(tmp_path / "smoke", load_settings({"smoke": True})) / "runs", load_settings({"smoke": True}))
     found = deviation.of_run(catalogue.Run("A", "256"))
-    assert audited._judged(cell, found, *about_first(settings)).verdict == "other settings"
+    assert _judged(cell, found, *about_first(settings)).verdict == "other settings"
 
 
 def about_first(settings: Settings) -> tuple:
@@ -156,14 +152,14 @@ def test_scores_of_other_weights_are_not_shown(tmp_path):
 def test_tables_without_numbers_of_ours_need_no_records(tmp_path):
     settings = load_settings({"smoke": True})
     for number in ("1", "2"):
-        plain = tables.make_table(number, settings, None)
-        assert audited.audited_table(plain, settings, None, None) == plain
-    empty = tables.make_table("3", settings, tmp_path)
-    assert audited.audited_table(empty, settings, tmp_path, None) == empty
+        plain = make_table(number, settings, None)
+        assert audited_table(plain, settings, None, None) == plain
+    empty = make_table("3", settings, tmp_path)
+    assert audited_table(empty, settings, tmp_path, None) == empty
 
 
 def test_the_reports_section_says_who_did_what_and_where(shown):
-    section = audited.deviations_section([shown])
+    section = deviations_section([shown])
     batch = next(row for row in section["deviations"] if row["did"] == "batch of 16")
     assert (batch["expected"], batch["section"], batch["where"]) == ("256", "3.1", []), "all cells"
     assert batch["about"].endswith("more")

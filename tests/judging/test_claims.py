@@ -18,12 +18,12 @@ from vggrepro.judging import ledger
 from vggrepro.judging.ledger import Judged
 from vggrepro.paper import catalogue, claims
 from vggrepro.paper.catalogue import Run
-from vggrepro.report import page as report
+from vggrepro.report.page import write_report
 from vggrepro.scores import outcomes
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares
 from vggrepro.settings.models import load_settings, validated
-from vggrepro.tables import build as tables
 from vggrepro.tables import render
+from vggrepro.tables.build import make_table
 from vggrepro.tables.lineage import Training
 
 PAPER = load_settings({})
@@ -444,7 +444,7 @@ def test_the_ledger_comes_back_from_its_file_and_shows_in_the_report(tmp_path):
     lines = (tmp_path / "claims.csv").read_text().splitlines()
     assert len(lines) == 1 + len(found.claims)
     settings = load_settings({"smoke": True})
-    report.write_report(settings, table_files=[], run_files=[], claims=tmp_path / "claims.json", out=tmp_path)
+    write_report(settings, table_files=[], run_files=[], claims=tmp_path / "claims.json", out=tmp_path)
     pages = [(tmp_path / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "tex")]
     assert all("On these images and with these settings, not the paper" in page for page in pages)
     for judged in found.claims:
@@ -467,7 +467,7 @@ def test_the_ledger_says_whether_it_is_of_the_paper(tmp_path, verdict, papers):
     a, b = patterns(200, 80, 100, 2000)
     write(tmp_path, {"A": a, "B": b, "A-LRN": b})
     assert not ledger.judge_claims(PAPER, tmp_path).papers  # without its cells nobody knows
-    first, *others = (table := tables.make_table("3", PAPER, tmp_path)).rows
+    first, *others = (table := make_table("3", PAPER, tmp_path)).rows
     cells = replace(first.cells[0], verdict=verdict), *first.cells[1:]
     render.write_table(replace(table, rows=(replace(first, cells=cells), *others)), tmp_path)
     assert ledger.judge_claims(PAPER, tmp_path).papers == papers

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from vggrepro.judging import verdicts
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Published, evaluations
-from vggrepro.scores import stores as scores
 from vggrepro.scores.statistics import wilson
+from vggrepro.scores.stores import write_scores
 from vggrepro.settings.models import load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
@@ -153,7 +153,7 @@ def test_only_the_papers_images_under_the_papers_settings_speak_of_the_paper(tmp
     right = rng.random(n) > 0.296
     posteriors[np.arange(n), np.where(right, labels, (labels + 1) % 4)] = 0.7
     made = {"data set": "ILSVRC-2012", "data": "", "run": e.run.name, "protocol": e.protocol, "Q": e.Q}
-    scores.write_scores(tmp_path / e.path, posteriors, labels, [str(i) for i in range(n)], made)
+    write_scores(tmp_path / e.path, posteriors, labels, [str(i) for i in range(n)], made)
 
     def said(**given) -> tuple[list[str], tables.Table]:
         table = tables.make_table("3", load_settings(given), tmp_path)

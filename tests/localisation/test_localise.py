@@ -14,12 +14,20 @@ from vggrepro.data.devkit import Guess, Truth, judge_guesses
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale, zoom_of
 from vggrepro.evaluation import evaluate
-from vggrepro.localisation import stores as predictions
-from vggrepro.localisation import top5_labels as answers
 from vggrepro.localisation.prediction import localise, predict_boxes, windows
-from vggrepro.nets import weights as checkpoint
+from vggrepro.localisation.stores import (
+    ARRAYS,
+    BoxStore,
+    boxes_of_images,
+    merged_label_boxes,
+    missed_boxes,
+    read_boxes,
+    write_boxes,
+)
+from vggrepro.localisation.top5_labels import read_top5_labels, write_top5_labels
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import load_weights
 from vggrepro.paper.catalogue import Run, best_classification
 from vggrepro.scores import stores as scores
 from vggrepro.settings.models import BoxTargets, EvaluateSettings, MergeSettings, NetSettings
@@ -142,7 +150,7 @@ def test_a_centre_crop_is_mapped_back_from_where_it_was_cut(val):
     np.testing.assert_allclose(found[384].boxes[0, 0], [20 / 1.5, 20 / 1.5, 76 / 1.5 - 1, 76 / 1.5 - 1], rtol=1e-6)
 
 
-def random_store(val: Store, seed: int, locations: int = 12) -> predictions.BoxStore:
+def random_store(val: Store, seed: int, locations: int = 12) -> BoxStore:
     """Boxes around the true ones and elsewhere, of five labels among which the true one is not always."""
     rng = np.random.default_rng(seed)
     rows = []
@@ -152,7 +160,7 @@ def random_store(val: Store, seed: int, locations: int = 12) -> predictions.BoxS
         low, high = np.minimum(middle[..., :2], middle[..., 2:]), np.maximum(middle[..., :2], middle[..., 2:])
         rows.append((np.concatenate([low, high], -1).astype(np.float32), rng.random((n, 5)).astype(np.float32)))
     asked = np.stack([np.random.default_rng(i).permutation(10)[:5] for i in range(len(val))])
-    return predictions.boxes_of_images(val, rows, asked)
+    return boxes_of_images(val, rows, asked)
 
 
 def test_errors_are_those_of_the_devkit(val):
@@ -160,13 +168,13 @@ def test_errors_are_those_of_the_devkit(val):
     store = random_store(val, 0)
     blacklisted = np.arange(len(val)) % 5 == 0
     store.counted[:] = ~blacklisted
-    every = predictions.merged_label_boxes([store], MergeSettings())[0]
-    only = predictions.merged_label_boxes([store], MergeSettings(), true_only=True)[0]
+    every = merged_label_boxes([store], MergeSettings())[0]
+    only = merged_label_boxes([store], MergeSettings(), true_only=True)[0]
     truth = Truth({}, val.labels, tuple(val.boxes(i).astype(np.int64) for i in range(len(val))), blacklisted)
     guesses = [Guess(tuple(row.tolist()), box) for row, box in zip(store.answers, every, strict=True)]
     judged = judge_guesses(truth, guesses)
     for boxes in (every, only):
-        missed = predictions.missed_boxes(store, boxes)
+        missed = missed_boxes(store, boxes)
         assert (int(missed.sum()), missed.size) == (judged.localisation, judged.localisation_images)
     assert 0 < judged.localisation < judged.localisation_images
 
@@ -174,12 +182,10 @@ def test_errors_are_those_of_the_devkit(val):
 def test_thresholds_are_answered_in_one_pass(val):
     store = random_store(val, 1)
     steps = (0.1, 0.5, 0.83, 2.0)
-    together = predictions.merged_label_boxes([store], MergeSettings(), thresholds=steps)
-    alone = [predictions.merged_label_boxes([store], MergeSettings(threshold=step))[0] for step in steps]
+    together = merged_label_boxes([store], MergeSettings(), thresholds=steps)
+    alone = [merged_label_boxes([store], MergeSettings(threshold=step))[0] for step in steps]
     assert np.array_equal(together, alone)
-    assert np.array_equal(
-        predictions.missed_boxes(store, together), [predictions.missed_boxes(store, boxes) for boxes in alone]
-    )
+    assert np.array_equal(missed_boxes(store, together), [missed_boxes(store, boxes) for boxes in alone])
 
 
 def test_boxes_of_several_stores_are_one_set(val):
@@ -188,13 +194,11 @@ def test_boxes_of_several_stores_are_one_set(val):
     for i in range(len(val)):
         parts = [(s.boxes[s.offsets[i] : s.offsets[i + 1]], s.scores[s.offsets[i] : s.offsets[i + 1]]) for s in (a, b)]
         rows.append(tuple(np.concatenate(column) for column in zip(*parts, strict=True)))
-    both = predictions.boxes_of_images(val, rows, a.answers)
+    both = boxes_of_images(val, rows, a.answers)
+    assert np.array_equal(merged_label_boxes([a, b], MergeSettings()), merged_label_boxes([both], MergeSettings()))
     assert np.array_equal(
-        predictions.merged_label_boxes([a, b], MergeSettings()), predictions.merged_label_boxes([both], MergeSettings())
-    )
-    assert np.array_equal(
-        predictions.merged_label_boxes([a, b], MergeSettings(), workers=3),
-        predictions.merged_label_boxes([a, b], MergeSettings()),
+        merged_label_boxes([a, b], MergeSettings(), workers=3),
+        merged_label_boxes([a, b], MergeSettings()),
     )
 
 
@@ -210,30 +214,30 @@ def test_top_k_takes_the_best_locations_of_each_store(val):
 
 def test_a_store_comes_back_and_damage_is_named(val, tmp_path):
     store = random_store(val, 3)
-    predictions.write_boxes(tmp_path / "s", store, {"run": "x"})
-    back = predictions.read_boxes(tmp_path / "s")
-    assert all(np.array_equal(getattr(back, name), getattr(store, name)) for name in predictions.ARRAYS)
+    write_boxes(tmp_path / "s", store, {"run": "x"})
+    back = read_boxes(tmp_path / "s")
+    assert all(np.array_equal(getattr(back, name), getattr(store, name)) for name in ARRAYS)
     assert back.ids == store.ids
     np.save(tmp_path / "s" / "scores.npy", store.scores[:-1])
     with pytest.raises(ValueError, match="do not fit together"):
-        predictions.read_boxes(tmp_path / "s")
+        read_boxes(tmp_path / "s")
     (tmp_path / "s" / "boxes.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="damaged boxes"):
-        predictions.read_boxes(tmp_path / "s")
+        read_boxes(tmp_path / "s")
 
 
 def test_boxes_that_are_not_finite_are_refused(val):
     rows = [(np.zeros((1, 5, 4), np.float32), np.ones((1, 5), np.float32)) for _ in range(len(val))]
     rows[2][0][0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=f"the boxes of {val.ids[2]} are not finite"):
-        predictions.boxes_of_images(val, rows, np.zeros((len(val), 5), np.int64))
+        boxes_of_images(val, rows, np.zeros((len(val), 5), np.int64))
 
 
 def test_stores_of_other_labels_do_not_mix(val):
     a, b = random_store(val, 0), random_store(val, 0)
     b.answers[0, 0] += 1
     with pytest.raises(ValueError, match="different images, truth or labels"):
-        predictions.merged_label_boxes([a, b], MergeSettings())
+        merged_label_boxes([a, b], MergeSettings())
 
 
 @pytest.fixture(scope="module")
@@ -248,8 +252,8 @@ def scored(val, tmp_path_factory) -> Path:
 
 
 def test_labels_are_the_five_best_of_the_fused_system(val, scored, tmp_path):
-    answers.write_top5_labels(scored, 0, tmp_path / "answers")
-    found = answers.read_top5_labels(tmp_path / "answers", val)
+    write_top5_labels(scored, 0, tmp_path / "answers")
+    found = read_top5_labels(tmp_path / "answers", val)
     mixed = sum(
         np.load(scored / e.path / "posteriors.npy").astype(np.float64) * float(w) for e, w in best_classification()
     )
@@ -257,9 +261,9 @@ def test_labels_are_the_five_best_of_the_fused_system(val, scored, tmp_path):
 
 
 def test_labels_of_other_images_are_refused(stores, scored, tmp_path):
-    answers.write_top5_labels(scored, 0, tmp_path / "answers")
+    write_top5_labels(scored, 0, tmp_path / "answers")
     with pytest.raises(ValueError, match="labels of other images"):
-        answers.read_top5_labels(tmp_path / "answers", Store(stores[0]))
+        read_top5_labels(tmp_path / "answers", Store(stores[0]))
 
 
 def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scored, tmp_path):
@@ -283,7 +287,7 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
     d = trained(Run("D", "256"), a)
     for run in (PCR, SCR):
         file = trained(run, d)
-        before, after = checkpoint.load_weights(d).tensors, checkpoint.load_weights(file).tensors
+        before, after = load_weights(d).tensors, load_weights(file).tensors
         assert after["fc8.weight"].shape[0] == run.outputs(10)
         moved = {
             name
@@ -292,14 +296,14 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
         }
         assert ("features.conv1_1.weight" in moved) == (run.layers == "all")
         assert "fc6.weight" in moved
-    answers.write_top5_labels(scored, 0, tmp_path / "answers")
+    write_top5_labels(scored, 0, tmp_path / "answers")
     how = {"val_folder": stores[1], "device": torch.device("cpu"), "workers": 0}
     pcr = tmp_path / PCR.name / "weights.safetensors"
     localise(
         PCR, DENSE, (256, 384), EvaluateSettings(), weights_file=pcr, classifier_file=d, answers_folder=tmp_path / "answers",
         out=tmp_path / "boxes", **how,
     )  # fmt: skip
-    store = predictions.read_boxes(tmp_path / "boxes" / "384")
+    store = read_boxes(tmp_path / "boxes" / "384")
     assert store.made["run"] == PCR.name
     assert np.diff(store.offsets).tolist() == [36] * len(store)
     with pytest.raises(ValueError, match="holds A_256_s0, expected D_256_s0"):

@@ -11,16 +11,23 @@ from tests.conftest import write_devkit
 from vggrepro import cli
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
-from vggrepro.localisation import sensitivity as study
-from vggrepro.localisation import stores as predictions
 from vggrepro.localisation import submission
+from vggrepro.localisation.sensitivity import read_sensitivity, write_sensitivity
+from vggrepro.localisation.stores import (
+    BoxStore,
+    boxes_of_images,
+    merged_label_boxes,
+    missed_boxes,
+    read_boxes,
+    write_boxes,
+)
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Evaluation
-from vggrepro.report import page as report
 from vggrepro.report.figures import localisation
+from vggrepro.report.page import report_warning
 from vggrepro.settings.models import Settings, load_settings
-from vggrepro.tables import build as tables
 from vggrepro.tables import render
+from vggrepro.tables.build import Table, make_table
 
 FUSED = "D/256/256 + D/384/352,384"
 
@@ -30,7 +37,7 @@ def settings() -> Settings:
     return load_settings({"smoke": True, "seeds": [0, 1]})
 
 
-def made_up(val: Store, e: Evaluation) -> predictions.BoxStore:
+def made_up(val: Store, e: Evaluation) -> BoxStore:
     """Boxes around the true ones, of the true label (centre crop) or of five labels, the true one most times among them."""
     rng = np.random.default_rng([e.Q, e.run.seed, len(e.run.name)])
     asked = np.array(
@@ -42,7 +49,7 @@ def made_up(val: Store, e: Evaluation) -> predictions.BoxStore:
         shape = (1 if e.protocol == "centre-crop" else int(rng.integers(2, 9)), labels.shape[1], 4)
         found = np.sort((val.boxes(i)[0] + rng.normal(0, 14, shape)).reshape(*shape[:2], 2, 2), 2).reshape(shape)
         rows.append((found.astype(np.float32), rng.random(shape[:2]).astype(np.float32)))
-    return predictions.boxes_of_images(val, rows, labels)
+    return boxes_of_images(val, rows, labels)
 
 
 @pytest.fixture(scope="module")
@@ -52,17 +59,17 @@ def boxes(stores, tmp_path_factory) -> Path:
     for e in dict.fromkeys(e for n in catalogue.LOCALISATION for e in catalogue.evaluations(n, (0, 1))):
         about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "data": val.digest}
         made = about | {"data set": "made up", "classes": val.classes}
-        predictions.write_boxes(folder / e.path, made_up(val, e), made)
+        write_boxes(folder / e.path, made_up(val, e), made)
     return folder
 
 
-def errors(table: tables.Table) -> dict[str, float]:
+def errors(table: Table) -> dict[str, float]:
     return {"/".join(row.keys): row.cells[0].value for row in table.rows if row.cells[0].status == "measured"}
 
 
-def judged(stores: list[predictions.BoxStore], val: Store, merge) -> float:
+def judged(stores: list[BoxStore], val: Store, merge) -> float:
     """The slow way: all five boxes of every image, judged one by one as the devkit does."""
-    found = predictions.merged_label_boxes(stores, merge)[0]
+    found = merged_label_boxes(stores, merge)[0]
     truth = devkit.Truth(
         {}, val.labels, tuple(val.boxes(i).astype(np.int64) for i in range(len(val))), np.zeros(len(val), bool)
     )
@@ -71,11 +78,9 @@ def judged(stores: list[predictions.BoxStore], val: Store, merge) -> float:
 
 
 def test_table_8_is_the_error_of_the_true_classes_box(boxes, stores, settings):
-    val, table = Store(stores[1]), tables.make_table("8", settings, boxes)
+    val, table = Store(stores[1]), make_table("8", settings, boxes)
     for row, printed in zip(table.rows, catalogue.published_table("8").rows, strict=True):
-        found = [
-            predictions.read_boxes(boxes / e.path) for s in (0, 1) for e, _ in catalogue.with_seed(printed.system, s)
-        ]
+        found = [read_boxes(boxes / e.path) for s in (0, 1) for e, _ in catalogue.with_seed(printed.system, s)]
         assert all(len(store.boxes) == len(val) for store in found)
         assert row.cells[0].value == pytest.approx(np.mean([judged([store], val, settings.merge) for store in found]))
         assert row.cells[0].n == len(val)
@@ -83,25 +88,25 @@ def test_table_8_is_the_error_of_the_true_classes_box(boxes, stores, settings):
 
 
 def test_table_9_is_judged_as_the_devkit_does(boxes, stores, settings):
-    val, table = Store(stores[1]), tables.make_table("9", settings, boxes, workers=2)
+    val, table = Store(stores[1]), make_table("9", settings, boxes, workers=2)
     for row, printed in zip(table.rows, catalogue.published_table("9").rows, strict=True):
         per_seed = []
         for seed in (0, 1):
             paths = [e.path for e, _ in catalogue.with_seed(printed.system, seed)]
-            per_seed.append(judged([predictions.read_boxes(boxes / path) for path in paths], val, settings.merge))
+            per_seed.append(judged([read_boxes(boxes / path) for path in paths], val, settings.merge))
         assert row.cells[0].value == pytest.approx(np.mean(per_seed))
         assert row.cells[1].status == "withheld"
     fused = errors(table)[FUSED]
-    assert errors(tables.make_table("10", settings, boxes)) == {"VGG": fused}
+    assert errors(make_table("10", settings, boxes)) == {"VGG": fused}
 
 
 def test_blacklisted_images_are_out_of_the_denominator_and_said(boxes, stores, settings, tmp_path):
     e = catalogue.evaluations("9")[0]
-    store = predictions.read_boxes(boxes / e.path)
+    store = read_boxes(boxes / e.path)
     store.counted[:10] = False
     one = load_settings({"smoke": True})
-    predictions.write_boxes(tmp_path / e.path, store, store.made)
-    table = tables.make_table("9", one, tmp_path)
+    write_boxes(tmp_path / e.path, store, store.made)
+    table = make_table("9", one, tmp_path)
     assert table.rows[0].cells[0].n == len(store) - 10
     assert "10 blacklisted images are left out of the localisation error." in table.notes
     assert [row.cells[0].status for row in table.rows] == ["measured", "not run", "not run", "not run"]
@@ -109,16 +114,16 @@ def test_blacklisted_images_are_out_of_the_denominator_and_said(boxes, stores, s
 
 def test_without_the_blacklist_ilsvrc_says_so(boxes, settings, tmp_path):
     e = catalogue.evaluations("9")[0]
-    store = predictions.read_boxes(boxes / e.path)
-    predictions.write_boxes(tmp_path / e.path, store, store.made | {"data set": "ILSVRC-2012"})
-    notes = tables.make_table("9", load_settings({"smoke": True}), tmp_path).notes
+    store = read_boxes(boxes / e.path)
+    write_boxes(tmp_path / e.path, store, store.made | {"data set": "ILSVRC-2012"})
+    notes = make_table("9", load_settings({"smoke": True}), tmp_path).notes
     assert any("came without ILSVRC's blacklist" in note for note in notes)
 
 
 def test_the_sensitivity_contains_the_table(boxes, stores, tmp_path):
     one = load_settings({"smoke": True})
-    study.write_sensitivity(one, boxes, stores[1], tmp_path / "study", workers=2)
-    points, examples = study.read_sensitivity(tmp_path / "study")
+    write_sensitivity(one, boxes, stores[1], tmp_path / "study", workers=2)
+    points, examples = read_sensitivity(tmp_path / "study")
     default = {
         "match": one.merge.match,
         "average": one.merge.average,
@@ -126,12 +131,12 @@ def test_the_sensitivity_contains_the_table(boxes, stores, tmp_path):
         "threshold": str(one.merge.threshold),
     }
     found = {p["system"]: float(p["error"]) for p in points if default.items() <= p.items()}
-    assert found == pytest.approx(errors(tables.make_table("9", one, boxes)))
+    assert found == pytest.approx(errors(make_table("9", one, boxes)))
     changed = {(p["match"], p["average"], p["top_k"]) for p in points if p["system"] == FUSED}
     assert len(changed) == 8
     for match, average, top_k in changed:
         merge = {"match": match, "average": average, "top_k": None if top_k == "all" else int(top_k)}
-        table = tables.make_table("9", load_settings({"smoke": True, "merge": merge}), boxes)
+        table = make_table("9", load_settings({"smoke": True, "merge": merge}), boxes)
         point = next(p for p in points if (p["match"], p["average"], p["top_k"]) == (match, average, top_k)
                      and p["system"] == FUSED and p["threshold"] == str(one.merge.threshold))  # fmt: skip
         assert float(point["error"]) == pytest.approx(errors(table)[FUSED])
@@ -147,9 +152,7 @@ def test_the_sensitivity_contains_the_table(boxes, stores, tmp_path):
 
 def test_boxes_that_were_not_predicted_are_named(boxes, stores, tmp_path):
     with pytest.raises(ValueError, match="no boxes of D_256_pcr_s7/dense/256: predict them first"):
-        study.write_sensitivity(
-            load_settings({"smoke": True, "seeds": [7]}), boxes, stores[1], tmp_path / "study", workers=1
-        )
+        write_sensitivity(load_settings({"smoke": True, "seeds": [7]}), boxes, stores[1], tmp_path / "study", workers=1)
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +175,7 @@ def test_a_submission_is_judged_as_its_table(boxes, stores, official, tmp_path):
     assert {len(line.split()) for line in lines} == {25}
     # classes are numbered backwards in this devkit, images by their number
     first = val.ids.index("val_0.JPEG")
-    asked = predictions.read_boxes(boxes / "D_256_pcr_s0/dense/256").answers[first]
+    asked = read_boxes(boxes / "D_256_pcr_s0/dense/256").answers[first]
     assert [int(v) for v in lines[0].split()[::5]] == [10 - c for c in asked]
     found = submission.judge_submission(
         tmp_path / "p.txt",
@@ -183,11 +186,11 @@ def test_a_submission_is_judged_as_its_table(boxes, stores, official, tmp_path):
     )
     assert found.localisation_images == len(val) - 2
     one = load_settings({"smoke": True})
-    opened = [predictions.read_boxes(boxes / e.path) for e in catalogue.evaluations("9")]
+    opened = [read_boxes(boxes / e.path) for e in catalogue.evaluations("9")]
     order = devkit.official_order(val.ids)
     for store in opened:
         store.counted[[order[2], order[3]]] = False
-    missed = predictions.missed_boxes(opened[0], predictions.merged_label_boxes(opened, one.merge)[0])
+    missed = missed_boxes(opened[0], merged_label_boxes(opened, one.merge)[0])
     assert found.localisation == int(missed.sum())
 
 
@@ -200,7 +203,7 @@ def test_labels_alone_and_unknown_systems(boxes, stores, official, tmp_path, cap
 
 
 def test_localisation_that_is_switched_off_opens_nothing(boxes):
-    table = tables.make_table("9", load_settings({"smoke": True, "localisation": False}), boxes)
+    table = make_table("9", load_settings({"smoke": True, "localisation": False}), boxes)
     assert {row.cells[0].status for row in table.rows} == {"not run"}
     assert "localisation is switched off" in table.notes[0]
 
@@ -232,7 +235,7 @@ def test_boxes_of_other_images_are_not_shown_or_submitted(boxes, stores, officia
     assert submit(boxes, other, official, tmp_path / "p.txt") == 2
     assert "boxes of other images than those in" in capsys.readouterr().err
     with pytest.raises(ValueError, match="boxes of other images than those in"):
-        study.write_sensitivity(load_settings({"smoke": True}), boxes, stores[0], tmp_path / "study", workers=1)
+        write_sensitivity(load_settings({"smoke": True}), boxes, stores[0], tmp_path / "study", workers=1)
 
 
 @pytest.mark.parametrize("more", [["--answers", "a"], ["--classifier", "c"]])
@@ -277,7 +280,7 @@ def test_a_system_of_others_enters_tables_7_and_10(boxes, stores, official, tmp_
         out = ["--name", name, "--out", str(tmp_path / name)]
         assert cli.main(["import", str(tmp_path / "p.txt"), *by, *out]) == 0
     folders = [tmp_path / "Theirs", tmp_path / "Labels"]
-    ten, seven = (tables.make_table(number, one, boxes, imported=folders) for number in ("10", "7"))
+    ten, seven = (make_table(number, one, boxes, imported=folders) for number in ("10", "7"))
     assert [row.keys for row in ten.rows[-2:]] == [("Theirs",), ("Labels",)] == [row.keys for row in seven.rows[-2:]]
     judged = submission.judge_submission(
         tmp_path / "p.txt", devkit_folder=official, solution=Path(solution), first=None, with_boxes=False
@@ -290,13 +293,11 @@ def test_a_system_of_others_enters_tables_7_and_10(boxes, stores, official, tmp_
         assert [cell.value for cell in row.cells[:2]] == pytest.approx([100 * judged.top1 / n, 100 * judged.top5 / n])
     assert "judged here" in render.table_html(ten)
     assert "p.txt" in render.table_html(ten)
-    assert tables.make_table("9", one, boxes, imported=folders) == tables.make_table("9", one, boxes)
+    assert make_table("9", one, boxes, imported=folders) == make_table("9", one, boxes)
     with pytest.raises(ValueError, match="the settings import no 'Theirs'"):
-        tables.make_table("10", load_settings({"smoke": True}), boxes, imported=folders)
+        make_table("10", load_settings({"smoke": True}), boxes, imported=folders)
 
 
 def test_settings_with_systems_of_others_warn_of_nothing():
     given = {"imported": {"Theirs": {"file": "p.npy"}}, "fusions": {"both": "D/256/256 + Theirs"}}
-    assert report.report_warning(load_settings({"smoke": True} | given)) == report.report_warning(
-        load_settings({"smoke": True})
-    )
+    assert report_warning(load_settings({"smoke": True} | given)) == report_warning(load_settings({"smoke": True}))

@@ -18,14 +18,14 @@ from vggrepro.core.files import write_json
 from vggrepro.judging import ledger
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Run
-from vggrepro.report import bundle as crate
 from vggrepro.report import export
-from vggrepro.report import page as report
+from vggrepro.report.bundle import check_bundle, write_bundle
+from vggrepro.report.page import write_report
 from vggrepro.scores import outcomes
-from vggrepro.scores import stores as scores
+from vggrepro.scores.stores import write_scores
 from vggrepro.settings.models import Settings, load_settings
-from vggrepro.tables import build as tables
 from vggrepro.tables import lineage, render
+from vggrepro.tables.build import make_table_with_outcomes
 
 SEEDS = (0, 1)
 MADE = {"commit": "c" * 40, "versions": {"python": "3"}, "processor": "a CPU", "at": "2026-01-02T03:04:05+00:00"}
@@ -88,18 +88,18 @@ def results(tmp_path_factory, settings) -> Path:
         about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "weights": sha(e.run.name), "data": sha("val")}
         about |= {"data set": "made up", "classes": 6, "device": "CPU", "seconds": 1.5, "made": MADE}
         posteriors = rng.dirichlet(np.ones(6), 20).astype(np.float32)
-        scores.write_scores(root / "scores" / e.path, posteriors, labels, [str(i) for i in range(20)], about)
+        write_scores(root / "scores" / e.path, posteriors, labels, [str(i) for i in range(20)], about)
     about = {"name": "Theirs", "file": "theirs.npy", "digest": sha("theirs"), "classes": 6, "made": MADE}
     about |= {"data": sha("val"), "data set": "made up"}
     theirs = root / "scores/imported/theirs"
-    scores.write_scores(theirs, posteriors, labels, [str(i) for i in range(20)], about)
+    write_scores(theirs, posteriors, labels, [str(i) for i in range(20)], about)
     for number in catalogue.REPRODUCED:
-        made, of_images = tables.make_table_with_outcomes(number, settings, root / "scores", imported=[theirs])
+        made, of_images = make_table_with_outcomes(number, settings, root / "scores", imported=[theirs])
         render.write_table(made, root / "tables")
         outcomes.write_outcomes(root / "tables" / f"{made.name}.npz", of_images)
     trainings = [lineage.read_training(path) for path in root.glob("runs/*/run.json")]
     ledger.write_ledger(ledger.judge_claims(settings, root / "tables", trainings), root / "claims")
-    report.write_report(
+    write_report(
         settings,
         table_files=sorted((root / "tables").glob("*.json")),
         run_files=sorted((root / "runs").glob("*/run.json")),
@@ -113,7 +113,7 @@ def results(tmp_path_factory, settings) -> Path:
 
 @pytest.fixture(scope="module")
 def bundle(results, settings) -> Path:
-    crate.write_bundle(settings, results, results / "export" / "crate.zip")
+    write_bundle(settings, results, results / "export" / "crate.zip")
     return results / "export" / "crate.zip"
 
 
@@ -238,7 +238,7 @@ def test_every_measured_cell_of_the_report_leads_to_what_made_it(results):
 def test_a_crate_is_whole_and_reads_back(bundle, unpacked):
     from rocrate.rocrate import ROCrate
 
-    assert crate.check_bundle(bundle) == crate.check_bundle(unpacked) > 100
+    assert check_bundle(bundle) == check_bundle(unpacked) > 100
     read = ROCrate(unpacked)
     assert read.root_dataset["license"].id == "https://spdx.org/licenses/MIT"
     assert {"report/report.html", "export/cells.parquet", "tables/table03.json", "vggrepro/requirements.lock"} <= {
@@ -280,18 +280,18 @@ def test_a_link_to_nothing_and_an_unknown_term_are_found(unpacked):
     metadata["@graph"].append({"@id": "#x", "@type": "CreateAction", "object": {"@id": "#nowhere"}, "madeUp": 1})
     file.write_text(json.dumps(metadata))
     with pytest.raises(ValueError, match="madeUp is no term of the context; #x refers to #nowhere"):
-        crate.check_bundle(unpacked)
+        check_bundle(unpacked)
 
 
 def test_a_zip_that_would_leave_its_folder_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
         archive.writestr("../evil.txt", "x")
     with pytest.raises(ValueError, match="points outside the archive"):
-        crate.check_bundle(tmp_path / "evil.zip")
+        check_bundle(tmp_path / "evil.zip")
 
 
 def test_the_same_results_give_the_same_crate(bundle, results, settings, tmp_path):
-    crate.write_bundle(settings, results, tmp_path / "again.zip", workers=2)
+    write_bundle(settings, results, tmp_path / "again.zip", workers=2)
     assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()
 
 
@@ -330,7 +330,7 @@ def test_a_released_net_is_told_by_its_file(results, settings, tmp_path):
     }
     about |= {"data": {"val": sha("val"), "data set": "made up"}}
     write_json(copy / "runs/E_384_s1/adopted.json", about)
-    crate.write_bundle(settings, copy, tmp_path / "crate.zip")
+    write_bundle(settings, copy, tmp_path / "crate.zip")
     with zipfile.ZipFile(tmp_path / "crate.zip") as archive:
         graph = {entity["@id"]: entity for entity in json.loads(archive.read("ro-crate-metadata.json"))["@graph"]}
         lines = archive.read("digests.sha256").decode().splitlines()
@@ -349,5 +349,5 @@ def test_scores_of_other_weights_than_the_runs_make_no_crate(results, settings, 
         [lineage.read_training(copy / "runs/D_256_s0/run.json")], lineage.stored_results(copy)
     )
     with pytest.raises(ValueError, match="was made with other weights than D_256_s0 has now"):
-        crate.write_bundle(settings, copy, tmp_path / "crate.zip")
+        write_bundle(settings, copy, tmp_path / "crate.zip")
     assert not (tmp_path / "crate.zip").exists()

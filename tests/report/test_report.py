@@ -11,8 +11,8 @@ from vggrepro.core.files import write_json
 from vggrepro.paper.catalogue import Run
 from vggrepro.report import page as report
 from vggrepro.settings.models import load_settings
-from vggrepro.tables import build as tables
 from vggrepro.tables import render
+from vggrepro.tables.build import make_table
 from vggrepro.training.train import train_run
 
 
@@ -23,7 +23,7 @@ def page(tmp_path_factory, stores) -> Path:
 
     folder, settings = tmp_path_factory.mktemp("report"), load_settings({"smoke": True})
     for number in ("1", "2"):
-        render.write_table(tables.make_table(number, settings, None), folder / "tables")
+        render.write_table(make_table(number, settings, None), folder / "tables")
     where = {
         "train_folder": stores[0],
         "val_folder": stores[1],
@@ -76,7 +76,7 @@ def test_the_smoke_preset_says_where_it_departs():
 
 def test_nets_that_were_not_trained_here_say_whence_they_are(tmp_path):
     settings = load_settings({"smoke": True, "released": {"D": "vgg16.pth"}})
-    render.write_table(tables.make_table("1", settings, None), tmp_path / "tables")
+    render.write_table(make_table("1", settings, None), tmp_path / "tables")
     about = {
         "run": "D_256-512_s0",
         "file": "vgg16.pth",

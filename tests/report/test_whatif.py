@@ -13,14 +13,14 @@ from tests.conftest import set_width
 from vggrepro.core.files import read_json
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Evaluation
-from vggrepro.report import page as report
 from vggrepro.report import whatif
-from vggrepro.scores import ranks as metrics
+from vggrepro.report.page import write_report
 from vggrepro.scores import statistics
-from vggrepro.scores import stores as scores
+from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.stores import Scores, mixture_ranks, read_scores, write_scores
 from vggrepro.settings.models import load_settings
-from vggrepro.tables import build as tables
 from vggrepro.tables import render
+from vggrepro.tables.build import make_table
 
 N, CLASSES = 400, 30
 EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES for e in catalogue.evaluations(number)))
@@ -28,7 +28,7 @@ EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES for e in catalogu
 
 class Made(NamedTuple):
     folder: Path
-    stores: dict[str, scores.Scores]
+    stores: dict[str, Scores]
     file: Path
     packed: dict
     parts: list[whatif.Contest]
@@ -45,8 +45,8 @@ class Made(NamedTuple):
 def of_full_scores(stores, systems) -> np.ndarray:
     """From all posteriors, [systems, 2]: the slow way."""
     mixtures = {str(k): {e.path: weight for e, weight in system} for k, system in enumerate(systems)}
-    ranks = scores.mixture_ranks(stores, mixtures).values()
-    return np.array([[metrics.wrong_images(found, quantity).sum() for quantity in metrics.TOP] for found in ranks])
+    ranks = mixture_ranks(stores, mixtures).values()
+    return np.array([[wrong_images(found, quantity).sum() for quantity in TOP] for found in ranks])
 
 
 def posteriors(seed: int) -> np.ndarray:
@@ -66,12 +66,12 @@ def made(tmp_path_factory) -> Made:
     folder = tmp_path_factory.mktemp("scores")
     labels = posteriors(99).argmax(1)
     for seed, evaluation in enumerate(EVALUATIONS):
-        scores.write_scores(folder / evaluation.path, posteriors(seed), labels, [str(i) for i in range(N)], {})
+        write_scores(folder / evaluation.path, posteriors(seed), labels, [str(i) for i in range(N)], {})
     whatif.write_whatif(load_settings({"smoke": True}), folder, folder / "whatif.json", workers=2)
     packed = read_json(folder / "whatif.json")
     named = {(e.run.label, e.protocol, e.Q): e for e in EVALUATIONS}
     evaluations = [named[e["run"], e["protocol"], e["Q"]] for e in packed["evaluations"]]
-    stores = {e.path: scores.read_scores(folder / e.path) for e in evaluations}
+    stores = {e.path: read_scores(folder / e.path) for e in evaluations}
     parts, _ = whatif.pack(list(stores.values()), np.ones((1, len(stores))))
     return Made(folder, stores, folder / "whatif.json", packed, parts, evaluations)
 
@@ -159,8 +159,8 @@ def test_evaluations_that_are_not_there_are_left_out(made, tmp_path):
 def page(made, browser):
     """The report in a browser, which has opened it anew."""
     settings, folder = load_settings({"smoke": True}), made.folder / "report"
-    render.write_table(tables.make_table("2", settings, None), folder)
-    report.write_report(settings, table_files=[folder / "table02.json"], run_files=[], packed=made.file, out=folder)
+    render.write_table(make_table("2", settings, None), folder)
+    write_report(settings, table_files=[folder / "table02.json"], run_files=[], packed=made.file, out=folder)
     set_width(browser, 1280)
     browser.get((folder / "report.html").as_uri())
     return browser

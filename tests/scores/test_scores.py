@@ -7,8 +7,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from vggrepro.scores import ranks as metrics
 from vggrepro.scores import stores as scores
+from vggrepro.scores.ranks import TOP, true_class_ranks, wrong_images
 
 
 def random_posteriors(n: int, classes: int, seed: int) -> np.ndarray:
@@ -62,7 +62,7 @@ def test_ranks_are_those_of_a_stable_sort():
     posteriors = rng.integers(0, 4, (500, 9)) / 4  # many ties
     labels = rng.integers(0, 9, 500)
     order = np.argsort(-posteriors, 1, kind="stable")
-    assert np.array_equal(metrics.true_class_ranks(posteriors, labels), (order == labels[:, None]).argmax(1))
+    assert np.array_equal(true_class_ranks(posteriors, labels), (order == labels[:, None]).argmax(1))
 
 
 def test_the_stored_precision_changes_no_error(tmp_path):
@@ -72,27 +72,27 @@ def test_the_stored_precision_changes_no_error(tmp_path):
     labels = exact.argsort(1)[:, -6:][np.arange(20_000), np.arange(20_000) % 6]  # true classes at ranks 0 to 5
     scores.write_scores(tmp_path / "s", exact.astype(np.float32), labels, [str(i) for i in range(20_000)], {})
     found = scores.mixture_ranks({"s": scores.read_scores(tmp_path / "s")}, {"m": {"s": Fraction(1)}})["m"]
-    for quantity in metrics.TOP:
+    for quantity in TOP:
         assert np.array_equal(
-            metrics.wrong_images(found, quantity),
-            metrics.wrong_images(metrics.true_class_ranks(exact, labels), quantity),
+            wrong_images(found, quantity),
+            wrong_images(true_class_ranks(exact, labels), quantity),
         )
 
 
 def test_what_is_not_a_number_is_never_right():
     posteriors = np.full((2, 5), np.nan)
     posteriors[1, 1:] = 0.25
-    assert metrics.true_class_ranks(posteriors, np.array([0, 0])).tolist() == [5, 5]
-    assert metrics.true_class_ranks(posteriors[1:], np.array([1])).tolist() == [1]
+    assert true_class_ranks(posteriors, np.array([0, 0])).tolist() == [5, 5]
+    assert true_class_ranks(posteriors[1:], np.array([1])).tolist() == [1]
 
 
 def test_half_precision_would_change_errors():
     """Why stores are not half the size: neighbouring classes become equal, and the order of classes decides."""
     posteriors = random_posteriors(20_000, 1000, 6)
     labels = posteriors.argsort(1)[:, -5]  # the true class comes fifth: as close to a top-5 error as can be
-    exact, half = (metrics.true_class_ranks(p, labels) for p in (posteriors, posteriors.astype(np.float16)))
-    assert metrics.wrong_images(exact, "top-5").mean() == 0
-    assert metrics.wrong_images(half, "top-5").mean() > 0
+    exact, half = (true_class_ranks(p, labels) for p in (posteriors, posteriors.astype(np.float16)))
+    assert wrong_images(exact, "top-5").mean() == 0
+    assert wrong_images(half, "top-5").mean() > 0
 
 
 @pytest.mark.parametrize("row", [[0.5, 0.6], [np.nan, 1.0], [1.5, -0.5], [np.inf, 0.0]])

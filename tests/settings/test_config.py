@@ -7,8 +7,7 @@ import json
 import pytest
 
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings import models as config
-from vggrepro.settings.models import RunSettings, load_settings
+from vggrepro.settings.models import SCHEMA_FILE, RunSettings, load_settings, settings_schema, validated
 
 
 def test_the_paper_preset_is_the_default_and_the_papers():
@@ -99,17 +98,15 @@ def test_later_stages_go_on_at_a_lower_rate():
 
 def test_settings_of_a_run_come_back_from_the_command_line():
     sent = load_settings({}).for_run(Run("D", "256-512"))
-    assert config.validated(RunSettings, json.loads(sent.model_dump_json()), "--settings") == sent
+    assert validated(RunSettings, json.loads(sent.model_dump_json()), "--settings") == sent
 
 
 def test_the_schema_is_the_classes():
-    assert config.SCHEMA_FILE.read_text(encoding="utf-8") == config.settings_schema(), (
-        "write it anew with: vggrepro schema"
-    )
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == settings_schema(), "write it anew with: vggrepro schema"
 
 
 def test_every_setting_says_what_it_is():
-    blocks = json.loads(config.settings_schema())["$defs"]
+    blocks = json.loads(settings_schema())["$defs"]
     silent = [
         f"{block}.{key}"
         for block, about in blocks.items()

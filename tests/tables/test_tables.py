@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from vggrepro.paper import catalogue
-from vggrepro.report import page as report
+from vggrepro.report.page import report_warning, write_report
 from vggrepro.scores import outcomes
-from vggrepro.scores import stores as scores
+from vggrepro.scores.stores import TopLabels, read_scores, write_scores, write_top_labels
 from vggrepro.settings.models import load_settings
-from vggrepro.tables import build as tables
 from vggrepro.tables import render
+from vggrepro.tables.build import Table, make_table, make_table_with_outcomes
 
 N, CLASSES = 200, 12
 
@@ -42,7 +42,7 @@ def made(tmp_path_factory) -> Path:
     for k, evaluation in enumerate({e: None for n in numbers for e in catalogue.evaluations(n, (0, 1))}):
         ranks = np.random.default_rng(k).choice(CLASSES, N, p=[0.6, *[0.4 / 11] * 11])
         about = {"data set": "made up", "data": "digest"} | key_of(evaluation)
-        scores.write_scores(root / evaluation.path, posteriors_with_ranks(ranks, labels, k), labels, ids, about)
+        write_scores(root / evaluation.path, posteriors_with_ranks(ranks, labels, k), labels, ids, about)
     return root
 
 
@@ -50,28 +50,28 @@ def key_of(evaluation: catalogue.Evaluation) -> dict[str, object]:
     return {"run": evaluation.run.name, "protocol": evaluation.protocol, "Q": evaluation.Q}
 
 
-def table(number: str, made: Path, **given) -> tables.Table:
-    return tables.make_table(number, load_settings({"smoke": True} | given), made)
+def table(number: str, made: Path, **given) -> Table:
+    return make_table(number, load_settings({"smoke": True} | given), made)
 
 
 def test_table_1_is_as_published():
-    made = tables.make_table("1", load_settings({}), None)
+    made = make_table("1", load_settings({}), None)
     assert all(cell.text == cell.published for row in made.rows for cell in row.cells if cell.status == "measured")
     assert "Every cell is as published." in made.notes
 
 
 def test_a_wrong_layer_shows_in_table_1(monkeypatch):
-    from vggrepro.nets import vgg as nets
+    from vggrepro.nets.vgg import LAYERS
 
-    monkeypatch.setitem(nets.LAYERS, "C", [64, *nets.LAYERS["C"]])
-    made = tables.make_table("1", load_settings({}), None)
+    monkeypatch.setitem(LAYERS, "C", [64, *LAYERS["C"]])
+    made = make_table("1", load_settings({}), None)
     assert any("cells differ" in note for note in made.notes)
     assert "published: conv3-64 x2" in render.table_html(made)
 
 
 @pytest.mark.parametrize("preset", ["paper", "tiny", "smoke"])
 def test_tables_1_and_2_are_of_the_full_size_nets(preset):
-    made = tables.make_table("2", load_settings({"preset": preset}), None)
+    made = make_table("2", load_settings({"preset": preset}), None)
     assert [cell.value for cell in made.rows[0].cells if cell.value] == pytest.approx(
         [132.863336, 133.047848, 133.638952, 138.357544, 143.667240]
     )
@@ -80,7 +80,7 @@ def test_tables_1_and_2_are_of_the_full_size_nets(preset):
 
 def test_single_scale_cells_are_the_errors_of_their_store(made):
     for row, printed in zip(table("3", made).rows, catalogue.published_table("3").rows, strict=True):
-        store = scores.read_scores(made / printed.system[0][0].path)
+        store = read_scores(made / printed.system[0][0].path)
         answers = np.argsort(-store.posteriors, 1)
         for cell, top in zip(row.cells, (1, 5), strict=True):
             wrong = ~(answers[:, :top] == store.labels[:, None]).any(1)
@@ -91,7 +91,7 @@ def test_single_scale_cells_are_the_errors_of_their_store(made):
 def test_fusions_are_errors_of_averaged_posteriors(made):
     last = table("6", made).rows[-1]
     stores = [
-        scores.read_scores(made / f"{net}_256-512_s0" / p / str(Q))
+        read_scores(made / f"{net}_256-512_s0" / p / str(Q))
         for net in "DE"
         for p in ("dense", "multi-crop")
         for Q in (256, 384, 512)
@@ -125,7 +125,7 @@ def test_other_peoples_numbers_are_quoted(made):
 
 def test_the_shallow_nets_difference_is_paired(made):
     points = table("text", made).rows[2].cells[0]
-    a, b = (scores.read_scores(made / f"{net}_256_s0" / "centre-crop" / "256") for net in ("B-5x5", "B"))
+    a, b = (read_scores(made / f"{net}_256_s0" / "centre-crop" / "256") for net in ("B-5x5", "B"))
     wrong = [s.posteriors.argmax(1) != s.labels for s in (a, b)]
     assert points.value == pytest.approx(100 * (wrong[0].mean() - wrong[1].mean()))
     relative = table("text", made, higher="relative").rows[2].cells[0]
@@ -188,8 +188,8 @@ def test_scores_of_other_images_are_refused(made, tmp_path):
 @pytest.mark.parametrize("given", [{"data": {"classes": 10}}, {"model": {"width": 8}}, {"train": {"init": "glorot"}}])
 def test_a_paper_preset_that_is_not_the_papers_says_so(made, given):
     settings = load_settings(given)
-    assert report.report_warning(settings)
-    assert any("The deltas" in note for note in tables.make_table("3", settings, made).notes)
+    assert report_warning(settings)
+    assert any("The deltas" in note for note in make_table("3", settings, made).notes)
 
 
 def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypatch):
@@ -207,9 +207,7 @@ def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypat
         catalogue.published_table.cache_clear()
     assert [r.cells[0].status for r in shown.rows[-2:]] == ["not run", "not run"]
     render.write_table(shown, tmp_path)
-    report.write_report(
-        load_settings({"smoke": True}), table_files=[tmp_path / "table03.json"], run_files=[], out=tmp_path
-    )
+    write_report(load_settings({"smoke": True}), table_files=[tmp_path / "table03.json"], run_files=[], out=tmp_path)
     assert "error-against-depth" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
@@ -224,7 +222,7 @@ def test_a_table_comes_back_from_its_file(made, tmp_path, number):
 @pytest.mark.parametrize("number", catalogue.CLASSIFICATION)
 def test_outcomes_are_of_every_measured_row(made, number):
     """Their means are the cells; a row that is a difference has none of its own."""
-    shown, found = tables.make_table_with_outcomes(number, load_settings({"smoke": True, "seeds": [0, 1]}), made)
+    shown, found = make_table_with_outcomes(number, load_settings({"smoke": True, "seeds": [0, 1]}), made)
     published = catalogue.published_table(number)
     cells = [
         cell.value
@@ -242,9 +240,9 @@ def test_outcomes_of_table_4_hold_each_scale_alone(made):
     """The error at Q = S is that of Table 3."""
     of_one = {
         tuple(e.row.values()): e.outcome.wrong.mean()
-        for e in tables.make_table_with_outcomes("3", load_settings({}), made)[1].entries
+        for e in make_table_with_outcomes("3", load_settings({}), made)[1].entries
     }
-    _, found = tables.make_table_with_outcomes("4", load_settings({}), made)
+    _, found = make_table_with_outcomes("4", load_settings({}), made)
     alone = {tuple(e.row.values()): e.outcome.wrong.mean() for e in found.entries if "," not in e.row["Q"]}
     assert {key[2] for key in alone if key[:2] == ("C", "384")} == {"352", "384", "416"}
     shared = set(alone) & set(of_one)
@@ -294,10 +292,10 @@ def test_latex_escapes_what_it_would_take_for_a_command():
 def test_the_report_compiles_with_pdflatex(made, tmp_path):
     settings = load_settings({"smoke": True})
     for number in catalogue.REPRODUCED:
-        shown, found = tables.make_table_with_outcomes(number, settings, made)
+        shown, found = make_table_with_outcomes(number, settings, made)
         render.write_table(shown, tmp_path / "tables")
         outcomes.write_outcomes(tmp_path / "tables" / f"{shown.name}.npz", found)
-    report.write_report(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
+    write_report(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
     done = subprocess.run(
         ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
         cwd=tmp_path,
@@ -316,13 +314,13 @@ JITTERED = [f"D_256-512_s{{}}/dense/{Q}" for Q in (256, 384, 512)]
 @pytest.fixture(scope="module")
 def theirs(made, tmp_path_factory) -> list[Path]:
     """Imported stores: posteriors, and labels alone, of the images of ours."""
-    root, ours = tmp_path_factory.mktemp("imported"), scores.read_scores(made / JITTERED[0].format(0))
+    root, ours = tmp_path_factory.mktemp("imported"), read_scores(made / JITTERED[0].format(0))
     p = np.random.default_rng(9).dirichlet(np.ones(CLASSES), N).astype(np.float32)
     about = {"file": "t.npz", "digest": "0" * 64, "data": None, "data set": "made up", "classes": CLASSES}
-    scores.write_scores(root / "theirs", p, ours.labels, list(ours.ids), about | {"name": "Theirs"})
+    write_scores(root / "theirs", p, ours.labels, list(ours.ids), about | {"name": "Theirs"})
     answers = np.argsort(-p, 1)[:, :5]
-    listed = scores.TopLabels(root, answers, ours.labels, ours.ids, about | {"name": "Labels"})
-    scores.write_top_labels(root / "labels", listed)
+    listed = TopLabels(root, answers, ours.labels, ours.ids, about | {"name": "Labels"})
+    write_top_labels(root / "labels", listed)
     return [root / "theirs", root / "labels"]
 
 
@@ -330,12 +328,12 @@ def theirs(made, tmp_path_factory) -> list[Path]:
 def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
     text = "D/[256;512]/256,384,512 + Theirs" + f" ({protocol})" * (protocol != "dense")
     settings = load_settings({"smoke": True, "seeds": [0, 1], "fusions": {"both": text}} | THEIRS)
-    found, outcomes = tables.make_table_with_outcomes("7", settings, made, imported=theirs)
+    found, outcomes = make_table_with_outcomes("7", settings, made, imported=theirs)
     assert [row.keys[0] for row in found.rows[-3:]] == ["Theirs", "Labels", "both"]
-    other, wrong = scores.read_scores(theirs[0]), []
+    other, wrong = read_scores(theirs[0]), []
     for seed in (0, 1):
         paths = [p.format(seed).replace("dense", kind) for kind in protocol.split(" & ") for p in JITTERED]
-        mean = np.mean([scores.read_scores(made / path).posteriors.astype(np.float64) for path in paths], 0)
+        mean = np.mean([read_scores(made / path).posteriors.astype(np.float64) for path in paths], 0)
         wrong.append(((mean + other.posteriors).argmax(1) != other.labels).mean())
     assert found.rows[-1].cells[0].value == pytest.approx(100 * np.mean(wrong))
     assert (found.rows[-1].cells[0].seeds, found.rows[-3].cells[0].seeds) == (2, 1)
@@ -350,7 +348,7 @@ def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
 def test_labels_alone_and_unknown_systems_are_in_no_fusion(made, theirs):
     settings = load_settings({"smoke": True, "fusions": {"both": "D/[256;512]/256,384,512 + Labels"}} | THEIRS)
     with pytest.raises(ValueError, match="no average can be taken of labels"):
-        tables.make_table("7", settings, made, imported=theirs)
+        make_table("7", settings, made, imported=theirs)
     with pytest.raises(ValueError, match="fusions: 'Nobody' is no system: .* Imported systems: Theirs, Labels"):
         load_settings({"smoke": True, "fusions": {"both": "D/256/256 + Nobody"}} | THEIRS)
     with pytest.raises(ValueError, match="no table of the paper evaluates B_384_s0/dense/384: add a row"):

@@ -12,7 +12,7 @@ import torch
 
 from tests.conftest import small
 from vggrepro.data.store import Store
-from vggrepro.nets import weights as checkpoint
+from vggrepro.nets.weights import load_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import RunSettings, TrainSettings
 from vggrepro.training.progress import Schedule
@@ -119,8 +119,8 @@ def test_fc_only_moves_the_fully_connected_layers_only(stores, tmp_path):
         run(after, small(), stores, tmp_path / after.name, file)
     parent = tmp_path / "D_384_s0"
     run(Run("D", "256-512", "fc"), small(), stores, tmp_path / "fc", parent / "weights.safetensors")
-    before = checkpoint.load_weights(parent / "weights.safetensors").tensors
-    after = checkpoint.load_weights(tmp_path / "fc" / "weights.safetensors").tensors
+    before = load_weights(parent / "weights.safetensors").tensors
+    after = load_weights(tmp_path / "fc" / "weights.safetensors").tensors
     moved = {name.split(".")[-2] for name in before if not torch.equal(before[name], after[name])}
     assert moved == {"fc6", "fc7", "fc8"}
 
@@ -171,7 +171,7 @@ def test_damaged_weights_are_named(stores, tmp_path, damage):
     file = tmp_path / "weights.safetensors"
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ValueError, match="weights.safetensors: damaged weights"):
-        checkpoint.load_weights(file)
+        load_weights(file)
 
 
 def test_weights_of_others_are_named(tmp_path):
@@ -179,7 +179,7 @@ def test_weights_of_others_are_named(tmp_path):
 
     save_file({"x": torch.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(ValueError, match=r"other.safetensors: not written by vggrepro"):
-        checkpoint.load_weights(tmp_path / "other.safetensors")
+        load_weights(tmp_path / "other.safetensors")
 
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ from tests.training.test_distributed import torchrun
 from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import load_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import BoxTargets, EvaluateSettings, RunSettings
 from vggrepro.training.processes import ProcessGroup
@@ -182,7 +182,7 @@ def test_what_a_net_was_shown_to_be_tested(records, stores, tmp_path):
 
 
 def test_an_input_divided_by_a_standard_deviation_shows(records):
-    weights = checkpoint.load_weights(records["folder"] / "A_256_s0" / "weights.safetensors")
+    weights = load_weights(records["folder"] / "A_256_s0" / "weights.safetensors")
     with record_inputs(net := weights.net()) as shown, torch.inference_mode():
         net(torch.randn(2, 3, 56, 56))
     assert shown.pixels[1] - shown.pixels[0] < 20

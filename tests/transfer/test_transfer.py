@@ -18,16 +18,16 @@ from vggrepro import cli
 from vggrepro.data import standin
 from vggrepro.data.collections import VOC, Actions, Caltech
 from vggrepro.data.transforms import rescale
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import save_weights
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import TASKS, Run
 from vggrepro.scores import outcomes, statistics
 from vggrepro.scores.ranks import average_precision
 from vggrepro.settings.models import EvaluateSettings, NetSettings, TransferSettings, load_settings
-from vggrepro.tables import build as tables
 from vggrepro.tables import render
+from vggrepro.tables.build import make_table, make_table_with_outcomes
 from vggrepro.transfer import average_precision as precision
 from vggrepro.transfer import features
 from vggrepro.transfer import svms as transfer
@@ -289,7 +289,7 @@ def results(drawn, tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("transfer")
     settings = SMALL.model_dump_json()
     for run in NETS:
-        checkpoint.save_weights(root / f"{run.name}.safetensors", net(run), run, MEAN, [f"n{i:08d}" for i in range(10)])
+        save_weights(root / f"{run.name}.safetensors", net(run), run, MEAN, [f"n{i:08d}" for i in range(10)])
         for name in catalogue.COLLECTIONS:
             task = next(t for t in TASKS.values() if name in t.collections)
             where = ["--path", str(drawn / task.data), "--weights", str(root / f"{run.name}.safetensors")]
@@ -313,7 +313,7 @@ def results(drawn, tmp_path_factory) -> Path:
 
 def test_tables_11_and_12_are_measured_from_the_stored_scores(results):
     settings = load_settings({"smoke": True})
-    eleven, twelve = (tables.make_table(n, settings, results / "transfer") for n in ("11", "12"))
+    eleven, twelve = (make_table(n, settings, results / "transfer") for n in ("11", "12"))
     ours = [row for row in eleven.rows if row.keys[0].startswith("VGG")]
     assert [[cell.status for cell in row.cells] for row in ours] == [
         ["measured", "validation", "measured", "measured"]
@@ -346,7 +346,7 @@ def test_tables_11_and_12_are_measured_from_the_stored_scores(results):
 
 
 def test_bold_is_the_highest(results):
-    table = tables.make_table("11", load_settings({"smoke": True}), results / "transfer")
+    table = make_table("11", load_settings({"smoke": True}), results / "transfer")
     for column in range(4):
         cells = [row.cells[column] for row in table.rows if row.cells[column].value is not None]
         if len({cell.value for cell in cells}) > 1:
@@ -355,7 +355,7 @@ def test_bold_is_the_highest(results):
 
 def test_outcomes_of_transfer_are_what_cells_are_made_of(results, tmp_path):
     for number in catalogue.TRANSFER:
-        table, made = tables.make_table_with_outcomes(number, load_settings({"smoke": True}), results / "transfer")
+        table, made = make_table_with_outcomes(number, load_settings({"smoke": True}), results / "transfer")
         outcomes.write_outcomes(tmp_path / "t.npz", made)
         found = outcomes.read_outcomes(tmp_path / "t.npz").entries
         cells = {
@@ -375,24 +375,22 @@ def test_other_is_no_action_of_the_mean(results):
 
 def test_a_set_that_was_not_given_is_not_run(results, tmp_path):
     shutil.copytree(results / "transfer" / "caltech101", tmp_path / "caltech101")
-    table = tables.make_table("11", load_settings({"smoke": True}), tmp_path)
+    table = make_table("11", load_settings({"smoke": True}), tmp_path)
     assert [cell.status for cell in table.rows[-1].cells] == ["not run", "not run", "measured", "not run"]
-    empty = tables.make_table("12", load_settings({"smoke": True}), tmp_path)
+    empty = make_table("12", load_settings({"smoke": True}), tmp_path)
     assert "give the folders of its data sets, such as voc2012=PATH" in empty.notes[0]
 
 
 def test_results_of_a_set_that_is_no_longer_given_are_not_shown(results):
     """They lie where an earlier call left them, made with who knows which weights."""
-    table = tables.make_table(
-        "11", load_settings({"smoke": True, "transfer": {"stand_in": False}}), results / "transfer"
-    )
+    table = make_table("11", load_settings({"smoke": True, "transfer": {"stand_in": False}}), results / "transfer")
     assert {cell.status for row in table.rows if row.keys[0].startswith("VGG") for cell in row.cells} == {"not run"}
 
 
 def test_a_set_of_other_classes_says_so_and_a_drawn_one_too(results):
-    drawn = tables.make_table("11", load_settings({"smoke": True}), results / "transfer").notes
+    drawn = make_table("11", load_settings({"smoke": True}), results / "transfer").notes
     assert any("drawn by the program stand for voc2007, voc2012, caltech101, caltech256" in note for note in drawn)
-    given = tables.make_table("11", load_settings({"smoke": True, "voc2007": "x"}), results / "transfer").notes
+    given = make_table("11", load_settings({"smoke": True, "voc2007": "x"}), results / "transfer").notes
     assert any("voc2007 has 4 classes here and 20 in the paper: the delta compares different data" in n for n in given)
     assert any("The deltas do not compare like with like: the nets depart" in note for note in given)
 
@@ -408,7 +406,7 @@ def test_results_of_another_task_or_of_other_nets_are_refused(results, tmp_path)
             if not (folder / "voc2007" / name).exists():
                 shutil.copytree(results / "transfer" / "voc2007" / name, folder / "voc2007" / name)
         with pytest.raises(ValueError, match=r"holds voc20\d\d with D_256-512_s0: classify again"):
-            tables.make_table("11", load_settings({"smoke": True}), folder)
+            make_table("11", load_settings({"smoke": True}), folder)
 
 
 def test_files_for_the_evaluation_server_list_every_test_image_and_person(results, drawn):

@@ -24,10 +24,10 @@ from vggrepro.data import standin
 from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
 from vggrepro.localisation import submission
-from vggrepro.nets import weights as checkpoint
+from vggrepro.nets.weights import load_weights
 from vggrepro.paper import catalogue
-from vggrepro.report import bundle as crate
-from vggrepro.scores import stores as scores
+from vggrepro.report.bundle import check_bundle
+from vggrepro.scores.stores import read_scores
 from vggrepro.tables import render
 
 TWO_NETS = "D/[256;512]/256,384,512 + E/[256;512]/256,384,512"
@@ -130,7 +130,7 @@ def test_no_cell_of_ours_is_left_open(made):
 @pytest.mark.slow
 def test_the_bundle_is_whole_and_names_no_place(made):
     bundle = made / "results/smoke/export/crate.zip"
-    assert crate.check_bundle(bundle) > 200
+    assert check_bundle(bundle) > 200
     with zipfile.ZipFile(bundle) as archive:
         assert [name for name in archive.namelist() if str(made).encode() in archive.read(name)] == []
 
@@ -171,7 +171,7 @@ def test_every_result_says_what_made_it(made):
 
 @pytest.mark.slow
 def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, tmp_path):
-    net = checkpoint.load_weights(made / "results/smoke/runs/D_256-512_s0/weights.safetensors")
+    net = load_weights(made / "results/smoke/runs/D_256-512_s0/weights.safetensors")
     write_mat(tmp_path / "d.mat", layers_of(net.net()), list(net.wnids), net.mean)
     wanted = ("results/smoke-released/scores/D_256-512_s0/dense", "--config", "smoke=true", "released={D: d.mat}")
     done = snakemake(tmp_path, *wanted, cores=2)
@@ -179,7 +179,7 @@ def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, t
     assert not (tmp_path / "results/smoke-released/data/train").exists()
     for Q in ("256", "384", "512"):
         theirs, ours = (
-            scores.read_scores(folder / f"scores/D_256-512_s0/dense/{Q}")
+            read_scores(folder / f"scores/D_256-512_s0/dense/{Q}")
             for folder in (tmp_path / "results/smoke-released", made / "results/smoke")
         )
         assert np.array_equal(theirs.posteriors, ours.posteriors)

@@ -358,16 +358,20 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _given(text: str) -> Settings:
-    from vggrepro.settings import models as config
+    from vggrepro.settings.models import (
+        load_settings,
+    )
 
-    return config.load_settings(_json(text) if text.lstrip().startswith("{") else {"preset": text})
+    return load_settings(_json(text) if text.lstrip().startswith("{") else {"preset": text})
 
 
 def _block(text: str, kind: type[_T], of: Callable[[Settings], _T]) -> _T:
     """A part of the settings: given as JSON itself, or that of a preset."""
-    from vggrepro.settings import models as config
+    from vggrepro.settings.models import (
+        validated,
+    )
 
-    return config.validated(kind, _json(text), "--settings") if text.lstrip().startswith("{") else of(_given(text))
+    return validated(kind, _json(text), "--settings") if text.lstrip().startswith("{") else of(_given(text))
 
 
 def _json(text: str, option: str = "--settings") -> dict[str, Any]:
@@ -423,16 +427,18 @@ def _torch(given: argparse.Namespace, precision: str, processes: int = 1) -> tor
 
 
 def _train(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
-    from vggrepro.training import processes as distributed
+    from vggrepro.settings.models import (
+        RunSettings,
+    )
+    from vggrepro.training.processes import join_processes, on_this_machine
 
-    settings = _block(given.settings, config.RunSettings, lambda preset: preset.for_run(given.run))
-    neighbours = distributed.on_this_machine()
+    settings = _block(given.settings, RunSettings, lambda preset: preset.for_run(given.run))
+    neighbours = on_this_machine()
     given.threads = max(1, given.threads // neighbours)
     device = _torch(given, settings.train.precision, neighbours)
     from vggrepro.training.train import train_run
 
-    with distributed.join_processes(given.processes, device) as world:
+    with join_processes(given.processes, device) as world:
         train_run(
             given.run,
             settings,
@@ -449,10 +455,14 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _adopt(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
+    from vggrepro.settings.models import (
+        NetSettings,
+        ReadingSettings,
+        validated,
+    )
 
-    model = _block(given.settings, config.NetSettings, lambda preset: preset.model)
-    reading = config.validated(config.ReadingSettings, _json(given.reading, "--reading"), "--reading")
+    model = _block(given.settings, NetSettings, lambda preset: preset.model)
+    reading = validated(ReadingSettings, _json(given.reading, "--reading"), "--reading")
     device = _torch(given, "fp32")
     from vggrepro.external.released import convert_released
 
@@ -470,9 +480,11 @@ def _adopt(given: argparse.Namespace) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
+    from vggrepro.settings.models import (
+        EvaluateSettings,
+    )
 
-    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
+    settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
     from vggrepro.evaluation.evaluate import evaluate
 
@@ -490,13 +502,15 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 
 def _why(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
+    from vggrepro.settings.models import (
+        EvaluateSettings,
+    )
 
-    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
+    settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
-    from vggrepro.diagnosis import measure as why
+    from vggrepro.diagnosis.measure import measure_decomposition
 
-    why.measure_decomposition(
+    measure_decomposition(
         given.run,
         settings,
         weights_file=given.weights,
@@ -519,20 +533,22 @@ def _flips(given: argparse.Namespace) -> None:
 
 
 def _answers(given: argparse.Namespace) -> None:
-    from vggrepro.localisation import top5_labels as answers
+    from vggrepro.localisation.top5_labels import write_top5_labels
 
-    answers.write_top5_labels(given.scores, given.seed, given.out)
+    write_top5_labels(given.scores, given.seed, given.out)
 
 
 def _boxes(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
+    from vggrepro.settings.models import (
+        EvaluateSettings,
+    )
 
     dense = given.protocol == "dense"
     if bool(given.answers) != dense or bool(given.classifier) != dense:
         raise ValueError(
             "dense boxes need --answers and --classifier; on a centre crop the true class is given, and neither"
         )
-    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
+    settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
     from vggrepro.localisation.prediction import localise
 
@@ -561,12 +577,14 @@ def _draw(given: argparse.Namespace) -> None:
 
 
 def _features(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
-    from vggrepro.transfer import svms as transfer
+    from vggrepro.settings.models import (
+        EvaluateSettings,
+    )
+    from vggrepro.transfer.svms import open_collection
 
-    settings = _block(given.settings, config.EvaluateSettings, lambda preset: preset.evaluate)
+    settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
-    collection = transfer.open_collection(given.collection, given.path)
+    collection = open_collection(given.collection, given.path)
     from vggrepro.transfer import features
 
     features.write_features(
@@ -583,19 +601,23 @@ def _features(given: argparse.Namespace) -> None:
 
 
 def _splits(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
-    from vggrepro.transfer import svms as transfer
+    from vggrepro.settings.models import (
+        TransferSettings,
+    )
+    from vggrepro.transfer.svms import open_caltech, write_splits
 
-    settings = _block(given.settings, config.TransferSettings, lambda preset: preset.transfer)
-    transfer.write_splits(transfer.open_caltech(given.set, given.path), settings, given.out)
+    settings = _block(given.settings, TransferSettings, lambda preset: preset.transfer)
+    write_splits(open_caltech(given.set, given.path), settings, given.out)
 
 
 def _classify(given: argparse.Namespace) -> None:
-    from vggrepro.settings import models as config
-    from vggrepro.transfer import svms as transfer
+    from vggrepro.settings.models import (
+        TransferSettings,
+    )
+    from vggrepro.transfer.svms import classify
 
-    settings = _block(given.settings, config.TransferSettings, lambda preset: preset.transfer)
-    transfer.classify(
+    settings = _block(given.settings, TransferSettings, lambda preset: preset.transfer)
+    classify(
         given.task,
         given.path,
         given.features,
@@ -607,22 +629,20 @@ def _classify(given: argparse.Namespace) -> None:
 
 
 def _merging(given: argparse.Namespace) -> None:
-    from vggrepro.localisation import sensitivity as study
+    from vggrepro.localisation.sensitivity import write_sensitivity
 
-    study.write_sensitivity(_given(given.settings), given.boxes, given.val, given.out, given.threads)
+    write_sensitivity(_given(given.settings), given.boxes, given.val, given.out, given.threads)
 
 
 def _table(given: argparse.Namespace) -> None:
-    from vggrepro.judging import pipeline as audited
+    from vggrepro.judging.pipeline import audited_table
     from vggrepro.scores import outcomes
-    from vggrepro.tables import build as tables
     from vggrepro.tables import render
+    from vggrepro.tables.build import make_table_with_outcomes
 
     settings = _given(given.settings)
-    made, of_images = tables.make_table_with_outcomes(
-        given.number, settings, given.scores, given.threads, given.imported
-    )
-    made = audited.audited_table(made, settings, given.scores, given.runs)
+    made, of_images = make_table_with_outcomes(given.number, settings, given.scores, given.threads, given.imported)
+    made = audited_table(made, settings, given.scores, given.runs)
     outcomes.write_outcomes(given.out / f"{made.name}.npz", of_images)
     render.write_table(made, given.out)
 
@@ -642,9 +662,9 @@ def _whatif(given: argparse.Namespace) -> None:
 
 
 def _report(given: argparse.Namespace) -> None:
-    from vggrepro.report import page as report
+    from vggrepro.report.page import write_report
 
-    report.write_report(
+    write_report(
         _given(given.settings),
         table_files=given.tables,
         run_files=given.runs,
@@ -660,19 +680,19 @@ def _report(given: argparse.Namespace) -> None:
 
 
 def _export(given: argparse.Namespace) -> None:
-    from vggrepro.report import bundle as crate
     from vggrepro.report import export
+    from vggrepro.report.bundle import write_bundle
 
     settings = _given(given.settings)
     export.export_tidy_data(settings, given.results, given.out)
     if given.crate:
-        crate.write_bundle(settings, given.results, given.crate, workers=given.threads)
+        write_bundle(settings, given.results, given.crate, workers=given.threads)
 
 
 def _check(given: argparse.Namespace) -> None:
-    from vggrepro.report import bundle as crate
+    from vggrepro.report.bundle import check_bundle
 
-    print(f"{given.crate}: {crate.check_bundle(given.crate)} files, all as they were described")
+    print(f"{given.crate}: {check_bundle(given.crate)} files, all as they were described")
 
 
 def _judge(given: argparse.Namespace) -> None:
@@ -698,10 +718,10 @@ def _print_error(quantity: str, errors: int, n: int) -> None:
 
 
 def _import(given: argparse.Namespace) -> None:
-    from vggrepro.external import imported as outside
-    from vggrepro.tables import build as tables
+    from vggrepro.external.imported import import_scores
+    from vggrepro.tables.build import judge_imported
 
-    store = outside.import_scores(
+    store = import_scores(
         given.file,
         given.called,
         given.out,
@@ -713,7 +733,7 @@ def _import(given: argparse.Namespace) -> None:
         classes=given.classes,
         logits=given.logits,
     )
-    for quantity, errors in tables.judge_imported(store).items():
+    for quantity, errors in judge_imported(store).items():
         _print_error(quantity, int(errors.wrong.sum()), errors.n)
 
 
@@ -739,9 +759,12 @@ def _settings(given: argparse.Namespace) -> None:
 
 def _schema(given: argparse.Namespace) -> None:
     from vggrepro.core.files import write_text
-    from vggrepro.settings import models as config
+    from vggrepro.settings.models import (
+        SCHEMA_FILE,
+        settings_schema,
+    )
 
-    write_text(config.SCHEMA_FILE, config.settings_schema())
+    write_text(SCHEMA_FILE, settings_schema())
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vggrepro.data import boxes
 from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
-from vggrepro.scores import ranks as metrics
+from vggrepro.scores.ranks import TOP, wrong_images
 
 PREFIX = "ILSVRC20*_clsloc_validation"
 MAX_GUESSES = 5
@@ -231,7 +231,7 @@ def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
     if len(guesses) != len(truth.labels):
         raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")
     ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
-    top1, top5 = (int(metrics.wrong_images(ranks, name).sum()) for name in metrics.TOP)
+    top1, top5 = (int(wrong_images(ranks, name).sum()) for name in TOP)
     localisation = missed_guesses(truth, guesses)
     count = None if localisation is None else int(localisation.sum())
     return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()))

@@ -14,8 +14,8 @@ from pydantic import TypeAdapter
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.data.store import Store
 from vggrepro.paper.catalogue import System, parse_system, with_seed
-from vggrepro.scores import stores as scores
 from vggrepro.scores.statistics import nested_interval
+from vggrepro.scores.stores import best_labels, read_scores
 
 FLIPS_SHOWN = 4
 """Images of each kind to look at."""
@@ -88,11 +88,11 @@ def read_flips(folder: Path) -> Comparison:
 
 def _answers(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
     """The best label of every image, [N]; a ValueError for scores of other images than the store's."""
-    stores = {e.path: scores.read_scores(folder / e.path) for e, _ in system}
+    stores = {e.path: read_scores(folder / e.path) for e, _ in system}
     for store in stores.values():
         if store.made.get("data") != val.digest:
             raise ValueError(f"{store.folder}: scores of other images than those in {val.folder}: evaluate again")
-    return scores.best_labels(stores, {e.path: share for e, share in system}, 1)[:, 0]
+    return best_labels(stores, {e.path: share for e, share in system}, 1)[:, 0]
 
 
 def _flips(

@@ -23,10 +23,9 @@ from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.data.store import Store
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Evaluation, Run, System, evaluations_of, printed_scale, with_seed
-from vggrepro.scores import ranks as metrics
-from vggrepro.scores import stores as scores
-from vggrepro.scores.ranks import TOP
+from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.statistics import nested_interval, wilson
+from vggrepro.scores.stores import Scores, mixture_ranks, read_scores
 
 START_Q = 256
 """Test scale of the first rungs: what nearly everyone takes whose nets see 224 x 224."""
@@ -224,12 +223,12 @@ def measured_rung(rung: Rung, ranks: Ranks, before: Ranks | None) -> Line:
     """A rung from the ranks [N] of the true classes, and those of the rung before it."""
     errors, intervals, changes = {}, {}, {}
     for quantity in TOP:
-        wrong = metrics.wrong_images(ranks, quantity)
+        wrong = wrong_images(ranks, quantity)
         errors[quantity] = 100 * float(wrong.mean())
         low, high = wilson(int(wrong.sum()), len(wrong))
         intervals[quantity] = 100 * low, 100 * high
         if before is not None:
-            changes[quantity] = _change(metrics.wrong_images(before, quantity), wrong)
+            changes[quantity] = _change(wrong_images(before, quantity), wrong)
     source = ", ".join(e.path for e, _ in rung.system) or "computed"
     return Line(rung.name, rung.says, errors, intervals, changes, dict(rung.published or {}), rung.where, source)
 
@@ -242,12 +241,12 @@ def _change(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Change:
     return Change(100 * float(difference.mean()), (100 * low, 100 * high), mended, broken)
 
 
-def open_rung_stores(folder: Path, system: System, weights: Mapping[str, str], data: str) -> dict[str, scores.Scores]:
+def open_rung_stores(folder: Path, system: System, weights: Mapping[str, str], data: str) -> dict[str, Scores]:
     """The score stores of a system, by evaluation; a ValueError for scores of other images, or of other weights of a run.
 
     `weights` gives the digest of the weights of runs that are known.
     """
-    found = {e.path: scores.read_scores(folder / e.path) for e, _ in system}
+    found = {e.path: read_scores(folder / e.path) for e, _ in system}
     for evaluation in evaluations_of(system):
         made = found[evaluation.path].made
         expected = weights.get(evaluation.run.name, made["weights"])
@@ -258,10 +257,10 @@ def open_rung_stores(folder: Path, system: System, weights: Mapping[str, str], d
 
 def stored_ranks(folder: Path, found: Sequence[Rung], weights: Mapping[str, str], data: str) -> dict[str, Ranks]:
     """Ranks [N] of the true classes under each rung's system, by the rung's name."""
-    stores: dict[str, scores.Scores] = {}
+    stores: dict[str, Scores] = {}
     for rung in found:
         stores |= open_rung_stores(folder, rung.system, weights, data)
-    return scores.mixture_ranks(stores, {rung.name: {e.path: share for e, share in rung.system} for rung in found})
+    return mixture_ranks(stores, {rung.name: {e.path: share for e, share in rung.system} for rung in found})
 
 
 def unmeasured_rungs(folder: Path | None, found: Sequence[Rung], devkit: Path | None) -> dict[str, str]:
@@ -316,7 +315,7 @@ def _flips(found: Sequence[tuple[str, Ranks, Ranks]], store: Store) -> str:
     wnids = store.about["wnids"]
     for name, before, after in found:
         for quantity in TOP:
-            wrong = metrics.wrong_images(before, quantity), metrics.wrong_images(after, quantity)
+            wrong = wrong_images(before, quantity), wrong_images(after, quantity)
             for i in np.flatnonzero(wrong[0] != wrong[1]).tolist():
                 change = "mended" if wrong[0][i] else "broken"
                 image = store.ids[i], wnids[store.labels[i]]

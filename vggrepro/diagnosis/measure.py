@@ -22,7 +22,7 @@ from vggrepro.diagnosis.ladder import START_Q, Input, Ranks, Rung
 from vggrepro.evaluation.evaluate import DEFAULT, ImageSequence, by_shape, classified, how_computed, load_run_weights
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.scores import ranks as metrics
+from vggrepro.scores.ranks import true_class_ranks
 from vggrepro.settings.models import EvaluateSettings
 
 
@@ -104,7 +104,7 @@ def computed_ranks(
                 posteriors[view, how] = shares.astype(np.float32)
             for rung, ranks in zip(rungs, found, strict=True):
                 labels = official if rung.official and official is not None else store.labels
-                ranks[which] = metrics.true_class_ranks(posteriors[rung.view, rung.input], labels[which])
+                ranks[which] = true_class_ranks(posteriors[rung.view, rung.input], labels[which])
     return found
 
 

@@ -20,9 +20,9 @@ from vggrepro.core.files import file_digest
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, grid, rescale
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG, net_input
+from vggrepro.nets.weights import Weights, load_weights
 from vggrepro.paper.catalogue import PROTOCOLS, SMALLEST_Q, Run
 from vggrepro.scores import stores as scores
 from vggrepro.settings.models import EvaluateSettings
@@ -178,9 +178,9 @@ def posteriors(
     return result
 
 
-def load_run_weights(weights_file: Path, run: Run, store: Store) -> checkpoint.Weights:
+def load_run_weights(weights_file: Path, run: Run, store: Store) -> Weights:
     """The weights of `run`, for the classes of `store`; a ValueError for those of another run or of other classes."""
-    weights = checkpoint.load_weights(weights_file)
+    weights = load_weights(weights_file)
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     if list(weights.wnids) != store.about["wnids"]:

@@ -23,8 +23,7 @@ from vggrepro.core.files import file_digest
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
 from vggrepro.external.score_files import MAX_LABELS, WNID, ScoreFile, read_score_file, stem
-from vggrepro.scores import stores as scores
-from vggrepro.scores.stores import Scores, TopLabels
+from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels, write_scores, write_top_labels
 
 Classes = Literal["wnid", "sorted", "devkit"]
 ORDERS = ("validation", "folders")
@@ -291,17 +290,17 @@ def import_scores(
     }
     if scored:
         posteriors = posteriors_of(numbers, path, logits=logits)[sort][:, np.argsort(places)]
-        scores.write_scores(out, posteriors, images.labels, images.ids, made)
-        return scores.read_scores_or_labels(out)
+        write_scores(out, posteriors, images.labels, images.ids, made)
+        return read_scores_or_labels(out)
     if logits:
         raise ValueError(f"{path}: lists labels, not scores: leave out --logits")
     boxes = _judged(path, images, devkit_folder, solution)
     answers = answers_of(numbers, places, path, again=boxes is not None)[sort]
-    scores.write_top_labels(
+    write_top_labels(
         out,
         TopLabels(out, answers, images.labels, tuple(images.ids), made, None if boxes is None else boxes[:, sort]),
     )
-    return scores.read_scores_or_labels(out)
+    return read_scores_or_labels(out)
 
 
 def _judged(path: Path, images: ImportedImages, folder: Path | None, solution: Path | None) -> NDArray[np.bool_] | None:

@@ -22,9 +22,8 @@ from vggrepro.data import devkit
 from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
 from vggrepro.external.formats import Array, ReleasedLayer, ReleasedNet, read_released_net
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.vgg import VGG
-from vggrepro.nets.weights import Weights
+from vggrepro.nets.weights import Weights, save_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import NetSettings, ReadingSettings
 
@@ -257,7 +256,7 @@ def convert_released(
         raise ValueError(f"{file}: {error}") from None
     wrong, best = candidate.wrong(reading), best_reading(candidate, reading)
     _check(file, candidate, reading, best)
-    checkpoint.save_weights(out / "weights.safetensors", weights.net(), run, weights.mean, list(weights.wnids))
+    save_weights(out / "weights.safetensors", weights.net(), run, weights.mean, list(weights.wnids))
     about: dict[str, Any] = {
         "run": run.name,
         "file": file.name,

@@ -17,9 +17,8 @@ from vggrepro.data.boxes import from_vectors
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
 from vggrepro.evaluation import evaluate
-from vggrepro.localisation import stores as predictions
-from vggrepro.localisation import top5_labels as answers
-from vggrepro.localisation.stores import BoxStore
+from vggrepro.localisation.stores import BoxStore, boxes_of_images, write_boxes
+from vggrepro.localisation.top5_labels import read_top5_labels
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
@@ -120,7 +119,7 @@ def predict_boxes(
                 zoom = zoom_of(height, width, net.model.pixels(Q))
                 boxes = from_vectors(vectors, zoom, corners, crop).astype(np.float32)
                 found[Q][i] = boxes.reshape(-1, *boxes.shape[2:]), posteriors.reshape(-1, posteriors.shape[2])
-    return {Q: predictions.boxes_of_images(store, rows, labels) for Q, rows in found.items()}
+    return {Q: boxes_of_images(store, rows, labels) for Q, rows in found.items()}
 
 
 def localise(
@@ -149,7 +148,7 @@ def localise(
             "prepare them with their annotations, or leave out Tables 8 to 10 (localisation=false)"
         )
     weights = evaluate.load_run_weights(weights_file, run, store)
-    labels = answers.read_top5_labels(answers_folder, store) if answers_folder else store.labels[:, None]
+    labels = read_top5_labels(answers_folder, store) if answers_folder else store.labels[:, None]
     parent = run.parent()
     assert parent is not None, "a run that predicts boxes begins with a classification net"
     scorer = evaluate.load_run_weights(classifier_file, parent, store) if classifier_file else None
@@ -174,4 +173,4 @@ def localise(
     made["classifier"] = file_digest(classifier_file) if classifier_file else None
     made["answers"] = file_digest(answers_folder / "answers.npy") if answers_folder else "the true classes"
     for Q, boxes in found.items():
-        predictions.write_boxes(out / str(Q), boxes, made | {"Q": Q})
+        write_boxes(out / str(Q), boxes, made | {"Q": Q})

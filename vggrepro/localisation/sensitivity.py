@@ -17,12 +17,11 @@ from pydantic import TypeAdapter
 from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.data.boxes import BoxArray, clip
 from vggrepro.data.store import Store
-from vggrepro.localisation import stores as predictions
-from vggrepro.localisation.stores import BoxStore
+from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import System
 from vggrepro.settings.models import MergeSettings, Settings
-from vggrepro.tables import build as tables
+from vggrepro.tables.build import open_system_stores
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.83, 1.0, 1.25, 1.6, 2.2, 4.0)
 TOP_K = (1, 5, 20)
@@ -51,7 +50,7 @@ class Example:
 def write_sensitivity(settings: Settings, boxes_folder: Path, val_folder: Path, out: Path, workers: int) -> None:
     """Write `sensitivity.csv`, `examples.json` and its pictures into the folder `out`, from the box stores of Table 9."""
     seeds = settings.seeds[:1]
-    stores = tables.open_system_stores(boxes_folder, catalogue.evaluations("9", seeds), predictions.read_boxes)
+    stores = open_system_stores(boxes_folder, catalogue.evaluations("9", seeds), read_boxes)
     systems = {name: _stores(found, seeds[0], stores) for name, found in catalogue.localisation_systems().items()}
     val, best = Store(val_folder), catalogue.best_localisation()
     for store in stores.values():
@@ -92,10 +91,10 @@ def _sweep(
         for change in [{}, *(changes if name == best else [])]:
             merge = default.model_copy(update=change)
             about = f"merging {name}, {change or 'as set'}"
-            boxes = predictions.merged_label_boxes(
+            boxes = merged_label_boxes(
                 stores, merge, thresholds=thresholds, true_only=True, workers=workers, about=about
             )
-            for threshold, missed in zip(thresholds, predictions.missed_boxes(stores[0], boxes), strict=True):
+            for threshold, missed in zip(thresholds, missed_boxes(stores[0], boxes), strict=True):
                 kept = {"match": merge.match, "average": merge.average, "top_k": merge.top_k or "all"}
                 error = 100 * float(missed.mean())
                 yield {"system": name, **kept, "threshold": threshold, "error": error, "n": missed.size}
@@ -112,9 +111,9 @@ def _csv(points: list[dict[str, Any]]) -> str:
 def _examples(stores: Sequence[BoxStore], settings: Settings, val: Store, out: Path, workers: int) -> Iterator[Example]:
     """Some localised images, and some that are not though their class is among the five labels: spread over the set."""
     first = stores[0]
-    boxes = predictions.merged_label_boxes(stores, settings.merge, true_only=True, workers=workers, about="examples")[0]
+    boxes = merged_label_boxes(stores, settings.merge, true_only=True, workers=workers, about="examples")[0]
     missed = np.ones(len(first), bool)
-    missed[first.counted] = predictions.missed_boxes(first, boxes)
+    missed[first.counted] = missed_boxes(first, boxes)
     guessed = (first.answers == first.labels[:, None]).any(1) & first.counted
     for localised in (True, False):
         there = np.flatnonzero(guessed & (missed != localised))

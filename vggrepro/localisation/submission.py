@@ -8,10 +8,10 @@ from vggrepro.core.files import write_text
 from vggrepro.data import devkit
 from vggrepro.data.devkit import Guess
 from vggrepro.data.store import Store
-from vggrepro.localisation import stores as predictions
+from vggrepro.localisation.stores import merged_label_boxes, read_boxes
 from vggrepro.paper import catalogue
 from vggrepro.settings.models import Settings
-from vggrepro.tables import build as tables
+from vggrepro.tables.build import open_system_stores
 
 
 def write_submission_file(
@@ -36,7 +36,7 @@ def write_submission_file(
     evaluations = catalogue.evaluations_of(catalogue.with_seed(systems[name], settings.seeds[0]))
     if given := [e.path for e in evaluations if e.protocol != "dense"]:
         raise ValueError(f"{name!r} is no submission: {given[0]} was told the true classes")
-    opened = tables.open_system_stores(boxes_folder, evaluations, predictions.read_boxes)
+    opened = open_system_stores(boxes_folder, evaluations, read_boxes)
     if missing := [e.path for e in evaluations if e.path not in opened]:
         raise ValueError(
             f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"
@@ -46,9 +46,7 @@ def write_submission_file(
         raise ValueError(f"{stores[0].folder}: boxes of other images than those in {val_folder}: predict them again")
     labels = devkit.devkit_labels(store.about["wnids"], devkit_folder)
     order = devkit.official_order(store.ids)
-    boxes = (
-        predictions.merged_label_boxes(stores, settings.merge, workers=workers, about=name)[0] if with_boxes else None
-    )
+    boxes = merged_label_boxes(stores, settings.merge, workers=workers, about=name)[0] if with_boxes else None
     guesses = [
         Guess(tuple(labels[c] for c in stores[0].answers[i]), boxes[i] if boxes is not None else None) for i in order
     ]

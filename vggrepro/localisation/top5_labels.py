@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.data.store import Store
 from vggrepro.paper.catalogue import best_classification, with_seed
-from vggrepro.scores import stores as scores
+from vggrepro.scores.stores import best_labels, read_scores
 
 LABELS = 5
 """Labels of an image that get a box: the error of localisation is a top-5 error."""
@@ -22,9 +22,9 @@ def write_top5_labels(scores_folder: Path, seed: int, out: Path) -> None:
     PAPER A.1: of "our best-performing classification system", fusion included.
     """
     mixture = {evaluation.path: share for evaluation, share in with_seed(best_classification(), seed)}
-    stores = {path: scores.read_scores(scores_folder / path) for path in mixture}
+    stores = {path: read_scores(scores_folder / path) for path in mixture}
     first = next(iter(stores.values()))
-    found = scores.best_labels(stores, mixture, LABELS)
+    found = best_labels(stores, mixture, LABELS)
     with atomic_folder(out, "made.json") as root:
         np.save(root / "answers.npy", found)
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in first.ids), encoding="utf-8")

@@ -16,14 +16,14 @@ from vggrepro.core import provenance
 from vggrepro.core.files import read_json, write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.judging import ledger, verdicts
-from vggrepro.judging import pipeline as audited
-from vggrepro.localisation import sensitivity as study
+from vggrepro.judging.pipeline import deviations_section
+from vggrepro.localisation.sensitivity import read_sensitivity
 from vggrepro.report import origins, whatif
 from vggrepro.report.figures import argument, localisation, waterfall
-from vggrepro.report.figures import flips as answers
-from vggrepro.report.figures import trainings as courses
 from vggrepro.report.figures import verdicts as judgements
 from vggrepro.report.figures.drawing import Figure
+from vggrepro.report.figures.flips import flipped
+from vggrepro.report.figures.trainings import cost, learning_curves
 from vggrepro.scores import outcomes
 from vggrepro.settings.models import FIXED_CHOICES, Settings, choices, departures
 from vggrepro.tables import lineage, render
@@ -77,7 +77,7 @@ def write_report(
         "whatif": whatif.whatif_section(packed) if packed else None,
         "adopted": adopted,
         "trainings": [_training_row(t) for t in trainings],
-        "deviations": audited.deviations_section(list(tables.values())),
+        "deviations": deviations_section(list(tables.values())),
         "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
         "origins": found,
@@ -105,11 +105,11 @@ def _figures(
         outcomes.read_outcomes(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"
     ]
     drawn += [argument.error_against_scale(found, folder) for found in of_scales]
-    drawn += [answers.flipped(flips, folder)] if flips else []
+    drawn += [flipped(flips, folder)] if flips else []
     if trainings:
-        drawn += [courses.learning_curves(trainings, folder), courses.cost(trainings, folder)]
+        drawn += [learning_curves(trainings, folder), cost(trainings, folder)]
     if merging:
-        points, examples = study.read_sensitivity(merging)
+        points, examples = read_sensitivity(merging)
         drawn.append(localisation.sensitivity(points, settings.merge, folder))
         drawn += [localisation.boxes(examples, merging, folder)] if examples else []
     return drawn

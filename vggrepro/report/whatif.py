@@ -28,9 +28,9 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Evaluation, Row, System, with_seed
-from vggrepro.scores import ranks as metrics
 from vggrepro.scores import statistics
-from vggrepro.scores import stores as scores
+from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.stores import Scores, read_scores, same_images
 from vggrepro.settings.models import Settings
 
 IMAGES_PER_PACK = 250
@@ -80,7 +80,7 @@ class Contest:
         before = (margins > 0) | ((margins == 0) & self.wins)
         starts = np.searchsorted(self.image, np.arange(len(self.always)))
         ranks = self.always + np.add.reduceat(before, starts, axis=1, dtype=np.int64)
-        found += np.stack([metrics.wrong_images(ranks, quantity).sum(1) for quantity in metrics.TOP], 1)
+        found += np.stack([wrong_images(ranks, quantity).sum(1) for quantity in TOP], 1)
         return found
 
     def kept(self, pairs: NDArray[np.integer]) -> Contest:
@@ -103,8 +103,8 @@ def contest(posteriors: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]
     least = always.sum(1)
     most = least + open_.sum(1)
     # a verdict is open where the rank can fall on either side of it
-    undecided = np.any([(least < top) & (most >= top) for top in metrics.TOP.values()], axis=0)
-    settled = [int(metrics.wrong_images(least[~undecided], quantity).sum()) for quantity in metrics.TOP]
+    undecided = np.any([(least < top) & (most >= top) for top in TOP.values()], axis=0)
+    settled = [int(wrong_images(least[~undecided], quantity).sum()) for quantity in TOP]
     rows = np.flatnonzero(undecided)
     image, label = np.nonzero(open_[rows])
     where = rows[image], label
@@ -121,7 +121,7 @@ def worth_keeping(found: Contest) -> tuple[NDArray[np.int64], NDArray[np.int64]]
     An evaluation wants the best classes ahead of the true one, as many as can make its top-5 answer wrong: with them its own
     errors are exact. A class is wanted the more, the more evaluations want it.
     """
-    need = max(metrics.TOP.values()) - found.always[found.image]
+    need = max(TOP.values()) - found.always[found.image]
     order = np.lexsort((-found.margins, np.broadcast_to(found.image, found.margins.shape)))
     starts = np.searchsorted(found.image, found.image)
     place = np.empty_like(order)
@@ -161,8 +161,8 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
     evaluations = sorted((e for e in wanted if (folder / e.path).exists()), key=_place)
     if not evaluations:
         raise ValueError(f"{folder}: none of the paper's evaluations is in it: run `vggrepro evaluate` first")
-    stores = {e.path: scores.read_scores(folder / e.path) for e in evaluations}
-    images = len(scores.same_images(stores))
+    stores = {e.path: read_scores(folder / e.path) for e in evaluations}
+    images = len(same_images(stores))
     rows = _rows(evaluations, seed)
     systems = [system for _, system in rows] + _random_systems(evaluations)
     weights = [whole_weights(system, evaluations) for system in systems]
@@ -191,16 +191,14 @@ def _place(evaluation: Evaluation) -> tuple[int, int, str, int, int]:
     )
 
 
-def pack(
-    stores: Sequence[scores.Scores], weights: NDArray[np.float64], workers: int = 1
-) -> tuple[list[Contest], Counts]:
+def pack(stores: Sequence[Scores], weights: NDArray[np.float64], workers: int = 1) -> tuple[list[Contest], Counts]:
     """What is kept of some stores, with coded margins, a chunk of images after the other; and how often fusions are wrong.
 
     Every store is read once. Where the margins exceed `LIMIT`, each image keeps no more than so many classes that they fit.
     """
     starts = range(0, len(stores[0]), IMAGES_PER_PACK)
     done = prefetch(partial(_pack_chunk, stores, weights), starts, workers=workers, waiting=workers)
-    exact, parts, places = np.zeros((len(weights), len(metrics.TOP)), np.int64), [], []
+    exact, parts, places = np.zeros((len(weights), len(TOP)), np.int64), [], []
     for counts, part, place in show_progress(done, total=len(starts), about="packing", unit="chunk"):
         exact += counts
         parts.append(part)
@@ -212,7 +210,7 @@ def pack(
 
 
 def _pack_chunk(
-    stores: Sequence[scores.Scores], weights: NDArray[np.float64], start: int
+    stores: Sequence[Scores], weights: NDArray[np.float64], start: int
 ) -> tuple[Counts, Contest, NDArray[np.int64]]:
     """The exact counts of some images, what is kept of them, and the place of every pair within its image."""
     part = slice(start, start + IMAGES_PER_PACK)
@@ -226,7 +224,7 @@ def closeness(parts: list[Contest], weights: NDArray[np.float64], exact: Counts,
     """How far packed errors are from the exact ones, in points: the largest and the mean distance, top-1 and top-5."""
     packed = np.sum([decoded(part).wrong(weights) for part in parts], 0)
     distance = 100 * np.abs(packed - exact) / images
-    names = list(metrics.TOP)
+    names = list(TOP)
     return {
         "largest": dict(zip(names, distance.max(0).tolist(), strict=True)),
         "mean": dict(zip(names, distance.mean(0).tolist(), strict=True)),
@@ -270,7 +268,7 @@ def _rows(evaluations: Sequence[Evaluation], seed: int) -> list[tuple[dict[str, 
     found = []
     for number in TABLES:
         table = catalogue.published_table(number)
-        names = [c.name for q in metrics.TOP for c in table.columns if (c.quantity, c.split) == (q, "val")]
+        names = [c.name for q in TOP for c in table.columns if (c.quantity, c.split) == (q, "val")]
         for row in table.rows:
             system = with_seed(row.system, seed) if row.system else ()
             if system and {e for e, _ in system} <= set(evaluations):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder, read_json, write_json
-from vggrepro.scores import ranks as metrics
+from vggrepro.scores.ranks import true_class_ranks
 
 IMAGES_PER_CHUNK = 1000
 """Images that are averaged at a time: 4 MB of 1,000 classes stay in the processor's cache."""
@@ -187,7 +187,7 @@ def _ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dic
         loaded = {key: store.rows(part) for key, store in stores.items()}
         labels = first.labels[part]
         for name, weights in whole.items():
-            found[name][part] = metrics.true_class_ranks(_mixed(loaded, weights), labels)
+            found[name][part] = true_class_ranks(_mixed(loaded, weights), labels)
     return found
 
 

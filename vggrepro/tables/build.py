@@ -15,14 +15,13 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 
 from vggrepro.judging import verdicts
-from vggrepro.localisation import stores as predictions
+from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Column, Evaluation, Imported, Published, PublishedTable, Row, System
-from vggrepro.scores import ranks as metrics
-from vggrepro.scores import stores as scores
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, ids_digest
+from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores, read_scores_or_labels
 from vggrepro.settings.models import Settings
-from vggrepro.tables import svms as transferred
 from vggrepro.tables.cells import (
     Cell,
     Table,
@@ -38,6 +37,7 @@ from vggrepro.tables.cells import (
     row_keys,
     settings_differences,
 )
+from vggrepro.tables.svms import svm_rows
 
 Quantities = dict[str, Errors]
 """The outcomes of one system, by quantity: top-1 and top-5, or localisation."""
@@ -67,7 +67,7 @@ def make_table_with_outcomes(
             f"table {number} needs --scores: the folder of score stores (8 to 10: boxes; 11, 12: transfer)"
         )
     if number in catalogue.TRANSFER:
-        rows, notes, entries, incomparable = transferred.svm_rows(published, settings, folder)
+        rows, notes, entries, incomparable = svm_rows(published, settings, folder)
         rows = verdicts.with_verdicts(rows, published, incomparable, settings.higher)
         return _described(published, rows, "errors", notes), Outcomes(number, settings.seeds, tuple(entries))
     evaluations = tuple(e.seeded(seed) for seed in settings.seeds for e in published.evaluations())
@@ -76,10 +76,10 @@ def make_table_with_outcomes(
     if number in catalogue.LOCALISATION and not settings.localisation:
         opened, found = {}, {}
     elif number in catalogue.LOCALISATION:
-        opened = boxes = open_system_stores(folder, evaluations, predictions.read_boxes)
+        opened = boxes = open_system_stores(folder, evaluations, read_boxes)
         found = _localised(published, settings, boxes, workers)
     else:
-        opened = stores = open_system_stores(folder, evaluations, scores.read_scores)
+        opened = stores = open_system_stores(folder, evaluations, read_scores)
         found = _classified(published, settings, stores, theirs)
     found |= {((Imported(name), Fraction(1)),): judge_imported(store) for name, store in theirs.items()}
     rows = [
@@ -105,7 +105,7 @@ def _open_imported(folders: Sequence[Path], settings: Settings) -> dict[str, The
     """The stores of other systems, by name; a ValueError for one that the settings do not have."""
     found = {}
     for folder in folders:
-        store = scores.read_scores_or_labels(folder)
+        store = read_scores_or_labels(folder)
         if store.made["name"] not in settings.imported:
             raise ValueError(
                 f"{folder}: the settings import no {store.made['name']!r}: add it to imported, or leave it out"
@@ -116,10 +116,10 @@ def _open_imported(folders: Sequence[Path], settings: Settings) -> dict[str, The
 
 def judge_imported(store: Theirs) -> Quantities:
     """What a system of somebody else gets wrong of the images that it was given for."""
-    ranks = scores.mixture_ranks({"": store}, {"": {"": Fraction(1)}})[""]
-    wrong, how = {name: metrics.wrong_images(ranks, name) for name in metrics.TOP}, (f"imported/{store.folder.name}",)
+    ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}})[""]
+    wrong, how = {name: wrong_images(ranks, name) for name in TOP}, (f"imported/{store.folder.name}",)
     found = {name: Errors(values[None], ids_digest(store.ids), how) for name, values in wrong.items()}
-    if isinstance(store, scores.TopLabels) and store.boxes is not None:
+    if isinstance(store, TopLabels) and store.boxes is not None:
         missed, counted = store.boxes
         found["localisation"] = Errors(missed[None, counted], ids_digest(np.array(store.ids)[counted].tolist()), how)
     return found
@@ -127,7 +127,7 @@ def judge_imported(store: Theirs) -> Quantities:
 
 def _imported_note(store: Theirs) -> str:
     said = store.made
-    kind = "labels" if isinstance(store, scores.TopLabels) else "posteriors"
+    kind = "labels" if isinstance(store, TopLabels) else "posteriors"
     return (
         f"{said['name']}: {kind} of {len(store):,} images of {said['data set']} from {said['file']} (SHA-256 "
         f"{said['digest'][:12]}), judged here."
@@ -156,9 +156,9 @@ def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes
     )
 
 
-Stored = scores.Scores | predictions.BoxStore
-Theirs = scores.Scores | scores.TopLabels
-S = TypeVar("S", scores.Scores, predictions.BoxStore)
+Stored = Scores | BoxStore
+Theirs = Scores | TopLabels
+S = TypeVar("S", Scores, BoxStore)
 
 
 def open_system_stores(folder: Path, evaluations: tuple[Evaluation, ...], read: Callable[[Path], S]) -> dict[str, S]:
@@ -196,7 +196,7 @@ def _systems(published: PublishedTable) -> list[System]:
 
 
 def _localised(
-    published: PublishedTable, settings: Settings, opened: Mapping[str, predictions.BoxStore], workers: int
+    published: PublishedTable, settings: Settings, opened: Mapping[str, BoxStore], workers: int
 ) -> dict[System, Quantities]:
     """The outcome of every system whose boxes were all predicted: their union, merged."""
     outcomes = {}
@@ -206,10 +206,10 @@ def _localised(
             paths = [e.path for e, _ in catalogue.with_seed(system, seed)]
             if set(paths) <= set(opened):
                 stores = [opened[path] for path in paths]
-                boxes = predictions.merged_label_boxes(
+                boxes = merged_label_boxes(
                     stores, settings.merge, true_only=True, workers=workers, about=", ".join(paths)
                 )
-                missed.append(predictions.missed_boxes(stores[0], boxes)[0])
+                missed.append(missed_boxes(stores[0], boxes)[0])
         if len(missed) == len(settings.seeds):
             counted = ids_digest(np.array(stores[0].ids)[stores[0].counted].tolist())
             outcomes[system] = {"localisation": Errors(np.stack(missed), counted, tuple(e.path for e, _ in system))}
@@ -217,7 +217,7 @@ def _localised(
 
 
 def _classified(
-    published: PublishedTable, settings: Settings, ours: Mapping[str, scores.Scores], theirs: Mapping[str, Theirs]
+    published: PublishedTable, settings: Settings, ours: Mapping[str, Scores], theirs: Mapping[str, Theirs]
 ) -> dict[System, Quantities]:
     """The outcome of every system whose evaluations were all run; every store is read once for all of them."""
     systems = [system for system in _systems(published) if catalogue.evaluations_of(system)]
@@ -229,15 +229,13 @@ def _classified(
         for i, system in enumerate(systems)
         for seed in settings.seeds
     }
-    found = scores.mixture_ranks(
-        opened, {name: mixture for name, mixture in mixtures.items() if set(mixture) <= set(opened)}
-    )
+    found = mixture_ranks(opened, {name: mixture for name, mixture in mixtures.items() if set(mixture) <= set(opened)})
     outcomes = {}
     for i, system in enumerate(systems):
         ranks = tuple(found[f"{i}/{seed}"] for seed in settings.seeds if f"{i}/{seed}" in found)
         if len(ranks) == len(settings.seeds):
             how = tuple(e.path for e, _ in system)
-            wrong = {name: np.stack([metrics.wrong_images(found, name) for found in ranks]) for name in metrics.TOP}
+            wrong = {name: np.stack([wrong_images(found, name) for found in ranks]) for name in TOP}
             outcomes[system] = {name: Errors(values, images, how) for name, values in wrong.items()}
     return outcomes
 
@@ -291,9 +289,9 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
     classes = data.classes
     seen = f"{data.made['data set']}, {len(data):,} validation images of {classes} classes"
     notes = [f"Measured on {seen}, preset {settings.preset}."]
-    if isinstance(data, predictions.BoxStore) and (left_out := int((~data.counted).sum())):
+    if isinstance(data, BoxStore) and (left_out := int((~data.counted).sum())):
         notes.append(f"{left_out:,} blacklisted images are left out of the localisation error.")
-    elif isinstance(data, predictions.BoxStore) and data.made["data set"] == ILSVRC_IMAGES[0]:
+    elif isinstance(data, BoxStore) and data.made["data set"] == ILSVRC_IMAGES[0]:
         notes.append("The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's.")
     if _other_data(data):
         notes.append(
@@ -331,7 +329,7 @@ def _incomparable(number: str, settings: Settings, opened: Mapping[str, Stored])
     data = next(iter(opened.values()), None)
     if data is None:
         return ""
-    whole = not isinstance(data, predictions.BoxStore) or int((~data.counted).sum()) == BLACKLISTED
+    whole = not isinstance(data, BoxStore) or int((~data.counted).sum()) == BLACKLISTED
     if _other_data(data) or not whole:
         return "other data"
     return "other settings" if _departures(number, settings) else ""

@@ -27,8 +27,7 @@ from vggrepro.tables.cells import (
     row_keys,
     settings_differences,
 )
-from vggrepro.transfer import average_precision as precision
-from vggrepro.transfer.average_precision import SVMResult
+from vggrepro.transfer.average_precision import SVMResult, read_svm_result
 
 FirstResult = Mapping[str, Sequence[SVMResult]]
 """The results of a table, by task."""
@@ -95,7 +94,7 @@ def _results(
 
 def _result(folder: Path, task: str, others: Sequence[SVMResult]) -> SVMResult:
     """A result; a ValueError for that of another task or other nets, or of other images than those before it."""
-    found = precision.read_svm_result(folder)
+    found = read_svm_result(folder)
     if (found.made["task"], "+".join(found.made["nets"])) != (task, folder.name):
         raise ValueError(f"{folder}: holds {found.made['task']} with {', '.join(found.made['nets'])}: classify again")
     if others and others[0].made["data"] != found.made["data"]:

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 from vggrepro.data.boxes import OVERLAP, clip
 from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
-from vggrepro.localisation import prediction as localise
-from vggrepro.localisation import stores as predictions
+from vggrepro.localisation.prediction import predict_boxes
+from vggrepro.localisation.stores import missed_boxes
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
-from vggrepro.scores import ranks as metrics
+from vggrepro.scores.ranks import TOP, true_class_ranks, wrong_images
 from vggrepro.settings.models import EvaluateSettings
 from vggrepro.training.loader import Batch
 
@@ -99,17 +99,17 @@ def vector_iou(a: Tensor, b: Tensor) -> Tensor:
 
 def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
     found = evaluate.posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
-    ranks = metrics.true_class_ranks(found, val.labels)
-    return {f"val_{name.replace('-', '')}": metrics.wrong_images(ranks, name) for name in metrics.TOP}
+    ranks = true_class_ranks(found, val.labels)
+    return {f"val_{name.replace('-', '')}": wrong_images(ranks, name) for name in TOP}
 
 
 def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
     """The error of Table 8: the true class's box, on a centre crop."""
     labels = val.labels[:, None]
-    found = localise.predict_boxes(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
+    found = predict_boxes(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
     # one location, one label: [N, 1, 4] as it is
     answers = clip(found.boxes, val.sizes[:, None])
-    return {"val_localisation": predictions.missed_boxes(found, answers)}
+    return {"val_localisation": missed_boxes(found, answers)}
 
 
 CLASSIFICATION_LOSS = Objective("top1", class_loss, _validate_classes)

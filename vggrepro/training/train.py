@@ -22,9 +22,9 @@ from vggrepro.core.files import file_digest, write_json, write_text
 from vggrepro.core.progress import show_progress
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.initialisation import initialise_from, initialise_randomly
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import Weights, load_weights, save_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import EvaluateSettings, RunSettings
 from vggrepro.training import objectives
@@ -75,7 +75,7 @@ class Trainer:
         self.forward: Callable[..., Tensor] = self.net
         self.resident = Resident(train, device, workers) if self.settings.on_device else None
 
-    def start(self, parent: checkpoint.Weights | None) -> list[str]:
+    def start(self, parent: Weights | None) -> list[str]:
         """Take over what the parent lends, move to the device, and return the names of the layers lent."""
         # PAPER A.1: the last layer of a net that predicts boxes begins at random
         but = ("fc8",) if self.run.localises else ()
@@ -328,9 +328,7 @@ def train_run(
 def _write(trainer: Trainer, course: TrainingProgress, about: dict[str, Any], out: Path) -> None:
     """The weights of a finished training, and what made them."""
     store = trainer.store
-    checkpoint.save_weights(
-        out / "weights.safetensors", trainer.net, trainer.run, store.colours.mean, store.about["wnids"]
-    )
+    save_weights(out / "weights.safetensors", trainer.net, trainer.run, store.colours.mean, store.about["wnids"])
     about |= {
         "drops": course.schedule.drops,
         "epochs": len(course.rows),
@@ -433,14 +431,14 @@ def _check_not_stuck(trainer: Trainer, rows: list[dict[str, float]]) -> None:
         )
 
 
-def _parent(run: Run, file: Path | None) -> checkpoint.Weights | None:
+def _parent(run: Run, file: Path | None) -> Weights | None:
     """The weights to begin with; a ValueError if they are not those of the paper's parent, or lack where one is needed."""
     expected = run.parent()
     if file is None:
         if expected and (run.S != "256" or run.localises):
             raise ValueError(f"{run.name} goes on from {expected.name}: give its weights with --parent")
         return None
-    weights = checkpoint.load_weights(file)
+    weights = load_weights(file)
     if weights.run != expected:
         wanted = expected.name if expected else "random weights, without --parent"
         raise ValueError(f"{file}: holds {weights.run.name}, but {run.name} begins with {wanted}")

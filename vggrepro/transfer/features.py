@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from vggrepro.core.files import atomic_folder, file_digest, write_json
 from vggrepro.data.collections import Collection
 from vggrepro.evaluation import evaluate
-from vggrepro.nets import weights as checkpoint
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import load_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import EvaluateSettings
 from vggrepro.training.recorder import record_inputs
@@ -66,7 +66,7 @@ def write_features(
     workers: int,
 ) -> None:
     """Write the features of a collection: `<Q>.npy` [N, fc] for every scale, `ids.txt`, `made.json`."""
-    weights = checkpoint.load_weights(weights_file)
+    weights = load_weights(weights_file)
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     started = time.perf_counter()
