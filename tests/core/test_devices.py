@@ -17,7 +17,7 @@ HOLD = """
 import sys, time
 from pathlib import Path
 from vggrepro.core import devices
-print(devices.take(["a", "b"], Path(sys.argv[1]), wait=0.05), flush=True)
+print(devices.take_gpu(["a", "b"], Path(sys.argv[1]), wait=0.05), flush=True)
 time.sleep(60)
 """
 

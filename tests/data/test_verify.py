@@ -122,8 +122,8 @@ def test_a_killed_verification_goes_on(drawn, tmp_path):
     """Killed for real, again and again."""
     slow = (
         "import sys, time; from pathlib import Path; from vggrepro.data import verify; look = verify.look; "
-        "verify.TOGETHER = 1; verify.look = lambda *a: (time.sleep(0.02), look(*a))[1]; "
-        "verify.verify('tiny-imagenet', Path(sys.argv[1]), Path(sys.argv[2]))"
+        "verify.LINES_PER_SYNC = 1; verify.look = lambda *a: (time.sleep(0.02), look(*a))[1]; "
+        "verify.verify_data_set('tiny-imagenet', Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     part = tmp_path / "out/manifest.part.csv"
     for _ in range(3):

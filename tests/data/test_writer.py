@@ -30,12 +30,12 @@ from pathlib import Path
 from vggrepro.data import writer
 from vggrepro.data.layouts import TinyImageNet
 from vggrepro.data.prepare import original
-writer.TOGETHER = 3
+writer.IMAGES_PER_SYNC = 3
 layout = TinyImageNet(Path(sys.argv[1]))
 source = original(layout, layout.items("train"), training=True)
 read = source.read
 object.__setattr__(source, "read", lambda i: (time.sleep(0.005), read(i))[1])
-writer.write(Path(sys.argv[2]), source)
+writer.write_store(Path(sys.argv[2]), source)
 """
 
 
@@ -78,7 +78,7 @@ def test_a_store_whose_writing_is_killed_again_and_again_is_the_same(drawn, tmp_
 
 
 def interrupted(drawn: Path, out: Path, after: int, monkeypatch) -> writer.StoreSource:
-    monkeypatch.setattr(writer, "TOGETHER", 1)
+    monkeypatch.setattr(writer, "IMAGES_PER_SYNC", 1)
     given = source(drawn)
     read = given.read
 
@@ -142,7 +142,7 @@ def test_a_disk_that_fills_up_ends_with_a_message_and_is_gone_on_with(drawn, tmp
             writer.write_store(small / "store", source(drawn))
         free = writer.free_bytes
         monkeypatch.setattr(writer, "free_bytes", lambda folder: 10**12)
-        monkeypatch.setattr(writer, "TOGETHER", 8)
+        monkeypatch.setattr(writer, "IMAGES_PER_SYNC", 8)
         with pytest.raises(ValueError, match=r"no space left on the disk after \d\d of 160 images: make room"):
             writer.write_store(small / "store", source(drawn))
         assert not (small / "store").exists()

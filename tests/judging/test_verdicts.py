@@ -160,7 +160,7 @@ def test_only_the_papers_images_under_the_papers_settings_speak_of_the_paper(tmp
         return [cell.verdict for cell in table.rows[0].cells], table
 
     assert said()[0] == ["other data", "other data"]
-    monkeypatch.setattr(tables, "ILSVRC", ("ILSVRC-2012", n, 4))
+    monkeypatch.setattr(tables, "ILSVRC_IMAGES", ("ILSVRC-2012", n, 4))
     assert said(model={"width": 8})[0] == ["other settings", "other settings"]
     cells, table = said()
     assert cells == ["cannot be told", "differs"]

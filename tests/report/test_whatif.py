@@ -128,7 +128,7 @@ def test_codes_keep_the_sign_and_the_order_of_a_pairs_margins():
 
 
 def test_chunks_and_threads_change_nothing(made, monkeypatch):
-    monkeypatch.setattr(whatif, "CHUNK", 37)
+    monkeypatch.setattr(whatif, "IMAGES_PER_PACK", 37)
     whatif.write_whatif(load_settings({"smoke": True}), made.folder, made.folder / "again.json", workers=1)
     again = read_json(made.folder / "again.json")
     assert {k: v for k, v in again.items() if k != "made"} == {k: v for k, v in made.packed.items() if k != "made"}

@@ -52,7 +52,7 @@ def test_chunks_change_nothing(tmp_path, monkeypatch):
     stores = stored(tmp_path)
     mixtures = {"a": {"0": Fraction(1)}, "b": {"1": Fraction(1, 2), "2": Fraction(1, 2)}}
     whole = scores.mixture_ranks(stores, mixtures)
-    monkeypatch.setattr(scores, "CHUNK", 7)
+    monkeypatch.setattr(scores, "IMAGES_PER_CHUNK", 7)
     for name, found in scores.mixture_ranks(stores, mixtures).items():
         assert np.array_equal(found, whole[name])
 

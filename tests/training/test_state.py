@@ -34,7 +34,7 @@ import torch
 torch.set_num_threads(1)
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import RunSettings
-from vggrepro.training.train import train
+from vggrepro.training.train import train_run
 
 given = json.loads(sys.argv[1])
 rng, attempts = random.Random(given["seed"]), 0
@@ -45,7 +45,7 @@ while True:
         settings = RunSettings.model_validate(given["settings"], strict=False)
         stores = [Path(folder) for folder in given["stores"]]
         parent = Path(given["parent"]) if given["parent"] else None
-        train(Run.parse(given["run"]), settings, train_folder=stores[0], val_folder=stores[1], parent_file=parent,
+        train_run(Run.parse(given["run"]), settings, train_folder=stores[0], val_folder=stores[1], parent_file=parent,
               out=Path(given["out"]), device=torch.device("cpu"), workers=0, state_folder=Path(given["state"]), every=0.0)
         os._exit(0)
     if attempts <= given["kills"]:
