@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ import pytest
 from scipy.io import savemat
 
 from vggrepro.core.paths import ROOT
-from vggrepro.data.devkit import official_order
+from vggrepro.data.devkit import Truth, official_order, read_truth
 from vggrepro.data.prepare import prepare_stores
 from vggrepro.data.store import Store
 from vggrepro.settings.models import RunSettings, Settings, load_settings
@@ -73,6 +74,21 @@ def set_width(browser: Chrome, width: int) -> None:
     """The width of the page in pixels: a window cannot be made as narrow as a phone."""
     given = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", given)
+
+
+@pytest.fixture(scope="session")
+def ilsvrc_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """200 real validation images, with the real devkit, true boxes and blacklist of all 50,000."""
+    root = tmp_path_factory.mktemp("ilsvrc")
+    with zipfile.ZipFile(real("ilsvrc2012-val-200.zip")) as file:
+        file.extractall(root)
+    return root / "ilsvrc2012-val-200"
+
+
+@pytest.fixture(scope="session")
+def ilsvrc_truth(ilsvrc_folder: Path) -> Truth:
+    """Labels, boxes and blacklist of the 50,000 validation images of ILSVRC-2012."""
+    return read_truth(ilsvrc_folder / "devkit", ilsvrc_folder / "LOC_val_solution.csv")
 
 
 def write_devkit(folder: Path, val: Store, blacklisted: tuple[int, ...] = ()) -> None:

@@ -10,10 +10,11 @@ import torch
 
 from tests.conftest import prepared, small
 from vggrepro.data.boxes import from_vectors
-from vggrepro.data.devkit import Guess, Truth, judge_guesses
+from vggrepro.data.devkit import Guess, Truth
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale, zoom_of
 from vggrepro.evaluation import evaluate
+from vggrepro.localisation.judging import judge_guesses
 from vggrepro.localisation.prediction import localise, predict_boxes, windows
 from vggrepro.localisation.stores import (
     ARRAYS,

@@ -11,7 +11,7 @@ from tests.conftest import write_devkit
 from vggrepro import cli
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
-from vggrepro.localisation import submission
+from vggrepro.localisation import judging, submission
 from vggrepro.localisation.sensitivity import read_sensitivity, write_sensitivity
 from vggrepro.localisation.stores import (
     BoxStore,
@@ -74,7 +74,7 @@ def judged(stores: list[BoxStore], val: Store, merge) -> float:
         {}, val.labels, tuple(val.boxes(i).astype(np.int64) for i in range(len(val))), np.zeros(len(val), bool)
     )
     guesses = [devkit.Guess(tuple(a.tolist()), b) for a, b in zip(stores[0].answers, found, strict=True)]
-    return 100 * devkit.judge_guesses(truth, guesses).localisation / len(val)
+    return 100 * judging.judge_guesses(truth, guesses).localisation / len(val)
 
 
 def test_table_8_is_the_error_of_the_true_classes_box(boxes, stores, settings):

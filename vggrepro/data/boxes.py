@@ -1,4 +1,4 @@
-"""Boxes: their overlap, the frame in which nets predict them, and how ILSVRC judges a guess (the official devkit). No torch.
+"""Boxes: their overlap, and the frame in which nets predict them. No torch.
 
 A box is xmin, ymin, xmax, ymax in pixels, inclusive: a box of one pixel has xmin == xmax. Whether pixels count from 0 or
 from 1 does not matter for judging, as long as guesses and truth count alike; for nets, pixels count from 0.
@@ -62,15 +62,3 @@ def check_box(box: Sequence[float], where: str) -> None:
         raise ValueError(f"{where}: expected four finite numbers xmin ymin xmax ymax, got {list(box)}")
     if box[0] > box[2] or box[1] > box[3]:
         raise ValueError(f"{where}: a box has xmin <= xmax and ymin <= ymax, got {list(box)}")
-
-
-def localised(labels: Sequence[int], guesses: BoxArray, true_label: int, truth: BoxArray) -> bool:
-    """Whether one of up to five guesses has the right label and overlaps any true box of it enough.
-
-    `labels` and `guesses` [G, 4] belong together, best first; `truth` [T, 4] are the true boxes of `true_label`. An image
-    without a true box cannot be localised.
-    """
-    right = [i for i, label in enumerate(labels[:5]) if label == true_label]
-    if not right or not len(truth):
-        return False
-    return bool((iou(np.asarray(guesses)[right][:, None], np.asarray(truth)[None]) >= OVERLAP).any())

@@ -1,4 +1,4 @@
-"""ILSVRC's own files and its way of judging: labels, blacklist, boxes, and predictions in the official format. No torch.
+"""ILSVRC's own files: labels, blacklist, true boxes, and predictions in the official format. No torch.
 
 The devkit numbers classes 1 to 1000 in an order of its own; nets and libraries use the sorted WNIDs, 0 to 999. No class
 keeps its place and names are no keys: everything here is keyed on the WNID.
@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from vggrepro.data import boxes
 from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
-from vggrepro.scores.ranks import TOP, wrong_images
 
 PREFIX = "ILSVRC20*_clsloc_validation"
 MAX_GUESSES = 5
@@ -49,26 +48,6 @@ class Guess:
     labels: tuple[int, ...]
     boxes: NDArray[np.float64] | None
     """[G, 4]."""
-
-
-@dataclass(frozen=True)
-class Judgement:
-    """Errors as counts and denominators."""
-
-    images: int
-    top1: int
-    top5: int
-    localisation: int | None
-    """Images without a right box, None for guesses without boxes."""
-    localisation_images: int
-    """Images that are not blacklisted."""
-
-    def counts(self) -> dict[str, tuple[int, int]]:
-        """Errors and images by quantity, as tables name them."""
-        found = {"top-1": (self.top1, self.images), "top-5": (self.top5, self.images)}
-        if self.localisation is not None:
-            found["localisation"] = (self.localisation, self.localisation_images)
-        return found
 
 
 def read_truth(devkit: Path, solution: Path, first: int | None = None) -> Truth:
@@ -220,32 +199,3 @@ def devkit_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
             f"{devkit}: {len(unknown)} of {len(wnids)} classes are not the devkit's, the first is {unknown[0]}"
         )
     return [known[wnid] for wnid in wnids]
-
-
-def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
-    """Classification and localisation errors, as the official devkit counts them.
-
-    Every image counts for classification; a blacklisted one does not count for localisation. Stricter than the devkit in
-    what it takes (see `read_guesses`): that drops a sixth label in silence and takes boxes that are upside down.
-    """
-    if len(guesses) != len(truth.labels):
-        raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")
-    ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
-    top1, top5 = (int(wrong_images(ranks, name).sum()) for name in TOP)
-    localisation = missed_guesses(truth, guesses)
-    count = None if localisation is None else int(localisation.sum())
-    return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()))
-
-
-def missed_guesses(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:
-    """Which of the images that are not blacklisted are not localised, [counted]; None for guesses without boxes."""
-    found = []
-    for i in np.flatnonzero(~truth.blacklisted):
-        if (guess := guesses[i]).boxes is None:
-            return None
-        found.append(not boxes.localised(guess.labels, guess.boxes, int(truth.labels[i]), truth.boxes[i]))
-    return np.array(found, bool)
-
-
-def _rank(labels: tuple[int, ...], true_label: int) -> int:
-    return labels.index(true_label) if true_label in labels else MAX_GUESSES

@@ -23,6 +23,7 @@ from vggrepro.core.files import file_digest
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
 from vggrepro.external.score_files import MAX_LABELS, WNID, ScoreFile, read_score_file, stem
+from vggrepro.localisation import judging
 from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels, write_scores, write_top_labels
 
 Classes = Literal["wnid", "sorted", "devkit"]
@@ -309,7 +310,7 @@ def _judged(path: Path, images: ImportedImages, folder: Path | None, solution: P
     if path.suffix != ".txt" or not devkit.predictions_have_boxes(path) or folder is None or solution is None:
         return None
     truth = devkit.read_truth(folder, solution)
-    found = devkit.missed_guesses(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
+    found = judging.missed_guesses(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
     missed = np.zeros(len(truth.labels), bool)
     missed[~truth.blacklisted] = found
     return np.stack([missed, ~truth.blacklisted])

@@ -8,6 +8,7 @@ from vggrepro.core.files import write_text
 from vggrepro.data import devkit
 from vggrepro.data.devkit import Guess
 from vggrepro.data.store import Store
+from vggrepro.localisation import judging
 from vggrepro.localisation.stores import merged_label_boxes, read_boxes
 from vggrepro.paper import catalogue
 from vggrepro.settings.models import Settings
@@ -60,8 +61,8 @@ def judge_submission(
     solution: Path,
     first: int | None,
     with_boxes: bool,
-) -> devkit.Judgement:
+) -> judging.Judgement:
     """Judge predictions in the official format."""
     truth = devkit.read_truth(devkit_folder, solution, first)
     guesses = devkit.read_guesses(predictions_file, len(truth.labels), with_boxes=with_boxes)
-    return devkit.judge_guesses(truth, guesses)
+    return judging.judge_guesses(truth, guesses)

@@ -1,0 +1,74 @@
+"""Classification and localisation errors of predictions in ILSVRC's official format, as its devkit counts them. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.data.boxes import OVERLAP, BoxArray, iou
+from vggrepro.data.devkit import MAX_GUESSES, Guess, Truth
+from vggrepro.scores.ranks import TOP, wrong_images
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Errors as counts and denominators."""
+
+    images: int
+    top1: int
+    top5: int
+    localisation: int | None
+    """Images without a right box, None for guesses without boxes."""
+    localisation_images: int
+    """Images that are not blacklisted."""
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Errors and images by quantity, as tables name them."""
+        counts = {"top-1": (self.top1, self.images), "top-5": (self.top5, self.images)}
+        if self.localisation is not None:
+            counts["localisation"] = (self.localisation, self.localisation_images)
+        return counts
+
+
+def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
+    """Classification and localisation errors, as the official devkit counts them.
+
+    Every image counts for classification; a blacklisted one does not count for localisation. Stricter than the devkit in
+    what it takes (see `read_guesses`): that drops a sixth label in silence and takes boxes that are upside down.
+    """
+    if len(guesses) != len(truth.labels):
+        raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")
+    ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
+    top1, top5 = (int(wrong_images(ranks, name).sum()) for name in TOP)
+    localisation = missed_guesses(truth, guesses)
+    count = None if localisation is None else int(localisation.sum())
+    return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()))
+
+
+def missed_guesses(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:
+    """Which of the images that are not blacklisted are not localised, [counted]; None for guesses without boxes."""
+    missed = []
+    for i in np.flatnonzero(~truth.blacklisted):
+        if (guess := guesses[i]).boxes is None:
+            return None
+        missed.append(not localised(guess.labels, guess.boxes, int(truth.labels[i]), truth.boxes[i]))
+    return np.array(missed, bool)
+
+
+def localised(labels: Sequence[int], guesses: BoxArray, true_label: int, truth: BoxArray) -> bool:
+    """Whether one of up to five guesses has the right label and overlaps any true box of it enough.
+
+    `labels` and `guesses` [G, 4] belong together, best first; `truth` [T, 4] are the true boxes of `true_label`. An image
+    without a true box cannot be localised.
+    """
+    right = [i for i, label in enumerate(labels[:5]) if label == true_label]
+    if not right or not len(truth):
+        return False
+    return bool((iou(np.asarray(guesses)[right][:, None], np.asarray(truth)[None]) >= OVERLAP).any())
+
+
+def _rank(labels: tuple[int, ...], true_label: int) -> int:
+    return labels.index(true_label) if true_label in labels else MAX_GUESSES
