@@ -10,13 +10,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets import inference
 from vggrepro.nets.cpu.winograd import TILES, Winograd, _in_threads
 from vggrepro.nets.inference import OneDNNLinear, ready_for_inference
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.settings.models import NetSettings
-from vggrepro.training.recorder import record_inputs
 
 
 def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:

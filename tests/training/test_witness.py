@@ -15,12 +15,13 @@ from tests.training.test_distributed import torchrun
 from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
+from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import BoxTargets, EvaluateSettings, RunSettings
 from vggrepro.training.processes import ProcessGroup
-from vggrepro.training.recorder import INITS, StepCounts, initialisation_of, record_inputs
+from vggrepro.training.recorder import INITS, StepCounts, initialisation_of
 from vggrepro.training.train import Trainer, train_run
 
 CPU = torch.device("cpu")

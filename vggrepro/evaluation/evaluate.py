@@ -20,13 +20,13 @@ from vggrepro.core.files import file_digest
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, grid, rescale
+from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG, net_input
 from vggrepro.nets.weights import Weights, load_weights
 from vggrepro.paper.catalogue import PROTOCOLS, SMALLEST_Q, Run
 from vggrepro.scores import stores as scores
 from vggrepro.settings.models import EvaluateSettings
-from vggrepro.training.recorder import record_inputs
 
 DEFAULT = EvaluateSettings()
 

@@ -17,13 +17,13 @@ from vggrepro.data.boxes import from_vectors
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
 from vggrepro.evaluation import evaluate
+from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.localisation.stores import BoxStore, boxes_of_images, write_boxes
 from vggrepro.localisation.top5_labels import read_top5_labels
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import EvaluateSettings
-from vggrepro.training.recorder import record_inputs
 
 BOX_PROTOCOLS = ("dense", "centre-crop")
 

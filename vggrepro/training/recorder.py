@@ -1,4 +1,4 @@
-"""What a training or an evaluation really did, measured on the objects that did it.
+"""What a training really did, measured on the objects that did it.
 
 Nothing is read off settings here: hooks on the net and its optimiser see every step, and the draws of an epoch are counted.
 `audit` holds what was seen against the paper, and against what the settings said.
@@ -10,7 +10,6 @@ import hashlib
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from operator import add
 from typing import Any, get_args
@@ -20,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from vggrepro.data.store import Store
+from vggrepro.evaluation.recorder import merge_distinct, precision_of
 from vggrepro.nets.initialisation import standard_deviation
 from vggrepro.nets.vgg import VGG, LocalResponseNorm
 from vggrepro.settings.models import TrainSettings
@@ -33,10 +33,6 @@ FITS = 6.0
 
 def _span(a: tuple[float, ...], b: tuple[float, ...]) -> tuple[float, ...]:
     return (min(*a, *b), max(*a, *b)) if a and b else a or b
-
-
-def _different(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(dict.fromkeys((*a, *b)))
 
 
 def _turns(a: tuple[Any, ...], b: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -60,15 +56,15 @@ class StepCounts:
     """The most images of a step."""
     rates: tuple[tuple[int, float, float, float], ...] = _by(_turns)
     """From which epoch on, learning rate, momentum, weight decay: as the optimiser had them at its steps."""
-    crop: tuple[int, ...] = _by(_different)
+    crop: tuple[int, ...] = _by(merge_distinct)
     """Sides of what the net was shown, in pixels."""
-    precision: tuple[str, ...] = _by(_different)
+    precision: tuple[str, ...] = _by(merge_distinct)
     pixels: tuple[float, ...] = _by(_span)
     """Lowest and highest value that the net was shown, of the first batch of every epoch."""
     dropped: int = _by(add, 0)
     """Units that dropout left out, of so many `units`, in the first batch of every epoch."""
     units: int = _by(add, 0)
-    in_epoch: tuple[int, ...] = _by(_different)
+    in_epoch: tuple[int, ...] = _by(merge_distinct)
     """Images of an epoch."""
     drawn: int = _by(add, 0)
     """Images whose S, mirroring and colour shift were drawn."""
@@ -77,9 +73,9 @@ class StepCounts:
     flipped: int = _by(add, 0)
     squares: float = _by(add, 0.0)
     """Sum of the squared draws of the colour shift along the first principal component."""
-    cut_on: tuple[str, ...] = _by(_different)
+    cut_on: tuple[str, ...] = _by(merge_distinct)
     """Where crops were cut: `CPU`, from images as they are read, or a `device` that keeps them."""
-    mean: tuple[tuple[float, float, float], ...] = _by(_different)
+    mean: tuple[tuple[float, float, float], ...] = _by(merge_distinct)
     """R, G, B that was subtracted."""
 
     def __add__(self, other: StepCounts) -> StepCounts:
@@ -95,14 +91,6 @@ class StepCounts:
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401
     return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
-
-
-def precision_of(outputs: Tensor) -> str:
-    """The arithmetic that outputs come from: bf16, fp32, or tf32 where a GPU was allowed to shorten fp32's mantissa."""
-    if outputs.dtype is not torch.float32:
-        return {torch.bfloat16: "bf16"}.get(outputs.dtype, str(outputs.dtype))
-    short = torch.backends.cudnn.allow_tf32 or torch.backends.cuda.matmul.allow_tf32
-    return "tf32" if outputs.is_cuda and short else "fp32"
 
 
 def weight_layers(net: VGG) -> dict[str, nn.Conv2d | nn.Linear]:
@@ -213,11 +201,11 @@ class TrainingRecorder:
             "in_epoch": seen.in_epoch,
             "iterations": seen.steps,
             "rates": [[epoch, rate] for epoch, rate, *_ in _changes(seen.rates, 1)],
-            "momentum": _different((), tuple(momentum for _, _, momentum, _ in seen.rates)),
-            "weight_decay": _different((), tuple(decay for *_, decay in seen.rates)),
+            "momentum": merge_distinct((), tuple(momentum for _, _, momentum, _ in seen.rates)),
+            "weight_decay": merge_distinct((), tuple(decay for *_, decay in seen.rates)),
             "precision": seen.precision,
-            "processes": _different((), tuple(attempt["processes"] for attempt in attempts)),
-            "pieces": _different((), tuple(attempt["pieces"] for attempt in attempts)),
+            "processes": merge_distinct((), tuple(attempt["processes"] for attempt in attempts)),
+            "pieces": merge_distinct((), tuple(attempt["pieces"] for attempt in attempts)),
             "crop": seen.crop,
             "pixels": seen.pixels,
             "cut_on": seen.cut_on,
@@ -265,50 +253,3 @@ def _shape(net: VGG) -> dict[str, Any]:
         "pooling": "ceil" if any(pool.ceil_mode for pool in pools) else "floor",
         "lrn": [[float(n) for n in (norm.k, norm.n, norm.alpha, norm.beta)] for norm in norms],
     }
-
-
-@dataclass
-class InputRecord:
-    """What a net was shown to be tested."""
-
-    views: Counter[int] = field(default_factory=Counter)
-    """How many views had their smallest side of so many pixels."""
-    mirrored: bool = False
-    """Whether with every view of the first batch its mirror image was there."""
-    pixels: tuple[float, ...] = ()
-    """Lowest and highest value in the first batch."""
-    precision: tuple[str, ...] = ()
-
-    def as_json(self, scales: Sequence[int]) -> dict[str, Any]:
-        """For `made.json`, with the Q that were tested together: see `records.Shown`."""
-        views = {str(side): count for side, count in sorted(self.views.items())}
-        return asdict(self) | {"views": views, "scales": list(scales)}
-
-
-@contextmanager
-def record_inputs(net: VGG) -> Iterator[InputRecord]:
-    """A block in which all that goes into the net's first layer is taken note of."""
-    shown = InputRecord()
-
-    def look(module: nn.Module, given: tuple[Tensor], outputs: Tensor) -> None:
-        images = given[0]
-        if not shown.views:
-            shown.mirrored = _mirrored(images)
-            shown.pixels = (round(float(images.min()), 1), round(float(images.max()), 1))
-        shown.views[min(images.shape[-2:])] += len(images)
-        shown.precision = _different(shown.precision, (precision_of(outputs),))
-
-    handle = net.features.register_forward_hook(look)
-    try:
-        yield shown
-    finally:
-        handle.remove()
-
-
-def _mirrored(images: Tensor) -> bool:
-    """Whether the mirror image of every one of some images [B, 3, H, W] is among them."""
-    keys, mirrored = (
-        [hashlib.sha256(view.cpu().contiguous().numpy().data).digest() for view in views]
-        for views in (images, images.flip(-1))
-    )
-    return set(mirrored) <= set(keys)

@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from vggrepro.core.files import atomic_folder, file_digest, write_json
 from vggrepro.data.collections import Collection
 from vggrepro.evaluation import evaluate
+from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import EvaluateSettings
-from vggrepro.training.recorder import record_inputs
 
 
 def extract_features(
