@@ -11,7 +11,7 @@ from PIL import Image
 from vggrepro.data.store import Store
 from vggrepro.diagnosis import flips
 from vggrepro.paper.catalogue import SHALLOW_AND_DEEP, parse_system, published_table
-from vggrepro.report.figures.flips import flipped
+from vggrepro.report.figures.flips import draw_flips
 from vggrepro.scores.stores import write_scores
 
 PAIR = SHALLOW_AND_DEEP
@@ -75,7 +75,7 @@ def test_scores_of_other_images_are_refused(tmp_path, stores, posteriors):
 
 
 def test_the_figure_has_both_kinds_and_photographs(folder, tmp_path):
-    drawn, found = flipped(folder, tmp_path), flips.read_flips(folder)
+    drawn, found = draw_flips(folder, tmp_path), flips.read_flips(folder)
     assert f"A/256/256 wrong, E/256/256 right: {found.mended} images" in drawn.svg
     assert f"A/256/256 right, E/256/256 wrong: {found.broken} images" in drawn.svg
     assert drawn.svg.count("data:image/jpeg;base64,") == 2 * flips.FLIPS_SHOWN
@@ -88,7 +88,7 @@ def test_two_equal_systems_differ_nowhere(tmp_path, stores, posteriors):
     flips.write_flips(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=tmp_path / "flips")
     found = flips.read_flips(tmp_path / "flips")
     assert (found.mended, found.broken, found.shown) == (0, 0, {"mended": [], "broken": []})
-    assert flipped(tmp_path / "flips", tmp_path).svg.count("image/jpeg") == 0
+    assert draw_flips(tmp_path / "flips", tmp_path).svg.count("image/jpeg") == 0
 
 
 def test_the_reports_pair_are_rows_of_the_paper():

@@ -143,8 +143,8 @@ def test_the_sensitivity_contains_the_table(boxes, stores, tmp_path):
     assert [e.localised for e in examples] == [True] * 4 + [False] * 4
     assert all((tmp_path / "study" / e.picture).exists() for e in examples)
     for drawn in (
-        localisation.sensitivity(points, one.merge, tmp_path),
-        localisation.boxes(examples, tmp_path / "study", tmp_path),
+        localisation.draw_sensitivity(points, one.merge, tmp_path),
+        localisation.draw_boxes(examples, tmp_path / "study", tmp_path),
     ):
         assert drawn.svg.startswith("<svg")
         assert (tmp_path / f"{drawn.name}.pdf").stat().st_size > 1000

@@ -19,7 +19,8 @@ from vggrepro.judging import ledger
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Run
 from vggrepro.report import export
-from vggrepro.report.bundle import check_bundle, write_bundle
+from vggrepro.report.bundle import write_bundle
+from vggrepro.report.bundle_check import check_bundle
 from vggrepro.report.page import write_report
 from vggrepro.scores import outcomes
 from vggrepro.scores.stores import write_scores

@@ -38,7 +38,7 @@ def test_nets_differ_without_their_colour():
 
 def test_the_cost_of_a_run_is_that_of_all_its_attempts_processes_and_seeds(tmp_path):
     runs = [training("D_256_s0", [(3, 1), (4, 2)]), training("D_256_s1", [(5, 1)]), training("E_256_s0", [(2, 1)])]
-    drawn = trainings.cost(runs, tmp_path)
+    drawn = trainings.draw_cost(runs, tmp_path)
     assert {"D/256", "16.0", "E/256", "2.0", "CPU seconds"} <= set(texts(drawn.svg))
     assert (tmp_path / "training-cost.pdf").read_bytes().startswith(b"%PDF")
 
@@ -47,13 +47,13 @@ def test_the_cost_of_a_run_is_that_of_all_its_attempts_processes_and_seeds(tmp_p
     ("seconds", "unit", "shown"), [(50, "seconds", "50.0"), (7000, "minutes", "116.7"), (9e4, "hours", "25.0")]
 )
 def test_the_unit_of_cost_follows_the_longest_training(tmp_path, seconds, unit, shown):
-    drawn = trainings.cost([training("A_256_s0", [(seconds, 1)])], tmp_path)
+    drawn = trainings.draw_cost([training("A_256_s0", [(seconds, 1)])], tmp_path)
     assert {f"CPU {unit}", shown} <= set(texts(drawn.svg))
 
 
 def test_the_same_trainings_give_the_same_figure(tmp_path):
     runs = [training("A_256_s0", [(1, 1)]), training("D_384_s0", [(1, 1)], drops=())]
-    first, second = (trainings.learning_curves(runs, tmp_path / name) for name in "ab")
+    first, second = (trainings.draw_learning_curves(runs, tmp_path / name) for name in "ab")
     assert first == second
     assert (tmp_path / "a/learning-curves.pdf").read_bytes() == (tmp_path / "b/learning-curves.pdf").read_bytes()
     assert {"S = 256", "S = 384"} <= set(texts(first.svg))
@@ -67,9 +67,9 @@ def test_scales_alone_and_their_average_stand_beside_the_published(tmp_path):
         OutcomeEntry({"net": "B", "S": "256", "Q": Q, "protocol": "dense"}, "top-1", Errors(w[None], "", ()))
         for Q, w in zip(scales, wrong, strict=True)
     ]
-    drawn = argument.error_against_scale(Outcomes("4", (0,), tuple(entries)), tmp_path)
+    drawn = argument.draw_error_against_scale(Outcomes("4", (0,), tuple(entries)), tmp_path)
     assert {"B", "C", "D", "E", "224", "all three", "S = [256;512]"} <= set(texts(drawn.svg))
-    nothing = argument.error_against_scale(Outcomes("4", (0,)), tmp_path)
+    nothing = argument.draw_error_against_scale(Outcomes("4", (0,)), tmp_path)
     # four points with bars, and the line through three of them
     assert drawn.svg.count("<use ") - nothing.svg.count("<use ") >= 4 * 3
 
@@ -87,12 +87,12 @@ def table(*cells: Cell) -> Table:
 
 
 def test_every_cell_with_a_delta_is_in_the_forest_and_no_other(tmp_path):
-    drawn = verdicts.deltas([table(cell(0.1, "agrees"), cell(3.0, "differs"), Cell("not run", "27.0"))], tmp_path)
+    drawn = verdicts.draw_deltas([table(cell(0.1, "agrees"), cell(3.0, "differs"), Cell("not run", "27.0"))], tmp_path)
     labels = [text for text in texts(drawn.svg) if "top-" in text]
     assert labels == ["D/256/256, top-1", "D/256/257, top-1"]
     assert {"Table 3", "agrees", "differs"} <= set(texts(drawn.svg))
     assert "2 cells: 1 agrees, 1 differs." in drawn.caption
-    assert verdicts.deltas([table(Cell("not run", "27.0"))], tmp_path) is None
+    assert verdicts.draw_deltas([table(Cell("not run", "27.0"))], tmp_path) is None
 
 
 def test_tables_are_not_torn_apart_by_the_columns_of_the_forest(tmp_path):
@@ -111,7 +111,7 @@ def test_claims_that_were_compared_are_in_their_forest(tmp_path):
     step = Step("Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0)
     lasting = Judged("depth", "4.1", "it helps", "superiority", "top-1", 0, 0.3, "", "supported", steps=(step, step))
     missing = Judged("crops", "4.3", "they help", "superiority", "top-1", 0, 0.3, "")
-    drawn = verdicts.claims(Ledger(True, 1, "", "", (lasting, missing)), tmp_path)
+    drawn = verdicts.draw_claims(Ledger(True, 1, "", "", (lasting, missing)), tmp_path)
     assert {"depth", "supported"} <= set(texts(drawn.svg))
     assert {"crops", "refuted", "undecided"} & set(texts(drawn.svg)) == set()
-    assert verdicts.claims(Ledger(True, 0, "", "", (missing,)), tmp_path) is None
+    assert verdicts.draw_claims(Ledger(True, 0, "", "", (missing,)), tmp_path) is None

@@ -23,7 +23,7 @@ from vggrepro.tables import render
 from vggrepro.tables.build import make_table
 
 N, CLASSES = 400, 30
-EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES for e in catalogue.evaluations(number)))
+EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES_COMPARED for e in catalogue.evaluations(number)))
 
 
 class Made(NamedTuple):
@@ -35,11 +35,11 @@ class Made(NamedTuple):
     evaluations: list[Evaluation]
 
     def weights(self, systems) -> np.ndarray:
-        return np.array([whatif.whole_weights(system, self.evaluations) for system in systems], np.float64)
+        return np.array([whatif.integer_weights(system, self.evaluations) for system in systems], np.float64)
 
     def wrong(self, systems) -> np.ndarray:
         """From what is packed."""
-        return np.sum([whatif.decoded(part).wrong(self.weights(systems)) for part in self.parts], 0)
+        return np.sum([whatif.with_decoded_margins(part).wrong(self.weights(systems)) for part in self.parts], 0)
 
 
 def of_full_scores(stores, systems) -> np.ndarray:
@@ -72,7 +72,7 @@ def made(tmp_path_factory) -> Made:
     named = {(e.run.label, e.protocol, e.Q): e for e in EVALUATIONS}
     evaluations = [named[e["run"], e["protocol"], e["Q"]] for e in packed["evaluations"]]
     stores = {e.path: read_scores(folder / e.path) for e in evaluations}
-    parts, _ = whatif.pack(list(stores.values()), np.ones((1, len(stores))))
+    parts, _ = whatif.pack_stores(list(stores.values()), np.ones((1, len(stores))))
     return Made(folder, stores, folder / "whatif.json", packed, parts, evaluations)
 
 
@@ -83,7 +83,9 @@ def random_systems(count: int) -> list[catalogue.System]:
 
 
 def test_the_rows_of_the_paper_are_averages_over_scales_then_protocols_then_nets():
-    systems = [row.system for number in whatif.TABLES for row in catalogue.published_table(number).rows if row.system]
+    systems = [
+        row.system for number in whatif.TABLES_COMPARED for row in catalogue.published_table(number).rows if row.system
+    ]
     assert len(systems) == 35
     assert all(dict(catalogue.averaged_system(e for e, _ in system)) == dict(system) for system in systems)
 
@@ -98,7 +100,7 @@ def test_an_average_weighs_nets_alike_whatever_was_evaluated_of_them():
 def test_a_contest_decides_every_fusion_as_all_posteriors_do(made):
     systems = random_systems(60)
     stores = list(made.stores.values())
-    found = whatif.contest([store.posteriors for store in stores], stores[0].labels)
+    found = whatif.contest_of([store.posteriors for store in stores], stores[0].labels)
     assert found.wrong(made.weights(systems)).tolist() == of_full_scores(made.stores, systems).tolist()
     assert len(found.always) < N
 
@@ -121,7 +123,7 @@ def test_the_file_says_how_far_packed_errors_are_from_those_of_all_posteriors(ma
 
 def test_codes_keep_the_sign_and_the_order_of_a_pairs_margins():
     margins = np.concatenate([[0, 1e-30, -1e-30], np.random.default_rng(0).normal(0, 0.1, 500)]).astype(np.float32)
-    code = whatif.codes(margins[:, None])[:, 0]
+    code = whatif.margin_codes(margins[:, None])[:, 0]
     assert np.array_equal(np.sign(code), np.sign(margins))
     assert (np.diff(code[np.argsort(margins)].astype(int)) >= 0).all()
     assert abs(code.astype(int)).max() == 127
@@ -136,8 +138,8 @@ def test_chunks_and_threads_change_nothing(made, monkeypatch):
 
 def test_a_page_that_would_be_too_large_keeps_the_most_wanted_classes(made, monkeypatch):
     limit = made.packed["pairs"] * len(made.stores) // 2
-    monkeypatch.setattr(whatif, "LIMIT", limit)
-    parts, _ = whatif.pack(list(made.stores.values()), np.ones((1, len(made.stores))))
+    monkeypatch.setattr(whatif, "MAX_MARGINS", limit)
+    parts, _ = whatif.pack_stores(list(made.stores.values()), np.ones((1, len(made.stores))))
     assert 0.5 * limit < sum(part.margins.size for part in parts) <= limit
     assert all(set(part.image) == set(range(len(part.always))) for part in parts)
 
@@ -151,7 +153,7 @@ def test_evaluations_that_are_not_there_are_left_out(made, tmp_path):
     packed = read_json(tmp_path / "whatif.json")
     assert [e["Q"] for e in packed["evaluations"]] == [256, 384, 512]
     assert [row["table"] for row in packed["rows"]] == ["3", "4", "5"]
-    with pytest.raises(ValueError, match="none of the paper's evaluations"):
+    with pytest.raises(ValueError, match="no score store of the paper's evaluations"):
         whatif.write_whatif(load_settings({"smoke": True}), tmp_path / "nowhere", tmp_path / "whatif.json")
 
 

@@ -26,7 +26,7 @@ from vggrepro.data.store import Store
 from vggrepro.localisation import submission
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper import catalogue
-from vggrepro.report.bundle import check_bundle
+from vggrepro.report.bundle_check import check_bundle
 from vggrepro.scores.stores import read_scores
 from vggrepro.tables import render
 

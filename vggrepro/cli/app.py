@@ -690,7 +690,7 @@ def _export(given: argparse.Namespace) -> None:
 
 
 def _check(given: argparse.Namespace) -> None:
-    from vggrepro.report.bundle import check_bundle
+    from vggrepro.report.bundle_check import check_bundle
 
     print(f"{given.crate}: {check_bundle(given.crate)} files, all as they were described")
 

@@ -1,10 +1,10 @@
 """The citable bundle: an RO-Crate of settings, catalogue, cells, tables, report, learning curves and digests. No torch.
 
-A crate is a zip (or folder) laid out like the folder of results. `ro-crate-metadata.json` says in JSON-LD what each file is,
-who made it, from what, and with which code. Weights, images and scores are too large for it: they are named by their digests,
-in `digests.sha256`, which `sha256sum --check` reads.
+A crate is a zip (or folder) with the layout of the results folder. `ro-crate-metadata.json` describes in JSON-LD each file,
+who made it, from what, and with which code. Weights, images and scores are too large for it; `digests.sha256`, which
+`sha256sum --check` reads, holds their digests.
 
-Nothing in a crate names a place on the machine that made it.
+No file of a crate names a path of the machine that made it.
 """
 
 from __future__ import annotations
@@ -18,13 +18,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import yaml
 
 from vggrepro.core import provenance
-from vggrepro.core.files import Files, atomic_file, file_digest, read_json, write_text
+from vggrepro.core.files import atomic_file, file_digest, read_json, write_text
 from vggrepro.core.paths import ROOT
+from vggrepro.report.bundle_check import bundle_problems
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.lineage import StoredResult, Training
@@ -32,14 +33,13 @@ from vggrepro.tables.lineage import StoredResult, Training
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
 
-METADATA = "ro-crate-metadata.json"
 VERSION = "1.2"
 """Of the RO-Crate specification."""
 
 PROFILE = "https://w3id.org/ro/wfrun/process/0.5"
 """Process Run Crate: every step is an action with what went in, what came out, and the program."""
 
-OF_RESULTS = (
+RESULT_PATTERNS = (
     "tables/*",
     "claims/*",
     "report/**/*",
@@ -55,9 +55,9 @@ OF_RESULTS = (
     "why/*/*.json",
     "why/*/*.csv",
 )
-"""What a crate holds of a folder of results."""
+"""Files of a results folder that go into a crate."""
 
-OF_CHECKOUT = (
+CHECKOUT_PATTERNS = (
     "CITATION.cff",
     "LICENSE",
     "pyproject.toml",
@@ -67,7 +67,7 @@ OF_CHECKOUT = (
     "tables/published/*",
     "workflow/config/*.yaml",
 )
-"""And of the checkout, below `vggrepro/`: the catalogue, the environment, the presets."""
+"""Files of the checkout that go into a crate, below `vggrepro/`: catalogue, environment, presets."""
 
 MEDIA_TYPES = {
     ".csv": "text/csv",
@@ -89,37 +89,39 @@ BINARY = {".parquet", ".pdf", ".png", ".npz"}
 
 
 def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int = 1) -> None:
-    """Write the crate of a folder such as `results/smoke` to the zip `out`.
+    """Write the crate of a results folder such as `results/smoke` to the zip `out`.
 
-    The same results give the same bytes. Raises ValueError for scores that were made with other weights than are there now.
+    The same results give the same bytes. Raises ValueError if scores were computed with other weights than a run has now.
     """
     trainings = [lineage.read_training(path) for path in sorted(results.glob("runs/*/run.json"))]
-    made = lineage.stored_results(results)
-    for path, run in lineage.stale_results(trainings, made).items():
+    results_by_path = lineage.stored_results(results)
+    for path, run in lineage.stale_results(trainings, results_by_path).items():
         raise ValueError(
             f"{results / path} was made with other weights than {run} has now: delete it and make it again"
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _collect(settings, results, folder)
-        adopted = [read_json(path) for path in sorted(results.glob("runs/*/adopted.json"))]
-        weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *adopted]}
-        write_text(folder / "digests.sha256", _digests(results, weights, made, workers))
-        _Described(folder, trainings, adopted, made, settings).write()
-        if found := bundle_problems(folder):
-            raise AssertionError(f"a crate of ours is not whole: {'; '.join(found)}")
+        released = [read_json(path) for path in sorted(results.glob("runs/*/adopted.json"))]
+        weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *released]}
+        write_text(folder / "digests.sha256", _digests(results, weights, results_by_path, workers))
+        _CrateDescription(folder, trainings, released, results_by_path, settings).write()
+        if problems := bundle_problems(folder):
+            raise AssertionError(f"a crate of ours is not whole: {'; '.join(problems)}")
         _zip(folder, out)
 
 
 def _collect(settings: Settings, results: Path, folder: Path) -> None:
-    """Copy what a crate holds, without the names of places on this machine."""
+    """Copy the files of a crate, without paths of this machine in them."""
     hide = _hiding(settings)
-    ours = {file: file.relative_to(results) for pattern in OF_RESULTS for file in results.glob(pattern)}
-    theirs = {file: Path("vggrepro") / file.relative_to(ROOT) for pattern in OF_CHECKOUT for file in ROOT.glob(pattern)}
-    for source, name in {**ours, **theirs}.items():
+    from_results = {file: file.relative_to(results) for pattern in RESULT_PATTERNS for file in results.glob(pattern)}
+    from_checkout = {
+        file: Path("vggrepro") / file.relative_to(ROOT) for pattern in CHECKOUT_PATTERNS for file in ROOT.glob(pattern)
+    }
+    for source, name in {**from_results, **from_checkout}.items():
         if source.is_file() and not source.name.startswith("."):
             content = source.read_bytes()
-            # newlines as they are: text is read as bytes
+            # text is read as bytes, so that newlines stay as they are
             hidden = content if source.suffix in BINARY else hide(content.decode("utf-8")).encode("utf-8")
             _put(folder / name, hidden)
     _put(folder / "settings.json", hide(settings.model_dump_json(indent=1) + "\n").encode("utf-8"))
@@ -132,11 +134,11 @@ def _put(path: Path, content: bytes) -> None:
 
 
 def _hiding(settings: Settings) -> Callable[[str], str]:
-    """What takes this machine's places out of a text: of a data set's path its last name is left."""
-    given = {
+    """A function that removes paths of this machine from a text; a data set's path becomes its last part."""
+    named_paths = {
         text: Path(text).name for text in _strings(settings.model_dump(mode="json")) if text.startswith(("/", "~"))
     }
-    places = {**given, str(ROOT): ".", str(Path.cwd()): ".", str(Path.home()): "~"}
+    places = {**named_paths, str(ROOT): ".", str(Path.cwd()): ".", str(Path.home()): "~"}
     longest = sorted((place.rstrip("/") for place in places if place.rstrip("/")), key=len, reverse=True)
     pattern = re.compile(rf"(?<![\w.~-])(?:{'|'.join(map(re.escape, longest))})(?![\w.-])")
     named = {place.rstrip("/"): name for place, name in places.items()}
@@ -155,17 +157,21 @@ def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
             yield from _strings(inner)
 
 
-def _digests(results: Path, weights: Mapping[str, str], made: Mapping[str, StoredResult], workers: int) -> str:
-    """The SHA-256 of every file of weights, scores, boxes and features: lines for `sha256sum --check`."""
+def _digests(
+    results: Path, weights: Mapping[str, str], results_by_path: Mapping[str, StoredResult], workers: int
+) -> str:
+    """The SHA-256 of every file of weights, scores, boxes and features, as lines for `sha256sum --check`."""
     of_runs = {f"runs/{run}/weights.safetensors": value for run, value in weights.items()}
-    files = [file for path in made for file in sorted((results / path).rglob("*")) if file.is_file()]
+    files = [file for path in results_by_path for file in sorted((results / path).rglob("*")) if file.is_file()]
     with ThreadPoolExecutor(workers) as pool:
-        found = dict(zip((f.relative_to(results).as_posix() for f in files), pool.map(file_digest, files), strict=True))
-    return "".join(f"{value}  {name}\n" for name, value in (of_runs | found).items())
+        digests = dict(
+            zip((f.relative_to(results).as_posix() for f in files), pool.map(file_digest, files), strict=True)
+        )
+    return "".join(f"{value}  {name}\n" for name, value in (of_runs | digests).items())
 
 
-class _Described:
-    """The metadata of a crate: what each file is, and the actions that made it."""
+class _CrateDescription:
+    """The metadata of a crate: its files, and the actions that made them."""
 
     def __init__(
         self,
@@ -196,11 +202,11 @@ class _Described:
         self.crate.metadata.write(self.folder)
 
     def _entity(self, place: str, kind: str, **properties: Any) -> ContextEntity:  # noqa: ANN401
-        """An entity that is no file of the crate; described twice, it is the same."""
+        """An entity that is not a file of the crate; a second call with the same id returns the same entity."""
         from rocrate.model.contextentity import ContextEntity
 
-        there = {key: value for key, value in properties.items() if value not in (None, "", [])}
-        return self.crate.add(ContextEntity(self.crate, place, properties={"@type": kind, **there}))
+        given = {key: value for key, value in properties.items() if value not in (None, "", [])}
+        return self.crate.add(ContextEntity(self.crate, place, properties={"@type": kind, **given}))
 
     def _root(self) -> None:
         root, preset = self.crate.root_dataset, self.settings.preset
@@ -230,13 +236,13 @@ class _Described:
 
     def _authors(self, work: Mapping[str, Any]) -> list[ContextEntity]:
         """The authors of a work in CITATION.cff's form."""
-        found = []
+        authors = []
         for author in work["authors"]:
             person = "family-names" in author
             name = f"{author['given-names']} {author['family-names']}" if person else author["name"]
             place = author.get("orcid") or f"#{name.replace(' ', '-')}"
-            found.append(self._entity(place, "Person" if person else "Organization", name=name))
-        return found
+            authors.append(self._entity(place, "Person" if person else "Organization", name=name))
+        return authors
 
     def _files(self) -> None:
         """Every file, with its size and SHA-256."""
@@ -250,7 +256,7 @@ class _Described:
             self.crate.add_file(file, file.relative_to(self.folder).as_posix(), properties=properties)
 
     def _there(self, *patterns: str) -> list[Any]:
-        """The crate's files of some names."""
+        """The crate's files that match some patterns."""
         files = sorted(file for pattern in patterns for file in self.folder.glob(pattern) if file.is_file())
         return [self.crate.get(quote(file.relative_to(self.folder).as_posix())) for file in files]
 
@@ -284,11 +290,11 @@ class _Described:
         )
 
     def _given(self, about: Mapping[str, Any]) -> ContextEntity:
-        """A file of somebody else."""
+        """A file that somebody else made."""
         return self._entity(f"#given-{about['digest']}", "File", name=about["file"], sha256=about["digest"])
 
     def _adoption(self, about: Mapping[str, Any]) -> ContextEntity:
-        """A released net that took the place of a training."""
+        """The conversion of a released net, which replaces a training."""
         run = about["run"]
         return self._entity(
             f"#adopt-{run}",
@@ -327,7 +333,7 @@ class _Described:
         )
 
     def _tables(self) -> list[ContextEntity]:
-        """The tables from results, and what is written of the tables."""
+        """Actions that made the tables from results, and claims, report and export from the tables."""
         program = self._program(provenance.commit())
         actions = []
         for file in sorted((self.folder / "tables").glob("*.json")):
@@ -349,68 +355,17 @@ class _Described:
             "export": ("tidy data of all cells and claims", ("tables/*.json", "claims/claims.json")),
         }
         for name, (title, used) in steps.items():
-            made, given = self._there(f"{name}/**/*"), self._there(*used)
+            outputs, inputs = self._there(f"{name}/**/*"), self._there(*used)
             actions.append(
-                self._entity(f"#{name}", "CreateAction", name=title, object=given, result=made, instrument=program)
+                self._entity(f"#{name}", "CreateAction", name=title, object=inputs, result=outputs, instrument=program)
             )
         return actions
 
 
 def _zip(folder: Path, out: Path) -> None:
-    """Write a folder as a zip whose bytes follow from its files alone."""
+    """Write a folder as a zip whose bytes depend on its files alone."""
     with atomic_file(out) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for file in sorted(path for path in folder.rglob("*") if path.is_file()):
             entry = zipfile.ZipInfo(file.relative_to(folder).as_posix())
             entry.external_attr = 0o644 << 16
             archive.writestr(entry, file.read_bytes(), zipfile.ZIP_DEFLATED)
-
-
-def check_bundle(path: Path) -> int:
-    """Whether a crate, a zip or a folder, is whole; the number of its files. A ValueError that lists all that is wrong."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = path
-        files = Files(path)
-        if not path.is_dir():
-            folder = Path(name)
-            # none of them leads out of the folder: such a zip is not opened
-            for file in files.names:
-                _put(folder / file, files.read(file))
-        if found := bundle_problems(folder):
-            raise ValueError(f"{path}: {'; '.join(found)}")
-    return len(files.names)
-
-
-def bundle_problems(folder: Path) -> list[str]:
-    """All that is wrong with an unpacked crate: its JSON-LD, and files that are missing, changed or not described."""
-    from rocrate import vocabs
-    from rocrate.rocrate import ROCrate
-
-    try:
-        graph = read_json(folder / METADATA, ("@context", "@graph"))["@graph"]
-        ROCrate(folder)
-    except Exception as error:  # the library raises whatever occurs to it
-        return [f"{METADATA} cannot be read ({error})"]
-    entities = {entity["@id"]: entity for entity in graph}
-    found = [] if len(entities) == len(graph) else ["an @id occurs twice"]
-    known = vocabs.RO_CRATE["@context"]
-    for entity in graph:
-        terms = {key for key in entity if not key.startswith("@")} | set(_listed(entity["@type"]))
-        found += [f"{entity['@id']}: {term} is no term of the context" for term in sorted(terms - set(known))]
-        links = {link["@id"] for value in entity.values() for link in _listed(value) if isinstance(link, dict)}
-        lost = sorted(link for link in links - set(entities) if not link.startswith("https://"))
-        found += [f"{entity['@id']} refers to {link}, which is not described" for link in lost]
-    return found + _wrong_files(folder, entities)
-
-
-def _wrong_files(folder: Path, entities: Mapping[str, Any]) -> list[str]:
-    """Files that are missing, are not those that were described, or are not described at all."""
-    there = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} - {METADATA}
-    parts = {unquote(part["@id"]): entities[part["@id"]] for part in _listed(entities["./"].get("hasPart", []))}
-    found = [f"{name} is not in it" for name in sorted(set(parts) - there)]
-    found += [f"{name} is not described" for name in sorted(there - set(parts))]
-    changed = [name for name in sorted(there & set(parts)) if file_digest(folder / name) != parts[name].get("sha256")]
-    return found + [f"{name} is not the file that was described: its SHA-256 differs" for name in changed]
-
-
-def _listed(value: Any) -> list[Any]:  # noqa: ANN401
-    return value if isinstance(value, list) else [value]

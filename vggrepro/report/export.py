@@ -1,7 +1,7 @@
 """All cells and claims as tidy data: a row per cell, per result behind a cell, per comparison of a claim. No torch.
 
-`cells`, `sources` and `claims` are written as CSV, as Parquet and as JSON with the same columns, and `<name>.schema.json` says
-what each column is.
+`cells`, `sources` and `claims` are written as CSV, Parquet and JSON with the same columns; `<name>.schema.json` describes
+the columns.
 """
 
 from __future__ import annotations
@@ -203,9 +203,9 @@ def claim_records(judged: Ledger) -> list[ClaimRecord]:
 
 def _claim_record(judged: Judged, step: Step | None, *, decides: bool, papers: bool) -> ClaimRecord:
     same = ("section", "test", "quantity", "by", "margin", "verdict", "reason", "p", "p_holm")
-    said: dict[str, Any] = {name: getattr(judged, name) for name in same}
+    shared: dict[str, Any] = {name: getattr(judged, name) for name in same}
     return ClaimRecord(
-        **said,
+        **shared,
         claim=judged.id,
         says=judged.claim,
         decides=decides,
@@ -335,14 +335,14 @@ def _keys(settings: Settings, table: Table, row: int) -> dict[str, str]:
 
 
 def _printed(text: str) -> tuple[float | None, float | None]:
-    """The number that is printed, and half a unit of its last digit."""
+    """The printed number, and half a unit of its last digit."""
     value = Published.parse(text).value
     return value, None if value is None else rounding(text)
 
 
-def _words(found: Iterable[str]) -> str:
-    """Each once, in their order."""
-    return " ".join(dict.fromkeys(found))
+def _words(words: Iterable[str]) -> str:
+    """Each word once, in order."""
+    return " ".join(dict.fromkeys(words))
 
 
 def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
@@ -355,7 +355,7 @@ def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
 
 
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}
-"""What pandas calls the types of a JSON schema; each may be missing."""
+"""Pandas' nullable types for the types of a JSON schema."""
 
 
 def _write(out: Path, name: str, kind: type[TidyRecord], records: Sequence[TidyRecord]) -> None:

@@ -1,4 +1,4 @@
-"""Where the report's numbers came from: cells lead to results, results to trainings, these to their parents. No torch."""
+"""Where the report's numbers come from: a cell links to results, a result to trainings, a training to its parent. No torch."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ SETTINGS_SHOWN = (
     "classes",
     "counted",
 )
-"""What `made.json` says that has a column of its own, or is too long for a page."""
+"""Keys of `made.json` that have a column of their own or are too long for a page."""
 
 
 @dataclass(frozen=True)
 class Origins:
-    """What the report's section is filled with, and where each cell leads to."""
+    """The content of the report's section on origins, and the link of each cell."""
 
     links: Mapping[str, Mapping[tuple[int, int], str]]
-    """By table: the anchor that a cell leads to, by its row and column from 0."""
+    """By table: the anchor that a cell links to, by its row and column, counted from 0."""
     systems: Sequence[Mapping[str, Any]]
-    """Cells that are made from several results."""
+    """Cells that were computed from several results."""
     results: Sequence[Mapping[str, Any]]
 
 
@@ -43,29 +43,29 @@ def origins_of(
     settings: Settings,
     tables: Sequence[Table],
     trainings: Sequence[Training],
-    made: Mapping[str, StoredResult],
-    adopted: Collection[str] = (),
+    results_by_path: Mapping[str, StoredResult],
+    released_runs: Collection[str] = (),
 ) -> Origins:
-    """The origins of all cells of some tables, from the results that `lineage.results` found.
+    """The origins of all cells of `tables`, from what `lineage.stored_results` returned.
 
-    `adopted` are the runs that were not trained here, but have a place in the report.
+    `released_runs` are runs of released nets: they were not trained here, but the report lists them.
     """
     links: dict[str, dict[tuple[int, int], str]] = {}
     systems: dict[tuple[str, int, tuple[CellSource, ...]], dict[str, Any]] = {}
     for table in tables:
-        of_table = links[table.name] = {}
+        links_of_table = links[table.name] = {}
         for r, row in enumerate(table.rows):
             for c, cell in enumerate(row.cells):
                 sources = lineage.cell_sources(settings, table.number, r, cell)
                 if len(sources) == 1:
-                    of_table[r, c] = _anchor(sources[0].path)
+                    links_of_table[r, c] = _anchor(sources[0].path)
                 elif sources:
                     key = table.name, r, sources
                     systems.setdefault(key, _system(table, r, c, sources))
-                    of_table[r, c] = systems[key]["id"]
-    stale = lineage.stale_results(trainings, made)
-    shown = {training.run.name for training in trainings} | set(adopted)
-    results = [_result(result, shown, stale=path in stale) for path, result in made.items()]
+                    links_of_table[r, c] = systems[key]["id"]
+    stale = lineage.stale_results(trainings, results_by_path)
+    runs_on_page = {training.run.name for training in trainings} | set(released_runs)
+    results = [_result(result, runs_on_page, stale=path in stale) for path, result in results_by_path.items()]
     return Origins(links, list(systems.values()), results)
 
 
@@ -75,7 +75,7 @@ def _anchor(path: str) -> str:
 
 
 def _system(table: Table, row: int, column: int, sources: Sequence[CellSource]) -> dict[str, Any]:
-    """What a cell was made from: results in groups that count the same."""
+    """The results of a cell, grouped by their weight in its fusion."""
     groups: dict[str, list[dict[str, str]]] = {}
     for source in sources:
         share = "all boxes of" if source.weight is None else f"{source.weight} of"
@@ -86,11 +86,12 @@ def _system(table: Table, row: int, column: int, sources: Sequence[CellSource]) 
     return {"id": f"from-{anchor}", "cell": anchor, "name": f"Table {table.number}: {keys}", "groups": groups}
 
 
-def _result(result: StoredResult, shown: set[str], *, stale: bool) -> dict[str, Any]:
-    about = result.about
-    features = [f"features/{part['run']}/{part['name']}" for part in about.get("features", [])]
+def _result(result: StoredResult, runs_on_page: set[str], *, stale: bool) -> dict[str, Any]:
+    record = result.about
+    features = [f"features/{part['run']}/{part['name']}" for part in record.get("features", [])]
     made_from = [{"href": _anchor(path), "text": path} for path in features] or [
-        {"href": f"run-{run}" if run in shown else "", "text": run} for run in result.runs or [about.get("file", "")]
+        {"href": f"run-{run}" if run in runs_on_page else "", "text": run}
+        for run in result.runs or [record.get("file", "")]
     ]
     return {
         "id": _anchor(result.path),
@@ -99,20 +100,20 @@ def _result(result: StoredResult, shown: set[str], *, stale: bool) -> dict[str, 
         "weights": ", ".join(digest[:12] for digest in result.weights.values()),
         "stale": stale,
         "data": result.data[:12],
-        "on": f"{about['device']}, {about['seconds']:,.0f} s" if "device" in about else about["made"]["processor"],
-        "commit": about["made"]["commit"][:10],
-        "at": about["made"]["at"][:16].replace("T", " "),
-        "more": flattened_values({key: value for key, value in about.items() if key not in SETTINGS_SHOWN}),
+        "on": f"{record['device']}, {record['seconds']:,.0f} s" if "device" in record else record["made"]["processor"],
+        "commit": record["made"]["commit"][:10],
+        "at": record["made"]["at"][:16].replace("T", " "),
+        "more": flattened_values({key: value for key, value in record.items() if key not in SETTINGS_SHOWN}),
     }
 
 
 def flattened_values(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Names and values of settings, blocks opened: `train.batch`, `16`."""
-    found = []
+    """Names and values of nested settings: (`train.batch`, `16`)."""
+    pairs = []
     for name, inner in value.items():
         if isinstance(inner, Mapping):
-            found += flattened_values(inner, f"{prefix}{name}.")
+            pairs += flattened_values(inner, f"{prefix}{name}.")
         else:
             text = ", ".join(map(str, inner)) if isinstance(inner, list) else "not set" if inner is None else str(inner)
-            found.append((prefix + name, text))
-    return found
+            pairs.append((prefix + name, text))
+    return pairs

@@ -1,7 +1,7 @@
-"""The report: one HTML file that needs nothing else, and the same for LaTeX. No torch.
+"""The report: one self-contained HTML file, and the same content as LaTeX. No torch.
 
-It opens with what was run, on which data and hardware, and with the paper's claims, judged; then the tables; then figures;
-then why a number may be off; then what was chosen where the paper is silent and where the preset departs from it.
+The order of its sections: what was run, on which data and hardware; the paper's claims with their verdicts; the tables;
+the figures; the error decomposition; the choices where the paper is silent, and the departures from the paper.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from vggrepro.report import origins, whatif
 from vggrepro.report.figures import argument, localisation, waterfall
 from vggrepro.report.figures import verdicts as judgements
 from vggrepro.report.figures.drawing import Figure
-from vggrepro.report.figures.flips import flipped
-from vggrepro.report.figures.trainings import cost, learning_curves
+from vggrepro.report.figures.flips import draw_flips
+from vggrepro.report.figures.trainings import draw_cost, draw_learning_curves
 from vggrepro.scores import outcomes
 from vggrepro.settings.models import FIXED_CHOICES, Settings, choices, departures
 from vggrepro.tables import lineage, render
@@ -47,14 +47,15 @@ def write_report(
 ) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`.
 
-    `results` is the folder of results, such as `results/smoke`: with it every number leads to what made it.
+    `results` is the folder of results, such as `results/smoke`. If it is given, every number links to the files that it was
+    computed from.
     """
     tables = {path: render.read_table(path) for path in table_files}
     trainings = [lineage.read_training(path) for path in run_files]
-    adopted = [_adopted_row(read_json(path, keys=OF_AN_ADOPTION)) for path in adopted_files]
-    made = lineage.stored_results(results) if results else {}
-    found = (
-        origins.origins_of(settings, list(tables.values()), trainings, made, [a["run"] for a in adopted])
+    released = [_adopted_row(read_json(path, keys=RELEASED_NET_KEYS)) for path in adopted_files]
+    results_by_path = lineage.stored_results(results) if results else {}
+    all_origins = (
+        origins.origins_of(settings, list(tables.values()), trainings, results_by_path, [a["run"] for a in released])
         if results
         else None
     )
@@ -67,7 +68,7 @@ def write_report(
             {
                 "name": t.name,
                 "heading": render.table_heading(t),
-                "html": render.table_html(t, found.links[t.name] if found else {}),
+                "html": render.table_html(t, all_origins.links[t.name] if all_origins else {}),
                 "tex": render.table_latex(t),
             }
             for t in tables.values()
@@ -75,12 +76,12 @@ def write_report(
         "figures": _figures(settings, tables, trainings, merging, claims, flips, out / "figures"),
         "why": waterfall.decomposition_section(why, out / "figures") if why else None,
         "whatif": whatif.whatif_section(packed) if packed else None,
-        "adopted": adopted,
+        "adopted": released,
         "trainings": [_training_row(t) for t in trainings],
         "deviations": deviations_section(list(tables.values())),
         "choices": [*choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
-        "origins": found,
+        "origins": all_origins,
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
     }
     write_text(out / "report.html", render.render_template("report.html.j2", page))
@@ -96,48 +97,48 @@ def _figures(
     flips: Path | None,
     folder: Path,
 ) -> list[Figure]:
-    """All figures that what was run has something for, in the order of the page."""
-    forests = [judgements.deltas(list(tables.values()), folder)]
-    forests += [judgements.claims(ledger.read_ledger(claims), folder)] if claims else []
-    drawn = [forest for forest in forests if forest]
-    drawn += [argument.error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
-    of_scales = [
+    """All figures for which there are results, in the order of the page."""
+    forests = [judgements.draw_deltas(list(tables.values()), folder)]
+    forests += [judgements.draw_claims(ledger.read_ledger(claims), folder)] if claims else []
+    figures = [forest for forest in forests if forest]
+    figures += [argument.draw_error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
+    scale_outcomes = [
         outcomes.read_outcomes(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"
     ]
-    drawn += [argument.error_against_scale(found, folder) for found in of_scales]
-    drawn += [flipped(flips, folder)] if flips else []
+    figures += [argument.draw_error_against_scale(table_outcomes, folder) for table_outcomes in scale_outcomes]
+    figures += [draw_flips(flips, folder)] if flips else []
     if trainings:
-        drawn += [learning_curves(trainings, folder), cost(trainings, folder)]
+        figures += [draw_learning_curves(trainings, folder), draw_cost(trainings, folder)]
     if merging:
         points, examples = read_sensitivity(merging)
-        drawn.append(localisation.sensitivity(points, settings.merge, folder))
-        drawn += [localisation.boxes(examples, merging, folder)] if examples else []
-    return drawn
+        figures.append(localisation.draw_sensitivity(points, settings.merge, folder))
+        figures += [localisation.draw_boxes(examples, merging, folder)] if examples else []
+    return figures
 
 
-OF_AN_ADOPTION = ("run", "file", "digest", "format", "reading", "checked")
-"""What `adopted.json` says."""
+RELEASED_NET_KEYS = ("run", "file", "digest", "format", "reading", "checked")
+"""Keys that `adopted.json` must have."""
 
 
-def _adopted_row(about: Mapping[str, Any]) -> dict[str, str]:
-    """A net that was not trained here: whence it is, how its numbers were read, and what it makes of a centre crop."""
-    reading, checked = about["reading"], about["checked"]
-    said = [f"{name} {reading[name]}" for name in ("channels", "input", "classes", "full", "kernels")]
+def _adopted_row(record: Mapping[str, Any]) -> dict[str, str]:
+    """A released net: its file, how its numbers were read, and its top-1 error on a centre crop."""
+    reading, checked = record["reading"], record["checked"]
+    parts = [f"{name} {reading[name]}" for name in ("channels", "input", "classes", "full", "kernels")]
     return {
-        "run": about["run"],
-        "file": f"{about['file']} ({about['format']})",
-        "digest": about["digest"][:12],
-        "reading": f"{', '.join(said)}; mean RGB {', '.join(f'{v:.2f}' for v in reading['mean'])}",
+        "run": record["run"],
+        "file": f"{record['file']} ({record['format']})",
+        "digest": record["digest"][:12],
+        "reading": f"{', '.join(parts)}; mean RGB {', '.join(f'{v:.2f}' for v in reading['mean'])}",
         "error": f"{100 * checked['top-1 errors'] / checked['images']:.1f} (n = {checked['images']})",
     }
 
 
 def report_warning(settings: Settings) -> str:
-    """What a reader of anything but the paper's own settings has to know before the first number."""
-    differs = [key for key, _, _ in departures(settings)]
-    if not differs:
+    """A warning to print before the first number; empty under the paper's own settings."""
+    departing_keys = [key for key, _, _ in departures(settings)]
+    if not departing_keys:
         return ""
-    if any(key.startswith("data.") for key in differs):
+    if any(key.startswith("data.") for key in departing_keys):
         data = {
             "stand-in": "images drawn by the program",
             "tiny-imagenet": "Tiny ImageNet",
@@ -147,17 +148,17 @@ def report_warning(settings: Settings) -> str:
             f"This is a run of the {settings.preset} preset on {data[settings.data.layout]}. It shows that every step of the "
             "paper runs; its errors are not the paper's, and every delta below compares different data."
         )
-    return f"This run departs from the paper in {', '.join(differs)}: its deltas do not compare like with like."
+    return f"This run departs from the paper in {', '.join(departing_keys)}: its deltas do not compare like with like."
 
 
 def run_facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]]:
-    """What was run, on what, with what: name and value."""
-    found = [("preset", settings.preset), ("seeds", ", ".join(map(str, settings.seeds)))]
+    """The preset, seeds, data, hardware, versions and times of a run: (name, value)."""
+    rows = [("preset", settings.preset), ("seeds", ", ".join(map(str, settings.seeds)))]
     if trainings:
         first = trainings[0].about
         data = first["data"]
         seconds = sum(t.processor_seconds for t in trainings)
-        found += [
+        rows += [
             ("data", f"{data['data set']}, {data['images']:,} training images"),
             ("data digest", data["train"][:12]),
             ("trainings", f"{len(trainings)}, {_duration(seconds)} in all{_energy(trainings)}"),
@@ -170,11 +171,11 @@ def run_facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, 
             ),
         ]
     now = provenance.provenance_record()
-    return [*found, ("report made", f"{now['at']}, commit {str(now['commit'])[:20]}")]
+    return [*rows, ("report made", f"{now['at']}, commit {str(now['commit'])[:20]}")]
 
 
 def _common(values: list[str]) -> str:
-    """The one value, or each with how often it occurs: runs made by different code or machines are not hidden."""
+    """The one value, or each value with its number of runs, so that different code or machines stay visible."""
     counts = Counter(values)
     return values[0] if len(counts) == 1 else "; ".join(f"{value} ({n} runs)" for value, n in counts.most_common())
 
@@ -206,7 +207,7 @@ def _training_row(training: Training) -> dict[str, Any]:
         "on": " then ".join(dict.fromkeys(_devices(attempt) for attempt in about["attempts"])),
         "attempts": str(len(about["attempts"])),
         "memory": f"{max(attempt['peak_bytes'] for attempt in about['attempts']) / 2**30:.1f}",
-        "energy": "not told" if math.isnan(training.joules) else f"{training.joules / 3.6e6:.2f}",
+        "energy": "not measured" if math.isnan(training.joules) else f"{training.joules / 3.6e6:.2f}",
         "weights": about["weights"][:12],
         "settings": origins.flattened_values(about["settings"]),
     }
@@ -219,7 +220,7 @@ def _devices(attempt: dict[str, Any]) -> str:
 
 
 def _energy(trainings: list[Training]) -> str:
-    """The energy of all attempts of all runs; nothing where one is not told."""
+    """The energy of all attempts of all runs; empty if any of them was not measured."""
     total = sum(t.joules for t in trainings)
     return "" if math.isnan(total) else f", {total / 3.6e6:.1f} kWh"
 

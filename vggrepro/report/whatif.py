@@ -1,11 +1,12 @@
-"""What if other evaluations were fused? All that a browser needs to say, packed into a file of some megabytes. No torch.
+"""What if other evaluations were fused? Packs what a browser needs to answer into a file of some megabytes. No torch.
 
-An average of posteriors lies between them. So a class that is ahead of the true one under every evaluation is ahead under
-every fusion, and one that is behind under all stays behind: only the classes on which evaluations disagree need keeping. Of
-these, each evaluation's best five are kept, with the margin (the posterior less that of the true class) under every
-evaluation, eight bits each. A fusion's margin is the average of margins, and a rank the number of classes ahead.
+An average of posteriors lies between the smallest and the largest. So a class that beats the true class under every
+evaluation beats it under every fusion, and a class that loses under all evaluations always loses: only classes on which
+evaluations disagree have to be kept. Of these the file keeps each evaluation's best five, with the margin (the posterior
+minus that of the true class) under every evaluation, in eight bits each. The margin of a fusion is the average of margins,
+and the rank of the true class is the number of classes with a positive margin.
 
-`reports/whatif.js` reads the file, and does what `Contest.wrong` and `catalogue.average` do here.
+`reports/whatif.js` reads the file and repeats `Contest.wrong` and `averaged_system` in the browser.
 """
 
 from __future__ import annotations
@@ -36,60 +37,60 @@ from vggrepro.settings.models import Settings
 IMAGES_PER_PACK = 250
 """Images that are packed at a time."""
 
-TABLES = ("3", "4", "5", "6", "7")
-"""The tables whose rows are shown beside a fusion."""
+TABLES_COMPARED = ("3", "4", "5", "6", "7")
+"""Tables whose rows are compared with a fusion."""
 
-LIMIT = 20_000_000
-"""Margins that are kept at most, a byte each: the page stays below 30 MB."""
+MAX_MARGINS = 20_000_000
+"""Most margins that are kept, one byte each, so that the page stays below 30 MB."""
 
-RANDOM = 100
-"""Random fusions, beside those of the paper, whose packed errors are compared with the exact ones."""
+RANDOM_FUSIONS = 100
+"""Random fusions whose packed errors are compared with the exact ones, besides the paper's."""
 
-MEMBERS = 20
-"""Evaluations in the largest of them."""
+MAX_FUSION_SIZE = 20
+"""Evaluations in the largest random fusion."""
 
 Counts = NDArray[np.int64]
-"""Wrong images, top-1 and top-5, of each of some fusions: [fusions, 2]."""
+"""Numbers of wrong images, top-1 and top-5, of fusions: [fusions, 2]."""
 
 
 @dataclass(frozen=True)
 class Contest:
-    """Of some images, those whose verdict a fusion can change, and the classes on which that depends.
+    """The images whose correctness depends on the fusion, and the classes that decide it.
 
-    Pairs are of an image and a class that is ahead of the true one under some evaluation and not under all. They lie image
-    by image, and every image has one at least.
+    A pair is an image and a class that beats the true class under at least one evaluation but not under all. Pairs are
+    sorted by image; every image has at least one.
     """
 
     settled: NDArray[np.int64]
-    """Wrong under every fusion, top-1 and top-5: of the images that are not here."""
+    """Of the images left out, the numbers that are wrong under every fusion: [2], top-1 and top-5."""
     always: NDArray[np.int64]
-    """Classes ahead under every evaluation, per image [images]."""
+    """Number of classes that beat the true one under every evaluation, [images]."""
     image: NDArray[np.int64]
     """The image of every pair, [pairs], ascending from 0."""
     wins: NDArray[np.bool_]
-    """Whether the class of a pair comes first where margins are equal: its number is the lower one."""
+    """Whether the class of a pair wins ties, because its number is lower than the true class's: [pairs]."""
     margins: NDArray[np.number]
-    """Posterior less that of the true class, [evaluations, pairs]; in any unit that is the same for a whole pair."""
+    """Posterior minus that of the true class, [evaluations, pairs]; each pair may have a unit of its own."""
 
     def wrong(self, weights: NDArray[np.float64]) -> Counts:
-        """Wrong images under fusions, [fusions, 2], from the weights of evaluations [fusions, evaluations]."""
-        found = np.tile(self.settled, (len(weights), 1))
+        """Numbers of wrong images [fusions, 2] for weights of evaluations [fusions, evaluations]."""
+        counts = np.tile(self.settled, (len(weights), 1))
         if not len(self.always):
-            return found
+            return counts
         margins = weights @ self.margins.astype(np.float64, copy=False)
         before = (margins > 0) | ((margins == 0) & self.wins)
         starts = np.searchsorted(self.image, np.arange(len(self.always)))
         ranks = self.always + np.add.reduceat(before, starts, axis=1, dtype=np.int64)
-        found += np.stack([wrong_images(ranks, quantity).sum(1) for quantity in TOP], 1)
-        return found
+        counts += np.stack([wrong_images(ranks, quantity).sum(1) for quantity in TOP], 1)
+        return counts
 
     def kept(self, pairs: NDArray[np.integer]) -> Contest:
-        """The same with some of its pairs, in this order."""
+        """The same with only these pairs, in this order."""
         return Contest(self.settled, self.always, self.image[pairs], self.wins[pairs], self.margins[:, pairs])
 
 
-def contest(posteriors: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]) -> Contest:
-    """What fusions of these posteriors, [images, classes] per evaluation, can decide. Nothing is lost."""
+def contest_of(posteriors: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]) -> Contest:
+    """The contest between fusions of posteriors [images, classes], one array per evaluation. Exact: no pair is dropped."""
     n, classes = posteriors[0].shape
     true = [np.take_along_axis(p, labels[:, None], 1) for p in posteriors]
     high, low = np.full((n, classes), -np.inf, np.float32), np.full((n, classes), np.inf, np.float32)
@@ -99,44 +100,44 @@ def contest(posteriors: Sequence[NDArray[np.float32]], labels: NDArray[np.int64]
         np.minimum(low, margin, out=low)
     wins = np.arange(classes) < labels[:, None]
     always = (low > 0) | ((low == 0) & wins)
-    open_ = ~always & ((high > 0) | ((high == 0) & wins))
+    contested = ~always & ((high > 0) | ((high == 0) & wins))
     least = always.sum(1)
-    most = least + open_.sum(1)
-    # a verdict is open where the rank can fall on either side of it
+    most = least + contested.sum(1)
+    # an image is undecided if its rank can fall on either side of a limit
     undecided = np.any([(least < top) & (most >= top) for top in TOP.values()], axis=0)
     settled = [int(wrong_images(least[~undecided], quantity).sum()) for quantity in TOP]
     rows = np.flatnonzero(undecided)
-    image, label = np.nonzero(open_[rows])
+    image, label = np.nonzero(contested[rows])
     where = rows[image], label
-    # in float64: between posteriors of 1 and 0 there are differences that float32 rounds away
+    # in float64, because float32 rounds away small differences between posteriors near 1 and near 0
     margins = np.stack(
         [np.subtract(p[where], t[rows[image], 0], dtype=np.float64) for p, t in zip(posteriors, true, strict=True)]
     )
     return Contest(np.array(settled), least[rows], image, wins[where], margins)
 
 
-def worth_keeping(found: Contest) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The pairs to keep, image by image and the most wanted first; and the place of each within its image, from 0.
+def pairs_to_keep(images: Contest) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs to keep, sorted by image and then by importance; and the place of each within its image, from 0.
 
-    An evaluation wants the best classes ahead of the true one, as many as can make its top-5 answer wrong: with them its own
-    errors are exact. A class is wanted the more, the more evaluations want it.
+    An evaluation needs the best classes that beat the true one, as many as can make its top-5 answer wrong: with them its
+    own errors are exact. A class is the more important, the more evaluations need it.
     """
-    need = max(TOP.values()) - found.always[found.image]
-    order = np.lexsort((-found.margins, np.broadcast_to(found.image, found.margins.shape)))
-    starts = np.searchsorted(found.image, found.image)
+    need = max(TOP.values()) - images.always[images.image]
+    order = np.lexsort((-images.margins, np.broadcast_to(images.image, images.margins.shape)))
+    starts = np.searchsorted(images.image, images.image)
     place = np.empty_like(order)
     np.put_along_axis(place, order, np.broadcast_to(np.arange(len(starts)), order.shape), 1)
-    before = (found.margins > 0) | ((found.margins == 0) & found.wins)
+    before = (images.margins > 0) | ((images.margins == 0) & images.wins)
     wanted = (before & (place - starts < need)).sum(0)
-    kept = np.lexsort((-found.margins.mean(0), -wanted, found.image))
+    kept = np.lexsort((-images.margins.mean(0), -wanted, images.image))
     kept = kept[wanted[kept] > 0]
-    return kept, np.arange(len(kept)) - np.searchsorted(found.image[kept], found.image[kept])
+    return kept, np.arange(len(kept)) - np.searchsorted(images.image[kept], images.image[kept])
 
 
-def codes(margins: NDArray[np.number]) -> NDArray[np.int8]:
-    """Margins in eight bits: 127 for a pair's largest, square roots between, so that small ones keep their digits.
+def margin_codes(margins: NDArray[np.number]) -> NDArray[np.int8]:
+    """Margins in eight bits: 127 is a pair's largest margin; a square-root scale keeps digits of small ones.
 
-    Signs are kept: zero is zero and nothing else is. So the errors of one evaluation lose nothing.
+    Signs are exact, and only zero becomes zero. So the errors of a single evaluation stay exact.
     """
     share = np.sqrt(np.abs(margins) / np.abs(margins).max(0, initial=np.finfo(np.float32).tiny))
     size = np.maximum(np.rint(127 * share), margins != 0)
@@ -144,43 +145,45 @@ def codes(margins: NDArray[np.number]) -> NDArray[np.int8]:
     return signed
 
 
-def decoded(part: Contest) -> Contest:
-    """The same with margins for codes, in whole numbers: a code times its size."""
+def with_decoded_margins(part: Contest) -> Contest:
+    """The same with margins decoded to integers: the signed square of each code."""
     wide = part.margins.astype(np.int32)
     return replace(part, margins=wide * np.abs(wide))
 
 
 def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) -> None:
-    """Pack the score stores of the first seed below `folder` into the file `out`, and measure how close that comes.
+    """Pack the score stores of the first seed below `folder` into the file `out`, and measure the error that packing makes.
 
-    The paper's evaluations are taken as far as they are there. Raises ValueError where none is, and where stores do not
-    hold the same images.
+    Evaluations of the paper that were not run are left out. Raises ValueError if none was run, or if stores hold different
+    images.
     """
     seed = settings.seeds[0]
-    wanted = dict.fromkeys(e for number in catalogue.CLASSIFICATION for e in catalogue.evaluations(number, (seed,)))
-    evaluations = sorted((e for e in wanted if (folder / e.path).exists()), key=_place)
+    evaluations_of_paper = dict.fromkeys(
+        e for number in catalogue.CLASSIFICATION for e in catalogue.evaluations(number, (seed,))
+    )
+    evaluations = sorted((e for e in evaluations_of_paper if (folder / e.path).exists()), key=_place)
     if not evaluations:
-        raise ValueError(f"{folder}: none of the paper's evaluations is in it: run `vggrepro evaluate` first")
+        raise ValueError(f"{folder}: it holds no score store of the paper's evaluations; run `vggrepro evaluate` first")
     stores = {e.path: read_scores(folder / e.path) for e in evaluations}
     images = len(same_images(stores))
     rows = _rows(evaluations, seed)
     systems = [system for _, system in rows] + _random_systems(evaluations)
-    weights = [whole_weights(system, evaluations) for system in systems]
-    parts, exact = pack(list(stores.values()), np.array(weights, np.float64), workers)
-    compared = {"rows": len(rows), "random": RANDOM, "members": min(MEMBERS, len(evaluations))}
+    weights = [integer_weights(system, evaluations) for system in systems]
+    parts, exact = pack_stores(list(stores.values()), np.array(weights, np.float64), workers)
+    compared = {"rows": len(rows), "random": RANDOM_FUSIONS, "members": min(MAX_FUSION_SIZE, len(evaluations))}
     about = {
         "images": images,
         "z": statistics.Z,
         "evaluations": [{"run": e.run.label, "protocol": e.protocol, "Q": e.Q} for e in evaluations],
         "rows": [row | {"weights": shares} for (row, _), shares in zip(rows, weights, strict=False)],
-        "closeness": compared | closeness(parts, np.array(weights, np.float64), exact, images),
+        "closeness": compared | packing_error(parts, np.array(weights, np.float64), exact, images),
         "made": provenance.provenance_record(),
     }
-    write_json(out, about | as_text(parts))
+    write_json(out, about | packed_text(parts))
 
 
 def _place(evaluation: Evaluation) -> tuple[int, int, str, int, int]:
-    """The order of the page: nets, training scales, protocols, test scales."""
+    """Sort key: net, training scale, layers, protocol, test scale."""
     run = evaluation.run
     return (
         catalogue.NETS.index(run.net),
@@ -191,10 +194,12 @@ def _place(evaluation: Evaluation) -> tuple[int, int, str, int, int]:
     )
 
 
-def pack(stores: Sequence[Scores], weights: NDArray[np.float64], workers: int = 1) -> tuple[list[Contest], Counts]:
-    """What is kept of some stores, with coded margins, a chunk of images after the other; and how often fusions are wrong.
+def pack_stores(
+    stores: Sequence[Scores], weights: NDArray[np.float64], workers: int = 1
+) -> tuple[list[Contest], Counts]:
+    """Contests with coded margins, one per chunk of images; and the exact numbers of wrong images of the fusions.
 
-    Every store is read once. Where the margins exceed `LIMIT`, each image keeps no more than so many classes that they fit.
+    Every store is read once. If there are more margins than `MAX_MARGINS`, every image keeps only as many classes as fit.
     """
     starts = range(0, len(stores[0]), IMAGES_PER_PACK)
     done = prefetch(partial(_pack_chunk, stores, weights), starts, workers=workers, waiting=workers)
@@ -204,7 +209,7 @@ def pack(stores: Sequence[Scores], weights: NDArray[np.float64], workers: int = 
         parts.append(part)
         places.append(place)
     pairs = np.bincount(np.concatenate(places), minlength=1).cumsum()
-    fitting = int(np.searchsorted(pairs * len(stores), LIMIT, "right"))
+    fitting = int(np.searchsorted(pairs * len(stores), MAX_MARGINS, "right"))
     classes = min(max(1, fitting), 255)  # a byte counts them
     return [part.kept(np.flatnonzero(place < classes)) for part, place in zip(parts, places, strict=True)], exact
 
@@ -212,17 +217,17 @@ def pack(stores: Sequence[Scores], weights: NDArray[np.float64], workers: int = 
 def _pack_chunk(
     stores: Sequence[Scores], weights: NDArray[np.float64], start: int
 ) -> tuple[Counts, Contest, NDArray[np.int64]]:
-    """The exact counts of some images, what is kept of them, and the place of every pair within its image."""
+    """Of a chunk of images: exact counts, the contest to keep, and the place of every pair within its image."""
     part = slice(start, start + IMAGES_PER_PACK)
-    found = contest([store.rows(part) for store in stores], stores[0].labels[part])
-    pairs, place = worth_keeping(found)
-    kept = found.kept(pairs)
-    return found.wrong(weights), replace(kept, margins=codes(kept.margins)), place
+    images = contest_of([store.rows(part) for store in stores], stores[0].labels[part])
+    pairs, place = pairs_to_keep(images)
+    kept = images.kept(pairs)
+    return images.wrong(weights), replace(kept, margins=margin_codes(kept.margins)), place
 
 
-def closeness(parts: list[Contest], weights: NDArray[np.float64], exact: Counts, images: int) -> dict[str, Any]:
-    """How far packed errors are from the exact ones, in points: the largest and the mean distance, top-1 and top-5."""
-    packed = np.sum([decoded(part).wrong(weights) for part in parts], 0)
+def packing_error(parts: list[Contest], weights: NDArray[np.float64], exact: Counts, images: int) -> dict[str, Any]:
+    """Largest and mean distance between packed and exact errors, in points, top-1 and top-5."""
+    packed = np.sum([with_decoded_margins(part).wrong(weights) for part in parts], 0)
     distance = 100 * np.abs(packed - exact) / images
     names = list(TOP)
     return {
@@ -231,10 +236,10 @@ def closeness(parts: list[Contest], weights: NDArray[np.float64], exact: Counts,
     }
 
 
-def as_text(parts: list[Contest]) -> dict[str, Any]:
-    """What the browser reads. `open`: three bytes an image, its classes always ahead, and its pairs that win and lose ties.
+def packed_text(parts: list[Contest]) -> dict[str, Any]:
+    """What the browser reads. `open`: three bytes per image: classes that always win, pairs that win ties, that lose ties.
 
-    `margins`: a byte a pair, evaluation by evaluation; within an image the pairs that win ties come first.
+    `margins`: one byte per evaluation and pair; within an image the pairs that win ties come first.
     """
     counts, margins = [], []
     for part in parts:
@@ -256,29 +261,29 @@ def _base64(array: NDArray[np.integer]) -> str:
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 
-def whole_weights(system: System, evaluations: Sequence[Evaluation]) -> list[int]:
-    """The weight of every evaluation in a system, as whole numbers: equal ones are exactly equal."""
+def integer_weights(system: System, evaluations: Sequence[Evaluation]) -> list[int]:
+    """The weight of every evaluation in a system as integers, so that equal weights are exactly equal."""
     weights = dict(system)
     common = math.lcm(*(weight.denominator for weight in weights.values()))
     return [int(weights.get(evaluation, 0) * common) for evaluation in evaluations]
 
 
 def _rows(evaluations: Sequence[Evaluation], seed: int) -> list[tuple[dict[str, Any], System]]:
-    """The rows of the paper that these evaluations can fuse: table, name, published top-1 and top-5; and the system."""
-    found = []
-    for number in TABLES:
+    """The rows of the paper for which all evaluations exist: table, name, published top-1 and top-5; and the system."""
+    rows = []
+    for number in TABLES_COMPARED:
         table = catalogue.published_table(number)
         names = [c.name for q in TOP for c in table.columns if (c.quantity, c.split) == (q, "val")]
         for row in table.rows:
             system = with_seed(row.system, seed) if row.system else ()
             if system and {e for e, _ in system} <= set(evaluations):
                 published = [row.cells[name].value for name in names]
-                found.append(({"table": number, "name": _row_name(row), "published": published}, system))
-    return found
+                rows.append(({"table": number, "name": _row_name(row), "published": published}, system))
+    return rows
 
 
 def _row_name(row: Row) -> str:
-    """`E/[256;512]/384, dense`; of a fusion that has no name of its own, its group and how many nets it has."""
+    """`E/[256;512]/384, dense`; for a fusion without a name, its group and number of nets."""
     keys = row.keys
     if "method" in keys:
         return keys["method"]
@@ -288,16 +293,16 @@ def _row_name(row: Row) -> str:
 
 
 def _random_systems(evaluations: Sequence[Evaluation]) -> list[System]:
-    """Fusions as somebody may pick them: the same ones for the same evaluations."""
+    """Random fusions, drawn with a fixed seed."""
     rng = np.random.default_rng(0)
-    sizes = rng.integers(1, min(MEMBERS, len(evaluations)) + 1, RANDOM)
+    sizes = rng.integers(1, min(MAX_FUSION_SIZE, len(evaluations)) + 1, RANDOM_FUSIONS)
     return [
         catalogue.averaged_system(evaluations[i] for i in rng.choice(len(evaluations), n, replace=False)) for n in sizes
     ]
 
 
 def whatif_section(file: Path) -> dict[str, Any]:
-    """The packed file as the report shows it: chips by run and protocol, rows by table, and the file itself for the script."""
+    """What the report's template needs of a packed file: chips by run and protocol, rows by table, and the file itself."""
     packed = read_json(
         file, keys=("images", "z", "evaluations", "rows", "closeness", "settled", "pairs", "open", "margins")
     )

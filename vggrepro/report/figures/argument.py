@@ -8,7 +8,7 @@ from typing import Any
 
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Published
-from vggrepro.report.figures.drawing import INK, STYLES, Figure, finish, settings
+from vggrepro.report.figures.drawing import INK, STYLES, Figure, finished_figure, plot_style
 from vggrepro.scores.outcomes import Errors, Outcomes
 from vggrepro.tables import cells
 from vggrepro.tables.cells import Cell, CellInterval, Table
@@ -22,16 +22,16 @@ ON_THE_LINE = ("A", "B", "D", "E")
 """Nets of the paper's argument about depth; A-LRN has the depth of A and C that of D: they stand beside the line."""
 
 
-def error_against_depth(table: Table, folder: Path) -> Figure:
-    """Table 3 as the paper argues with it: top-1 error against the number of weight layers, ours and the published.
+def draw_error_against_depth(table: Table, folder: Path) -> Figure:
+    """Top-1 error of Table 3 against the number of weight layers: measured and published.
 
-    Rows without a measured or a published number are left out of the panel that lacks it.
+    A row without a measured or a published number is missing from that panel.
     """
     from matplotlib import pyplot as plt
 
     styles = {"256": ("#0072B2", "o", "-"), "384": ("#E69F00", "s", "--"), "[256;512]": ("#009E73", "^", ":")}
     rows = [(row.keys[0], row.keys[1], row.cells[0]) for row in table.rows if row.keys[0] in DEPTHS]
-    with plt.rc_context(settings()):
+    with plt.rc_context(plot_style()):
         figure, (ours, paper) = plt.subplots(1, 2, figsize=(9, 3.4))
         for S, style in styles.items():
             cells = [(net, cell) for net, scale, cell in rows if scale == S]
@@ -46,7 +46,7 @@ def error_against_depth(table: Table, folder: Path) -> Figure:
             "Top-1 error of Table 3 against depth: A, B, D and E on the lines; A-LRN and C, of the same depth as A and D, "
             "as open marks. The two panels have different scales."
         )
-        return finish(figure, "error-against-depth", "Error against depth", caption, folder)
+        return finished_figure(figure, "error-against-depth", "Error against depth", caption, folder)
 
 
 def _depths(
@@ -68,35 +68,35 @@ def _depths(
             axis.annotate(net, (DEPTHS[net], error), xytext=(6, 4), textcoords="offset points", fontsize=8)
 
 
-def error_against_scale(found: Outcomes, folder: Path) -> Figure:
-    """Tables 3 and 4 as the paper argues with them: top-1 error at each test scale alone, and of the three averaged.
+def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
+    """Top-1 error of Tables 3 and 4: at each test scale, and averaged over the three.
 
-    `found` are the outcomes of Table 4, which hold each scale alone too. The paper prints of the single scales only Q = S,
-    for jitter the middle one.
+    `table4` holds the outcomes of Table 4, those of each single scale included. Of the single scales the paper prints only
+    Q = S, and for scale jitter the middle one.
     """
     from matplotlib import pyplot as plt
 
     averaged = [row.keys for row in catalogue.published_table("4").rows]
     scales = {keys["S"]: keys["Q"].split(",") for keys in averaged}
     ours: dict[tuple[str, str, str], Point] = {}
-    for entry in found.entries:
+    for entry in table4.entries:
         if isinstance(entry.outcome, Errors) and entry.quantity == "top-1":
             cell = cells.error_cell(Cell("measured", "-"), Published("-", None), entry.outcome)
             ours[_place(entry.row)] = (float(cell.value or 0), cell.interval)
-    shown = [row for table in ("3", "4") for row in catalogue.published_table(table).rows]
+    published_rows = [row for table in ("3", "4") for row in catalogue.published_table(table).rows]
     printed: dict[tuple[str, str, str], Point] = {
-        _place(row.keys): (value, None) for row in shown if (value := row.cells["top1_val"].value) is not None
+        _place(row.keys): (value, None) for row in published_rows if (value := row.cells["top1_val"].value) is not None
     }
-    with plt.rc_context(settings()):
+    with plt.rc_context(plot_style()):
         figure, axes = plt.subplots(2, len(scales), figsize=(9, 5.6), sharex="col", sharey="row")
         for column, (S, Qs) in enumerate(scales.items()):
             for axis, errors in zip(axes[:, column], (ours, printed), strict=True):
                 nets = list(dict.fromkeys(keys["net"] for keys in averaged if keys["S"] == S))
                 for i, net in enumerate(nets):
-                    there = [(x, Q) for x, Q in enumerate((*Qs, ",".join(Qs))) if (net, S, Q) in errors]
-                    # beside each other, so that no interval hides another
+                    points = [(x, Q) for x, Q in enumerate((*Qs, ",".join(Qs))) if (net, S, Q) in errors]
+                    # side by side, so that no interval hides another
                     aside = 0.08 * (i - (len(nets) - 1) / 2)
-                    _scales(axis, net, [(x + aside, errors[net, S, Q]) for x, Q in there])
+                    _scales(axis, net, [(x + aside, errors[net, S, Q]) for x, Q in points])
                 axis.set(xticks=range(4), xticklabels=[*Qs, "all three"], xlim=(-0.3, 3.3))
                 axis.axvspan(2.5, 3.3, color=INK, alpha=0.05)
             axes[0][column].set_title(f"S = {S}")
@@ -109,10 +109,10 @@ def error_against_scale(found: Outcomes, folder: Path) -> Figure:
         figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles), fontsize=8)
         caption = (
             "Top-1 error at one test scale Q (Table 3, and here at each scale of Table 4), and with the posteriors of the "
-            "three scales averaged (shaded; Table 4). Above here, with 95% intervals, below published; the scales of their "
-            "axes differ."
+            "three scales averaged (shaded; Table 4). Upper row: measured here, with 95% intervals; lower row: published. The "
+            "axes have different scales."
         )
-        return finish(figure, "error-against-scale", "Error against scale", caption, folder)
+        return finished_figure(figure, "error-against-scale", "Error against scale", caption, folder)
 
 
 Point = tuple[float, CellInterval | None]
@@ -124,7 +124,7 @@ def _place(keys: Mapping[str, str]) -> tuple[str, str, str]:
 
 
 def _scales(axis: Any, net: str, points: Sequence[tuple[float, Point]]) -> None:  # noqa: ANN401
-    """A net in one panel: x, error and interval at each scale, which are joined, and of their average."""
+    """A net in one panel: its error at each scale, joined by a line, and at their average."""
     colour, marker, dash = STYLES[net]
     x, y = [x for x, _ in points], [error for _, (error, _) in points]
     bars = [(error - low, high - error) for _, (error, bounds) in points for low, high in [bounds or (error, error)]]

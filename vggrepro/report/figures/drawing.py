@@ -1,4 +1,4 @@
-"""How a figure looks and how it is written. Readable in grey and by the colour-blind: lines differ in marker and dash too."""
+"""The style of all figures, and how they are written. Lines differ in marker and dash too, for print and the colour-blind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ matplotlib.use("Agg")
 Style = tuple[str, str, str]
 """Colour, marker and dash."""
 
-# Okabe and Ito's colours, told apart by the colour-blind; black is the text's colour.
+# Okabe and Ito's palette, which colour-blind readers can distinguish; black is the colour of text.
 STYLES: dict[str, Style] = {
     "A": ("#E69F00", "o", "-"),
     "A-LRN": ("#E69F00", "s", "--"),
@@ -62,13 +62,13 @@ class Figure:
 
 
 def style_of(run: Run) -> tuple[str, Style]:
-    """What a legend calls a run, and its colour, marker and dash."""
+    """The name of a run in legends, and its colour, marker and dash."""
     name = run.label if run.label in STYLES else run.label.split("/")[0]
     return name, STYLES[name] if name in STYLES else (STYLES[run.net][0], "x", "--")
 
 
-def settings() -> dict[str, Any]:
-    """What every figure is drawn with, for matplotlib's `rc_context`."""
+def plot_style() -> dict[str, Any]:
+    """Settings of every figure, for matplotlib's `rc_context`."""
     return {
         "svg.fonttype": "none",
         "svg.hashsalt": "vggrepro",
@@ -93,9 +93,9 @@ def settings() -> dict[str, Any]:
     }
 
 
-def finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> Figure:  # noqa: ANN401
+def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Path) -> Figure:  # noqa: ANN401
     """Write `<name>.pdf` into the folder, and return the SVG as a piece of a page."""
-    # laid out and drawn once for each: `savefig` would do both twice, half of a figure's time
+    # one layout for both files, because `savefig` would lay out and draw twice, half of a figure's time
     figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")
     with atomic_file(folder / f"{name}.pdf") as temporary:
@@ -107,16 +107,16 @@ def finish(figure: Any, name: str, title: str, caption: str, folder: Path) -> Fi
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # a picture that is shown twice would have its id twice; nothing refers to it
+    # drop ids of pictures: a picture that appears twice would have its id twice, and nothing refers to it
     svg = re.sub(r' id="image[0-9a-f]+"', "", svg)
     svg = re.sub(r"data:image/png;base64,([^\"]+)", _as_jpeg, svg)
-    # ids are unique within a page, not only within a figure
+    # ids have to be unique within the page, not only within a figure
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Figure(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
 
 
 def _as_jpeg(picture: re.Match[str]) -> str:
-    """A photograph in a page as JPEG: a tenth of the bytes that it takes as PNG."""
+    """A photograph as JPEG, which takes a tenth of the bytes of PNG."""
     data = io.BytesIO()
     Image.open(io.BytesIO(base64.b64decode(picture[1]))).convert("RGB").save(data, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -1,4 +1,4 @@
-"""Images that one system gets right and another wrong, with pictures."""
+"""Images that one system gets right and another gets wrong, with pictures."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 
 from vggrepro.diagnosis import flips
 from vggrepro.diagnosis.flips import FLIPS_SHOWN, Comparison, Flip
-from vggrepro.report.figures.drawing import Figure, finish, settings
+from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style
 from vggrepro.tables.render import printed_interval, printed_number
 
 
-def flipped(folder: Path, figures: Path) -> Figure:
-    """Images of both kinds in two rows, from what `flips` wrote into `folder`: true class, and the answer that is wrong."""
+def draw_flips(folder: Path, figures: Path) -> Figure:
+    """Two rows of pictures with their true class and the wrong answer, from the files that `flips` wrote into `folder`."""
     from matplotlib import pyplot as plt
 
-    found = flips.read_flips(folder)
-    first, second = found.names
+    comparison = flips.read_flips(folder)
+    first, second = comparison.names
     kinds = {
-        "mended": (f"{first} wrong, {second} right: {found.mended:,} images", 0),
-        "broken": (f"{first} right, {second} wrong: {found.broken:,} images", 1),
+        "mended": (f"{first} wrong, {second} right: {comparison.mended:,} images", 0),
+        "broken": (f"{first} right, {second} wrong: {comparison.broken:,} images", 1),
     }
-    with plt.rc_context(settings() | {"axes.grid": False}):
+    with plt.rc_context(plot_style() | {"axes.grid": False}):
         figure = plt.figure(figsize=(7.2, 5.6))
         for part, (kind, (title, wrong)) in zip(figure.subfigures(2, 1), kinds.items(), strict=True):
             part.suptitle(title, fontsize=10, x=0.01, ha="left")
@@ -30,9 +30,9 @@ def flipped(folder: Path, figures: Path) -> Figure:
             for axis in axes:
                 axis.set(xticks=[], yticks=[])
                 axis.spines[:].set_visible(False)
-            for axis, flip in zip(axes, found.shown[kind], strict=False):
-                _picture(axis, flip, wrong, found.names, folder)
-        return finish(figure, "flips", "Images on which two systems differ", _caption(found), figures)
+            for axis, flip in zip(axes, comparison.shown[kind], strict=False):
+                _picture(axis, flip, wrong, comparison.names, folder)
+        return finished_figure(figure, "flips", "Images on which two systems differ", _caption(comparison), figures)
 
 
 def _picture(axis: Any, flip: Flip, wrong: int, names: tuple[str, str], folder: Path) -> None:  # noqa: ANN401
@@ -45,14 +45,17 @@ def _picture(axis: Any, flip: Flip, wrong: int, names: tuple[str, str], folder: 
 
 
 def _lines(text: str) -> str:
-    """At most three short lines; WordNet has long names for some things."""
+    """At most three short lines, because some names of WordNet are long."""
     return textwrap.fill(textwrap.shorten(text, 66, placeholder=" ..."), 24)
 
 
-def _caption(found: Comparison) -> str:
+def _caption(comparison: Comparison) -> str:
+    first, second = comparison.names
+    change = printed_number(comparison.points, signed=True)
+    interval = printed_interval(comparison.interval, signed=True)
     return (
-        f"Top-1 answers of {found.names[0]} and {found.names[1]} ({found.protocol}) on {found.images:,} images: both are "
-        f"right on {found.both_right:,}, both wrong on {found.both_wrong:,}; from the first to the second the error changes "
-        f"by {printed_number(found.points, signed=True)} points (95%, paired: {printed_interval(found.interval, signed=True)}). Above each "
-        "picture is its class, below it the answer that is wrong. The pictures are spread evenly over all such images."
+        f"Top-1 answers of {first} and {second} ({comparison.protocol}) on {comparison.images:,} images: both are right on "
+        f"{comparison.both_right:,}, both wrong on {comparison.both_wrong:,}; from the first to the second the error changes "
+        f"by {change} points (95%, paired: {interval}). Above each picture is its class, below it the wrong answer. The "
+        "pictures are spread evenly over all such images."
     )

@@ -1,4 +1,4 @@
-"""What merging does to boxes: its parameters, and examples."""
+"""Figures on merging boxes: sensitivity to its parameters, and examples."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Any
 
 from vggrepro.localisation.sensitivity import Example
 from vggrepro.paper import catalogue
-from vggrepro.report.figures.drawing import CURVES, INK, Figure, finish, settings
+from vggrepro.report.figures.drawing import CURVES, INK, Figure, finished_figure, plot_style
 from vggrepro.settings.models import MergeSettings
 
 
-def sensitivity(points: list[dict[str, str]], default: MergeSettings, folder: Path) -> Figure:
-    """How Table 9 moves with the parameters of merging; `points` are the lines of `study`'s sensitivity.csv."""
+def draw_sensitivity(points: list[dict[str, str]], default: MergeSettings, folder: Path) -> Figure:
+    """The errors of Table 9 against the parameters of merging; `points` are the lines of `sensitivity.csv`."""
     from matplotlib import pyplot as plt
 
     kept = {"match": default.match, "average": default.average, "top_k": str(default.top_k or "all")}
     best = catalogue.best_localisation()
-    with plt.rc_context(settings()):
+    with plt.rc_context(plot_style()):
         figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
         titles = {"system": "nets", "average": "average", "match": "match score", "top_k": "locations a scale"}
         for axis, (name, title) in zip(axes, titles.items(), strict=True):
             others = {key: value for key, value in kept.items() if key != name}
             if name != "system":
                 others["system"] = best
-            shown = [point for point in points if others.items() <= point.items()]
-            for i, value in enumerate(dict.fromkeys(point[name] for point in shown)):
-                line = [(float(p["threshold"]), float(p["error"])) for p in shown if p[name] == value]
+            selected = [point for point in points if others.items() <= point.items()]
+            for i, value in enumerate(dict.fromkeys(point[name] for point in selected)):
+                line = [(float(p["threshold"]), float(p["error"])) for p in selected if p[name] == value]
                 colour, marker, dash = CURVES[i % len(CURVES)]
                 axis.plot(*zip(*line, strict=True), marker + dash, color=colour, markersize=3, label=value)
             axis.axvline(default.threshold, color=INK, linewidth=0.8, linestyle=":")
@@ -38,18 +38,18 @@ def sensitivity(points: list[dict[str, str]], default: MergeSettings, folder: Pa
             "The error of Table 9 against the threshold at which merging stops (dotted: the setting): of its systems, and of "
             f"{best} with one parameter changed at a time. The paper prints none of them."
         )
-        return finish(figure, "merging", "What merging's parameters do", caption, folder)
+        return finished_figure(figure, "merging", "What merging's parameters do", caption, folder)
 
 
-def boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Figure:
-    """Images with their true boxes and the predicted ones, before and after merging; localised ones above, others below."""
+def draw_boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Figure:
+    """Images with true and predicted boxes, before and after merging; localised images above, others below."""
     from matplotlib import pyplot as plt
     from matplotlib.image import imread
 
     groups = [[e for e in examples if e.localised is localised] for localised in (True, False)]
     groups = [group for group in groups if group]
     columns = max([len(group) for group in groups], default=1)
-    with plt.rc_context(settings() | {"axes.grid": False}):
+    with plt.rc_context(plot_style() | {"axes.grid": False}):
         figure, axes = plt.subplots(2 * len(groups), columns, figsize=(9, 4.6 * len(groups)), squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
@@ -57,20 +57,20 @@ def boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Figure:
             for column, example in enumerate(group):
                 before, after = axes[2 * g][column], axes[2 * g + 1][column]
                 picture = imread(pictures / example.picture)
-                for axis, found, what in ((before, example.before, "before"), (after, example.after, "after")):
-                    axis.imshow(picture, interpolation="none")  # its own pixels: whoever shows them may scale them
-                    for box in found:
+                for axis, predicted, moment in ((before, example.before, "before"), (after, example.after, "after")):
+                    axis.imshow(picture, interpolation="none")  # the viewer scales the pixels
+                    for box in predicted:
                         _rectangle(axis, box, "#56B4E9", "-", 0.8)
                     for box in example.true:
                         _rectangle(axis, box, "#009E73", "--", 2)
-                    axis.set_title(f"{'right' if example.localised else 'wrong'}, {what}", fontsize=8)
+                    axis.set_title(f"{'right' if example.localised else 'wrong'}, {moment}", fontsize=8)
                 _rectangle(after, example.answer, "#D55E00", "-", 2)
         caption = (
             "Validation images whose class is among the five labels: the true boxes (green, dashed), those of the true class "
             "predicted at all locations, scales and nets of Table 9's fusion (blue; before), what merging left of them (blue; "
             "after), and the answer (orange). Above images that are localised, below some that are not."
         )
-        return finish(figure, "boxes", "Boxes before and after merging", caption, folder)
+        return finished_figure(figure, "boxes", "Boxes before and after merging", caption, folder)
 
 
 def _rectangle(axis: Any, box: Sequence[float], colour: str, dash: str, width: float) -> None:  # noqa: ANN401

@@ -1,4 +1,4 @@
-"""How the trainings went, and what they cost."""
+"""Learning curves, and what the trainings cost."""
 
 from __future__ import annotations
 
@@ -7,45 +7,45 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.paper.catalogue import SCALES, printed_scale
-from vggrepro.report.figures.drawing import Figure, finish, settings, style_of
+from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style, style_of
 from vggrepro.tables.lineage import Training
 
 MARKERS = 8
 """Marks on a learning curve: one at every epoch would hide the line."""
 
 
-def learning_curves(trainings: Sequence[Training], folder: Path) -> Figure:
-    """Validation error after each epoch, a panel per training scale and one for boxes; where the rate dropped is marked."""
+def draw_learning_curves(trainings: Sequence[Training], folder: Path) -> Figure:
+    """Validation error after each epoch: a panel per training scale and one for boxes; ticks mark drops of the rate."""
     from matplotlib import pyplot as plt
 
     panels = {f"S = {printed_scale(S)}": [t for t in trainings if t.run.S == S and not t.run.localises] for S in SCALES}
     panels |= {"boxes": [t for t in trainings if t.run.localises]}
-    panels = {title: found for title, found in panels.items() if found}
-    with plt.rc_context(settings()):
+    panels = {title: runs for title, runs in panels.items() if runs}
+    with plt.rc_context(plot_style()):
         figure, axes = plt.subplots(1, len(panels), figsize=(9, 3.6), sharey=True, squeeze=False)
-        for axis, (title, found) in zip(axes[0], panels.items(), strict=True):
+        for axis, (title, runs) in zip(axes[0], panels.items(), strict=True):
             axis.set(title=title, xlabel="epoch")
             axis.xaxis.get_major_locator().set_params(integer=True)
-            for training in found:
+            for training in runs:
                 _curve(axis, training)
             axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
         axes[0][0].set_ylabel("error, centre crop (%)")
         axes[0][0].set_ylim(bottom=0)
         caption = (
             "Validation error after each epoch on the centre crop, which steers the learning rate: top-1, and for boxes that "
-            "of the true class's box. A vertical tick: the rate dropped after this epoch. Later scales go on from earlier "
-            "ones, boxes from the classification net of their scale. Fainter lines are those of further seeds."
+            "of the true class's box. A vertical tick: the rate dropped after this epoch. Later scales are initialised from "
+            "earlier ones, box nets from the classification net of their scale. Fainter lines: further seeds."
         )
-        return finish(figure, "learning-curves", "Learning curves", caption, folder)
+        return finished_figure(figure, "learning-curves", "Learning curves", caption, folder)
 
 
 def _curve(axis: Any, training: Training) -> None:  # noqa: ANN401
     name, (colour, marker, dash) = style_of(training.run)
     y = {row["epoch"]: 100 * training.steering(row) for row in training.metrics}
     first = training.run.seed == 0
-    look = {"color": colour, "alpha": 1 if first else 0.5, "linewidth": 1.4, "linestyle": dash}
+    style = {"color": colour, "alpha": 1 if first else 0.5, "linewidth": 1.4, "linestyle": dash}
     every = max(1, len(y) // MARKERS)
-    axis.plot(*zip(*y.items(), strict=True), **look, marker=marker, markersize=4, markevery=every, label=name * first)
+    axis.plot(*zip(*y.items(), strict=True), **style, marker=marker, markersize=4, markevery=every, label=name * first)
     dropped = [epoch for epoch in training.about["drops"] if epoch in y]
     axis.plot(dropped, [y[epoch] for epoch in dropped], "|", color=colour, markersize=14, markeredgewidth=1.8)
 
@@ -53,8 +53,8 @@ def _curve(axis: Any, training: Training) -> None:  # noqa: ANN401
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
-def cost(trainings: Sequence[Training], folder: Path) -> Figure:
-    """Processor time of every training: a bar per net and scale, in it a piece per seed and attempt."""
+def draw_cost(trainings: Sequence[Training], folder: Path) -> Figure:
+    """Processor time of every training: a bar per net and scale, divided by seed and attempt."""
     from matplotlib import pyplot as plt
 
     bars: dict[str, list[tuple[float, bool]]] = {}
@@ -64,13 +64,13 @@ def cost(trainings: Sequence[Training], folder: Path) -> Figure:
     longest = max(sum(seconds for seconds, _ in pieces) for pieces in bars.values())
     unit, length = next((u for u in UNITS if longest >= 2 * u[1]), UNITS[-1])
     kinds = {"GPU" if attempt["device"] != "CPU" else "CPU" for t in trainings for attempt in t.about["attempts"]}
-    with plt.rc_context(settings() | {"hatch.linewidth": 0.8}):
+    with plt.rc_context(plot_style() | {"hatch.linewidth": 0.8}):
         figure, axis = plt.subplots(figsize=(9, 0.8 + 0.24 * len(bars)))
         for y, pieces in enumerate(bars.values()):
             left = 0.0
-            for seconds, again in pieces:
-                look: dict[str, Any] = {"color": "#E69F00", "hatch": "////"} if again else {"color": "#0072B2"}
-                axis.barh(y, seconds / length, left=left, height=0.7, edgecolor="white", linewidth=0.8, **look)
+            for seconds, resumed in pieces:
+                style: dict[str, Any] = {"color": "#E69F00", "hatch": "////"} if resumed else {"color": "#0072B2"}
+                axis.barh(y, seconds / length, left=left, height=0.7, edgecolor="white", linewidth=0.8, **style)
                 left += seconds / length
             axis.annotate(f"{left:,.1f}", (left, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
         axis.set(xlabel=f"{' and '.join(sorted(kinds))} {unit}", yticks=range(len(bars)), yticklabels=list(bars))
@@ -78,8 +78,8 @@ def cost(trainings: Sequence[Training], folder: Path) -> Figure:
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
         caption = (
-            "Time of all processors (GPUs, or processes on CPUs) that a training took, over all its attempts: one that was "
-            "cut off is counted until its last state. Blue: the first attempt; hatched: those that went on from a state. "
-            "Of several seeds the pieces stand one after the other."
+            "Time of all processors (GPUs, or processes on CPUs) of a training, over all its attempts. An interrupted attempt "
+            "counts until its last checkpoint. Blue: first attempts; hatched: attempts resumed from a checkpoint. Several "
+            "seeds stand one after the other."
         )
-        return finish(figure, "training-cost", "What the trainings cost", caption, folder)
+        return finished_figure(figure, "training-cost", "What the trainings cost", caption, folder)

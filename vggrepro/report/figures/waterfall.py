@@ -1,4 +1,4 @@
-"""Why is my number off?: the section of the report, and its waterfall."""
+"""The error decomposition: its section of the report, and the waterfall figure."""
 
 from __future__ import annotations
 
@@ -8,29 +8,32 @@ from typing import Any
 
 from vggrepro.diagnosis import ladder
 from vggrepro.diagnosis.ladder import Ladder, Line
-from vggrepro.report.figures.drawing import INK, Figure, finish, settings
+from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
 from vggrepro.scores.ranks import TOP
 from vggrepro.tables.render import printed_interval, printed_number
 
 FALLS, RISES = "#0072B2", "#D55E00"
 QUANTITY = "top-1"
-"""The error that is drawn; the tables have both."""
+"""The error that is drawn; the section's tables list both."""
 
 
 def decomposition_section(folder: Path, figures: Path) -> dict[str, Any]:
-    """All that the section shows, as strings, from what `why` wrote into `folder`; the figure as a PDF into `figures`."""
-    found = ladder.read_decomposition(folder)
+    """The section's content as strings, from the files that `why` wrote into `folder`; writes its PDF into `figures`."""
+    decomposition = ladder.read_decomposition(folder)
     return {
-        "run": found.run,
-        "images": f"{found.images:,}",
-        "data": found.data,
+        "run": decomposition.run,
+        "images": f"{decomposition.images:,}",
+        "data": decomposition.data,
         "quantities": list(TOP),
         "parts": [
-            {"heading": "step", "lines": [_shown(line) for line in found.steps]},
-            {"heading": f"mistake, made on “{found.base}”", "lines": [_shown(line) for line in found.mistakes]},
+            {"heading": "step", "lines": [_shown(line) for line in decomposition.steps]},
+            {
+                "heading": f"mistake, made on “{decomposition.base}”",
+                "lines": [_shown(line) for line in decomposition.mistakes],
+            },
         ],
-        "missing": found.missing,
-        "figure": waterfall(found, figures),
+        "missing": decomposition.missing,
+        "figure": draw_waterfall(decomposition, figures),
     }
 
 
@@ -52,36 +55,36 @@ def _shown(line: Line) -> dict[str, Any]:
     return {"name": line.name, "says": line.says, "cells": cells, "where": line.where, "source": line.source}
 
 
-def waterfall(found: Ladder, folder: Path) -> Figure:
-    """The top-1 error step by step, and below it what mistakes make of the plain centre crop."""
+def draw_waterfall(decomposition: Ladder, folder: Path) -> Figure:
+    """The top-1 error step by step, and below it the effect of mistakes on the plain centre crop."""
     from matplotlib import pyplot as plt
 
-    rows = len(found.steps), len(found.mistakes)
-    with plt.rc_context(settings()):
+    rows = len(decomposition.steps), len(decomposition.mistakes)
+    with plt.rc_context(plot_style()):
         figure, (steps, wrong) = plt.subplots(
             2, 1, figsize=(7.2, 0.44 * sum(rows) + 1.8), height_ratios=[rows[0], max(rows[1], 1)]
         )
-        errors = [line.errors[QUANTITY] for line in found.steps]
+        errors = [line.errors[QUANTITY] for line in decomposition.steps]
         steps.set_xlim(*_limits(errors))
-        _panel(steps, found.steps, [errors[0], *errors[:-1]])
-        base = next(line.errors[QUANTITY] for line in found.steps if line.name == found.base)
-        _panel(wrong, found.mistakes, [base] * rows[1])
+        _panel(steps, decomposition.steps, [errors[0], *errors[:-1]])
+        base = next(line.errors[QUANTITY] for line in decomposition.steps if line.name == decomposition.base)
+        _panel(wrong, decomposition.mistakes, [base] * rows[1])
         wrong.axvline(base, color=INK, linewidth=0.8, linestyle=":")
-        wrong.set_title(f"mistakes, each made on “{found.base}” (dotted)", loc="left", fontsize=9)
+        wrong.set_title(f"mistakes, each made on “{decomposition.base}” (dotted)", loc="left", fontsize=9)
         wrong.set_xlabel(f"{QUANTITY} error (%)")
-        title = f"{found.run}: {QUANTITY} error, and its change with a paired 95% interval"
+        title = f"{decomposition.run}: {QUANTITY} error, and its change with a paired 95% interval"
         steps.set_title(title, loc="left", fontsize=9)
         caption = (
-            f"{QUANTITY.capitalize()} error of {found.run} on {found.images:,} images. A bar leads from the error of the "
-            "line above to that of its own line: plain where the error falls, hatched where it rises. Whiskers: the paired "
-            "95% interval of the change. Diamonds: the published error, where it falls into the panel. An arrow at the "
-            "right: the error lies beyond the panel. The two panels have different scales."
+            f"{QUANTITY.capitalize()} error of {decomposition.run} on {decomposition.images:,} images. A bar leads from the "
+            "error of the line above to its own: plain if the error falls, hatched if it rises. Whiskers: the paired 95% "
+            "interval of the change. Diamonds: the published error, if it lies in the panel. An arrow at the right: the "
+            "error lies outside the panel. The two panels have different scales."
         )
-        return finish(figure, "why", "From a centre crop to the paper's protocol", caption, folder)
+        return finished_figure(figure, "why", "From a centre crop to the paper's protocol", caption, folder)
 
 
 def _limits(errors: list[float]) -> tuple[float, float]:
-    """The panel's range: that of all steps but the first, and of the first where the others can be told apart beside it."""
+    """The panel's range: of all steps but the first; the first is included if the others stay distinguishable."""
     low, high = min(errors[1:]), max(errors[1:])
     span = max(high - low, 1.0)
     high = errors[0] if high < errors[0] <= high + 2 * span else high
@@ -89,7 +92,7 @@ def _limits(errors: list[float]) -> tuple[float, float]:
 
 
 def _panel(axis: Any, lines: list[Line], before: list[float]) -> None:  # noqa: ANN401
-    """A bar a line, from the error before to the line's own, and the numbers at the right."""
+    """A bar per line, from the previous error to its own, with the numbers at the right."""
     beside = axis.get_yaxis_transform()
     for row, (line, start) in enumerate(zip(lines, before, strict=True)):
         error, change = line.errors[QUANTITY], line.changes.get(QUANTITY)
@@ -101,8 +104,8 @@ def _panel(axis: Any, lines: list[Line], before: list[float]) -> None:  # noqa: 
         if change:
             ends = [start + bound for bound in change.interval]
             axis.errorbar(error, row, xerr=[[error - ends[0]], [ends[1] - error]], color=INK, capsize=3, linewidth=1)
-            told = f"{printed_number(change.points, signed=True)} ({printed_interval(change.interval, signed=True)})"
-            axis.text(1.14, row, told, transform=beside, va="center", fontsize=8.5)
+            label = f"{printed_number(change.points, signed=True)} ({printed_interval(change.interval, signed=True)})"
+            axis.text(1.14, row, label, transform=beside, va="center", fontsize=8.5)
         if QUANTITY in line.published:
             axis.plot(float(line.published[QUANTITY]), row, "D", color=INK, fillstyle="none", markersize=5)
         if error > axis.get_xlim()[1]:
