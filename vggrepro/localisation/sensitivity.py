@@ -20,8 +20,8 @@ from vggrepro.data.store import Store
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import System
+from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.models import MergeSettings, Settings
-from vggrepro.tables.build import open_system_stores
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.83, 1.0, 1.25, 1.6, 2.2, 4.0)
 TOP_K = (1, 5, 20)
@@ -50,7 +50,7 @@ class Example:
 def write_sensitivity(settings: Settings, boxes_folder: Path, val_folder: Path, out: Path, workers: int) -> None:
     """Write `sensitivity.csv`, `examples.json` and its pictures into the folder `out`, from the box stores of Table 9."""
     seeds = settings.seeds[:1]
-    stores = open_system_stores(boxes_folder, catalogue.evaluations("9", seeds), read_boxes)
+    stores = open_evaluations(boxes_folder, catalogue.evaluations("9", seeds), read_boxes)
     systems = {name: _stores(found, seeds[0], stores) for name, found in catalogue.localisation_systems().items()}
     val, best = Store(val_folder), catalogue.best_localisation()
     for store in stores.values():

@@ -11,8 +11,8 @@ from vggrepro.data.store import Store
 from vggrepro.localisation import judging
 from vggrepro.localisation.stores import merged_label_boxes, read_boxes
 from vggrepro.paper import catalogue
+from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.models import Settings
-from vggrepro.tables.build import open_system_stores
 
 
 def write_submission_file(
@@ -37,7 +37,7 @@ def write_submission_file(
     evaluations = catalogue.evaluations_of(catalogue.with_seed(systems[name], settings.seeds[0]))
     if given := [e.path for e in evaluations if e.protocol != "dense"]:
         raise ValueError(f"{name!r} is no submission: {given[0]} was told the true classes")
-    opened = open_system_stores(boxes_folder, evaluations, read_boxes)
+    opened = open_evaluations(boxes_folder, evaluations, read_boxes)
     if missing := [e.path for e in evaluations if e.path not in opened]:
         raise ValueError(
             f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"

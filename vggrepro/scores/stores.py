@@ -7,16 +7,17 @@ else's system of which only the best labels are known has `answers.npy` (int64 [
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.paper.catalogue import Evaluation
 from vggrepro.scores.ranks import true_class_ranks
 
 IMAGES_PER_CHUNK = 1000
@@ -92,6 +93,47 @@ def read_scores(folder: Path) -> Scores:
             f"{folder}: {len(posteriors)} posteriors, {len(labels)} labels, {len(ids)} ids: evaluate again"
         )
     return Scores(folder, posteriors, labels, ids, made)
+
+
+class EvaluationStore(Protocol):
+    """What a net gave for every image under one evaluation: scores, or boxes."""
+
+    @property
+    def folder(self) -> Path:
+        """Where it lies."""
+
+    @property
+    def made(self) -> Mapping[str, Any]:
+        """Its `made.json`."""
+
+
+S = TypeVar("S", bound=EvaluationStore)
+
+
+def open_evaluations(folder: Path, evaluations: Iterable[Evaluation], read: Callable[[Path], S]) -> dict[str, S]:
+    """The stores of these evaluations that lie below `folder`, by path, each opened by `read`; absent ones are left out.
+
+    Raises ValueError for a store that is damaged, of another evaluation, or of other images than the first.
+    """
+    stores: dict[str, S] = {}
+    for evaluation in evaluations:
+        if (folder / evaluation.path).exists():
+            store = stores[evaluation.path] = read(folder / evaluation.path)
+            _check_evaluation(store, evaluation)
+            _check_images(store, next(iter(stores.values())))
+    return stores
+
+
+def _check_evaluation(store: EvaluationStore, evaluation: Evaluation) -> None:
+    expected = [evaluation.run.name, evaluation.protocol, evaluation.Q]
+    got = [store.made.get(key) for key in ("run", "protocol", "Q")]
+    if got != expected:
+        raise ValueError(f"{store.folder}: holds the scores of {got}, expected {expected}: evaluate again")
+
+
+def _check_images(store: EvaluationStore, first: EvaluationStore) -> None:
+    if store.made.get("data") != first.made.get("data"):
+        raise ValueError(f"{store.folder} and {first.folder} were made on different images: evaluate again")
 
 
 @dataclass(frozen=True)

@@ -6,21 +6,28 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 
 from vggrepro.judging import verdicts
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
 from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Column, Evaluation, Imported, Published, PublishedTable, Row, System
+from vggrepro.paper.catalogue import Column, Imported, Published, PublishedTable, Row, System
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, ids_digest
 from vggrepro.scores.ranks import TOP, wrong_images
-from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores, read_scores_or_labels
+from vggrepro.scores.stores import (
+    Scores,
+    TopLabels,
+    mixture_ranks,
+    open_evaluations,
+    read_scores,
+    read_scores_or_labels,
+)
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import (
     Cell,
@@ -76,10 +83,10 @@ def make_table_with_outcomes(
     if number in catalogue.LOCALISATION and not settings.localisation:
         opened, found = {}, {}
     elif number in catalogue.LOCALISATION:
-        opened = boxes = open_system_stores(folder, evaluations, read_boxes)
+        opened = boxes = open_evaluations(folder, evaluations, read_boxes)
         found = _localised(published, settings, boxes, workers)
     else:
-        opened = stores = open_system_stores(folder, evaluations, read_scores)
+        opened = stores = open_evaluations(folder, evaluations, read_scores)
         found = _classified(published, settings, stores, theirs)
     found |= {((Imported(name), Fraction(1)),): judge_imported(store) for name, store in theirs.items()}
     rows = [
@@ -158,23 +165,6 @@ def _described(published: PublishedTable, rows: list[TableRow], kind: Any, notes
 
 Stored = Scores | BoxStore
 Theirs = Scores | TopLabels
-S = TypeVar("S", Scores, BoxStore)
-
-
-def open_system_stores(folder: Path, evaluations: tuple[Evaluation, ...], read: Callable[[Path], S]) -> dict[str, S]:
-    """The stores that are there; a ValueError for one that is damaged, of another evaluation, or of other images."""
-    opened: dict[str, S] = {}
-    for e in evaluations:
-        if not (folder / e.path).exists():
-            continue
-        store = opened[e.path] = read(folder / e.path)
-        said, expected = [store.made.get(key) for key in ("run", "protocol", "Q")], [e.run.name, e.protocol, e.Q]
-        if said != expected:
-            raise ValueError(f"{folder / e.path}: holds the scores of {said}, expected {expected}: evaluate again")
-        first = next(iter(opened.values()))
-        if store.made.get("data") != first.made.get("data"):
-            raise ValueError(f"{store.folder} and {first.folder} were made on different images: evaluate again")
-    return opened
 
 
 def _kept(published: PublishedTable) -> Sequence[tuple[Mapping[str, str], System]]:
