@@ -1,5 +1,5 @@
-// What if other evaluations were fused? Computes in the browser what vggrepro/whatif.py packed: errors as Contest.wrong does,
-// weights as catalogue.average does, intervals as statistics.wilson does. Tests hold each against the other.
+// What if other evaluations were fused? Computes in the browser from what vggrepro/report/whatif.py packed: errors as
+// Contest.wrong does, weights as averaged_system does, intervals as statistics.wilson does. Tests compare each pair.
 "use strict";
 (() => {
   const part = document.getElementById("whatif");
@@ -11,9 +11,9 @@
 
   function bytes(text) {
     const raw = atob(text);
-    const found = new Uint8Array(raw.length);
-    for (let i = 0; i < raw.length; i++) found[i] = raw.charCodeAt(i);
-    return found;
+    const array = new Uint8Array(raw.length);
+    for (let i = 0; i < raw.length; i++) array[i] = raw.charCodeAt(i);
+    return array;
   }
 
   // weights: a whole number per evaluation; returns how many images are wrong, top-1 and top-5
@@ -92,12 +92,12 @@
   const percent = (share) => (100 * share).toFixed(2);
 
   function cell(text, value) {
-    const found = document.createElement("td");
+    const cell = document.createElement("td");
     const data = document.createElement("data");
     data.value = value;
     data.textContent = text;
-    found.append(data);
-    return found;
+    cell.append(data);
+    return cell;
   }
 
   function show() {

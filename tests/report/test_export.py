@@ -125,19 +125,19 @@ def unpacked(bundle, tmp_path) -> Path:
     return tmp_path / "crate"
 
 
-def shown(results: Path) -> dict[str, dict[str, object]]:
+def cells_by_id(results: Path) -> dict[str, dict[str, object]]:
     """Every cell of the tables' own JSON, by its id."""
-    found = {}
+    cells = {}
     for file in sorted((results / "tables").glob("*.json")):
         table = json.loads(file.read_text())
         for r, row in enumerate(table["rows"], start=1):
-            found |= {f"{table['name']}-{r}-{c}": cell for c, cell in enumerate(row["cells"], start=1)}
-    return found
+            cells |= {f"{table['name']}-{r}-{c}": cell for c, cell in enumerate(row["cells"], start=1)}
+    return cells
 
 
 def test_tidy_cells_are_the_tables_cells(results):
     rows = {row["cell"]: row for row in json.loads((results / "export/cells.json").read_text())}
-    cells = shown(results)
+    cells = cells_by_id(results)
     assert set(rows) == set(cells)
     for name, cell in cells.items():
         for key in ("status", "published", "value", "delta", "spread", "text", "best"):
@@ -173,39 +173,39 @@ def test_tidy_claims_are_the_ledgers(results):
         mine = rows[rows.claim == name]
         assert set(mine.verdict) == {claim["verdict"]}
         assert mine.gain.dropna().tolist() == [step["gain"] for step in claim["steps"]]
-    values = {name: cell["value"] for name, cell in shown(results).items()}
+    values = {name: cell["value"] for name, cell in cells_by_id(results).items()}
     compared = rows[rows.gain.notna()]
     assert len(compared) > 10
     gains = [values[b] - values[a] for a, b in zip(compared.cell_id, compared.against_id, strict=True)]
     assert gains == pytest.approx(compared.gain.tolist())
 
 
-def test_sources_of_a_cell_are_what_its_row_averages(results):
-    found = pd.read_parquet(results / "export/sources.parquet")
-    fused = found[found.cell == "table06-1-1"]
+def test_the_sources_of_a_cell_are_what_its_row_averages(results):
+    sources = pd.read_parquet(results / "export/sources.parquet")
+    fused = sources[sources.cell == "table06-1-1"]
     assert len(fused) == 21 * len(SEEDS)
     assert fused.weight.sum() == pytest.approx(1)
     assert set(fused.runs) >= {"D_256-512_fc_s0", "D_256-512_fc_s1"}
     cell = next(row for row in json.loads((results / "export/cells.json").read_text()) if row["cell"] == "table06-1-1")
     assert cell["evaluations"].split() == fused.path.tolist()
     assert cell["weights"].split() == list(dict.fromkeys(fused.weights))
-    difference = found[(found.cell == "text-3-1")]
+    difference = sources[(sources.cell == "text-3-1")]
     assert sorted(zip(difference.runs, difference.less, strict=True)) == [
         ("B-5x5_256_s0", False), ("B-5x5_256_s1", False), ("B_256_s0", True), ("B_256_s1", True)
     ]  # fmt: skip
 
 
 def test_every_measured_cell_has_sources(results):
-    measured = {name for name, cell in shown(results).items() if cell["how"]}
-    found = pd.read_parquet(results / "export/sources.parquet")
-    assert measured == set(found.cell)
-    assert all((results / path / "made.json").exists() for path in found.path)
+    measured = {name for name, cell in cells_by_id(results).items() if cell["how"]}
+    sources = pd.read_parquet(results / "export/sources.parquet")
+    assert measured == set(sources.cell)
+    assert all((results / path / "made.json").exists() for path in sources.path)
 
 
-def test_systems_of_others_are_told_apart(results):
-    found = pd.read_parquet(results / "export/sources.parquet").set_index("cell")
+def test_imported_systems_are_told_apart(results):
+    sources = pd.read_parquet(results / "export/sources.parquet").set_index("cell")
     last = len(catalogue.published_table("7").rows)
-    theirs, both = found.loc[[f"table07-{last + 1}-1"]], found.loc[[f"table07-{last + 2}-1"]]
+    theirs, both = sources.loc[[f"table07-{last + 1}-1"]], sources.loc[[f"table07-{last + 2}-1"]]
     assert (theirs.path.tolist(), theirs.runs.tolist()) == (["scores/imported/theirs"], [""])
     assert both.groupby("path").weight.sum().to_dict() == {
         "scores/D_384_s0/dense/384": 0.25, "scores/D_384_s1/dense/384": 0.25, "scores/imported/theirs": 0.5
@@ -218,10 +218,12 @@ def test_every_measured_cell_of_the_report_leads_to_what_made_it(results):
     ids = re.findall(r'\bid="([^"]+)"', page)
     assert len(set(ids)) == len(ids)
     assert set(re.findall(r'href="#([^"]+)"', page)) <= set(ids)
-    cells = {name: re.search(rf'<td id="{name}".*?</td>', page, re.DOTALL)[0] for name in shown(results) if name in ids}
+    cells = {
+        name: re.search(rf'<td id="{name}".*?</td>', page, re.DOTALL)[0] for name in cells_by_id(results) if name in ids
+    }
     led = {name: re.search(r'<a href="#([^"]+)">', cell) for name, cell in cells.items()}
     assert {name for name, link in led.items() if link} == {
-        name for name, cell in shown(results).items() if cell["how"]
+        name for name, cell in cells_by_id(results).items() if cell["how"]
     }
     for average, result, run in (
         ("table06-2-1", "E_256-512_s1-dense-512", "E_256-512_s1"),
@@ -307,8 +309,8 @@ def test_a_crate_names_no_place_of_this_machine(unpacked, settings, tmp_path):
     for file in (path for path in unpacked.rglob("*") if path.is_file()):
         content = file.read_bytes()
         assert [place for place in places if place.encode() in content] == [], file
-    told = json.loads((unpacked / "settings.json").read_text())
-    assert (told["data"]["path"], told["imported"]["Theirs"]["file"]) == ("tiny-imagenet-200.zip", "theirs.npy")
+    settings = json.loads((unpacked / "settings.json").read_text())
+    assert (settings["data"]["path"], settings["imported"]["Theirs"]["file"]) == ("tiny-imagenet-200.zip", "theirs.npy")
 
 
 def test_digests_are_those_of_the_files(results, unpacked):

@@ -1,4 +1,4 @@
-"""Figures: what is drawn is what was found, in SVG and PDF, told apart without colour."""
+"""Figures draw what was measured, in SVG and PDF, and stay readable without colour."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def texts(svg: str) -> list[str]:
 def test_nets_differ_without_their_colour():
     boxes = {name for name in STYLES if "CR" in name}
     for panel in ([STYLES[name] for name in boxes], [STYLES[name] for name in STYLES.keys() - boxes], CURVES):
-        looks = [(marker, dash) for _, marker, dash in panel]
-        assert len(set(looks)) == len(looks)
+        styles = [(marker, dash) for _, marker, dash in panel]
+        assert len(set(styles)) == len(styles)
 
 
 def test_the_cost_of_a_run_is_that_of_all_its_attempts_processes_and_seeds(tmp_path):

@@ -1,4 +1,4 @@
-"""Fusions in the browser: what is packed against the full scores, and the page, clicked, against what is packed."""
+"""Fusions in the browser: the packed file against the full scores, and the clicked page against the packed file."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ N, CLASSES = 400, 30
 EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES_COMPARED for e in catalogue.evaluations(number)))
 
 
-class Made(NamedTuple):
+class PackedScores(NamedTuple):
     folder: Path
     stores: dict[str, Scores]
     file: Path
@@ -38,15 +38,15 @@ class Made(NamedTuple):
         return np.array([whatif.integer_weights(system, self.evaluations) for system in systems], np.float64)
 
     def wrong(self, systems) -> np.ndarray:
-        """From what is packed."""
+        """Numbers of wrong images by the packed file, [systems, 2]."""
         return np.sum([whatif.with_decoded_margins(part).wrong(self.weights(systems)) for part in self.parts], 0)
 
 
-def of_full_scores(stores, systems) -> np.ndarray:
-    """From all posteriors, [systems, 2]: the slow way."""
+def exact_counts(stores, systems) -> np.ndarray:
+    """Numbers of wrong images from all posteriors, [systems, 2]: the slow way."""
     mixtures = {str(k): {e.path: weight for e, weight in system} for k, system in enumerate(systems)}
     ranks = mixture_ranks(stores, mixtures).values()
-    return np.array([[wrong_images(found, quantity).sum() for quantity in TOP] for found in ranks])
+    return np.array([[wrong_images(ranks_of_fusion, quantity).sum() for quantity in TOP] for ranks_of_fusion in ranks])
 
 
 def posteriors(seed: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def posteriors(seed: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Made:
+def packing(tmp_path_factory) -> PackedScores:
     """Every evaluation of Tables 3-7, packed in chunks."""
     folder = tmp_path_factory.mktemp("scores")
     labels = posteriors(99).argmax(1)
@@ -73,7 +73,7 @@ def made(tmp_path_factory) -> Made:
     evaluations = [named[e["run"], e["protocol"], e["Q"]] for e in packed["evaluations"]]
     stores = {e.path: read_scores(folder / e.path) for e in evaluations}
     parts, _ = whatif.pack_stores(list(stores.values()), np.ones((1, len(stores))))
-    return Made(folder, stores, folder / "whatif.json", packed, parts, evaluations)
+    return PackedScores(folder, stores, folder / "whatif.json", packed, parts, evaluations)
 
 
 def random_systems(count: int) -> list[catalogue.System]:
@@ -97,28 +97,28 @@ def test_an_average_weighs_nets_alike_whatever_was_evaluated_of_them():
     assert list(fused.values()) == [Fraction(1, 8), Fraction(1, 8), Fraction(1, 4), Fraction(1, 2)]
 
 
-def test_a_contest_decides_every_fusion_as_all_posteriors_do(made):
+def test_a_contest_and_the_full_posteriors_agree_on_every_fusion(packing):
     systems = random_systems(60)
-    stores = list(made.stores.values())
-    found = whatif.contest_of([store.posteriors for store in stores], stores[0].labels)
-    assert found.wrong(made.weights(systems)).tolist() == of_full_scores(made.stores, systems).tolist()
-    assert len(found.always) < N
+    stores = list(packing.stores.values())
+    contest = whatif.contest_of([store.posteriors for store in stores], stores[0].labels)
+    assert contest.wrong(packing.weights(systems)).tolist() == exact_counts(packing.stores, systems).tolist()
+    assert len(contest.always) < N
 
 
-def test_one_evaluation_alone_is_exact(made):
-    alone = [catalogue.averaged_system([e]) for e in made.evaluations]
-    assert made.wrong(alone).tolist() == of_full_scores(made.stores, alone).tolist()
+def test_a_single_evaluation_is_exact(packing):
+    alone = [catalogue.averaged_system([e]) for e in packing.evaluations]
+    assert packing.wrong(alone).tolist() == exact_counts(packing.stores, alone).tolist()
 
 
-def test_the_file_says_how_far_packed_errors_are_from_those_of_all_posteriors(made):
-    seed_systems = [system for _, system in whatif._rows(made.evaluations, 0)]
-    systems = seed_systems + whatif._random_systems(made.evaluations)
-    distance = 100 * abs(made.wrong(systems) - of_full_scores(made.stores, systems)) / N
-    said = made.packed["closeness"]
-    assert list(said["largest"].values()) == pytest.approx(distance.max(0))
-    assert list(said["mean"].values()) == pytest.approx(distance.mean(0))
+def test_the_file_states_its_distance_from_the_full_posteriors(packing):
+    seed_systems = [system for _, system in whatif._rows(packing.evaluations, 0)]
+    systems = seed_systems + whatif._random_systems(packing.evaluations)
+    distance = 100 * abs(packing.wrong(systems) - exact_counts(packing.stores, systems)) / N
+    closeness = packing.packed["closeness"]
+    assert list(closeness["largest"].values()) == pytest.approx(distance.max(0))
+    assert list(closeness["mean"].values()) == pytest.approx(distance.mean(0))
     assert distance.max() <= 0.75, "three images of 400"
-    assert (said["rows"], said["random"]) == (35, 100)
+    assert (closeness["rows"], closeness["random"]) == (35, 100)
 
 
 def test_codes_keep_the_sign_and_the_order_of_a_pairs_margins():
@@ -129,26 +129,26 @@ def test_codes_keep_the_sign_and_the_order_of_a_pairs_margins():
     assert abs(code.astype(int)).max() == 127
 
 
-def test_chunks_and_threads_change_nothing(made, monkeypatch):
+def test_chunks_and_threads_change_nothing(packing, monkeypatch):
     monkeypatch.setattr(whatif, "IMAGES_PER_PACK", 37)
-    whatif.write_whatif(load_settings({"smoke": True}), made.folder, made.folder / "again.json", workers=1)
-    again = read_json(made.folder / "again.json")
-    assert {k: v for k, v in again.items() if k != "made"} == {k: v for k, v in made.packed.items() if k != "made"}
+    whatif.write_whatif(load_settings({"smoke": True}), packing.folder, packing.folder / "again.json", workers=1)
+    again = read_json(packing.folder / "again.json")
+    assert {k: v for k, v in again.items() if k != "made"} == {k: v for k, v in packing.packed.items() if k != "made"}
 
 
-def test_a_page_that_would_be_too_large_keeps_the_most_wanted_classes(made, monkeypatch):
-    limit = made.packed["pairs"] * len(made.stores) // 2
+def test_a_page_that_would_be_too_large_keeps_the_most_important_classes(packing, monkeypatch):
+    limit = packing.packed["pairs"] * len(packing.stores) // 2
     monkeypatch.setattr(whatif, "MAX_MARGINS", limit)
-    parts, _ = whatif.pack_stores(list(made.stores.values()), np.ones((1, len(made.stores))))
+    parts, _ = whatif.pack_stores(list(packing.stores.values()), np.ones((1, len(packing.stores))))
     assert 0.5 * limit < sum(part.margins.size for part in parts) <= limit
     assert all(set(part.image) == set(range(len(part.always))) for part in parts)
 
 
-def test_evaluations_that_are_not_there_are_left_out(made, tmp_path):
-    kept = [e for e in made.evaluations if e.run.name == "D_256-512_s0" and e.protocol == "dense"]
+def test_evaluations_that_were_not_run_are_left_out(packing, tmp_path):
+    kept = [e for e in packing.evaluations if e.run.name == "D_256-512_s0" and e.protocol == "dense"]
     for evaluation in kept:
         (tmp_path / evaluation.path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / evaluation.path).symlink_to(made.folder / evaluation.path)
+        (tmp_path / evaluation.path).symlink_to(packing.folder / evaluation.path)
     whatif.write_whatif(load_settings({"smoke": True}), tmp_path, tmp_path / "whatif.json")
     packed = read_json(tmp_path / "whatif.json")
     assert [e["Q"] for e in packed["evaluations"]] == [256, 384, 512]
@@ -158,11 +158,11 @@ def test_evaluations_that_are_not_there_are_left_out(made, tmp_path):
 
 
 @pytest.fixture(scope="module")
-def page(made, browser):
+def page(packing, browser):
     """The report in a browser, which has opened it anew."""
-    settings, folder = load_settings({"smoke": True}), made.folder / "report"
+    settings, folder = load_settings({"smoke": True}), packing.folder / "report"
     render.write_table(make_table("2", settings, None), folder)
-    write_report(settings, table_files=[folder / "table02.json"], run_files=[], packed=made.file, out=folder)
+    write_report(settings, table_files=[folder / "table02.json"], run_files=[], packed=packing.file, out=folder)
     set_width(browser, 1280)
     browser.get((folder / "report.html").as_uri())
     return browser
@@ -187,27 +187,27 @@ def click(page, selector: str) -> None:
     element.click()
 
 
-def pick(page, made, evaluations) -> None:
+def pick(page, packing, evaluations) -> None:
     """Click so that just these are picked."""
     if page.execute_script("return document.querySelectorAll('#whatif input[type=checkbox]:checked').length"):
         click(page, "button[data-clear]")
     for evaluation in evaluations:
-        click(page, f"input[type=checkbox][value='{made.evaluations.index(evaluation)}']")
+        click(page, f"input[type=checkbox][value='{packing.evaluations.index(evaluation)}']")
 
 
-def test_clicked_fusions_have_the_errors_of_what_is_packed(page, made):
+def test_clicked_fusions_have_the_errors_of_the_packed_file(page, packing):
     for system in random_systems(6):
-        pick(page, made, [e for e, _ in system])
+        pick(page, packing, [e for e, _ in system])
         _, _, values = shown(page)
-        assert [int(row[0]) for row in values] == made.wrong([system])[0].tolist()
+        assert [int(row[0]) for row in values] == packing.wrong([system])[0].tolist()
         for row in values:
             assert [float(x) for x in row[1].split()] == pytest.approx(statistics.wilson(int(row[0]), N), abs=1e-12)
 
 
-def test_every_row_of_the_paper_is_a_button_and_is_found_again(page, made):
-    rows = made.packed["rows"]
+def test_every_row_of_the_paper_is_a_button_that_selects_it(page, packing):
+    rows = packing.packed["rows"]
     page.execute_script("document.querySelectorAll('#whatif details').forEach(one => one.open = true)")
-    wrong = made.wrong([system for _, system in whatif._rows(made.evaluations, 0)])
+    wrong = packing.wrong([system for _, system in whatif._rows(packing.evaluations, 0)])
     for number, row in enumerate(rows):
         click(page, f"button[data-row='{number}']")
         line, texts, values = shown(page)
@@ -219,9 +219,9 @@ def test_every_row_of_the_paper_is_a_button_and_is_found_again(page, made):
         assert [float(value[3]) for value in values] == pytest.approx(deltas)
 
 
-def test_a_fusion_that_the_paper_lacks_is_told_its_nearest_row(page, made):
+def test_a_fusion_that_the_paper_lacks_names_its_nearest_row(page, packing):
     row = next(row for row in catalogue.published_table("5").rows if row.keys["protocol"] == "multi-crop & dense")
-    pick(page, made, [e for e, _ in row.system][:-1])
+    pick(page, packing, [e for e, _ in row.system][:-1])
     line, _, _ = shown(page)
     assert (
         "No row of the paper. Nearest: Table 5, D/[256;512]/256,384,512, multi-crop & dense (1 evaluation differs)"
@@ -229,22 +229,22 @@ def test_a_fusion_that_the_paper_lacks_is_told_its_nearest_row(page, made):
     )
 
 
-def test_evaluations_can_weigh_alike(page, made):
+def test_evaluations_can_have_equal_weights(page, packing):
     D = catalogue.Run("D", "256-512")
     picked = [Evaluation(D, "dense", q) for q in (256, 384, 512)] + [Evaluation(D, "multi-crop", 256)]
-    pick(page, made, picked)
+    pick(page, packing, picked)
     click(page, "input[value=alike]")
     _, _, values = shown(page)
     alike = tuple((e, Fraction(1, 4)) for e in picked)
-    assert [int(row[0]) for row in values] == made.wrong([alike])[0].tolist()
+    assert [int(row[0]) for row in values] == packing.wrong([alike])[0].tolist()
     click(page, "input[value=paper]")
-    assert [int(row[0]) for row in shown(page)[2]] == made.wrong([catalogue.averaged_system(picked)])[0].tolist()
+    assert [int(row[0]) for row in shown(page)[2]] == packing.wrong([catalogue.averaged_system(picked)])[0].tolist()
 
 
-def test_the_keyboard_picks_and_a_run_is_picked_and_dropped_at_once(page, made):
+def test_the_keyboard_picks_and_a_button_picks_a_whole_run(page, packing):
     from selenium.webdriver.common.keys import Keys
 
-    pick(page, made, [])
+    pick(page, packing, [])
     assert shown(page)[0] == "Nothing is picked: pick an evaluation."
     page.execute_script("document.querySelector('#whatif input[type=checkbox]').focus()")
     page.switch_to.active_element.send_keys(Keys.SPACE)
@@ -259,13 +259,13 @@ def test_the_keyboard_picks_and_a_run_is_picked_and_dropped_at_once(page, made):
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_it_fits_a_phone_and_complains_of_nothing(page, width):
+def test_the_page_fits_a_phone_and_logs_no_error(page, width):
     set_width(page, width)
     assert page.execute_script("return document.documentElement.scrollWidth") <= width
     assert page.get_log("browser") == []
 
 
-def test_paper_and_browsers_without_scripts_are_told_what_is_missing(page):
+def test_print_and_browsers_without_scripts_say_what_is_missing(page):
     from selenium.webdriver.common.by import By
 
     sentence = page.find_element(By.CSS_SELECTOR, "#whatif .missing")

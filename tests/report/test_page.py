@@ -9,8 +9,8 @@ import pytest
 from tests.conftest import set_width, small
 from vggrepro.core.files import write_json
 from vggrepro.paper.catalogue import Run
-from vggrepro.report import page as report
-from vggrepro.settings.models import load_settings
+from vggrepro.report.page import _common, report_warning, write_report
+from vggrepro.settings.models import choices, departures, load_settings
 from vggrepro.tables import render
 from vggrepro.tables.build import make_table
 from vggrepro.training.train import train_run
@@ -24,15 +24,15 @@ def page(tmp_path_factory, stores) -> Path:
     folder, settings = tmp_path_factory.mktemp("report"), load_settings({"smoke": True})
     for number in ("1", "2"):
         render.write_table(make_table(number, settings, None), folder / "tables")
-    where = {
+    paths = {
         "train_folder": stores[0],
         "val_folder": stores[1],
         "parent_file": None,
         "out": folder / "runs" / "A_256_s0",
     }
-    train_run(Run("A", "256"), small(), **where, device=torch.device("cpu"), workers=0)
-    found = sorted((folder / "tables").glob("*.json"))
-    report.write_report(settings, table_files=found, run_files=[folder / "runs" / "A_256_s0" / "run.json"], out=folder)
+    train_run(Run("A", "256"), small(), **paths, device=torch.device("cpu"), workers=0)
+    table_files = sorted((folder / "tables").glob("*.json"))
+    write_report(settings, table_files=table_files, run_files=[folder / "runs" / "A_256_s0" / "run.json"], out=folder)
     return folder / "report.html"
 
 
@@ -47,12 +47,12 @@ def test_the_page_fits_its_window(page, browser, width):
 
 def test_the_facts_name_data_hardware_versions_and_commit(page):
     text = page.read_text(encoding="utf-8")
-    for told in ("stand-in (drawn by the program), 160 training images", "CPU: ", "torch 2", "commit", "A_256_s0"):
-        assert told in text
+    for fact in ("stand-in (drawn by the program), 160 training images", "CPU: ", "torch 2", "commit", "A_256_s0"):
+        assert fact in text
 
 
 def test_every_choice_of_the_settings_is_listed():
-    listed = {key for key, _, _ in report.choices(load_settings({}))}
+    listed = {key for key, _, _ in choices(load_settings({}))}
     assert {
         "train.init",
         "model.pooling",
@@ -64,17 +64,17 @@ def test_every_choice_of_the_settings_is_listed():
 
 
 def test_the_paper_preset_departs_nowhere():
-    assert report.departures(load_settings({})) == []
-    assert report.report_warning(load_settings({})) == ""
+    assert departures(load_settings({})) == []
+    assert report_warning(load_settings({})) == ""
 
 
 def test_the_smoke_preset_says_where_it_departs():
-    departures = {key: (here, paper) for key, here, paper in report.departures(load_settings({"smoke": True}))}
-    assert departures["train.batch"] == ("16", "256")
-    assert departures["model.scale_unit"] == ("8", "32")
+    values = {key: (here, paper) for key, here, paper in departures(load_settings({"smoke": True}))}
+    assert values["train.batch"] == ("16", "256")
+    assert values["model.scale_unit"] == ("8", "32")
 
 
-def test_nets_that_were_not_trained_here_say_whence_they_are(tmp_path):
+def test_released_nets_name_their_file_and_reading(tmp_path):
     settings = load_settings({"smoke": True, "released": {"D": "vgg16.pth"}})
     render.write_table(make_table("1", settings, None), tmp_path / "tables")
     about = {
@@ -87,16 +87,16 @@ def test_nets_that_were_not_trained_here_say_whence_they_are(tmp_path):
         "checked": {"images": 400, "top-1 errors": 114},
     }
     write_json(tmp_path / "adopted.json", about)
-    found = [tmp_path / "tables/table01.json"]
-    report.write_report(
-        settings, table_files=found, run_files=[], adopted_files=[tmp_path / "adopted.json"], out=tmp_path
+    table_files = [tmp_path / "tables/table01.json"]
+    write_report(
+        settings, table_files=table_files, run_files=[], adopted_files=[tmp_path / "adopted.json"], out=tmp_path
     )
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
-    for told in ("vgg16.pth (torchvision)", "0123456789ab<", "channels rgb, input torchvision", "28.5 (n = 400)"):
-        assert told in page
+    for fact in ("vgg16.pth (torchvision)", "0123456789ab<", "channels rgb, input torchvision", "28.5 (n = 400)"):
+        assert fact in page
     assert "None: nothing was trained here." in page
 
 
 def test_runs_of_different_code_are_not_hidden():
-    assert report._common(["a", "a", "b"]) == "a (2 runs); b (1 runs)"
-    assert report._common(["a", "a"]) == "a"
+    assert _common(["a", "a", "b"]) == "a (2 runs); b (1 runs)"
+    assert _common(["a", "a"]) == "a"
