@@ -1,7 +1,7 @@
 from snakemake.exceptions import WorkflowError
 
 from vggrepro.paper.catalogue import COLLECTIONS, PROTOCOLS, SHALLOW_AND_DEEP, TASKS
-from vggrepro.settings.models import TRANSFER_SETS, load
+from vggrepro.settings.models import TRANSFER_SETS, load_settings
 from vggrepro.workflow import (
     Plan,
     find_own_commands,
@@ -14,7 +14,7 @@ find_own_commands()
 keep_what_is_planned()
 
 try:
-    PLAN = Plan(load(config))
+    PLAN = Plan(load_settings(config))
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
