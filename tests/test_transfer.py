@@ -214,19 +214,22 @@ def test_a_class_without_examples_or_counterexamples_is_named():
 
 
 def test_the_cost_is_the_best_on_held_out_images_and_of_equals_the_smallest():
-    """A third of the training labels are wrong: the largest C believes them all, the smallest learns little."""
-    rng = np.random.default_rng(3)
-    labels = rng.integers(0, 3, 160)
-    x = np.concatenate([np.eye(3)[labels], rng.normal(0, 1.5, (160, 60))], 1).astype(np.float32)
+    """A third of the training labels are wrong: the largest C believes them all, the smallest learns little.
+
+    So many images that the best is ten images better than both: rounding moves one or two.
+    """
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 600)
+    x = np.concatenate([2 * np.eye(3)[labels], rng.normal(0, 1.5, (600, 200))], 1).astype(np.float32)
     targets = np.where(np.arange(3) == labels[:, None], 1, -1).astype(np.int8)
-    train, held = np.arange(80), np.arange(80, 160)
-    targets[:27] = np.roll(targets[:27], 1, axis=1)
+    train, held = np.arange(300), np.arange(300, 600)
+    targets[:100] = np.roll(targets[:100], 1, axis=1)
     seen, costs = {}, (1e-5, 1e-3, 0.03, 100.0)
     for C in costs:
         model = transfer.fit(x[train], targets[train], C, ("a", "b", "c"), 1)
         seen[C] = precision.recalls(model.scores(x[held]), targets[held]).mean()
     best = [C for C in seen if seen[C] == max(seen.values())]
-    assert not {costs[0], costs[-1]} & set(best), seen
+    assert max(seen[costs[0]], seen[costs[-1]]) < seen[best[0]] - 0.02
     measured = precision.measure("recall")
     assert transfer.choose_cost(x, targets, train, held, ("a", "b", "c"), measured, costs[::-1], 1) == min(best)
 
