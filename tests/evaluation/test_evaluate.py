@@ -103,10 +103,31 @@ def test_every_image_is_seen(net, mixed):
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
 
 
-def test_bf16_changes_few_answers(net, stores):
-    full = posteriors(net, Store(stores[1]), MEAN, "dense", (256,))[256]
-    half = posteriors(net, Store(stores[1]), MEAN, "dense", (256,), settings=EvaluateSettings(precision="bf16"))[256]
-    assert np.abs(full - half).max() < 0.1
+def fitted(store: Store, seed: int = 0) -> VGG:
+    """A random net but for its last layer, which tells the classes of the images apart: by ridge regression in float64."""
+    net = VGG("B", 10, NetSettings(scale_unit=8, width=8, fc=24)).eval()
+    initialise_randomly(net, "glorot", seed)
+    pixels = torch.from_numpy(np.stack([store.image(i) for i in range(len(store))])) - torch.tensor(MEAN)
+    with torch.no_grad():
+        hidden = net.hidden_map(pixels.permute(0, 3, 1, 2)).mean((1, 2)).double()
+        centred, labels = hidden - hidden.mean(0), torch.eye(10, dtype=torch.float64)[store.labels] - 0.1
+        squares = centred.T @ centred
+        ridge = 0.01 * squares.diagonal().mean() * torch.eye(24)
+        weights = 10 * torch.linalg.solve(squares + ridge, centred.T @ labels)
+        net.fc8.weight.copy_(weights.T)
+        net.fc8.bias.copy_(-hidden.mean(0) @ weights)
+    return net
+
+
+def test_bf16_changes_few_answers_of_a_net_that_tells_classes_apart(stores):
+    net, store = fitted(Store(stores[1])), Store(stores[1])
+    full, half = (
+        posteriors(net, store, MEAN, "dense", (256,), settings=EvaluateSettings(precision=precision))[256]
+        for precision in ("fp32", "bf16")
+    )
+    assert (full.argmax(1) == store.labels).sum() >= 15, "by chance 4 of 40"
+    assert (full.argmax(1) != half.argmax(1)).sum() <= 6
+    assert 1e-3 < np.abs(full - half).max() < 0.3, "fp32 is within 2e-5 on any way, see above"
 
 
 def test_rare_shapes_do_not_wait_for_ever(net, mixed, monkeypatch):

@@ -22,8 +22,9 @@ def eleven_points(scores, positive):
 
 
 def area(scores, positive):
-    points, total, before = curve(scores, positive), Fraction(0), Fraction(0)
-    for k, (recall, _) in enumerate(points):
-        total += (recall - before) * max(p for _, p in points[k:])
-        before = recall
+    """Under the precision that is the best at a recall or above: from the last image back to the first."""
+    points, total, best = curve(scores, positive), Fraction(0), Fraction(0)
+    for k in reversed(range(len(points))):
+        best = max(best, points[k][1])
+        total += (points[k][0] - (points[k - 1][0] if k else 0)) * best
     return float(total)

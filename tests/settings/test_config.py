@@ -7,7 +7,7 @@ import json
 import pytest
 
 from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import SCHEMA_FILE, RunSettings, load_settings, settings_schema, validated
+from vggrepro.settings.models import SCHEMA_FILE, RunSettings, Settings, load_settings, settings_schema, validated
 
 
 def test_the_paper_preset_is_the_default_and_the_papers():
@@ -106,13 +106,17 @@ def test_the_schema_is_the_classes():
 
 
 def test_every_setting_says_what_it_is():
-    blocks = json.loads(settings_schema())["$defs"]
+    """At the top and in every block; a setting that is a block says it in its block."""
+    top = json.loads(settings_schema())
+    blocks = {"Settings": top} | top["$defs"]
+    described = {f"#/$defs/{block}" for block, about in blocks.items() if "description" in about}
     silent = [
         f"{block}.{key}"
         for block, about in blocks.items()
         for key, value in about["properties"].items()
-        if "description" not in value
+        if "description" not in value and value.get("$ref") not in described
     ]
+    assert set(top["properties"]) == set(Settings.model_fields)
     assert silent == []
 
 

@@ -86,7 +86,10 @@ def test_difficult_images_are_left_out():
 
 
 def test_precisions_on_the_official_lists_at_full_size(tmp_path):
-    """Made-up scores for all 4,952 test images of VOC-2007 and its real labels, against the slow versions and sklearn."""
+    """Made-up scores for all 4,952 test images of VOC-2007 and its real labels, against the slow versions.
+
+    Images that are marked difficult are left out.
+    """
     import zipfile
 
     with zipfile.ZipFile(real("voc2007-13.zip")) as file:
@@ -95,17 +98,12 @@ def test_precisions_on_the_official_lists_at_full_size(tmp_path):
     for name in ("aeroplane", "person", "pottedplant", "train"):
         labels = np.array([int(line.split()[1]) for line in main.joinpath(f"{name}_test.txt").read_text().splitlines()])
         assert len(labels) == 4952
+        assert (labels == 0).any() == (name != "train")
         scores = (rng.normal(0, 1, 4952) + 1.5 * (labels > 0)).astype(np.float32)
-        kept, positive = scores[labels != 0], labels[labels != 0] > 0
-        for kind in ("11-point", "area"):
+        images = [(score, label > 0) for score, label in zip(scores.tolist(), labels.tolist(), strict=True) if label]
+        for kind, slow in (("11-point", oracle.eleven_points), ("area", oracle.area)):
             found = precision.precisions(scores[:, None], labels[:, None].astype(np.int8), kind)[0]
-            assert found == pytest.approx(average_precision(kept, positive, kind))
-        points = np.array([(float(r), float(p)) for r, p in oracle.curve(kept.tolist(), positive.tolist())])
-        eleven = np.mean([points[points[:, 0] >= t - 1e-12, 1].max() for t in np.arange(11) / 10])
-        assert average_precision(kept, positive, "11-point") == pytest.approx(eleven)
-        assert average_precision(kept, positive, "area") == pytest.approx(
-            average_precision_score(positive, kept), abs=0.01
-        )
+            assert found == pytest.approx(slow(*zip(*images, strict=True)), rel=1e-12)
 
 
 def test_recall_is_sklearns():
@@ -224,19 +222,22 @@ def test_a_class_without_examples_or_counterexamples_is_named():
 
 
 def test_the_cost_is_the_best_on_held_out_images_and_of_equals_the_smallest():
-    """A third of the training labels are wrong: the largest C believes them all, the smallest learns little."""
-    rng = np.random.default_rng(3)
-    labels = rng.integers(0, 3, 160)
-    x = np.concatenate([np.eye(3)[labels], rng.normal(0, 1.5, (160, 60))], 1).astype(np.float32)
+    """A third of the training labels are wrong: the largest C believes them all, the smallest learns little.
+
+    So many images that the best is ten images better than both: rounding moves one or two.
+    """
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 3, 600)
+    x = np.concatenate([2 * np.eye(3)[labels], rng.normal(0, 1.5, (600, 200))], 1).astype(np.float32)
     targets = np.where(np.arange(3) == labels[:, None], 1, -1).astype(np.int8)
-    train, held = np.arange(80), np.arange(80, 160)
-    targets[:27] = np.roll(targets[:27], 1, axis=1)
+    train, held = np.arange(300), np.arange(300, 600)
+    targets[:100] = np.roll(targets[:100], 1, axis=1)
     seen, costs = {}, (1e-5, 1e-3, 0.03, 100.0)
     for C in costs:
         model = transfer.fit_svms(x[train], targets[train], C, ("a", "b", "c"), 1)
         seen[C] = precision.recalls(model.scores(x[held]), targets[held]).mean()
     best = [C for C in seen if seen[C] == max(seen.values())]
-    assert not {costs[0], costs[-1]} & set(best), seen
+    assert max(seen[costs[0]], seen[costs[-1]]) < seen[best[0]] - 0.02
     measured = precision.measure_of("recall")
     assert transfer.choose_cost(x, targets, train, held, ("a", "b", "c"), measured, costs[::-1], 1) == min(best)
 
