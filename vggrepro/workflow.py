@@ -23,6 +23,8 @@ from vggrepro.core.paths import ROOT
 from vggrepro.paper import catalogue
 from vggrepro.paper.catalogue import Run
 from vggrepro.settings.models import ReleaseSettings, Settings
+from vggrepro.training.files import FINISHED
+from vggrepro.training.signals import TORCHRUN_SIGNALS
 
 
 class Wildcards(Protocol):
@@ -37,12 +39,6 @@ class Wildcards(Protocol):
     task: str
     members: str
     table: str
-
-
-FINISHED = "finished"
-"""A file beside the last state of a training whose results are written."""
-SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
-"""What torchrun hands on to the processes of a training, which then keep their state and end."""
 
 
 def find_own_commands() -> None:
@@ -257,7 +253,7 @@ class Plan:
             return ""
         if processes % nodes:
             raise ValueError(f"train: {processes} GPUs on {nodes} nodes: as many on each are needed")
-        torchrun = f"torchrun --signals-to-handle={SIGNALS} --no-python --nproc-per-node={processes // nodes}"
+        torchrun = f"torchrun --signals-to-handle={TORCHRUN_SIGNALS} --no-python --nproc-per-node={processes // nodes}"
         if nodes == 1:
             return f"{torchrun} --standalone"
         # one port a job: several jobs may share a node

@@ -33,12 +33,12 @@ WORLD = """
 import json, sys
 from pathlib import Path
 import torch
-from vggrepro.training.processes import join
+from vggrepro.training.processes import join_processes
 from tests.training.test_distributed import Case, in_float64
 
 torch.set_num_threads(1)
 processes, store, out, names = json.loads(sys.argv[1])
-with join(processes, torch.device("cpu")) as world:
+with join_processes(processes, torch.device("cpu")) as world:
     found = {}
     for name in names:
         trainer, batches = Case.all()[name].begin(Path(store), world)

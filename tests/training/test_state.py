@@ -20,8 +20,9 @@ from tests.conftest import small
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.catalogue import Run
-from vggrepro.training import checkpoints as state
-from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoints, Signals, Stopped
+from vggrepro.training import signals as signals_module
+from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoints
+from vggrepro.training.signals import Signals, Stopped
 from vggrepro.training.train import Trainer, train_run
 
 CPU = torch.device("cpu")
@@ -305,6 +306,6 @@ def test_who_loses_the_others_is_told_to_stop_a_moment_later(monkeypatch):
         threading.Timer(0.2, signal.raise_signal, [signal.SIGUSR1]).start()
         raise RuntimeError("connection closed by peer")
     assert stopped.value.code == 128 + signal.SIGUSR1
-    monkeypatch.setattr(state, "MOMENT", 0.2)
+    monkeypatch.setattr(signals_module, "MOMENT", 0.2)
     with pytest.raises(RuntimeError, match="by peer"), Signals().together():
         raise RuntimeError("connection closed by peer")

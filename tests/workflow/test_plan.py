@@ -14,7 +14,8 @@ import pytest
 
 from vggrepro.core.paths import ROOT
 from vggrepro.settings.models import load_settings
-from vggrepro.workflow import SIGNALS, Plan, one_run_of
+from vggrepro.training.signals import TORCHRUN_SIGNALS
+from vggrepro.workflow import Plan, one_run_of
 
 
 def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -294,7 +295,7 @@ def test_every_rule_says_what_it_does():
 )
 def test_one_rule_trains_on_a_laptop_on_a_node_and_on_several(smoke, resources, expected):
     plan = Plan(smoke)
-    assert plan.launcher(None, 8, resources) == expected.format(SIGNALS)
+    assert plan.launcher(None, 8, resources) == expected.format(TORCHRUN_SIGNALS)
     assert plan.processes(None, resources) == max(1, resources["gpu"])
 
 
