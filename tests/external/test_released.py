@@ -19,8 +19,9 @@ from vggrepro.external.formats import read_released_net
 from vggrepro.external.released import MEAN, STD, mean_of, reading_of, tensors_in_our_layout
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import NetSettings, ReadingSettings, load_settings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import NetSettings, ReadingSettings
+from vggrepro.settings.loading import load_settings
 from vggrepro.training.progress import EpochPart
 from vggrepro.training.train import Trainer
 

@@ -19,8 +19,9 @@ import torch
 from tests.conftest import small
 from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import BoxTargets, RunSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import BoxTargets
+from vggrepro.settings.models import RunSettings
 from vggrepro.training.loader import ALONE, Batch
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.train import Trainer

@@ -19,7 +19,7 @@ import torch
 from tests.conftest import small
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.training import signals as signals_module
 from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoints
 from vggrepro.training.signals import Signals, Stopped
@@ -33,7 +33,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.train import train_run
 
@@ -124,7 +124,7 @@ def test_a_training_killed_twenty_times_ends_with_the_same_weights(stores, tmp_p
 
 def test_boxes_and_fc_layers_go_on_too(stores, undisturbed, tmp_path):
     """The training of a net that predicts boxes, of which some layers have no momentum."""
-    from vggrepro.settings.models import BoxTargets
+    from vggrepro.settings.blocks import BoxTargets
 
     parent = undisturbed / "weights.safetensors"
     folders = []

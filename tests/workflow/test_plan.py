@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from vggrepro.core.paths import ROOT
-from vggrepro.settings.models import load_settings
+from vggrepro.settings.loading import load_settings
 from vggrepro.training.signals import TORCHRUN_SIGNALS
 from vggrepro.workflow import Plan, one_run_of
 
@@ -236,8 +236,8 @@ def test_missing_data_is_told_before_any_job(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("smokee=true", "no setting is called 'smokee' (did you mean 'smoke'?)"),
-        ("train={batsh: 3}", "no setting is called 'train.batsh' (did you mean 'batch'?)"),
+        ("smokee=true", "no key is called 'smokee' (did you mean 'smoke'?)"),
+        ("train={batsh: 3}", "no key is called 'train.batsh' (did you mean 'batch'?)"),
         ("seeds=[-1]", "seeds.0: expected greater than or equal to 0, got -1"),
         ("tiny_imagenet=/nowhere", "tiny_imagenet is given without a preset"),
     ],

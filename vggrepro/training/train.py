@@ -25,8 +25,9 @@ from vggrepro.data.transforms import Draws
 from vggrepro.nets.initialisation import initialise_from, initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, load_weights, save_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import EvaluateSettings, RunSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import EvaluateSettings
+from vggrepro.settings.models import RunSettings
 from vggrepro.training import objectives
 from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoints
 from vggrepro.training.loader import ALONE, Batch, Batches
