@@ -136,7 +136,7 @@ def test_what_is_wrong_with_a_claim_is_named(tmp_path, change, message):
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "no claims can be read"), ("a: 1", "expected a list of claims"), ("- 1", "expected a list of claims")],
+    [("a: [", "cannot be read as YAML"), ("a: 1", "expected a list of claims"), ("- 1", "expected a list of claims")],
 )
 def test_a_file_without_claims_is_named(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
