@@ -34,7 +34,7 @@ from vggrepro.data.writer import write_store as write_store
 from vggrepro.evaluation.evaluate import posteriors
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
-from vggrepro.settings.models import EvaluateSettings, NetSettings
+from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 
 MEAN = (123.68, 116.779, 103.939)
 CORES, CROP = 2, 224

@@ -35,8 +35,9 @@ from vggrepro.core.provenance import provenance_record
 from vggrepro.data.colours import Colours
 from vggrepro.evaluation.evaluate import posteriors
 from vggrepro.nets.vgg import VGG, blocks
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import EvaluateSettings, NetSettings, RunSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import EvaluateSettings, NetSettings
+from vggrepro.settings.models import RunSettings
 from vggrepro.training.loader import ALONE, Batch
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.train import Trainer

@@ -13,7 +13,7 @@ import numpy as np
 from harness import in_turn, row, write
 
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes
-from vggrepro.settings.models import MergeSettings
+from vggrepro.settings.blocks import MergeSettings
 
 IMAGES, LOCATIONS, LABELS, SCALES = 1_000, 150, 5, 3
 

@@ -21,7 +21,7 @@ import numpy as np
 from harness import REPEATS, Row, row, write
 
 from vggrepro.core.paths import ROOT
-from vggrepro.settings.models import TRANSFER_SETS
+from vggrepro.paper.tasks import TRANSFER_SETS
 
 
 def snakemake(folder: Path, given: list[str], *options: str) -> str:

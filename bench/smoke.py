@@ -28,9 +28,11 @@ from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescaled_size
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import RunSettings, Settings, load_settings
+from vggrepro.paper.runs import PROTOCOLS, Run
+from vggrepro.paper.tables import TRANSFER, published_table, scales_of
+from vggrepro.paper.tasks import COLLECTIONS, TASKS
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import RunSettings, Settings
 from vggrepro.transfer.svms import open_collection
 from vggrepro.workflow import Plan
 
@@ -117,8 +119,8 @@ def arithmetic(settings: Settings, results: Path) -> dict[str, float]:
         net = VGG(run.net, run.outputs(store.classes), settings.model).eval()
         net = net.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         crop = settings.model.crop
-        for protocol in catalogue.PROTOCOLS:
-            scales = catalogue.scales_of(run, protocol)
+        for protocol in PROTOCOLS:
+            scales = scales_of(run, protocol)
             if not scales:
                 continue
             views = {"dense": 2, "multi-crop": 50, "centre-crop": 1}[protocol]
@@ -128,13 +130,11 @@ def arithmetic(settings: Settings, results: Path) -> dict[str, float]:
             # boxes come from two nets and from the image alone
             kind = "boxes" if run.localises else "evaluation"
             found[kind] += of_views(net, shown, most)
-    for name in sorted(
-        {m.name for n in catalogue.TRANSFER for r in catalogue.published_table(n).rows for m in r.members}
-    ):
+    for name in sorted({m.name for n in TRANSFER for r in published_table(n).rows for m in r.members}):
         run = Run.parse(name)
         net = VGG(run.net, store.classes, settings.model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        for collection in catalogue.COLLECTIONS:
-            task = next(t for t in catalogue.TASKS.values() if collection in t.collections)
+        for collection in COLLECTIONS:
+            task = next(t for t in TASKS.values() if collection in t.collections)
             pictures = open_collection(collection, results / "data/drawn" / task.data)
             here = [pictures.image(i).shape[:2] for i in range(len(pictures))]
             found["features"] += of_views(net, shapes(here, settings, task.scales, 2), most, hidden=True)

@@ -16,7 +16,7 @@ from PIL import Image
 
 from vggrepro.core.files import write_json
 from vggrepro.data.collections import VOC
-from vggrepro.paper.catalogue import TASKS
+from vggrepro.paper.tasks import TASKS
 
 SIZES = {"train": 2501, "val": 2510, "test": 4952}
 CLASSES, DIMENSIONS = 20, 4096

@@ -17,9 +17,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from vggrepro import cli
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import load_settings
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import LOCALISATION, TRANSFER, table_evaluations
+from vggrepro.settings.loading import load_settings
 from vggrepro.workflow import Plan
 
 Step = tuple[Path, list[str]]
@@ -36,18 +36,18 @@ def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
         w, out = SimpleNamespace(run=name), root / "runs" / name
         call = ["train", name, *plan.parent_option(w), "--settings", plan.run_settings(w), *data, "--out", str(out)]
         yield out / "run.json", [*call, "--state", f"{root}/state/{name}", *threads, *device]
-    numbers = [n for n in plan.numbers if n not in catalogue.TRANSFER]
+    numbers = [n for n in plan.numbers if n not in TRANSFER]
     seeds = plan.settings.seeds
-    boxes_first = sorted(numbers, key=lambda n: n in catalogue.LOCALISATION)
+    boxes_first = sorted(numbers, key=lambda n: n in LOCALISATION)
     known = set()
     for number in boxes_first:
-        boxes = number in catalogue.LOCALISATION
+        boxes = number in LOCALISATION
         if boxes and "answers" not in known:
             known.add("answers")
             for seed in seeds:
                 out = root / f"answers/s{seed}"
                 yield out, ["answers", str(seed), "--scores", f"{root}/scores", "--out", str(out)]
-        for run, protocol in sorted({(e.run.name, e.protocol) for e in catalogue.evaluations(number, seeds)}):
+        for run, protocol in sorted({(e.run.name, e.protocol) for e in table_evaluations(number, seeds)}):
             w = SimpleNamespace(run=run, protocol=protocol)
             kind, verb = ("boxes", "boxes") if boxes else ("scores", "evaluate")
             out = root / kind / run / protocol

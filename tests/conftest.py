@@ -18,7 +18,8 @@ from vggrepro.core.paths import ROOT
 from vggrepro.data.devkit import Truth, official_order, read_truth
 from vggrepro.data.prepare import prepare_stores
 from vggrepro.data.store import Store
-from vggrepro.settings.models import RunSettings, Settings, load_settings
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import RunSettings, Settings
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome

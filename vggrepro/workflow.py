@@ -20,9 +20,28 @@ from typing import Any, Protocol
 
 from vggrepro.core.files import lock
 from vggrepro.core.paths import ROOT
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import ReleaseSettings, Settings
+from vggrepro.paper.runs import Run, members_name, with_ancestors
+from vggrepro.paper.systems import Imported, evaluations_of, parse_system, with_seed
+from vggrepro.paper.tables import (
+    CLASSIFICATION,
+    COMPARED,
+    LOCALISATION,
+    MEASURED,
+    PUBLISHED,
+    REPRODUCED,
+    SHALLOW_AND_DEEP,
+    TRANSFER,
+    best_classification,
+    needed_runs,
+    published_table,
+    scales_of,
+    table_name,
+)
+from vggrepro.paper.tasks import TASKS, task_of
+from vggrepro.settings.blocks import ReleaseSettings
+from vggrepro.settings.models import Settings
+from vggrepro.training.files import FINISHED
+from vggrepro.training.signals import TORCHRUN_SIGNALS
 
 
 class Wildcards(Protocol):
@@ -37,12 +56,6 @@ class Wildcards(Protocol):
     task: str
     members: str
     table: str
-
-
-FINISHED = "finished"
-"""A file beside the last state of a training whose results are written."""
-SIGNALS = "SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
-"""What torchrun hands on to the processes of a training, which then keep their state and end."""
 
 
 def find_own_commands() -> None:
@@ -86,19 +99,19 @@ class Plan:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.root = f"results/{settings.folder}"
-        self.tables = [catalogue.table_name(number) for number in catalogue.REPRODUCED]
-        self.targets = {n if n == "text" else f"table{n}": catalogue.table_name(n) for n in catalogue.REPRODUCED}
-        off = () if settings.localisation else catalogue.LOCALISATION
-        self.numbers = tuple(number for number in catalogue.MEASURED if number not in off)
-        wanted = [n for n in self.numbers if n not in catalogue.TRANSFER or any(map(self.given, catalogue.TASKS))]
+        self.tables = [table_name(number) for number in REPRODUCED]
+        self.targets = {n if n == "text" else f"table{n}": table_name(n) for n in REPRODUCED}
+        off = () if settings.localisation else LOCALISATION
+        self.numbers = tuple(number for number in MEASURED if number not in off)
+        wanted = [n for n in self.numbers if n not in TRANSFER or any(map(self.given, TASKS))]
         adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
         self.adopted = {run.name: net for run, net in adopted.items()}
         # with released nets, only what is asked for beyond them is trained
-        trained = [n for n in wanted if n in catalogue.LOCALISATION] if adopted else wanted
-        runs = [*adopted, *catalogue.runs(tuple(trained), settings.seeds, staged=settings.staged)]
+        trained = [n for n in wanted if n in LOCALISATION] if adopted else wanted
+        runs = [*adopted, *needed_runs(tuple(trained), settings.seeds, staged=settings.staged)]
         self.runs = [run.name for run in runs]
         self.trained = [run.name for run in runs if run not in adopted]
-        self.slugs = {catalogue.Imported(name).path.removeprefix("imported/"): name for name in settings.imported}
+        self.slugs = {Imported(name).path.removeprefix("imported/"): name for name in settings.imported}
         self.by_class = [run.name for run in runs if not run.localises]
         self.by_box = [run.name for run in runs if run.localises]
 
@@ -135,7 +148,7 @@ class Plan:
 
     def given(self, task: str) -> bool:
         """Whether the data set of a task of transfer is there, or a stand-in is drawn."""
-        return self.settings.transfer.given(catalogue.TASKS[task].data)
+        return self.settings.transfer.given(TASKS[task].data)
 
     def _drawn(self, data: str) -> list[str]:
         """The folder of a drawn data set, if it is one."""
@@ -163,12 +176,12 @@ class Plan:
 
     def collection_scales(self, wildcards: Wildcards) -> str:
         """The test scales of a collection's features."""
-        scales = next(t.scales for t in catalogue.TASKS.values() if wildcards.collection in t.collections)
+        scales = next(t.scales for t in TASKS.values() if wildcards.collection in t.collections)
         return ",".join(map(str, scales))
 
     def task_inputs(self, wildcards: Wildcards) -> dict[str, list[str]]:
         """What SVMs are trained on: features of every net and collection, random splits, the data set if it is drawn."""
-        task = catalogue.TASKS[wildcards.task]
+        task = TASKS[wildcards.task]
         features = [
             f"{self.root}/features/{run}/{collection}"
             for collection in task.collections
@@ -185,7 +198,7 @@ class Plan:
 
     def task_path(self, wildcards: Wildcards) -> str:
         """Where the data set of a task lies."""
-        return self._where(catalogue.TASKS[wildcards.task].data)
+        return self._where(TASKS[wildcards.task].data)
 
     def splits_settings(self, wildcards: Wildcards) -> str:
         """What decides the splits of a set, as JSON."""
@@ -257,7 +270,7 @@ class Plan:
             return ""
         if processes % nodes:
             raise ValueError(f"train: {processes} GPUs on {nodes} nodes: as many on each are needed")
-        torchrun = f"torchrun --signals-to-handle={SIGNALS} --no-python --nproc-per-node={processes // nodes}"
+        torchrun = f"torchrun --signals-to-handle={TORCHRUN_SIGNALS} --no-python --nproc-per-node={processes // nodes}"
         if nodes == 1:
             return f"{torchrun} --standalone"
         # one port a job: several jobs may share a node
@@ -283,30 +296,30 @@ class Plan:
 
     def answer_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores that the best classification system averages."""
-        system = catalogue.with_seed(catalogue.best_classification(), int(wildcards.seed))
+        system = with_seed(best_classification(), int(wildcards.seed))
         return sorted({f"{self.root}/scores/{e.job}" for e, _ in system})
 
     def why_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores of a run's own systems, and of the best one if it is part of that."""
         run = Run.parse(wildcards.run)
-        found = catalogue.with_seed(catalogue.best_classification(), run.seed)
-        best = {e.run for e in catalogue.evaluations_of(found)}
+        found = with_seed(best_classification(), run.seed)
+        best = {e.run for e in evaluations_of(found)}
         runs = {r for r in best if r.name in self.runs} if run in best else {run}
         protocols = ("dense", "multi-crop")
-        pairs = [(r, protocol) for r in runs for protocol in protocols if catalogue.scales_of(r, protocol)]
+        pairs = [(r, protocol) for r in runs for protocol in protocols if scales_of(r, protocol)]
         return sorted(f"{self.root}/scores/{r.name}/{protocol}" for r, protocol in pairs)
 
     def flips_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores of the two systems whose answers are shown image by image."""
-        systems = [catalogue.parse_system(name, "dense") for name in catalogue.SHALLOW_AND_DEEP]
-        found = [e for s in systems for e, _ in catalogue.with_seed(s, self.settings.seeds[0])]
+        systems = [parse_system(name, "dense") for name in SHALLOW_AND_DEEP]
+        found = [e for s in systems for e, _ in with_seed(s, self.settings.seeds[0])]
         return sorted({f"{self.root}/scores/{e.job}" for e in found})
 
     def flips(self, wildcards: Wildcards) -> list[str]:
         """The images that the report shows, if both nets are there."""
-        systems = [catalogue.parse_system(name, "dense") for name in catalogue.SHALLOW_AND_DEEP]
+        systems = [parse_system(name, "dense") for name in SHALLOW_AND_DEEP]
         seed = self.settings.seeds[0]
-        runs = {e.seeded(seed).run.name for s in systems for e in catalogue.evaluations_of(s)}
+        runs = {e.seeded(seed).run.name for s in systems for e in evaluations_of(s)}
         return [f"{self.root}/flips"] if runs <= set(self.runs) else []
 
     def flips_option(self, wildcards: Wildcards) -> list[str]:
@@ -319,14 +332,14 @@ class Plan:
 
     def why(self, wildcards: Wildcards) -> str:
         """The ladder that the report shows: of a net of the paper's best system."""
-        best = catalogue.with_seed(catalogue.best_classification(), self.settings.seeds[0])
-        first = next(e for e in catalogue.evaluations_of(best) if e.run.name in self.runs)
+        best = with_seed(best_classification(), self.settings.seeds[0])
+        first = next(e for e in evaluations_of(best) if e.run.name in self.runs)
         return f"{self.root}/why/{first.run.name}"
 
     def claims(self, wildcards: Wildcards) -> list[str]:
         """What claims are judged by besides our own tables: what is claimed, tolerances, results from random weights."""
         files = [str(ROOT / "tables" / name) for name in ("claims.yaml", "tolerances.yaml")]
-        others = [f"{folder}/tables/{catalogue.table_name('3')}.npz" for folder in self.settings.unstaged.values()]
+        others = [f"{folder}/tables/{table_name('3')}.npz" for folder in self.settings.unstaged.values()]
         return files + others
 
     def fusion_boxes(self, wildcards: Wildcards) -> list[str]:
@@ -362,7 +375,7 @@ class Plan:
 
     def scales(self, wildcards: Wildcards) -> str:
         """The test scales at which the paper's tables evaluate a run under a protocol."""
-        return ",".join(map(str, catalogue.scales_of(Run.parse(wildcards.run), wildcards.protocol)))
+        return ",".join(map(str, scales_of(Run.parse(wildcards.run), wildcards.protocol)))
 
     def table_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of score stores that a table averages, or of box stores that it merges."""
@@ -373,21 +386,21 @@ class Plan:
         number, seeds = self._number(wildcards.table), self.settings.seeds
         if not self.table_scores(wildcards):
             return []
-        table = catalogue.with_systems(catalogue.published_table(number), self.settings.added(number))
+        table = self.settings.table(number)
         runs = table.runs(seeds)
-        if number in catalogue.LOCALISATION and any(e.protocol == "dense" for e in table.evaluations()):
+        if number in LOCALISATION and any(e.protocol == "dense" for e in table.evaluations()):
             # dense boxes are of the labels that the best classification system gives
-            best = catalogue.evaluations_of(catalogue.best_classification())
+            best = evaluations_of(best_classification())
             runs += [e.seeded(seed).run for e in best for seed in seeds]
         there = [run for run in runs if run.name in self.runs]
         adopted = set(map(Run.parse, self.adopted))
-        found = catalogue.with_ancestors(there, staged=self.settings.staged, adopted=adopted)
+        found = with_ancestors(there, staged=self.settings.staged, adopted=adopted)
         names = {run: "adopted.json" if run in adopted else "run.json" for run in found}
         return [f"{self.root}/runs/{run.name}/{name}" for run, name in names.items()]
 
     def table_threads(self, wildcards: Wildcards) -> int:
         """CPU threads of a table: merging boxes is work, averaging scores is not."""
-        return self.settings.threads if self._number(wildcards.table) in catalogue.LOCALISATION else 1
+        return self.settings.threads if self._number(wildcards.table) in LOCALISATION else 1
 
     def merging(self, wildcards: Wildcards) -> list[str]:
         """What the figures of merging are drawn from, if boxes are predicted at all."""
@@ -399,7 +412,7 @@ class Plan:
 
     def class_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of all score stores of the first seed."""
-        return sorted({s for number in catalogue.CLASSIFICATION for s in self._stores(number, self.settings.seeds[:1])})
+        return sorted({s for number in CLASSIFICATION for s in self._stores(number, self.settings.seeds[:1])})
 
     def whatif_settings(self, wildcards: Wildcards) -> str:
         """What decides which stores are packed for the report, as JSON."""
@@ -411,7 +424,7 @@ class Plan:
 
     def imported(self, wildcards: Wildcards) -> list[str]:
         """The stores of other systems that a table shows."""
-        shown = self._number(wildcards.table) in catalogue.COMPARED
+        shown = self._number(wildcards.table) in COMPARED
         return [self._imported(slug) for slug in self.slugs] if shown else []
 
     def _imported(self, slug: str) -> str:
@@ -456,8 +469,8 @@ class Plan:
         """The published numbers of a table, what its columns are, how near is near enough, the protocol, and how it looks."""
         templates = sorted((ROOT / "tables" / "templates").glob("*.j2"))
         rules = (ROOT / "tables" / name for name in ("tolerances.yaml", "protocol.yaml"))
-        words = catalogue.PUBLISHED / "tables.yaml", *rules
-        return [str(p) for p in (catalogue.PUBLISHED / f"{wildcards.table}.csv", *words, *templates)]
+        words = PUBLISHED / "tables.yaml", *rules
+        return [str(p) for p in (PUBLISHED / f"{wildcards.table}.csv", *words, *templates)]
 
     def table_number(self, wildcards: Wildcards) -> str:
         """`table03` -> `3`."""
@@ -495,32 +508,32 @@ class Plan:
             print(f"\nThe report: {page}")
 
     def _kind(self, number: str) -> str:
-        if number in catalogue.TRANSFER:
+        if number in TRANSFER:
             return "transfer"
-        return "boxes" if number in catalogue.LOCALISATION else "scores"
+        return "boxes" if number in LOCALISATION else "scores"
 
     def _results(self, number: str, seeds: tuple[int, ...]) -> Iterable[str]:
         """The folders of results that a table of transfer shows: of the data sets that are there."""
-        table = catalogue.published_table(number)
+        table = published_table(number)
         for row in table.rows:
-            for task in {catalogue.task_of(row, column) for column in table.columns if row.members}:
+            for task in {task_of(row, column) for column in table.columns if row.members}:
                 if self.given(task) and all(
                     replace(run, seed=s).name in self.runs for run in row.members for s in seeds
                 ):
-                    names = (catalogue.members_name(row.members, seed) for seed in seeds)
+                    names = (members_name(row.members, seed) for seed in seeds)
                     yield from (f"{self.root}/transfer/{task}/{name}" for name in names)
 
     def _stores(self, number: str, seeds: tuple[int, ...]) -> list[str]:
         if number not in self.numbers:
             return []
-        if number in catalogue.TRANSFER:
+        if number in TRANSFER:
             return sorted(set(self._results(number, seeds)))
         kind, table = (
             self._kind(number),
-            catalogue.with_systems(catalogue.published_table(number), self.settings.added(number)),
+            self.settings.table(number),
         )
         systems = [
-            [e.seeded(seed) for e in catalogue.evaluations_of(system)]
+            [e.seeded(seed) for e in evaluations_of(system)]
             for row in table.rows
             for system in (row.system, row.minus)
             if system
@@ -531,7 +544,7 @@ class Plan:
         return sorted(f"{self.root}/{kind}/{job}" for job in found)
 
     def _number(self, name: str) -> str:
-        return catalogue.REPRODUCED[self.tables.index(name)]
+        return REPRODUCED[self.tables.index(name)]
 
 
 def _there(file: str, key: str, made: str) -> str:
@@ -543,7 +556,7 @@ def _there(file: str, key: str, made: str) -> str:
 
 def _data_of(collection: str) -> str:
     """The data set that a collection of pictures belongs to."""
-    return next(task.data for task in catalogue.TASKS.values() if collection in task.collections)
+    return next(task.data for task in TASKS.values() if collection in task.collections)
 
 
 def missing_data_message(settings: Settings) -> str:

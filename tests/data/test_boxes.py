@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from vggrepro.data.boxes import clip, from_vectors, iou, to_vectors
 from vggrepro.data.transforms import Draws, rescaled_size, target_vector, training_crop, zoom_of
-from vggrepro.settings.models import BoxTargets
+from vggrepro.settings.blocks import BoxTargets
 
 CROP = 56
 

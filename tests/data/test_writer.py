@@ -196,7 +196,7 @@ def test_rescaled_pixels_are_those_that_crops_are_cut_from(stores_at_96):
 
 def test_training_sees_the_same_from_rescaled_pixels(stores_at_96):
     """From pixels to the bit; from JPEG it is not the same."""
-    from vggrepro.settings.models import BoxTargets
+    from vggrepro.settings.blocks import BoxTargets
 
     def batch(store: Store):
         draws = Draws.of(0, 1, len(store), (96, 96))

@@ -10,7 +10,8 @@ from PIL import Image
 
 from vggrepro.data.store import Store
 from vggrepro.diagnosis import flips
-from vggrepro.paper.catalogue import SHALLOW_AND_DEEP, parse_system, published_table
+from vggrepro.paper.systems import parse_system
+from vggrepro.paper.tables import SHALLOW_AND_DEEP, published_table
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.scores.stores import write_scores
 

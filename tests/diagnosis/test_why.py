@@ -27,11 +27,12 @@ from vggrepro.evaluation.evaluate import evaluate, posteriors
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights, save_weights
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.report.figures import waterfall
 from vggrepro.report.page import write_report
 from vggrepro.scores.ranks import true_class_ranks, wrong_images
-from vggrepro.settings.models import EvaluateSettings, NetSettings, load_settings
+from vggrepro.settings.blocks import EvaluateSettings, NetSettings
+from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 
 D, MEAN, CLASSES = Run("D", "256-512"), (120.0, 110.0, 100.0), 90

@@ -15,7 +15,7 @@ from vggrepro.data.writer import write_store
 from vggrepro.evaluation.evaluate import posteriors
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
-from vggrepro.settings.models import EvaluateSettings, NetSettings
+from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 
 MEAN = (120.0, 110.0, 100.0)
 

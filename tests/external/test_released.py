@@ -19,8 +19,9 @@ from vggrepro.external.formats import read_released_net
 from vggrepro.external.released import MEAN, STD, ReleasedCandidate, mean_of, reading_of, tensors_in_our_layout
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import NetSettings, ReadingSettings, load_settings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import NetSettings, ReadingSettings
+from vggrepro.settings.loading import load_settings
 
 torch.set_num_threads(1)  # nets this small are slower on several
 MODEL = NetSettings(scale_unit=8, width=4, fc=32, dropout=0.0)

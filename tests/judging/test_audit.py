@@ -20,8 +20,6 @@ from vggrepro.judging.records import (
     evidence_of_test,
     evidence_of_training,
 )
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Evaluation, Run
 from vggrepro.paper.protocol import (
     PROTOCOL_FILE,
     STAGES,
@@ -36,7 +34,11 @@ from vggrepro.paper.protocol import (
     SampleSpread,
     protocol_rules,
 )
-from vggrepro.settings.models import Settings, load_settings
+from vggrepro.paper.runs import Evaluation, Run
+from vggrepro.paper.tables import MEASURED, TRANSFER, published_table, table_evaluations
+from vggrepro.paper.tasks import TASKS
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import Settings
 
 PAPER = load_settings({})
 RUNS = {
@@ -70,7 +72,7 @@ def evidence(about: str, stage: str, settings: Settings = PAPER) -> dict[str, An
     if about == "merging":
         return settings.merge.model_dump()
     train = {"caltech101": [30], "caltech256": [60]}.get(stage, [])
-    classes = ["x"] * catalogue.TASKS[stage].classes
+    classes = ["x"] * TASKS[stage].classes
     made = {"C from": list(settings.transfer.C), "measure": "11-point", "classes": classes, "C": [1.0] * 3}
     return evidence_of_svms(made | {"settings": flat_transfer(settings), "trained on": train})
 
@@ -124,13 +126,13 @@ def test_every_rule_holds_somewhere_and_every_silence_is_numbered():
     assert numbers == {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12}, "8 is how a printed difference is read: no run's matter"
 
 
-@pytest.mark.parametrize("number", catalogue.MEASURED)
+@pytest.mark.parametrize("number", MEASURED)
 def test_the_paper_preset_keeps_the_papers_protocol(number, tmp_path):
     """Without a finding other than choices at their defaults: what settings promise and what rules expect agree."""
-    if number in catalogue.TRANSFER:
-        runs = [run for row in catalogue.published_table(number).rows for run in row.members]
+    if number in TRANSFER:
+        runs = [run for row in published_table(number).rows for run in row.members]
     else:
-        runs = [e.run for e in catalogue.evaluations(number)]
+        runs = [e.run for e in table_evaluations(number)]
     audit = Audit(write_runs(tmp_path, PAPER, runs), PAPER)
     found = [finding for run in runs for finding in audit.of_run(run)]
     assert found
@@ -205,7 +207,7 @@ TAMPERED = {
     ("run",): ("E_256_s0", "run: expected D_256_s0, got E_256_s0"),
     ("record",): (None, "record: there is none of what this training did: it is older .* train D_256_s0 again"),
     ("record", "pieces"): (None, "record: pieces is missing"),
-    ("record", "speed"): (3, "record: no setting is called 'speed'"),
+    ("record", "speed"): (3, "record: no key is called 'speed'"),
 }
 
 
@@ -393,7 +395,7 @@ def test_values_of_several_runs_are_named_together():
     [
         ({"kind": "law"}, "training, rule batch: kind: .*'paper' or 'choice', got 'law'"),
         ({"field": ""}, "rule batch: field"),
-        ({"colour": 1}, "rule batch: no setting is called 'colour'"),
+        ({"colour": 1}, "rule batch: no key is called 'colour'"),
         ({"expect": {}}, "rule batch: .*expected a value for a stage"),
         ({"expect": {"later": 1}}, "rule batch: expect: no stage is called later: expected every or scratch"),
         ({"expect": {"every": {"form": 1}}}, "rule batch: .*expected a value, a list"),

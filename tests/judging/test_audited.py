@@ -14,9 +14,11 @@ from tests.oracles.records import made_json, write_runs
 from vggrepro import cli
 from vggrepro.judging.footnotes import ALL
 from vggrepro.judging.pipeline import _judged, audited_table, deviations_section, replace
-from vggrepro.paper import catalogue
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import published_table
 from vggrepro.scores.stores import write_scores
-from vggrepro.settings.models import Settings, load_settings
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import Settings
 from vggrepro.tables import render
 from vggrepro.tables.build import make_table
 from vggrepro.tables.cells import Table
@@ -28,7 +30,7 @@ def made(folder: Path, settings: Settings, images: int = N) -> Path:
     """Score stores and records of the runs of a table, as faithful trainings and evaluations leave them."""
     rng = np.random.default_rng(0)
     labels, ids = rng.integers(0, 10, images), [str(i) for i in range(images)]
-    published = catalogue.published_table("3")
+    published = published_table("3")
     for e in published.evaluations():
         posteriors = rng.dirichlet(np.ones(10), images).astype(np.float32)
         write_scores(folder / "scores" / e.path, posteriors, labels, ids, made_json(e, settings, images) | {"data": ""})
@@ -105,12 +107,12 @@ def test_a_cell_keeps_its_verdict_where_nothing_that_made_it_deviates(tmp_path):
     from vggrepro.judging.audit import Audit
 
     deviation = Audit(made(tmp_path / "smoke", load_settings({"smoke": True})) / "runs", load_settings({"smoke": True}))
-    found = deviation.of_run(catalogue.Run("A", "256"))
+    found = deviation.of_run(Run("A", "256"))
     assert _judged(cell, found, *about_first(settings)).verdict == "other settings"
 
 
 def about_first(settings: Settings) -> tuple:
-    return catalogue.published_table("3").rows[0], "top-1", settings
+    return published_table("3").rows[0], "top-1", settings
 
 
 def command(folder: Path, out: Path, *more: str) -> list[str]:

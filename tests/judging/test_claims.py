@@ -14,14 +14,16 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from vggrepro import cli
+from vggrepro.core.validation import validated
 from vggrepro.judging import ledger
 from vggrepro.judging.ledger import Judged
-from vggrepro.paper import catalogue, claims
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper import claims
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import published_table
 from vggrepro.report.page import write_report
 from vggrepro.scores import outcomes
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares
-from vggrepro.settings.models import load_settings, validated
+from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 from vggrepro.tables.build import make_table
 from vggrepro.tables.lineage import Training
@@ -66,11 +68,11 @@ def judge(folder: Path, wrong: dict[str, np.ndarray], *entries: dict) -> Judged:
 
 @pytest.fixture(scope="module")
 def papers() -> tuple[claims.Claim, ...]:
-    return claims.load_claims(PAPER)
+    return claims.load_claims(PAPER.table)
 
 
 def printed(place: claims.CellPlace, quantity: str) -> float:
-    table = catalogue.published_table(place.table)
+    table = published_table(place.table)
     row = next(row for row in table.rows if place.matches(row.keys))
     value = next(row.cells[c.name].value for c in table.columns if c.quantity == quantity)
     return -value if table.higher_is_better else value
@@ -107,7 +109,7 @@ def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"margine": 1}, r"claim it: no setting is called 'margine' \(did you mean 'margin'\?\)"),
+        ({"margine": 1}, r"claim it: no key is called 'margine' \(did you mean 'margin'\?\)"),
         ({"test": "superior"}, "claim it: test: .*got 'superior'"),
         ({"margin": -1}, "claim it: margin: .*got -1"),
         ({"margin": None}, "claim it: margin:"),
@@ -129,23 +131,23 @@ def test_what_is_wrong_with_a_claim_is_named(tmp_path, change, message):
     path = tmp_path / "c.yaml"
     path.write_text(yaml.safe_dump([claim() | change], sort_keys=False))
     with pytest.raises(ValueError, match=rf"c.yaml: {message}"):
-        claims.load_claims(PAPER, path)
+        claims.load_claims(PAPER.table, path)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("a: [", "no claims can be read"), ("a: 1", "expected a list of claims"), ("- 1", "expected a list of claims")],
+    [("a: [", "cannot be read as YAML"), ("a: 1", "expected a list of claims"), ("- 1", "expected a list of claims")],
 )
 def test_a_file_without_claims_is_named(tmp_path, text, message):
     (tmp_path / "c.yaml").write_text(text)
     with pytest.raises(ValueError, match=rf"c.yaml: {message}"):
-        claims.load_claims(PAPER, tmp_path / "c.yaml")
+        claims.load_claims(PAPER.table, tmp_path / "c.yaml")
 
 
 def test_two_claims_of_one_name_are_refused(tmp_path):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump([claim(), claim()], sort_keys=False))
     with pytest.raises(ValueError, match="c.yaml: claim it: id: there are two"):
-        claims.load_claims(PAPER, tmp_path / "c.yaml")
+        claims.load_claims(PAPER.table, tmp_path / "c.yaml")
 
 
 # How they are judged
@@ -324,7 +326,7 @@ def transfer(folder: Path, values: dict[str, tuple[np.ndarray, np.ndarray]]) -> 
     outcomes.write_outcomes(folder / "table11.npz", Outcomes("11", (0,), tuple(entries)))
 
 
-D, E, BOTH = (row.keys["method"] for row in catalogue.published_table("11").rows if row.members)
+D, E, BOTH = (row.keys["method"] for row in published_table("11").rows if row.members)
 
 
 def test_precisions_are_compared_on_the_same_resamples(tmp_path):
@@ -412,7 +414,7 @@ def test_nets_from_random_weights_are_compared_with_staged_ones(tmp_path):
 
 
 def test_where_other_results_lie_retrains_nothing_and_is_no_departure():
-    from vggrepro.settings.models import departures
+    from vggrepro.settings.choices import departures
 
     run = Run("D", "256")
     given = load_settings({"unstaged": {"glorot": "somewhere"}})

@@ -11,11 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from vggrepro.judging import verdicts
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Published, evaluations
+from vggrepro.paper.tables import MEASURED, Published, published_table, table_evaluations
 from vggrepro.scores.statistics import wilson
 from vggrepro.scores.stores import write_scores
-from vggrepro.settings.models import load_settings
+from vggrepro.settings.loading import load_settings
 from vggrepro.tables import build as tables
 from vggrepro.tables import render
 from vggrepro.tables.cells import Cell, measured_cell
@@ -104,9 +103,7 @@ def test_a_quantity_without_a_tolerance_is_named():
 
 
 def test_every_quantity_of_the_paper_has_a_tolerance():
-    quantities = {
-        column.quantity for number in catalogue.MEASURED for column in catalogue.published_table(number).columns
-    }
+    quantities = {column.quantity for number in MEASURED for column in published_table(number).columns}
     assert quantities <= set(verdicts.read_tolerances())
 
 
@@ -146,7 +143,7 @@ def test_tolerances_that_do_not_follow_are_refused(tmp_path, text, message):
 
 def test_only_the_papers_images_under_the_papers_settings_speak_of_the_paper(tmp_path, monkeypatch):
     """Table 3's A on made-up posteriors that are called ILSVRC's."""
-    e, n = evaluations("3")[0], 1000
+    e, n = table_evaluations("3")[0], 1000
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 4, n)
     posteriors = np.full((n, 4), 0.1, np.float32)

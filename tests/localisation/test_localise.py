@@ -29,9 +29,10 @@ from vggrepro.localisation.top5_labels import read_top5_labels, write_top5_label
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
-from vggrepro.paper.catalogue import Run, best_classification
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import best_classification
 from vggrepro.scores import stores as scores
-from vggrepro.settings.models import BoxTargets, EvaluateSettings, MergeSettings, NetSettings
+from vggrepro.settings.blocks import BoxTargets, EvaluateSettings, MergeSettings, NetSettings
 from vggrepro.training.train import Trainer
 
 MEAN = (120.0, 110.0, 100.0)

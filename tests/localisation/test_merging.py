@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from tests.oracles import merging as oracle
 from vggrepro.localisation.merging import AVERAGE, MATCH, best_boxes, match_scores, merged_boxes
-from vggrepro.settings.models import MergeSettings
+from vggrepro.settings.blocks import MergeSettings
 
 ALL = list(itertools.product(MATCH, AVERAGE))
 

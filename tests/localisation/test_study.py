@@ -21,11 +21,21 @@ from vggrepro.localisation.stores import (
     read_boxes,
     write_boxes,
 )
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Evaluation
+from vggrepro.paper.runs import Evaluation
+from vggrepro.paper.systems import with_seed
+from vggrepro.paper.tables import (
+    LOCALISATION,
+    PUBLISHED,
+    best_classification,
+    best_localisation,
+    localisation_systems,
+    published_table,
+    table_evaluations,
+)
 from vggrepro.report.figures import localisation
 from vggrepro.report.page import report_warning
-from vggrepro.settings.models import Settings, load_settings
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import Settings
 from vggrepro.tables import render
 from vggrepro.tables.build import Table, make_table
 
@@ -56,7 +66,7 @@ def made_up(val: Store, e: Evaluation) -> BoxStore:
 def boxes(stores, tmp_path_factory) -> Path:
     """Box stores of two seeds of every evaluation of Tables 8 to 10."""
     val, folder = Store(stores[1]), tmp_path_factory.mktemp("boxes")
-    for e in dict.fromkeys(e for n in catalogue.LOCALISATION for e in catalogue.evaluations(n, (0, 1))):
+    for e in dict.fromkeys(e for n in LOCALISATION for e in table_evaluations(n, (0, 1))):
         about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "data": val.digest}
         made = about | {"data set": "made up", "classes": val.classes}
         write_boxes(folder / e.path, made_up(val, e), made)
@@ -79,8 +89,8 @@ def judged(stores: list[BoxStore], val: Store, merge) -> float:
 
 def test_table_8_is_the_error_of_the_true_classes_box(boxes, stores, settings):
     val, table = Store(stores[1]), make_table("8", settings, boxes)
-    for row, printed in zip(table.rows, catalogue.published_table("8").rows, strict=True):
-        found = [read_boxes(boxes / e.path) for s in (0, 1) for e, _ in catalogue.with_seed(printed.system, s)]
+    for row, printed in zip(table.rows, published_table("8").rows, strict=True):
+        found = [read_boxes(boxes / e.path) for s in (0, 1) for e, _ in with_seed(printed.system, s)]
         assert all(len(store.boxes) == len(val) for store in found)
         assert row.cells[0].value == pytest.approx(np.mean([judged([store], val, settings.merge) for store in found]))
         assert row.cells[0].n == len(val)
@@ -89,10 +99,10 @@ def test_table_8_is_the_error_of_the_true_classes_box(boxes, stores, settings):
 
 def test_table_9_is_judged_as_the_devkit_does(boxes, stores, settings):
     val, table = Store(stores[1]), make_table("9", settings, boxes, workers=2)
-    for row, printed in zip(table.rows, catalogue.published_table("9").rows, strict=True):
+    for row, printed in zip(table.rows, published_table("9").rows, strict=True):
         per_seed = []
         for seed in (0, 1):
-            paths = [e.path for e, _ in catalogue.with_seed(printed.system, seed)]
+            paths = [e.path for e, _ in with_seed(printed.system, seed)]
             per_seed.append(judged([read_boxes(boxes / path) for path in paths], val, settings.merge))
         assert row.cells[0].value == pytest.approx(np.mean(per_seed))
         assert row.cells[1].status == "withheld"
@@ -101,7 +111,7 @@ def test_table_9_is_judged_as_the_devkit_does(boxes, stores, settings):
 
 
 def test_blacklisted_images_are_out_of_the_denominator_and_said(boxes, stores, settings, tmp_path):
-    e = catalogue.evaluations("9")[0]
+    e = table_evaluations("9")[0]
     store = read_boxes(boxes / e.path)
     store.counted[:10] = False
     one = load_settings({"smoke": True})
@@ -113,7 +123,7 @@ def test_blacklisted_images_are_out_of_the_denominator_and_said(boxes, stores, s
 
 
 def test_without_the_blacklist_ilsvrc_says_so(boxes, settings, tmp_path):
-    e = catalogue.evaluations("9")[0]
+    e = table_evaluations("9")[0]
     store = read_boxes(boxes / e.path)
     write_boxes(tmp_path / e.path, store, store.made | {"data set": "ILSVRC-2012"})
     notes = make_table("9", load_settings({"smoke": True}), tmp_path).notes
@@ -186,7 +196,7 @@ def test_a_submission_is_judged_as_its_table(boxes, stores, official, tmp_path):
     )
     assert found.localisation_images == len(val) - 2
     one = load_settings({"smoke": True})
-    opened = [read_boxes(boxes / e.path) for e in catalogue.evaluations("9")]
+    opened = [read_boxes(boxes / e.path) for e in table_evaluations("9")]
     order = devkit.official_order(val.ids)
     for store in opened:
         store.counted[[order[2], order[3]]] = False
@@ -211,23 +221,23 @@ def test_localisation_that_is_switched_off_opens_nothing(boxes):
 def test_a_row_added_to_table_9_is_a_system_of_its_own(boxes, monkeypatch, tmp_path):
     import shutil
 
-    folder = shutil.copytree(catalogue.PUBLISHED, tmp_path / "published")
+    folder = shutil.copytree(PUBLISHED, tmp_path / "published")
     with (folder / "table09.csv").open("a") as file:
         file.write("D/384/384,dense,SCR,fc,-,-\n")
     with (folder / "table06.csv").open("a") as file:
         file.write('ours,"D/[256;512]/384 + E/[256;512]/384",multi-crop,-,-,-\n')
-    monkeypatch.setattr(catalogue, "PUBLISHED", folder)
-    before = catalogue.best_classification()
-    catalogue.published_table.cache_clear()
+    monkeypatch.setattr("vggrepro.paper.tables.PUBLISHED", folder)
+    before = best_classification()
+    published_table.cache_clear()
     try:
-        systems = catalogue.localisation_systems()
-        assert catalogue.best_classification() == before
+        systems = localisation_systems()
+        assert best_classification() == before
     finally:
         monkeypatch.undo()
-        catalogue.published_table.cache_clear()
+        published_table.cache_clear()
     assert list(systems)[-2:] == [FUSED, "D/384/384 (SCR, fc)"]
     assert systems["D/384/384"] != systems["D/384/384 (SCR, fc)"]
-    assert catalogue.best_localisation() == FUSED
+    assert best_localisation() == FUSED
 
 
 def test_boxes_of_other_images_are_not_shown_or_submitted(boxes, stores, official, tmp_path, capsys):

@@ -16,7 +16,7 @@ from vggrepro.nets.cpu.winograd import TILES, Winograd, _in_threads
 from vggrepro.nets.inference import OneDNNLinear, ready_for_inference
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
-from vggrepro.settings.models import NetSettings
+from vggrepro.settings.blocks import NetSettings
 
 
 def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:

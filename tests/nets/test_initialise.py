@@ -9,7 +9,7 @@ import torch
 
 from vggrepro.nets.initialisation import initialise_from, initialise_randomly, standard_deviation
 from vggrepro.nets.vgg import VGG, full_size_net
-from vggrepro.settings.models import NetSettings
+from vggrepro.settings.blocks import NetSettings
 
 SMALL = NetSettings(scale_unit=8, width=8, fc=24)
 

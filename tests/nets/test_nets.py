@@ -9,7 +9,7 @@ from tests.oracles.nets import krizhevsky_lrn, slid_head
 from vggrepro.nets import vgg as nets
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import LAYERS, VGG, LocalResponseNorm, count_parameters, full_size_net
-from vggrepro.settings.models import NetSettings
+from vggrepro.settings.blocks import NetSettings
 
 PARAMETERS = {  # paper.md's arithmetic, to the unit
     "A": 132_863_336,

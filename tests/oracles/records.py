@@ -9,7 +9,7 @@ from typing import Any
 
 from vggrepro.nets.initialisation import STAGED
 from vggrepro.nets.vgg import LAYERS, Conv
-from vggrepro.paper.catalogue import Evaluation, Run
+from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.settings.models import Settings
 
 IMAGES = {"ilsvrc": (1_281_167, 50_000, 1000), "tiny-imagenet": (100_000, 10_000, 200), "stand-in": (2_000, 400, 10)}

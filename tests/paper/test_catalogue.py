@@ -10,8 +10,19 @@ from fractions import Fraction
 
 import pytest
 
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import NETS, OBJECTIVES, SCALES, Published, Run, parse_system
+from vggrepro.paper import tables
+from vggrepro.paper.runs import NETS, OBJECTIVES, SCALES, Run
+from vggrepro.paper.systems import parse_system, with_seed
+from vggrepro.paper.tables import (
+    CLASSIFICATION,
+    PUBLISHED,
+    Published,
+    best_classification,
+    needed_runs,
+    published_table,
+    scales_of,
+    table_evaluations,
+)
 
 # PAPER 3.1: run -> the run it is initialised from. PAPER 4.4: the jittered D of the submission moved its FC layers only.
 # PAPER A.1: a net that predicts boxes begins as the classification net of its scale.
@@ -221,20 +232,20 @@ def paths(evaluations):
 
 def named(number, **keys):
     """The first row of a table with these key columns."""
-    return next(row for row in catalogue.published_table(number).rows if keys.items() <= row.keys.items())
+    return next(row for row in published_table(number).rows if keys.items() <= row.keys.items())
 
 
 # Runs
 
 
 def test_the_tables_need_these_eighteen_runs():
-    found = names(catalogue.runs())
+    found = names(needed_runs())
     assert len(found) == len(PARENTS) == 18
     assert set(found) == set(PARENTS)
 
 
 def test_the_classification_tables_need_the_fourteen_that_predict_classes():
-    assert set(names(catalogue.runs(catalogue.CLASSIFICATION))) == {n for n in PARENTS if "cr_" not in n}
+    assert set(names(needed_runs(CLASSIFICATION))) == {n for n in PARENTS if "cr_" not in n}
 
 
 @pytest.mark.parametrize("name", PARENTS)
@@ -252,7 +263,7 @@ def test_without_stages_a_run_at_256_starts_from_random_weights_and_the_others_a
 
 @pytest.mark.parametrize("staged", [True, False])
 def test_parents_come_before_children(staged):
-    found = catalogue.runs(seeds=(0, 1), staged=staged)
+    found = needed_runs(seeds=(0, 1), staged=staged)
     assert len(set(found)) == len(found)
     for run in found:
         parent = run.parent(staged=staged)
@@ -260,26 +271,26 @@ def test_parents_come_before_children(staged):
 
 
 def test_seeds_multiply_the_runs():
-    found = names(catalogue.runs(seeds=(0, 1, 7)))
+    found = names(needed_runs(seeds=(0, 1, 7)))
     assert len(found) == 3 * 18
     assert set(found) == {name.replace("_s0", f"_s{seed}") for name in PARENTS for seed in (0, 1, 7)}
 
 
 def test_a_parent_has_the_seed_of_its_child():
-    for run in catalogue.runs(seeds=(3,)):
+    for run in needed_runs(seeds=(3,)):
         parent = run.parent()
         assert parent is None or parent.seed == 3
 
 
 def test_a_table_alone_needs_its_own_runs_and_their_ancestors():
     ancestors = {f"{net}_{S}_s0" for net in "DE" for S in ("256", "384", "256-512")}
-    assert set(names(catalogue.runs(("5",)))) == ancestors | {"A_256_s0"}
-    assert set(names(catalogue.runs(("5",), staged=False))) == ancestors
+    assert set(names(needed_runs(("5",)))) == ancestors | {"A_256_s0"}
+    assert set(names(needed_runs(("5",), staged=False))) == ancestors
 
 
 def test_tables_3_to_5_do_not_need_the_jittered_d_of_the_submission():
-    assert "D_256-512_fc_s0" not in names(catalogue.runs(("3", "4", "5")))
-    assert "D_256-512_fc_s0" in names(catalogue.runs(("6",)))
+    assert "D_256-512_fc_s0" not in names(needed_runs(("3", "4", "5")))
+    assert "D_256-512_fc_s0" in names(needed_runs(("6",)))
 
 
 def test_parse_inverts_name():
@@ -365,22 +376,22 @@ def test_a_net_has_an_output_per_class_four_or_four_per_class():
 
 @pytest.mark.parametrize("number", EVALUATIONS)
 def test_a_table_needs_exactly_these_evaluations(number):
-    found = paths(catalogue.evaluations(number))
+    found = paths(table_evaluations(number))
     assert len(set(found)) == len(found)
     assert set(found) == stores(EVALUATIONS[number])
 
 
 def test_seeds_multiply_the_evaluations():
-    found = paths(catalogue.evaluations("6", (0, 1)))
+    found = paths(table_evaluations("6", (0, 1)))
     assert set(found) == {p.replace("_s0", f"_s{seed}") for p in stores(EVALUATIONS["6"]) for seed in (0, 1)}
 
 
 def test_a_run_is_evaluated_at_the_scales_of_all_tables():
-    assert catalogue.scales_of(Run("B", "256"), "dense") == (224, 256, 288)
-    assert catalogue.scales_of(Run("B", "256"), "centre-crop") == (256,)
-    assert catalogue.scales_of(Run("E", "256-512", seed=5), "multi-crop") == (256, 384, 512)
-    assert catalogue.scales_of(Run("D", "256-512"), "dense", ("3",)) == (384,)
-    assert catalogue.scales_of(Run("A", "256"), "multi-crop") == ()
+    assert scales_of(Run("B", "256"), "dense") == (224, 256, 288)
+    assert scales_of(Run("B", "256"), "centre-crop") == (256,)
+    assert scales_of(Run("E", "256-512", seed=5), "multi-crop") == (256, 384, 512)
+    assert scales_of(Run("D", "256-512"), "dense", ("3",)) == (384,)
+    assert scales_of(Run("A", "256"), "multi-crop") == ()
 
 
 def test_the_seven_nets_of_the_submission_weigh_the_same_at_every_scale():
@@ -404,7 +415,7 @@ def test_two_nets_under_one_protocol_weigh_a_sixth_each(protocol):
 
 @pytest.mark.parametrize("number", EVALUATIONS)
 def test_the_weights_of_a_system_sum_to_one(number):
-    systems = [s for row in catalogue.published_table(number).rows for s in (row.system, row.minus) if s]
+    systems = [s for row in published_table(number).rows for s in (row.system, row.minus) if s]
     assert systems
     assert all(sum(weight for _, weight in system) == 1 for system in systems)
 
@@ -420,15 +431,15 @@ def test_an_evaluation_that_is_named_twice_weighs_twice():
 
 
 def test_labels_of_localised_boxes_come_from_the_best_system_of_table_6():
-    assert catalogue.best_classification() == named("6", protocol="multi-crop & dense").system
+    assert best_classification() == named("6", protocol="multi-crop & dense").system
 
 
 def test_table_10_repeats_the_fusion_of_table_9():
-    assert named("10", method="VGG").system == catalogue.published_table("9").rows[-1].system
+    assert named("10", method="VGG").system == published_table("9").rows[-1].system
 
 
 def test_table_7_repeats_systems_of_tables_5_and_6():
-    two, one, seven = (row.system for row in catalogue.published_table("7").rows[:3])
+    two, one, seven = (row.system for row in published_table("7").rows[:3])
     assert two == named("6", protocol="multi-crop & dense").system
     assert one == named("5", net="E", protocol="multi-crop & dense").system
     assert seven == named("6", group="ILSVRC submission").system
@@ -436,9 +447,9 @@ def test_table_7_repeats_systems_of_tables_5_and_6():
 
 def test_with_seed_changes_the_seed_only():
     system = named("4", net="E", S="384").system
-    changed = catalogue.with_seed(system, 4)
+    changed = with_seed(system, 4)
     assert [e.path for e, _ in changed] == [e.path.replace("_s0", "_s4") for e, _ in system]
-    assert catalogue.with_seed(changed, 0) == system
+    assert with_seed(changed, 0) == system
 
 
 @pytest.mark.parametrize(
@@ -489,14 +500,14 @@ def test_every_cell_is_as_printed(number):
     columns, *rows = PRINTED[number]
     found = [
         " | ".join([" ".join(row.keys[c] for c in columns.split()), *(cell.text for cell in row.cells.values())])
-        for row in catalogue.published_table(number).rows
+        for row in published_table(number).rows
     ]
     assert found == rows
 
 
 @pytest.mark.parametrize("number", PRINTED)
 def test_a_cell_has_a_value_exactly_where_a_number_is_printed(number):
-    for row in catalogue.published_table(number).rows:
+    for row in published_table(number).rows:
         for cell in row.cells.values():
             first = re.match(r"[\d.]+", cell.printed)
             assert cell.value == (float(first[0]) if first else None)
@@ -509,19 +520,19 @@ def test_the_stacks_of_table_1_are_as_printed(row):
 
 
 def test_table_1_has_its_rows_and_nets_in_order():
-    rows = catalogue.published_table("1").rows
+    rows = published_table("1").rows
     assert [row.keys["row"] for row in rows] == ["weight layers", *STACKS]
     assert list(rows[0].keys) == ["row", *NETS_OF_TABLE_1]
 
 
 def test_table_2_is_as_printed():
-    (row,) = catalogue.published_table("2").rows
+    (row,) = published_table("2").rows
     assert {net: row.keys[net] for net in PARAMETERS} == PARAMETERS
 
 
 def convolutions(net):
     """(kernel, outputs) of every convolution in a column of Table 1."""
-    stacks = ", ".join(row.keys[net] for row in catalogue.published_table("1").rows)
+    stacks = ", ".join(row.keys[net] for row in published_table("1").rows)
     found = re.findall(r"conv(\d)-(\d+)(?: x(\d))?", stacks)
     return [(int(k), int(outputs)) for k, outputs, times in found for _ in range(int(times or 1))]
 
@@ -541,7 +552,7 @@ def test_the_stacks_of_table_1_have_as_many_parameters_as_table_2_prints(net):
 
 
 def test_rows_of_other_methods_have_no_system():
-    rows = catalogue.published_table("7").rows
+    rows = published_table("7").rows
     assert [row.system is None for row in rows] == [False] * 3 + [True] * 12
 
 
@@ -549,18 +560,18 @@ def test_rows_of_other_methods_have_no_system():
 def test_only_our_own_rows_say_what_they_measure(number):
     told = {
         row.keys["method"]: [text for text in list(row.keys.values())[1:] if text]
-        for row in catalogue.published_table(number).rows
+        for row in published_table(number).rows
     }
     assert {method: " ".join(texts) for method, texts in told.items() if texts} == OURS[number]
 
 
 @pytest.mark.parametrize("number", ["3", "4", "5", "6", "8", "9", "text"])
 def test_rows_of_the_paper_itself_have_a_system(number):
-    assert all(row.system for row in catalogue.published_table(number).rows)
+    assert all(row.system for row in published_table(number).rows)
 
 
 def test_the_text_subtracts_b_from_its_shallow_twin():
-    rows = catalogue.published_table("text").rows
+    rows = published_table("text").rows
     assert [row.minus is not None for row in rows] == [False, False, True, False]
     assert paths(e for e, _ in rows[2].system) == ["B-5x5_256_s0/centre-crop/256"]
     assert paths(e for e, _ in rows[2].minus) == ["B_256_s0/centre-crop/256"]
@@ -568,22 +579,20 @@ def test_the_text_subtracts_b_from_its_shallow_twin():
 
 def test_only_numbers_behind_evaluation_servers_are_withheld():
     numbers = [str(number) for number in range(3, 13)] + ["text"]
-    withheld = {
-        c.name for number in numbers for c in catalogue.published_table(number).columns if c.split == "withheld"
-    }
+    withheld = {c.name for number in numbers for c in published_table(number).columns if c.split == "withheld"}
     assert withheld == {"top5_test", "localisation_test", "voc2012_map", "actions_map"}
 
 
 @pytest.mark.parametrize("number", ["11", "12"])
 def test_a_mark_has_a_footnote(number):
-    marks = {c.mark for row in catalogue.published_table(number).rows for c in row.cells.values() if c.mark}
-    assert marks == set(catalogue.published_table(number).footnotes) == {"*"}
+    marks = {c.mark for row in published_table(number).rows for c in row.cells.values() if c.mark}
+    assert marks == set(published_table(number).footnotes) == {"*"}
 
 
 @pytest.mark.parametrize("number", ["", "0", "13", "03", "table03", "Text"])
 def test_an_unknown_table_is_refused(number):
     with pytest.raises(ValueError, match="no table"):
-        catalogue.published_table(number)
+        published_table(number)
 
 
 @pytest.mark.parametrize(
@@ -644,15 +653,15 @@ def test_a_number_written_otherwise_is_refused(text):
 
 
 def forget():
-    for cached in (catalogue.published_table, catalogue._described, catalogue._scales_by_run):
+    for cached in (published_table, tables._described, tables._scales_by_run):
         cached.cache_clear()
 
 
 @pytest.fixture
 def append(tmp_path, monkeypatch):
     """A function that adds a line to a copy of a CSV, which the catalogue then reads."""
-    folder = shutil.copytree(catalogue.PUBLISHED, tmp_path / "published")
-    monkeypatch.setattr(catalogue, "PUBLISHED", folder)
+    folder = shutil.copytree(PUBLISHED, tmp_path / "published")
+    monkeypatch.setattr("vggrepro.paper.tables.PUBLISHED", folder)
 
     def add(name, line):
         with (folder / name).open("a", encoding="utf-8") as file:
@@ -666,39 +675,39 @@ def append(tmp_path, monkeypatch):
 
 def test_a_line_more_adds_its_run_its_ancestors_and_its_evaluation(append):
     append("table03.csv", "B,[256;512],384,dense,-,-")
-    assert set(names(catalogue.runs())) - set(PARENTS) == {"B_384_s0", "B_256-512_s0"}
-    assert set(paths(catalogue.evaluations("3"))) - stores(EVALUATIONS["3"]) == {"B_256-512_s0/dense/384"}
+    assert set(names(needed_runs())) - set(PARENTS) == {"B_384_s0", "B_256-512_s0"}
+    assert set(paths(table_evaluations("3"))) - stores(EVALUATIONS["3"]) == {"B_256-512_s0/dense/384"}
 
 
 def test_a_line_more_adds_a_scale_to_a_known_run(append):
     append("table04.csv", 'A,256,"224,320",dense,-,-')
-    assert set(names(catalogue.runs())) == set(PARENTS)
-    assert catalogue.scales_of(Run("A", "256"), "dense") == (224, 256, 320)
+    assert set(names(needed_runs())) == set(PARENTS)
+    assert scales_of(Run("A", "256"), "dense") == (224, 256, 320)
 
 
 def test_a_line_more_adds_an_ensemble(append):
     append("table06.csv", 'ours,"C/[256;512]/256,384 + E-fc/[256;512]/384",multi-crop,-,-,-')
-    added = set(paths(catalogue.evaluations("6"))) - stores(EVALUATIONS["6"])
+    added = set(paths(table_evaluations("6"))) - stores(EVALUATIONS["6"])
     assert added == stores("C_256-512/multi-crop/256,384 E_256-512_fc/multi-crop/384")
-    assert set(names(catalogue.runs())) - set(PARENTS) == {"E_256-512_fc_s0"}
+    assert set(names(needed_runs())) - set(PARENTS) == {"E_256-512_fc_s0"}
 
 
 def test_a_difference_needs_both_sides(append):
     append("text.csv", "C against D,4.1,C/256/256,D/256/256,centre-crop,-,-,-")
-    added = set(paths(catalogue.evaluations("text"))) - stores(EVALUATIONS["text"])
+    added = set(paths(table_evaluations("text"))) - stores(EVALUATIONS["text"])
     assert added == stores("C_256/centre-crop/256 D_256/centre-crop/256")
 
 
 def test_a_line_more_adds_a_net_that_predicts_boxes(append):
     append("table09.csv", "E/384/384,dense,SCR,fc,-,-")
-    assert set(names(catalogue.runs())) - set(PARENTS) == {"E_384_scr_fc_s0"}
-    assert set(paths(catalogue.evaluations("9"))) - stores(EVALUATIONS["9"]) == {"E_384_scr_fc_s0/dense/384"}
+    assert set(names(needed_runs())) - set(PARENTS) == {"E_384_scr_fc_s0"}
+    assert set(paths(table_evaluations("9"))) - stores(EVALUATIONS["9"]) == {"E_384_scr_fc_s0/dense/384"}
 
 
 def test_a_line_of_another_method_adds_a_row_only(append):
     append("table07.csv", "Somebody (2015),,,20.1,-,4.9")
-    assert catalogue.published_table("7").rows[-1].system is None
-    assert set(paths(catalogue.evaluations("7"))) == stores(EVALUATIONS["7"])
+    assert published_table("7").rows[-1].system is None
+    assert set(paths(table_evaluations("7"))) == stores(EVALUATIONS["7"])
 
 
 @pytest.mark.parametrize(
@@ -709,10 +718,10 @@ def test_a_line_of_another_method_adds_a_row_only(append):
 def test_a_malformed_line_is_named_in_the_error(append, line):
     append("table03.csv", line)
     with pytest.raises(ValueError, match=r"table03\.csv, line 14"):
-        catalogue.published_table("3")
+        published_table("3")
 
 
 def test_a_missing_column_is_named_in_the_error(append, tmp_path):
     (tmp_path / "published" / "table03.csv").write_text("net,S,Q,protocol,top1_val\nA,256,256,dense,29.6\n")
     with pytest.raises(ValueError, match=r"table03\.csv, line 2: .*top5_val"):
-        catalogue.published_table("3")
+        published_table("3")

@@ -15,16 +15,18 @@ import pytest
 
 from vggrepro import cli
 from vggrepro.core.files import write_json
+from vggrepro.core.paths import ROOT
 from vggrepro.judging import ledger
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import CLASSIFICATION, REPRODUCED, needed_runs, published_table, table_evaluations
 from vggrepro.report import export
 from vggrepro.report.bundle import write_bundle
 from vggrepro.report.bundle_check import check_bundle
 from vggrepro.report.page import write_report
 from vggrepro.scores import outcomes
 from vggrepro.scores.stores import write_scores
-from vggrepro.settings.models import Settings, load_settings
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.build import make_table_with_outcomes
 
@@ -82,10 +84,10 @@ def settings(tmp_path_factory) -> Settings:
 def results(tmp_path_factory, settings) -> Path:
     """A folder of results from made-up scores of 20 images, for two seeds: runs, scores, tables, report, export."""
     root, rng = tmp_path_factory.mktemp("results") / "smoke", np.random.default_rng(0)
-    for run in catalogue.runs(catalogue.CLASSIFICATION, SEEDS):
+    for run in needed_runs(CLASSIFICATION, SEEDS):
         write_run(root / "runs", run)
     labels = np.arange(20) % 6
-    for e in {e: None for number in catalogue.CLASSIFICATION for e in catalogue.evaluations(number, SEEDS)}:
+    for e in {e: None for number in CLASSIFICATION for e in table_evaluations(number, SEEDS)}:
         about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "weights": sha(e.run.name), "data": sha("val")}
         about |= {"data set": "made up", "classes": 6, "device": "CPU", "seconds": 1.5, "made": MADE}
         posteriors = rng.dirichlet(np.ones(6), 20).astype(np.float32)
@@ -94,7 +96,7 @@ def results(tmp_path_factory, settings) -> Path:
     about |= {"data": sha("val"), "data set": "made up"}
     theirs = root / "scores/imported/theirs"
     write_scores(theirs, posteriors, labels, [str(i) for i in range(20)], about)
-    for number in catalogue.REPRODUCED:
+    for number in REPRODUCED:
         made, of_images = make_table_with_outcomes(number, settings, root / "scores", imported=[theirs])
         render.write_table(made, root / "tables")
         outcomes.write_outcomes(root / "tables" / f"{made.name}.npz", of_images)
@@ -204,7 +206,7 @@ def test_every_measured_cell_has_sources(results):
 
 def test_imported_systems_are_told_apart(results):
     sources = pd.read_parquet(results / "export/sources.parquet").set_index("cell")
-    last = len(catalogue.published_table("7").rows)
+    last = len(published_table("7").rows)
     theirs, both = sources.loc[[f"table07-{last + 1}-1"]], sources.loc[[f"table07-{last + 2}-1"]]
     assert (theirs.path.tolist(), theirs.runs.tolist()) == (["scores/imported/theirs"], [""])
     assert both.groupby("path").weight.sum().to_dict() == {
@@ -303,7 +305,7 @@ def test_a_crate_names_no_place_of_this_machine(unpacked, settings, tmp_path):
     places = [
         str(Path(settings.imported["Theirs"].file).parent),
         str(tmp_path.parent),
-        str(catalogue.ROOT),
+        str(ROOT),
         str(Path.home()) + "/",
     ]
     for file in (path for path in unpacked.rglob("*") if path.is_file()):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from vggrepro.judging.ledger import Judged, Ledger, Step
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.report.figures import argument, trainings, verdicts
 from vggrepro.report.figures.drawing import CURVES, STYLES
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes

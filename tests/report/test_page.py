@@ -8,9 +8,10 @@ import pytest
 
 from tests.conftest import set_width, small
 from vggrepro.core.files import write_json
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.report.page import _common, report_warning, write_report
-from vggrepro.settings.models import choices, departures, load_settings
+from vggrepro.settings.choices import departures, list_choices
+from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 from vggrepro.tables.build import make_table
 from vggrepro.training.train import train_run
@@ -52,7 +53,7 @@ def test_the_facts_name_data_hardware_versions_and_commit(page):
 
 
 def test_every_choice_of_the_settings_is_listed():
-    listed = {key for key, _, _ in choices(load_settings({}))}
+    listed = {key for key, _, _ in list_choices(load_settings({}))}
     assert {
         "train.init",
         "model.pooling",

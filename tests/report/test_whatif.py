@@ -11,19 +11,20 @@ import pytest
 
 from tests.conftest import set_width
 from vggrepro.core.files import read_json
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Evaluation
+from vggrepro.paper.runs import Evaluation, Run
+from vggrepro.paper.systems import System, averaged_system
+from vggrepro.paper.tables import published_table, table_evaluations
 from vggrepro.report import whatif
 from vggrepro.report.page import write_report
 from vggrepro.scores import statistics
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, mixture_ranks, read_scores, write_scores
-from vggrepro.settings.models import load_settings
+from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 from vggrepro.tables.build import make_table
 
 N, CLASSES = 400, 30
-EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES_COMPARED for e in catalogue.evaluations(number)))
+EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES_COMPARED for e in table_evaluations(number)))
 
 
 class PackedScores(NamedTuple):
@@ -76,24 +77,22 @@ def packing(tmp_path_factory) -> PackedScores:
     return PackedScores(folder, stores, folder / "whatif.json", packed, parts, evaluations)
 
 
-def random_systems(count: int) -> list[catalogue.System]:
+def random_systems(count: int) -> list[System]:
     rng = np.random.default_rng(7)
     sizes = rng.integers(1, 9, count)
-    return [catalogue.averaged_system(EVALUATIONS[i] for i in rng.choice(len(EVALUATIONS), n, False)) for n in sizes]
+    return [averaged_system(EVALUATIONS[i] for i in rng.choice(len(EVALUATIONS), n, False)) for n in sizes]
 
 
 def test_the_rows_of_the_paper_are_averages_over_scales_then_protocols_then_nets():
-    systems = [
-        row.system for number in whatif.TABLES_COMPARED for row in catalogue.published_table(number).rows if row.system
-    ]
+    systems = [row.system for number in whatif.TABLES_COMPARED for row in published_table(number).rows if row.system]
     assert len(systems) == 35
-    assert all(dict(catalogue.averaged_system(e for e, _ in system)) == dict(system) for system in systems)
+    assert all(dict(averaged_system(e for e, _ in system)) == dict(system) for system in systems)
 
 
 def test_an_average_weighs_nets_alike_whatever_was_evaluated_of_them():
-    D, E = catalogue.Run("D", "256"), catalogue.Run("E", "256")
+    D, E = Run("D", "256"), Run("E", "256")
     picked = [Evaluation(D, "dense", 224), Evaluation(D, "dense", 256), Evaluation(D, "multi-crop", 256)]
-    fused = dict(catalogue.averaged_system([*picked, Evaluation(E, "dense", 256)]))
+    fused = dict(averaged_system([*picked, Evaluation(E, "dense", 256)]))
     assert list(fused.values()) == [Fraction(1, 8), Fraction(1, 8), Fraction(1, 4), Fraction(1, 2)]
 
 
@@ -106,7 +105,7 @@ def test_a_contest_and_the_full_posteriors_agree_on_every_fusion(packing):
 
 
 def test_a_single_evaluation_is_exact(packing):
-    alone = [catalogue.averaged_system([e]) for e in packing.evaluations]
+    alone = [averaged_system([e]) for e in packing.evaluations]
     assert packing.wrong(alone).tolist() == exact_counts(packing.stores, alone).tolist()
 
 
@@ -220,7 +219,7 @@ def test_every_row_of_the_paper_is_a_button_that_selects_it(page, packing):
 
 
 def test_a_fusion_that_the_paper_lacks_names_its_nearest_row(page, packing):
-    row = next(row for row in catalogue.published_table("5").rows if row.keys["protocol"] == "multi-crop & dense")
+    row = next(row for row in published_table("5").rows if row.keys["protocol"] == "multi-crop & dense")
     pick(page, packing, [e for e, _ in row.system][:-1])
     line, _, _ = shown(page)
     assert (
@@ -230,7 +229,7 @@ def test_a_fusion_that_the_paper_lacks_names_its_nearest_row(page, packing):
 
 
 def test_evaluations_can_have_equal_weights(page, packing):
-    D = catalogue.Run("D", "256-512")
+    D = Run("D", "256-512")
     picked = [Evaluation(D, "dense", q) for q in (256, 384, 512)] + [Evaluation(D, "multi-crop", 256)]
     pick(page, packing, picked)
     click(page, "input[value=alike]")
@@ -238,7 +237,7 @@ def test_evaluations_can_have_equal_weights(page, packing):
     alike = tuple((e, Fraction(1, 4)) for e in picked)
     assert [int(row[0]) for row in values] == packing.wrong([alike])[0].tolist()
     click(page, "input[value=paper]")
-    assert [int(row[0]) for row in shown(page)[2]] == packing.wrong([catalogue.averaged_system(picked)])[0].tolist()
+    assert [int(row[0]) for row in shown(page)[2]] == packing.wrong([averaged_system(picked)])[0].tolist()
 
 
 def test_the_keyboard_picks_and_a_button_picks_a_whole_run(page, packing):

@@ -6,8 +6,10 @@ import json
 
 import pytest
 
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import SCHEMA_FILE, RunSettings, Settings, load_settings, settings_schema, validated
+from vggrepro.core.validation import validated
+from vggrepro.paper.runs import Run
+from vggrepro.settings.loading import SCHEMA_FILE, load_settings, settings_schema
+from vggrepro.settings.models import RunSettings, Settings
 
 
 def test_the_paper_preset_is_the_default_and_the_papers():
@@ -50,7 +52,7 @@ def test_two_data_sets_do_not_share_a_folder():
 
 
 WRONG = [
-    ({"smok": True}, r"no setting is called 'smok' \(did you mean 'smoke'\?\)"),
+    ({"smok": True}, r"no key is called 'smok' \(did you mean 'smoke'\?\)"),
     ({"preset": "papper"}, r"expected one of paper, tiny, smoke, got 'papper' \(did you mean 'paper'\?\)"),
     ({"smoke": True, "train": {"learning_rat": 1}}, r"'train.learning_rat' \(did you mean 'learning_rate'\?\)"),
     ({"smoke": True, "train": {"learning_rate": -1}}, r"train.learning_rate: expected greater than 0, got -1"),

@@ -12,11 +12,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vggrepro.paper import catalogue
+from vggrepro.core.paths import ROOT
+from vggrepro.paper.runs import Evaluation
+from vggrepro.paper.tables import CLASSIFICATION, PUBLISHED, REPRODUCED, published_table, table_evaluations
 from vggrepro.report.page import report_warning, write_report
 from vggrepro.scores import outcomes
 from vggrepro.scores.stores import TopLabels, read_scores, write_scores, write_top_labels
-from vggrepro.settings.models import load_settings
+from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 from vggrepro.tables.build import Table, make_table, make_table_with_outcomes
 
@@ -38,15 +40,15 @@ def made(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("scores")
     labels = np.random.default_rng(1).integers(0, CLASSES, N)
     ids = [str(i) for i in range(N)]
-    numbers = catalogue.CLASSIFICATION
-    for k, evaluation in enumerate({e: None for n in numbers for e in catalogue.evaluations(n, (0, 1))}):
+    numbers = CLASSIFICATION
+    for k, evaluation in enumerate({e: None for n in numbers for e in table_evaluations(n, (0, 1))}):
         ranks = np.random.default_rng(k).choice(CLASSES, N, p=[0.6, *[0.4 / 11] * 11])
         about = {"data set": "made up", "data": "digest"} | key_of(evaluation)
         write_scores(root / evaluation.path, posteriors_with_ranks(ranks, labels, k), labels, ids, about)
     return root
 
 
-def key_of(evaluation: catalogue.Evaluation) -> dict[str, object]:
+def key_of(evaluation: Evaluation) -> dict[str, object]:
     return {"run": evaluation.run.name, "protocol": evaluation.protocol, "Q": evaluation.Q}
 
 
@@ -79,7 +81,7 @@ def test_tables_1_and_2_are_of_the_full_size_nets(preset):
 
 
 def test_single_scale_cells_are_the_errors_of_their_store(made):
-    for row, printed in zip(table("3", made).rows, catalogue.published_table("3").rows, strict=True):
+    for row, printed in zip(table("3", made).rows, published_table("3").rows, strict=True):
         store = read_scores(made / printed.system[0][0].path)
         answers = np.argsort(-store.posteriors, 1)
         for cell, top in zip(row.cells, (1, 5), strict=True):
@@ -147,7 +149,7 @@ def test_rows_are_grouped_as_in_the_paper(made):
 
 
 def test_a_dry_run_says_in_each_table_that_deltas_compare_different_data(made):
-    for number in catalogue.CLASSIFICATION:
+    for number in CLASSIFICATION:
         shown = table(number, made)
         for text in (render.table_html(shown), render.table_markdown(shown), render.table_latex(shown)):
             assert "The deltas compare different data" in text
@@ -194,24 +196,24 @@ def test_a_paper_preset_that_is_not_the_papers_says_so(made, given):
 
 def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypatch):
     """A row that the paper does not print, of a run that was not trained yet."""
-    row = re.search(r"```\n(B,.*)\n```", (catalogue.ROOT / "README.md").read_text(encoding="utf-8"))[1]
-    folder = shutil.copytree(catalogue.PUBLISHED, tmp_path / "published")
+    row = re.search(r"```\n(B,.*)\n```", (ROOT / "README.md").read_text(encoding="utf-8"))[1]
+    folder = shutil.copytree(PUBLISHED, tmp_path / "published")
     with (folder / "table03.csv").open("a") as file:
         file.write(f"{row}\nE-fc,[256;512],384,dense,-,-\n")
-    monkeypatch.setattr(catalogue, "PUBLISHED", folder)
-    catalogue.published_table.cache_clear()
+    monkeypatch.setattr("vggrepro.paper.tables.PUBLISHED", folder)
+    published_table.cache_clear()
     try:
         shown = table("3", made)
     finally:
         monkeypatch.undo()
-        catalogue.published_table.cache_clear()
+        published_table.cache_clear()
     assert [r.cells[0].status for r in shown.rows[-2:]] == ["not run", "not run"]
     render.write_table(shown, tmp_path)
     write_report(load_settings({"smoke": True}), table_files=[tmp_path / "table03.json"], run_files=[], out=tmp_path)
     assert "error-against-depth" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", catalogue.REPRODUCED)
+@pytest.mark.parametrize("number", REPRODUCED)
 def test_a_table_comes_back_from_its_file(made, tmp_path, number):
     written = table(number, made)
     render.write_table(written, tmp_path)
@@ -219,11 +221,11 @@ def test_a_table_comes_back_from_its_file(made, tmp_path, number):
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".csv", ".md", ".html", ".tex"}
 
 
-@pytest.mark.parametrize("number", catalogue.CLASSIFICATION)
+@pytest.mark.parametrize("number", CLASSIFICATION)
 def test_outcomes_are_of_every_measured_row(made, number):
     """Their means are the cells; a row that is a difference has none of its own."""
     shown, found = make_table_with_outcomes(number, load_settings({"smoke": True, "seeds": [0, 1]}), made)
-    published = catalogue.published_table(number)
+    published = published_table(number)
     cells = [
         cell.value
         for row, printed in zip(shown.rows, published.rows, strict=True)
@@ -281,7 +283,7 @@ def latex_rows(shown: Table) -> list[list[str]]:
     return [re.split(r"(?<!\\)&", row) for row in body.split(r"\\")]
 
 
-@pytest.mark.parametrize("number", ["2", *catalogue.CLASSIFICATION])
+@pytest.mark.parametrize("number", ["2", *CLASSIFICATION])
 def test_every_format_shows_every_number_in_its_cell(made, number):
     """Two cells that changed places would show."""
     shown, decimals = table(number, made), 3 if number == "2" else 1
@@ -303,16 +305,16 @@ def test_every_format_shows_every_number_in_its_cell(made, number):
             assert record[f"{column}: here"] == ("" if cell.value is None else f"{cell.value:.6g}")
 
 
-@pytest.mark.parametrize("number", catalogue.REPRODUCED)
+@pytest.mark.parametrize("number", REPRODUCED)
 def test_no_cell_is_blank(made, number):
     records = list(csv_module.DictReader(io.StringIO(render.table_csv(table(number, made)))))
-    assert len(records) == len(catalogue.published_table(number).rows)
+    assert len(records) == len(published_table(number).rows)
     for row in re.findall(r"<tr.*?</tr>", render.table_html(table(number, made)), re.DOTALL)[1:]:
         assert all(re.sub(r"<[^>]+>|\s", "", cell) for cell in re.findall(r"<td.*?</td>", row, re.DOTALL))
 
 
 def test_rows_have_as_many_columns_as_the_head(made):
-    for number in catalogue.REPRODUCED:
+    for number in REPRODUCED:
         lines = [line for line in render.table_markdown(table(number, made)).splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) == 1
 
@@ -329,7 +331,7 @@ def test_latex_escapes_what_it_would_take_for_a_command():
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
 def test_the_report_compiles_with_pdflatex(made, tmp_path):
     settings = load_settings({"smoke": True})
-    for number in catalogue.REPRODUCED:
+    for number in REPRODUCED:
         shown, found = make_table_with_outcomes(number, settings, made)
         render.write_table(shown, tmp_path / "tables")
         outcomes.write_outcomes(tmp_path / "tables" / f"{shown.name}.npz", found)

@@ -20,8 +20,9 @@ from tests.conftest import small
 from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import BoxTargets, RunSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import BoxTargets
+from vggrepro.settings.models import RunSettings
 from vggrepro.training.loader import ALONE, Batch
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.train import Trainer
@@ -36,12 +37,12 @@ WORLD = """
 import json, sys
 from pathlib import Path
 import torch
-from vggrepro.training.processes import join
+from vggrepro.training.processes import join_processes
 from tests.training.test_distributed import Case, in_float64
 
 torch.set_num_threads(1)
 processes, store, out, names = json.loads(sys.argv[1])
-with join(processes, torch.device("cpu")) as world:
+with join_processes(processes, torch.device("cpu")) as world:
     found = {}
     for name in names:
         trainer, batches = Case.all()[name].begin(Path(store), world)

@@ -7,7 +7,7 @@ import torch
 
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, training_crop
-from vggrepro.settings.models import BoxTargets
+from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training.loader import Batch, Batches
 from vggrepro.training.processes import ProcessGroup
 

@@ -10,8 +10,8 @@ from tests.conftest import small
 from vggrepro.data.boxes import from_vectors, iou
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import BoxTargets
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training import objectives
 from vggrepro.training.loader import Batch, Batches
 from vggrepro.training.progress import EpochPart

@@ -9,8 +9,8 @@ import torch
 from tests.conftest import prepared, real, small
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescaled_size, rescaled_sizes
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import BoxTargets
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training.loader import Batches
 from vggrepro.training.resident import Resident
 from vggrepro.training.train import Trainer

@@ -19,9 +19,10 @@ import torch
 from tests.conftest import small
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
-from vggrepro.paper.catalogue import Run
-from vggrepro.training import checkpoints as state
-from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoints, Signals, Stopped
+from vggrepro.paper.runs import Run
+from vggrepro.training import signals as signals_module
+from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoints
+from vggrepro.training.signals import Signals, Stopped
 from vggrepro.training.train import Trainer, train_run
 
 CPU = torch.device("cpu")
@@ -32,7 +33,7 @@ import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.train import train_run
 
@@ -123,7 +124,7 @@ def test_a_training_killed_twenty_times_ends_with_the_same_weights(stores, tmp_p
 
 def test_boxes_and_fc_layers_go_on_too(stores, undisturbed, tmp_path):
     """The training of a net that predicts boxes, of which some layers have no momentum."""
-    from vggrepro.settings.models import BoxTargets
+    from vggrepro.settings.blocks import BoxTargets
 
     parent = undisturbed / "weights.safetensors"
     folders = []
@@ -305,6 +306,6 @@ def test_who_loses_the_others_is_told_to_stop_a_moment_later(monkeypatch):
         threading.Timer(0.2, signal.raise_signal, [signal.SIGUSR1]).start()
         raise RuntimeError("connection closed by peer")
     assert stopped.value.code == 128 + signal.SIGUSR1
-    monkeypatch.setattr(state, "MOMENT", 0.2)
+    monkeypatch.setattr(signals_module, "MOMENT", 0.2)
     with pytest.raises(RuntimeError, match="by peer"), Signals().together():
         raise RuntimeError("connection closed by peer")

@@ -14,8 +14,9 @@ from tests.conftest import small
 from tests.training.test_distributed import in_float64, with_dropout
 from vggrepro.data.store import Store
 from vggrepro.nets.weights import load_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import RunSettings, TrainSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import TrainSettings
+from vggrepro.settings.models import RunSettings
 from vggrepro.training.progress import Schedule
 from vggrepro.training.train import Trainer, train_run
 

@@ -18,8 +18,9 @@ from vggrepro.evaluation import evaluate
 from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import BoxTargets, EvaluateSettings, RunSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import BoxTargets, EvaluateSettings
+from vggrepro.settings.models import RunSettings
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.recorder import INITS, StepCounts, initialisation_of
 from vggrepro.training.train import Trainer, train_run

@@ -21,11 +21,13 @@ from vggrepro.data.transforms import rescale
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import save_weights
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import TASKS, Run
+from vggrepro.paper.runs import Run, members_name
+from vggrepro.paper.tables import TRANSFER, needed_runs
+from vggrepro.paper.tasks import COLLECTIONS, TASKS
 from vggrepro.scores import outcomes, statistics
 from vggrepro.scores.ranks import average_precision
-from vggrepro.settings.models import EvaluateSettings, NetSettings, TransferSettings, load_settings
+from vggrepro.settings.blocks import EvaluateSettings, NetSettings, TransferSettings
+from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 from vggrepro.tables.build import make_table, make_table_with_outcomes
 from vggrepro.transfer import average_precision as precision
@@ -291,7 +293,7 @@ def results(drawn, tmp_path_factory) -> Path:
     settings = SMALL.model_dump_json()
     for run in NETS:
         save_weights(root / f"{run.name}.safetensors", net(run), run, MEAN, [f"n{i:08d}" for i in range(10)])
-        for name in catalogue.COLLECTIONS:
+        for name in COLLECTIONS:
             task = next(t for t in TASKS.values() if name in t.collections)
             where = ["--path", str(drawn / task.data), "--weights", str(root / f"{run.name}.safetensors")]
             scales = ["--scales", ",".join(map(str, task.scales)), "--settings", "smoke"]
@@ -306,7 +308,7 @@ def results(drawn, tmp_path_factory) -> Path:
             folders = [str(root / "f" / run.name / c) for c in task.collections for run in members]
             splits = [str(root / "splits" / task.data / f"{k}.csv") for k in range(3)]
             splits = ["--splits", *splits] if task.data.startswith("caltech") else []
-            out = root / "transfer" / name / catalogue.members_name(tuple(members), 0)
+            out = root / "transfer" / name / members_name(tuple(members), 0)
             where = ["--path", str(drawn / task.data), "--features", *folders, *splits, "--out", str(out)]
             assert cli.main(["classify", name, *where, "--settings", settings, "--threads", "2"]) == 0
     return root
@@ -355,7 +357,7 @@ def test_bold_is_the_highest(results):
 
 
 def test_outcomes_of_transfer_are_what_cells_are_made_of(results, tmp_path):
-    for number in catalogue.TRANSFER:
+    for number in TRANSFER:
         table, made = make_table_with_outcomes(number, load_settings({"smoke": True}), results / "transfer")
         outcomes.write_outcomes(tmp_path / "t.npz", made)
         found = outcomes.read_outcomes(tmp_path / "t.npz").entries
@@ -548,6 +550,6 @@ def test_pictures_of_one_image_are_drawn_together():
 
 
 def test_runs_of_transfer_are_those_of_the_jittered_nets():
-    assert {run.name for run in catalogue.runs(("11", "12"))} == {
+    assert {run.name for run in needed_runs(("11", "12"))} == {
         "A_256_s0", *(f"{n}_{S}_s0" for n in "DE" for S in ("256", "384", "256-512")),
     }  # fmt: skip

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from vggrepro.core.paths import ROOT
-from vggrepro.settings.models import load_settings
-from vggrepro.workflow import SIGNALS, Plan, one_run_of
+from vggrepro.settings.loading import load_settings
+from vggrepro.training.signals import TORCHRUN_SIGNALS
+from vggrepro.workflow import Plan, one_run_of
 
 
 def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -235,8 +236,8 @@ def test_missing_data_is_told_before_any_job(tmp_path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("smokee=true", "no setting is called 'smokee' (did you mean 'smoke'?)"),
-        ("train={batsh: 3}", "no setting is called 'train.batsh' (did you mean 'batch'?)"),
+        ("smokee=true", "no key is called 'smokee' (did you mean 'smoke'?)"),
+        ("train={batsh: 3}", "no key is called 'train.batsh' (did you mean 'batch'?)"),
         ("seeds=[-1]", "seeds.0: expected greater than or equal to 0, got -1"),
         ("tiny_imagenet=/nowhere", "tiny_imagenet is given without a preset"),
     ],
@@ -294,7 +295,7 @@ def test_every_rule_says_what_it_does():
 )
 def test_one_rule_trains_on_a_laptop_on_a_node_and_on_several(smoke, resources, expected):
     plan = Plan(smoke)
-    assert plan.launcher(None, 8, resources) == expected.format(SIGNALS)
+    assert plan.launcher(None, 8, resources) == expected.format(TORCHRUN_SIGNALS)
     assert plan.processes(None, resources) == max(1, resources["gpu"])
 
 

@@ -25,7 +25,7 @@ from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
 from vggrepro.localisation import submission
 from vggrepro.nets.weights import load_weights
-from vggrepro.paper import catalogue
+from vggrepro.paper.tables import MEASURED, REPRODUCED, TRANSFER, table_name
 from vggrepro.report.bundle_check import check_bundle
 from vggrepro.scores.stores import read_scores
 from vggrepro.tables import render
@@ -52,7 +52,7 @@ def made(tmp_path_factory) -> Iterator[Path]:
 
 def top1(folder: Path, number: str) -> dict[str, float]:
     """Top-1 errors of a table by the row's keys."""
-    table = render.read_table(folder / "tables" / f"{catalogue.table_name(number)}.json")
+    table = render.read_table(folder / "tables" / f"{table_name(number)}.json")
     return {"/".join(row.keys): row.cells[0].value for row in table.rows if row.cells[0].value is not None}
 
 
@@ -108,13 +108,13 @@ def test_table_9_is_what_a_submission_is_judged_to_be(made, tmp_path):
 def test_every_table_is_there_in_every_format(made):
     names = {path.name for path in (made / "results/smoke/tables").iterdir()}
     kinds = (*render.TABLE_FORMATS, "npz")
-    assert names == {f"{catalogue.table_name(n)}.{kind}" for n in catalogue.REPRODUCED for kind in kinds}
+    assert names == {f"{table_name(n)}.{kind}" for n in REPRODUCED for kind in kinds}
 
 
 @pytest.mark.slow
 def test_no_cell_of_ours_is_left_open(made):
-    for number in catalogue.MEASURED:
-        table = render.read_table(made / f"results/smoke/tables/{catalogue.table_name(number)}.json")
+    for number in MEASURED:
+        table = render.read_table(made / f"results/smoke/tables/{table_name(number)}.json")
         assert {cell.status for row in table.rows for cell in row.cells} <= {
             "measured",
             "validation",
@@ -123,7 +123,7 @@ def test_no_cell_of_ours_is_left_open(made):
             "not reported",
             "spanned",
         }
-        if number not in catalogue.TRANSFER:
+        if number not in TRANSFER:
             assert {cell.n for row in table.rows for cell in row.cells if cell.status == "measured"} == {400}
 
 

@@ -12,7 +12,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from vggrepro.paper import catalogue
+from vggrepro.paper.runs import PROTOCOLS, Run
+from vggrepro.paper.tables import best_localisation
+from vggrepro.paper.tasks import COLLECTIONS, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     Verb = Callable[[str, object, str], argparse.ArgumentParser]
 
 _T = TypeVar("_T", bound="BaseModel")
-TRANSFER_SETS = tuple(dict.fromkeys(task.data for task in catalogue.TASKS.values()))
+TRANSFER_SETS = tuple(dict.fromkeys(task.data for task in TASKS.values()))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -142,7 +144,7 @@ def _add_steps_with_nets(verb: Verb) -> None:
 
     p = verb("evaluate", _evaluate, "posteriors of the validation images under a protocol (section 3.2)")
     p.add_argument("run", type=_run)
-    p.add_argument("protocol", choices=catalogue.PROTOCOLS)
+    p.add_argument("protocol", choices=PROTOCOLS)
     p.add_argument("--scales", type=_numbers, required=True, help="test scales Q, such as 224,256,288")
     p.add_argument("--settings", default="{}", help="the evaluate block of the settings as JSON, or a preset")
     p.add_argument("--weights", type=Path, required=True)
@@ -166,7 +168,7 @@ def _add_steps_with_nets(verb: Verb) -> None:
 
     p = verb("features", _features, "what a net without its last layer says of every image of a data set (appendix B)")
     p.add_argument("run", type=_run)
-    p.add_argument("collection", choices=catalogue.COLLECTIONS)
+    p.add_argument("collection", choices=COLLECTIONS)
     p.add_argument("--path", type=Path, required=True, help="folder or zip of the data set")
     p.add_argument("--scales", type=_numbers, required=True, help="test scales Q, such as 256,384,512")
     p.add_argument("--settings", default="{}", help="the evaluate block of the settings as JSON, or a preset")
@@ -190,7 +192,7 @@ def _add_steps_without_nets(verb: Verb) -> None:
     p.add_argument("--out", type=Path, required=True)
 
     p = verb("classify", _classify, "linear SVMs on features (appendix B)")
-    p.add_argument("task", choices=tuple(catalogue.TASKS))
+    p.add_argument("task", choices=tuple(TASKS))
     p.add_argument("--path", type=Path, required=True, help="folder or zip of the data set: its labels")
     p.add_argument("--features", type=Path, nargs="+", required=True, help="folders of features, stacked in this order")
     p.add_argument("--splits", type=Path, nargs="+", default=[], help="the files that `splits` wrote (Caltech)")
@@ -337,9 +339,9 @@ def _add_device(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--device", default="auto", help="auto (a GPU where there is one), cpu, cuda, cuda:1")
 
 
-def _run(text: str) -> catalogue.Run:
+def _run(text: str) -> Run:
     try:
-        return catalogue.Run.parse(text)
+        return Run.parse(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
 
@@ -358,18 +360,14 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _given(text: str) -> Settings:
-    from vggrepro.settings.models import (
-        load_settings,
-    )
+    from vggrepro.settings.loading import load_settings
 
     return load_settings(_json(text) if text.lstrip().startswith("{") else {"preset": text})
 
 
 def _block(text: str, kind: type[_T], of: Callable[[Settings], _T]) -> _T:
     """A part of the settings: given as JSON itself, or that of a preset."""
-    from vggrepro.settings.models import (
-        validated,
-    )
+    from vggrepro.core.validation import validated
 
     return validated(kind, _json(text), "--settings") if text.lstrip().startswith("{") else of(_given(text))
 
@@ -427,9 +425,7 @@ def _torch(given: argparse.Namespace, precision: str, processes: int = 1) -> tor
 
 
 def _train(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        RunSettings,
-    )
+    from vggrepro.settings.models import RunSettings
     from vggrepro.training.processes import join_processes, on_this_machine
 
     settings = _block(given.settings, RunSettings, lambda preset: preset.for_run(given.run))
@@ -455,11 +451,8 @@ def _train(given: argparse.Namespace) -> None:
 
 
 def _adopt(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        NetSettings,
-        ReadingSettings,
-        validated,
-    )
+    from vggrepro.core.validation import validated
+    from vggrepro.settings.blocks import NetSettings, ReadingSettings
 
     model = _block(given.settings, NetSettings, lambda preset: preset.model)
     reading = validated(ReadingSettings, _json(given.reading, "--reading"), "--reading")
@@ -480,9 +473,7 @@ def _adopt(given: argparse.Namespace) -> None:
 
 
 def _evaluate(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        EvaluateSettings,
-    )
+    from vggrepro.settings.blocks import EvaluateSettings
 
     settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
@@ -502,9 +493,7 @@ def _evaluate(given: argparse.Namespace) -> None:
 
 
 def _why(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        EvaluateSettings,
-    )
+    from vggrepro.settings.blocks import EvaluateSettings
 
     settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
@@ -539,9 +528,7 @@ def _answers(given: argparse.Namespace) -> None:
 
 
 def _boxes(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        EvaluateSettings,
-    )
+    from vggrepro.settings.blocks import EvaluateSettings
 
     dense = given.protocol == "dense"
     if bool(given.answers) != dense or bool(given.classifier) != dense:
@@ -577,9 +564,7 @@ def _draw(given: argparse.Namespace) -> None:
 
 
 def _features(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        EvaluateSettings,
-    )
+    from vggrepro.settings.blocks import EvaluateSettings
     from vggrepro.transfer.svms import open_collection
 
     settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
@@ -601,9 +586,7 @@ def _features(given: argparse.Namespace) -> None:
 
 
 def _splits(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        TransferSettings,
-    )
+    from vggrepro.settings.blocks import TransferSettings
     from vggrepro.transfer.svms import open_caltech, write_splits
 
     settings = _block(given.settings, TransferSettings, lambda preset: preset.transfer)
@@ -611,9 +594,7 @@ def _splits(given: argparse.Namespace) -> None:
 
 
 def _classify(given: argparse.Namespace) -> None:
-    from vggrepro.settings.models import (
-        TransferSettings,
-    )
+    from vggrepro.settings.blocks import TransferSettings
     from vggrepro.transfer.svms import classify
 
     settings = _block(given.settings, TransferSettings, lambda preset: preset.transfer)
@@ -742,7 +723,7 @@ def _submission(given: argparse.Namespace) -> None:
 
     submission.write_submission_file(
         _given(given.settings),
-        given.system or catalogue.best_localisation(),
+        given.system or best_localisation(),
         boxes_folder=given.boxes,
         val_folder=given.val,
         devkit_folder=given.devkit,
@@ -759,10 +740,7 @@ def _settings(given: argparse.Namespace) -> None:
 
 def _schema(given: argparse.Namespace) -> None:
     from vggrepro.core.files import write_text
-    from vggrepro.settings.models import (
-        SCHEMA_FILE,
-        settings_schema,
-    )
+    from vggrepro.settings.loading import SCHEMA_FILE, settings_schema
 
     write_text(SCHEMA_FILE, settings_schema())
 

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+import yaml
+
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
@@ -114,6 +116,14 @@ def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
         raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None
     except ValueError as error:
         raise ValueError(f"{path}: damaged ({error}): delete it and make it again") from None
+
+
+def read_yaml(path: Path) -> Any:  # noqa: ANN401
+    """The value in a YAML file; a ValueError that names the file where it cannot be read."""
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: cannot be read as YAML: {error}") from None
 
 
 def file_digest(path: Path) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vggrepro.data.boxes import to_vectors
 from vggrepro.data.colours import Colours
-from vggrepro.settings.models import BoxTargets
+from vggrepro.settings.blocks import BoxTargets
 
 Pixels = NDArray[np.uint8]
 

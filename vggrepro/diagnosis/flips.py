@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.data.store import Store
-from vggrepro.paper.catalogue import System, parse_system, with_seed
+from vggrepro.paper.systems import System, parse_system, with_seed
 from vggrepro.scores.statistics import nested_interval
 from vggrepro.scores.stores import best_labels, read_scores
 

@@ -21,8 +21,9 @@ from pydantic import TypeAdapter
 
 from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.data.store import Store
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Evaluation, Run, System, evaluations_of, printed_scale, with_seed
+from vggrepro.paper.runs import Evaluation, Run, printed_scale
+from vggrepro.paper.systems import System, evaluations_of, with_seed
+from vggrepro.paper.tables import best_classification, published_table, scales_of
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.statistics import nested_interval, wilson
 from vggrepro.scores.stores import Scores, mixture_ranks, read_scores
@@ -75,7 +76,7 @@ def rungs(run: Run) -> list[Rung]:
     if run.localises:
         raise ValueError(f"{run.name} predicts boxes: the ladder is one of classification errors")
     mirrored = ((Evaluation(run, "dense", START_Q), Fraction(1)),)
-    stored = START_Q in catalogue.scales_of(run, "dense")
+    stored = START_Q in scales_of(run, "dense")
     std = Input(divisor=_in_255(IMAGENET_STD))
     found = [
         Rung(
@@ -118,9 +119,9 @@ def _in_255(share: tuple[float, float, float]) -> tuple[float, float, float]:
 
 def _tabled(run: Run) -> Iterator[Rung]:
     """The rungs that are rows of Tables 3 to 6, as far as the paper has them for the run."""
-    here, best = replace(run, seed=0), catalogue.best_classification()
+    here, best = replace(run, seed=0), best_classification()
     for number in ("3", "4", "5", "6"):
-        systems = {row.system: row for row in catalogue.published_table(number).rows if row.system}
+        systems = {row.system: row for row in published_table(number).rows if row.system}
         runs = {system: {e.run for e in evaluations_of(system)} for system in systems}
         mine = [best] if number == "6" and here in runs[best] else [s for s in systems if runs[s] == {here}]
         if not mine:
@@ -137,7 +138,7 @@ def _tabled(run: Run) -> Iterator[Rung]:
             ),
             "6": (f"with {partners}", "Posteriors are averaged with those of a second net."),
         }[number]
-        columns = [column for column in catalogue.published_table(number).columns if column.split == "val"]
+        columns = [column for column in published_table(number).columns if column.split == "val"]
         printed = {column.quantity: systems[system].cells[column.name].printed for column in columns}
         yield Rung(name, says, system=with_seed(system, run.seed), published=printed, where=f"Table {number}")
 

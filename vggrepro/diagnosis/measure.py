@@ -21,9 +21,9 @@ from vggrepro.diagnosis import ladder
 from vggrepro.diagnosis.ladder import START_Q, Input, Ranks, Rung
 from vggrepro.evaluation.evaluate import DEFAULT, ImageSequence, by_shape, classified, how_computed, load_run_weights
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.scores.ranks import true_class_ranks
-from vggrepro.settings.models import EvaluateSettings
+from vggrepro.settings.blocks import EvaluateSettings
 
 
 def square(image: Pixels, side: int) -> Pixels:

@@ -24,9 +24,9 @@ from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG, net_input
 from vggrepro.nets.weights import Weights, load_weights
-from vggrepro.paper.catalogue import PROTOCOLS, SMALLEST_Q, Run
+from vggrepro.paper.runs import PROTOCOLS, SMALLEST_Q, Run
 from vggrepro.scores import stores as scores
-from vggrepro.settings.models import EvaluateSettings
+from vggrepro.settings.blocks import EvaluateSettings
 
 DEFAULT = EvaluateSettings()
 

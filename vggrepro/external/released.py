@@ -24,8 +24,8 @@ from vggrepro.evaluation import evaluate
 from vggrepro.external.formats import Array, ReleasedLayer, ReleasedNet, read_released_net
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, save_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import NetSettings, ReadingSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import NetSettings, ReadingSettings
 
 CAFFE_MEAN = (123.68, 116.779, 103.939)
 """Mean RGB of the authors' released nets."""

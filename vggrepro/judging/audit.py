@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vggrepro.core.files import read_json
+from vggrepro.core.validation import validated
 from vggrepro.judging.records import (
     EvaluationRecord,
     TrainingRecord,
@@ -23,7 +24,6 @@ from vggrepro.judging.records import (
     flattened_settings,
     stage_of,
 )
-from vggrepro.paper.catalogue import TASKS, Run, best_classification, evaluations_of
 from vggrepro.paper.protocol import (
     AtMost,
     DrawnRange,
@@ -36,7 +36,11 @@ from vggrepro.paper.protocol import (
     protocol_rules,
     text_of,
 )
-from vggrepro.settings.models import RunSettings, Settings, validated
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import evaluations_of
+from vggrepro.paper.tables import best_classification
+from vggrepro.paper.tasks import TASKS
+from vggrepro.settings.models import RunSettings, Settings
 
 
 @dataclass(frozen=True)

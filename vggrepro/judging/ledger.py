@@ -29,8 +29,9 @@ from pydantic import TypeAdapter
 
 from vggrepro.core.files import file_digest, read_json, write_json, write_text
 from vggrepro.judging import verdicts
-from vggrepro.paper import catalogue, claims
+from vggrepro.paper import claims
 from vggrepro.paper.claims import CellPlace, Claim
+from vggrepro.paper.tables import table_name
 from vggrepro.scores import statistics
 from vggrepro.scores.outcomes import Errors, Outcome, Outcomes, Shares
 from vggrepro.scores.outcomes import read_outcomes as read_outcomes
@@ -128,7 +129,7 @@ def judge_claims(
     """
     read = cache(partial(_read, settings, tables))
     judged, compared = [], {}
-    for claim in claims.load_claims(settings, path):
+    for claim in claims.load_claims(settings.table, path):
         try:
             if claim.test == "arithmetic":
                 judged.append(_arithmetic(claim, tables))
@@ -169,7 +170,7 @@ def _blank(claim: Claim) -> Judged:
 
 def _read(settings: Settings, tables: Path, number: str, of: str) -> Outcomes:
     """The outcomes of a table, ours or of results from random weights; none where it was not made."""
-    file = (_unstaged(settings, of) if of else tables) / f"{catalogue.table_name(number)}.npz"
+    file = (_unstaged(settings, of) if of else tables) / f"{table_name(number)}.npz"
     return read_outcomes(file) if file.exists() else Outcomes(number, ())
 
 
@@ -204,7 +205,7 @@ def _pairs(settings: Settings, claim: Claim, read: Read) -> list[_Compared]:
                 f"claim {claim.id}: {place.label} and {against.label} are of different images: make the tables anew"
             )
         estimate, n, seeds, p, unit = _difference(ours, theirs)
-        at = place.cell(claim.quantity, settings), against.cell(claim.quantity, settings)
+        at = place.cell(claim.quantity, settings.table), against.cell(claim.quantity, settings.table)
         step = Step(
             place.label, against.label, at, estimate.mean, estimate.interval(), n, seeds, *_sides(claim, estimate, p)
         )
@@ -318,7 +319,7 @@ def _arithmetic(claim: Claim, tables: Path) -> Judged:
         verdict: Decision = "supported" if round(more) == 81 and seen == 7 else "refuted"
         reason = f"{single} to {stacked} weights for C to C channels: {more:.1f}% more"
         return replace(_blank(claim), verdict=verdict, reason=reason)
-    file = tables / f"{catalogue.table_name('2')}.json"
+    file = tables / f"{table_name('2')}.json"
     if not file.exists():
         raise NotRunError("Table 2 was not made")
     cells = [cell for row in render.read_table(file).rows for cell in row.cells if cell.verdict]

@@ -17,9 +17,11 @@ from vggrepro.core.files import read_json
 from vggrepro.judging import verdicts
 from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Evaluation, PublishedTable, Row
 from vggrepro.paper.protocol import protocol_rules
+from vggrepro.paper.runs import Evaluation, members_name
+from vggrepro.paper.systems import evaluations_of
+from vggrepro.paper.tables import LOCALISATION, PublishedTable, Row
+from vggrepro.paper.tasks import task_of
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, Table
 
@@ -35,7 +37,7 @@ def audited_table(table: Table, settings: Settings, folder: Path | None, runs: P
     it. Raises ValueError where a record is missing, is not what the settings say, or is of other weights, and where numbers
     are shown without a folder of runs.
     """
-    published = catalogue.with_systems(catalogue.published_table(table.number), settings.added(table.number))
+    published = settings.table(table.number)
     measured = [
         (i, j)
         for i, (row, printed) in enumerate(zip(table.rows, published.rows, strict=True))
@@ -71,7 +73,7 @@ def _made_here(row: Row) -> bool:
 
 
 def _evaluations(row: Row) -> list[Evaluation]:
-    return [e for system in (row.system, row.minus) if system for e in catalogue.evaluations_of(system)]
+    return [e for system in (row.system, row.minus) if system for e in evaluations_of(system)]
 
 
 def _found(
@@ -79,12 +81,12 @@ def _found(
 ) -> Iterator[tuple[CellIndex, tuple[Finding, ...]]]:
     """What the records of each measured cell tell of its quantity; every result is looked at once."""
     seen: dict[str, tuple[Finding, ...]] = {}
-    merging = audit.of_merging() if published.number in catalogue.LOCALISATION else ()
+    merging = audit.of_merging() if published.number in LOCALISATION else ()
     for i, j in measured:
         row, column = published.rows[i], published.columns[j]
-        task = catalogue.task_of(row, column) if row.members else None
+        task = task_of(row, column) if row.members else None
         if task:
-            paths = [f"{task}/{catalogue.members_name(row.members, seed)}" for seed in settings.seeds]
+            paths = [f"{task}/{members_name(row.members, seed)}" for seed in settings.seeds]
         else:
             paths = [e.seeded(seed).path for seed in settings.seeds for e in _evaluations(row)]
         for path in paths:

@@ -12,9 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from vggrepro.paper.catalogue import Run
 from vggrepro.paper.protocol import Ends, SampleSpread
-from vggrepro.settings.models import NetSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import NetSettings
 
 Precision = Literal["fp32", "tf32", "bf16"]
 

@@ -17,7 +17,7 @@ import yaml
 
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
-from vggrepro.paper.catalogue import PublishedTable, Row
+from vggrepro.paper.tables import PublishedTable, Row
 from vggrepro.scores.statistics import NORMAL, POWER, Z
 from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict
 

@@ -14,7 +14,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from vggrepro.settings.models import MergeSettings
+from vggrepro.settings.blocks import MergeSettings
 
 MATCH = {"distance+overlap": (1.0, 1.0), "distance": (1.0, 0.0), "overlap": (0.0, 1.0)}
 """Weights of the distance of centres and of 1 - IoU in a match score."""

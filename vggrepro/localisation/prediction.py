@@ -22,8 +22,8 @@ from vggrepro.localisation.stores import BoxStore, boxes_of_images, write_boxes
 from vggrepro.localisation.top5_labels import read_top5_labels
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import EvaluateSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import EvaluateSettings
 
 BOX_PROTOCOLS = ("dense", "centre-crop")
 

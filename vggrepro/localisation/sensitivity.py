@@ -18,10 +18,11 @@ from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.data.boxes import BoxArray, clip
 from vggrepro.data.store import Store
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import System
+from vggrepro.paper.systems import System, with_seed
+from vggrepro.paper.tables import best_localisation, localisation_systems, table_evaluations
 from vggrepro.scores.stores import open_evaluations
-from vggrepro.settings.models import MergeSettings, Settings
+from vggrepro.settings.blocks import MergeSettings
+from vggrepro.settings.models import Settings
 
 THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.83, 1.0, 1.25, 1.6, 2.2, 4.0)
 TOP_K = (1, 5, 20)
@@ -50,9 +51,9 @@ class Example:
 def write_sensitivity(settings: Settings, boxes_folder: Path, val_folder: Path, out: Path, workers: int) -> None:
     """Write `sensitivity.csv`, `examples.json` and its pictures into the folder `out`, from the box stores of Table 9."""
     seeds = settings.seeds[:1]
-    stores = open_evaluations(boxes_folder, catalogue.evaluations("9", seeds), read_boxes)
-    systems = {name: _stores(found, seeds[0], stores) for name, found in catalogue.localisation_systems().items()}
-    val, best = Store(val_folder), catalogue.best_localisation()
+    stores = open_evaluations(boxes_folder, table_evaluations("9", seeds), read_boxes)
+    systems = {name: _stores(found, seeds[0], stores) for name, found in localisation_systems().items()}
+    val, best = Store(val_folder), best_localisation()
     for store in stores.values():
         if store.made["data"] != val.digest:
             raise ValueError(f"{store.folder}: boxes of other images than those in {val_folder}: predict them again")
@@ -71,7 +72,7 @@ def read_sensitivity(folder: Path) -> tuple[list[dict[str, str]], list[Example]]
 
 
 def _stores(system: System, seed: int, stores: dict[str, BoxStore]) -> list[BoxStore]:
-    paths = [e.path for e, _ in catalogue.with_seed(system, seed)]
+    paths = [e.path for e, _ in with_seed(system, seed)]
     if missing := set(paths) - set(stores):
         raise ValueError(f"no boxes of {min(missing)}: predict them first, Snakemake does so on its own")
     return [stores[path] for path in paths]

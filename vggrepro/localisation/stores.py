@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data import boxes
-from vggrepro.settings.models import MergeSettings
+from vggrepro.settings.blocks import MergeSettings
 
 if TYPE_CHECKING:
     from vggrepro.data.store import Store

@@ -10,7 +10,8 @@ from vggrepro.data.devkit import Guess
 from vggrepro.data.store import Store
 from vggrepro.localisation import judging
 from vggrepro.localisation.stores import merged_label_boxes, read_boxes
-from vggrepro.paper import catalogue
+from vggrepro.paper.systems import evaluations_of, with_seed
+from vggrepro.paper.tables import localisation_systems
 from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.models import Settings
 
@@ -31,10 +32,10 @@ def write_submission_file(
     Up to five `label xmin ymin xmax ymax`, or labels alone, devkit ids, best first; of the first seed. Raises ValueError for a
     system that Table 9 does not have, and for classes that the devkit does not have.
     """
-    systems = catalogue.localisation_systems()
+    systems = localisation_systems()
     if name not in systems:
         raise ValueError(f"no row of Table 9 measures {name!r}: expected one of {', '.join(map(repr, systems))}")
-    evaluations = catalogue.evaluations_of(catalogue.with_seed(systems[name], settings.seeds[0]))
+    evaluations = evaluations_of(with_seed(systems[name], settings.seeds[0]))
     if given := [e.path for e in evaluations if e.protocol != "dense"]:
         raise ValueError(f"{name!r} is no submission: {given[0]} was told the true classes")
     opened = open_evaluations(boxes_folder, evaluations, read_boxes)

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.data.store import Store
-from vggrepro.paper.catalogue import best_classification, with_seed
+from vggrepro.paper.systems import with_seed
+from vggrepro.paper.tables import best_classification
 from vggrepro.scores.stores import best_labels, read_scores
 
 LABELS = 5

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vggrepro.settings.models import NetSettings
+from vggrepro.settings.blocks import NetSettings
 
 
 class Conv(NamedTuple):

@@ -12,9 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vggrepro.core.files import atomic_file
+from vggrepro.core.validation import validated
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import NetSettings, validated
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import NetSettings
 
 
 @dataclass(frozen=True)

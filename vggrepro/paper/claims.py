@@ -6,32 +6,27 @@ The file says how a claim is written. What is wrong in it is named by file, clai
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import PublishedTable
-from vggrepro.settings.models import Settings, validated
+from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.paper.tables import PublishedTable, cell_id
 
 CLAIMS_FILE = ROOT / "tables" / "claims.yaml"
 
 ClaimTest = Literal["superiority", "ordering", "equivalence", "arithmetic", "speed"]
+Tables = Callable[[str], PublishedTable]
+"""The table of a number, with the rows that the user adds to it: `Settings.table`."""
 PrintedCell = Annotated[dict[str, str | int], Field(min_length=1)]
 
 
-class _Entry(BaseModel):
-    """Frozen, and no unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class Pair(_Entry):
+class Pair(FrozenModel):
     """Two cells that are compared."""
 
     cell: PrintedCell
@@ -39,7 +34,7 @@ class Pair(_Entry):
     against: PrintedCell
 
 
-class Claim(_Entry):
+class Claim(FrozenModel):
     """An entry of the file, which describes its keys."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
@@ -109,46 +104,43 @@ class CellPlace:
         table = f"Table {self.table}" if self.table.isdigit() else "numbers in the text"
         return f"{table}: {row}{f' ({self.of})' if self.of else ''}"
 
-    def cell(self, quantity: str, settings: Settings) -> str:
+    def cell(self, quantity: str, tables: Tables) -> str:
         """The id of the cell of some quantity there; of other results, which are not shown, that of the table."""
-        table = _table(self.table, settings)
+        table = tables(self.table)
         if self.of:
             return table.name
         row = next(r for r, row in enumerate(table.rows) if self.matches(row.keys))
         column = next(c for c, column in enumerate(table.columns) if column.quantity == quantity)
-        return catalogue.cell_id(table.name, row, column)
+        return cell_id(table.name, row, column)
 
     def matches(self, row: Mapping[str, str]) -> bool:
         """Whether it names a row."""
         return all(row.get(key) == value for key, value in self.keys)
 
 
-def load_claims(settings: Settings, path: Path = CLAIMS_FILE) -> tuple[Claim, ...]:
+def load_claims(tables: Tables, path: Path = CLAIMS_FILE) -> tuple[Claim, ...]:
     """Every claim of the file; a ValueError that names the file, the claim and the key of the first thing that is wrong.
 
     Each cell has to name one row of its table, that of an imported system included, and a quantity that is measured there.
     """
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: no claims can be read: {error}") from None
+    entries = read_yaml(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{path}: expected a list of claims, each with id, section, claim, test")
     found = []
     for number, entry in enumerate(entries, start=1):
         claim = validated(Claim, entry, f"{path}: claim {entry.get('id', f'number {number}')}")
         for place in dict.fromkeys(place for pair in claim.compared() for place in pair):
-            _check_place(place, claim, settings, path)
+            _check_place(place, claim, tables, path)
         found.append(claim)
     if twice := [name for name, count in Counter(claim.id for claim in found).items() if count > 1]:
         raise ValueError(f"{path}: claim {twice[0]}: id: there are two of this name")
     return tuple(found)
 
 
-def _check_place(place: CellPlace, claim: Claim, settings: Settings, path: Path) -> None:
+def _check_place(place: CellPlace, claim: Claim, tables: Tables, path: Path) -> None:
     where = f"{path}: claim {claim.id}"
     try:
-        table = _table(place.table, settings)
+        table = tables(place.table)
     except ValueError as error:
         raise ValueError(f"{where}: table: {error}") from None
     rows = [row for row in table.rows if place.matches(row.keys)]
@@ -163,7 +155,3 @@ def _check_place(place: CellPlace, claim: Claim, settings: Settings, path: Path)
             f"{where}: quantity: {claim.quantity!r} of {place.label} is not measured. Quantities there: "
             f"{', '.join(sorted(quantities))}"
         )
-
-
-def _table(number: str, settings: Settings) -> PublishedTable:
-    return catalogue.with_systems(catalogue.published_table(number), settings.added(number))

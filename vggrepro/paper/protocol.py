@@ -13,12 +13,13 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
-from vggrepro.paper.catalogue import TASKS, Run
-from vggrepro.settings.models import validated
+from vggrepro.core.validation import validated
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tasks import TASKS
 
 PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 
@@ -226,10 +227,7 @@ class Rule(BaseModel):
 @cache
 def protocol_rules(path: Path = PROTOCOL_FILE) -> Mapping[str, Sequence[Rule]]:
     """The rules of training, evaluation, merging and transfer; a ValueError names the file, the rule and the key."""
-    try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: no rules can be read: {error}") from None
+    read = read_yaml(path)
     if not isinstance(read, dict) or set(read) != set(STAGES):
         came = list(read) if isinstance(read, dict) else type(read).__name__
         raise ValueError(f"{path}: expected the keys {', '.join(STAGES)}, got {came}")

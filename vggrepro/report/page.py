@@ -25,7 +25,8 @@ from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.report.figures.trainings import draw_cost, draw_learning_curves
 from vggrepro.scores import outcomes
-from vggrepro.settings.models import FIXED_CHOICES, Settings, choices, departures
+from vggrepro.settings.choices import FIXED_CHOICES, departures, list_choices
+from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Table
 from vggrepro.tables.lineage import Training
@@ -79,7 +80,7 @@ def write_report(
         "adopted": released,
         "trainings": [_training_row(t) for t in trainings],
         "deviations": deviations_section(list(tables.values())),
-        "choices": [*choices(settings), *FIXED_CHOICES],
+        "choices": [*list_choices(settings), *FIXED_CHOICES],
         "departures": departures(settings),
         "origins": all_origins,
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),

@@ -27,8 +27,9 @@ from vggrepro.core import provenance
 from vggrepro.core.files import read_json, write_json
 from vggrepro.core.paths import ROOT
 from vggrepro.core.progress import prefetch, show_progress
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Evaluation, Row, System, with_seed
+from vggrepro.paper.runs import NETS, PROTOCOLS, SCALES, Evaluation
+from vggrepro.paper.systems import System, averaged_system, with_seed
+from vggrepro.paper.tables import CLASSIFICATION, Row, published_table, table_evaluations
 from vggrepro.scores import statistics
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, read_scores, same_images
@@ -158,9 +159,7 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
     images.
     """
     seed = settings.seeds[0]
-    evaluations_of_paper = dict.fromkeys(
-        e for number in catalogue.CLASSIFICATION for e in catalogue.evaluations(number, (seed,))
-    )
+    evaluations_of_paper = dict.fromkeys(e for number in CLASSIFICATION for e in table_evaluations(number, (seed,)))
     evaluations = sorted((e for e in evaluations_of_paper if (folder / e.path).exists()), key=_place)
     if not evaluations:
         raise ValueError(f"{folder}: it holds no score store of the paper's evaluations; run `vggrepro evaluate` first")
@@ -186,10 +185,10 @@ def _place(evaluation: Evaluation) -> tuple[int, int, str, int, int]:
     """Sort key: net, training scale, layers, protocol, test scale."""
     run = evaluation.run
     return (
-        catalogue.NETS.index(run.net),
-        catalogue.SCALES.index(run.S),
+        NETS.index(run.net),
+        SCALES.index(run.S),
         run.layers,
-        catalogue.PROTOCOLS.index(evaluation.protocol),
+        PROTOCOLS.index(evaluation.protocol),
         evaluation.Q,
     )
 
@@ -272,7 +271,7 @@ def _rows(evaluations: Sequence[Evaluation], seed: int) -> list[tuple[dict[str, 
     """The rows of the paper for which all evaluations exist: table, name, published top-1 and top-5; and the system."""
     rows = []
     for number in TABLES_COMPARED:
-        table = catalogue.published_table(number)
+        table = published_table(number)
         names = [c.name for q in TOP for c in table.columns if (c.quantity, c.split) == (q, "val")]
         for row in table.rows:
             system = with_seed(row.system, seed) if row.system else ()
@@ -296,9 +295,7 @@ def _random_systems(evaluations: Sequence[Evaluation]) -> list[System]:
     """Random fusions, drawn with a fixed seed."""
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, min(MAX_FUSION_SIZE, len(evaluations)) + 1, RANDOM_FUSIONS)
-    return [
-        catalogue.averaged_system(evaluations[i] for i in rng.choice(len(evaluations), n, replace=False)) for n in sizes
-    ]
+    return [averaged_system(evaluations[i] for i in rng.choice(len(evaluations), n, replace=False)) for n in sizes]
 
 
 def whatif_section(file: Path) -> dict[str, Any]:
@@ -311,7 +308,7 @@ def whatif_section(file: Path) -> dict[str, Any]:
     return {
         "images": packed["images"],
         "runs": _grouped(chips, "run"),
-        "protocols": _grouped(sorted(chips, key=lambda chip: catalogue.PROTOCOLS.index(chip["protocol"])), "protocol"),
+        "protocols": _grouped(sorted(chips, key=lambda chip: PROTOCOLS.index(chip["protocol"])), "protocol"),
         "scales": _grouped(sorted(chips, key=lambda chip: chip["Q"]), "Q"),
         "tables": _grouped(rows, "table"),
         "closeness": packed["closeness"],

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder, read_json, write_json
-from vggrepro.paper.catalogue import Evaluation
+from vggrepro.paper.runs import Evaluation
 from vggrepro.scores.ranks import true_class_ranks
 
 IMAGES_PER_CHUNK = 1000

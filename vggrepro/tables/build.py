@@ -16,8 +16,18 @@ import numpy as np
 
 from vggrepro.judging import verdicts
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Column, Imported, Published, PublishedTable, Row, System
+from vggrepro.paper.systems import Imported, System, evaluations_of, with_seed
+from vggrepro.paper.tables import (
+    CLASSIFICATION,
+    COMPARED,
+    LOCALISATION,
+    TRANSFER,
+    Column,
+    Published,
+    PublishedTable,
+    Row,
+    published_table,
+)
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, ids_digest
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import (
@@ -66,23 +76,23 @@ def make_table_with_outcomes(
     number: str, settings: Settings, folder: Path | None, workers: int = 1, imported: Sequence[Path] = ()
 ) -> tuple[Table, Outcomes]:
     """The same, and beside it what each measured row made of every image."""
-    published = catalogue.with_systems(catalogue.published_table(number), settings.added(number))
+    published = settings.table(number)
     if number in ("1", "2"):
         return _of_nets(published, "layers" if number == "1" else "parameters"), Outcomes(number, ())
     if folder is None:
         raise ValueError(
             f"table {number} needs --scores: the folder of score stores (8 to 10: boxes; 11, 12: transfer)"
         )
-    if number in catalogue.TRANSFER:
+    if number in TRANSFER:
         rows, notes, entries, incomparable = svm_rows(published, settings, folder)
         rows = verdicts.with_verdicts(rows, published, incomparable, settings.higher)
         return _described(published, rows, "errors", notes), Outcomes(number, settings.seeds, tuple(entries))
     evaluations = tuple(e.seeded(seed) for seed in settings.seeds for e in published.evaluations())
-    theirs = _open_imported(imported, settings) if number in catalogue.COMPARED else {}
+    theirs = _open_imported(imported, settings) if number in COMPARED else {}
     opened: Mapping[str, Stored]
-    if number in catalogue.LOCALISATION and not settings.localisation:
+    if number in LOCALISATION and not settings.localisation:
         opened, found = {}, {}
-    elif number in catalogue.LOCALISATION:
+    elif number in LOCALISATION:
         opened = boxes = open_evaluations(folder, evaluations, read_boxes)
         found = _localised(published, settings, boxes, workers)
     else:
@@ -97,7 +107,7 @@ def make_table_with_outcomes(
     rows = verdicts.with_verdicts(rows, published, incomparable, settings.higher)
     notes = (*_notes(number, settings, opened), *map(_imported_note, theirs.values()))
     # theirs may be measured on other images than ours: the best is marked among the paper's rows
-    printed = len(catalogue.published_table(number).rows)
+    printed = len(published_table(number).rows)
     made = _described(published, rows[:printed], "errors", notes)
     made = replace(made, rows=(*made.rows, *rows[printed:]))
     entries = [
@@ -172,11 +182,7 @@ def _kept(published: PublishedTable) -> Sequence[tuple[Mapping[str, str], System
     found = [(row.keys, row.system) for row in published.rows if row.system and not row.minus]
     if published.number != "4":
         return found
-    alone = [
-        (keys | {"Q": str(e.Q)}, ((e, Fraction(1)),))
-        for keys, system in found
-        for e in catalogue.evaluations_of(system)
-    ]
+    alone = [(keys | {"Q": str(e.Q)}, ((e, Fraction(1)),)) for keys, system in found for e in evaluations_of(system)]
     return [*found, *alone]
 
 
@@ -193,7 +199,7 @@ def _localised(
     for system in _systems(published):
         missed = []
         for seed in settings.seeds:
-            paths = [e.path for e, _ in catalogue.with_seed(system, seed)]
+            paths = [e.path for e, _ in with_seed(system, seed)]
             if set(paths) <= set(opened):
                 stores = [opened[path] for path in paths]
                 boxes = merged_label_boxes(
@@ -210,12 +216,12 @@ def _classified(
     published: PublishedTable, settings: Settings, ours: Mapping[str, Scores], theirs: Mapping[str, Theirs]
 ) -> dict[System, Quantities]:
     """The outcome of every system whose evaluations were all run; every store is read once for all of them."""
-    systems = [system for system in _systems(published) if catalogue.evaluations_of(system)]
+    systems = [system for system in _systems(published) if evaluations_of(system)]
     fused = {e.path: theirs[e.name] for s in systems for e, _ in s if isinstance(e, Imported) and e.name in theirs}
     opened = {**ours, **fused}
     images = ids_digest(next(iter(opened.values())).ids) if opened else ""
     mixtures = {
-        f"{i}/{seed}": {e.path: share for e, share in catalogue.with_seed(system, seed)}
+        f"{i}/{seed}": {e.path: share for e, share in with_seed(system, seed)}
         for i, system in enumerate(systems)
         for seed in settings.seeds
     }
@@ -271,7 +277,7 @@ def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRo
 
 def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tuple[str, ...]:
     if not opened:
-        switched_off = number in catalogue.LOCALISATION and not settings.localisation
+        switched_off = number in LOCALISATION and not settings.localisation
         return (
             "Nothing of ours was run for this table" + (": localisation is switched off." if switched_off else "."),
         )
@@ -310,7 +316,7 @@ def _other_data(data: Stored) -> bool:
 
 
 def _departures(number: str, settings: Settings) -> list[str]:
-    others = ("localise", "boxes", "merge") if number in catalogue.CLASSIFICATION else ()
+    others = ("localise", "boxes", "merge") if number in CLASSIFICATION else ()
     return settings_differences(settings, but=("transfer", *others))
 
 

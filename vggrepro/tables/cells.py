@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.judging.footnotes import Noted
-from vggrepro.paper.catalogue import Published, PublishedTable, Row, cell_id
+from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id
 from vggrepro.scores import statistics
 from vggrepro.scores.outcomes import Errors
-from vggrepro.settings.models import Settings, departures
+from vggrepro.settings.choices import departures
+from vggrepro.settings.models import Settings
 
 Status = Literal["measured", "validation", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
 CellInterval = tuple[float, float]

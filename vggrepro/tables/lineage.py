@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.files import read_json
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Row, Run
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import with_seed
+from vggrepro.paper.tables import LOCALISATION, TRANSFER, Row
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, Table
 
@@ -122,7 +123,7 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
     """
     if not cell.how:
         return ()
-    if number in catalogue.TRANSFER:
+    if number in TRANSFER:
         return tuple(CellSource(f"transfer/{name}", None) for name in cell.how)
     if cell.how[0].startswith("imported/"):
         return tuple(CellSource(f"scores/{name}", None) for name in cell.how)
@@ -130,15 +131,15 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
     found = []
     for system, less in ((shown.system or (), False), (shown.minus or (), True)):
         for seed in seeds:
-            for e, weight in catalogue.with_seed(system, seed):
-                kind, share = ("boxes", None) if number in catalogue.LOCALISATION else ("scores", weight / len(seeds))
+            for e, weight in with_seed(system, seed):
+                kind, share = ("boxes", None) if number in LOCALISATION else ("scores", weight / len(seeds))
                 found.append(CellSource(f"{kind}/{e.path}", share, less))
     return tuple(found)
 
 
 def table_rows(settings: Settings, number: str) -> tuple[Row, ...]:
     """The rows of a table: the paper's, and those that the user added."""
-    return catalogue.with_systems(catalogue.published_table(number), settings.added(number)).rows
+    return settings.table(number).rows
 
 
 def results_of_table(settings: Settings, table: Table) -> list[str]:

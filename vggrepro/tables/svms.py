@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Column, Published, PublishedTable, Row
+from vggrepro.paper.runs import members_name
+from vggrepro.paper.tables import Column, Published, PublishedTable, Row
+from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.scores import statistics
 from vggrepro.scores.outcomes import OutcomeEntry, Shares
 from vggrepro.scores.statistics import Estimate, share
@@ -71,21 +72,21 @@ BUT = ("localise", "boxes", "merge")
 
 
 def _drawn(seen: FirstResult, settings: Settings) -> list[str]:
-    return [task for task in seen if settings.transfer.paths[catalogue.TASKS[task].data] is None]
+    return [task for task in seen if settings.transfer.paths[TASKS[task].data] is None]
 
 
 def _of_other_classes(seen: FirstResult, settings: Settings) -> list[str]:
     drawn = _drawn(seen, settings)
-    return [t for t, r in seen.items() if t not in drawn and len(r[0].made["classes"]) != catalogue.TASKS[t].classes]
+    return [t for t, r in seen.items() if t not in drawn and len(r[0].made["classes"]) != TASKS[t].classes]
 
 
 def _results(
     row: Row, column: Column, settings: Settings, folder: Path, seen: dict[str, list[SVMResult]]
 ) -> list[SVMResult]:
     """What came of a cell's SVMs, for every seed; nothing where one is missing."""
-    task = catalogue.task_of(row, column)
-    folders = [folder / task / catalogue.members_name(row.members, seed) for seed in settings.seeds]
-    if not settings.transfer.given(catalogue.TASKS[task].data) or not all(found.exists() for found in folders):
+    task = task_of(row, column)
+    folders = [folder / task / members_name(row.members, seed) for seed in settings.seeds]
+    if not settings.transfer.given(TASKS[task].data) or not all(found.exists() for found in folders):
         return []
     results = [_result(found, task, seen.get(task, ())) for found in folders]
     seen[task] = [*seen.get(task, ()), *results]
@@ -163,7 +164,7 @@ def _notes(published: PublishedTable, seen: FirstResult, settings: Settings) -> 
         )
     for task in _of_other_classes(seen, settings):
         notes.append(
-            f"{task} has {len(seen[task][0].made['classes'])} classes here and {catalogue.TASKS[task].classes} in the paper: "
+            f"{task} has {len(seen[task][0].made['classes'])} classes here and {TASKS[task].classes} in the paper: "
             "the delta compares different data."
         )
     if differs:

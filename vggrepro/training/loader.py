@@ -14,7 +14,7 @@ from vggrepro.core.progress import prefetch
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector, training_crop
 from vggrepro.nets.vgg import net_input
-from vggrepro.settings.models import BoxTargets
+from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.resident import Resident
 

@@ -18,9 +18,9 @@ from vggrepro.evaluation import evaluate
 from vggrepro.localisation.prediction import predict_boxes
 from vggrepro.localisation.stores import missed_boxes
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 from vggrepro.scores.ranks import TOP, true_class_ranks, wrong_images
-from vggrepro.settings.models import EvaluateSettings
+from vggrepro.settings.blocks import EvaluateSettings
 from vggrepro.training.loader import Batch
 
 Mean = tuple[float, float, float]

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vggrepro.core.devices import Meter, device_name
-from vggrepro.settings.models import TrainSettings
+from vggrepro.settings.blocks import TrainSettings
 from vggrepro.training.objectives import Loss
 from vggrepro.training.processes import ProcessGroup
 

@@ -22,7 +22,7 @@ from vggrepro.data.store import Store
 from vggrepro.evaluation.recorder import merge_distinct, precision_of
 from vggrepro.nets.initialisation import standard_deviation
 from vggrepro.nets.vgg import VGG, LocalResponseNorm
-from vggrepro.settings.models import TrainSettings
+from vggrepro.settings.blocks import TrainSettings
 from vggrepro.training.loader import Batches
 from vggrepro.training.processes import ProcessGroup
 

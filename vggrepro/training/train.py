@@ -25,15 +25,17 @@ from vggrepro.data.transforms import Draws
 from vggrepro.nets.initialisation import initialise_from, initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, load_weights, save_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import EvaluateSettings, RunSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import EvaluateSettings
+from vggrepro.settings.models import RunSettings
 from vggrepro.training import objectives
-from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoints, Signals, Stopped
+from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoints
 from vggrepro.training.loader import ALONE, Batch, Batches
 from vggrepro.training.processes import ProcessGroup, without_exchange
 from vggrepro.training.progress import EpochPart, Schedule, TrainingProgress, metrics_csv
 from vggrepro.training.recorder import TrainingRecorder
 from vggrepro.training.resident import Resident
+from vggrepro.training.signals import Signals, Stopped
 
 
 class SGD(torch.optim.SGD):

@@ -16,8 +16,8 @@ from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
-from vggrepro.paper.catalogue import Run
-from vggrepro.settings.models import EvaluateSettings
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import EvaluateSettings
 
 
 def extract_features(

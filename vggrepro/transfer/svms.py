@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from vggrepro.core import provenance
 from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.data.collections import VOC, Actions, Caltech, Collection
-from vggrepro.paper.catalogue import TASKS, Task
-from vggrepro.settings.models import TransferSettings
+from vggrepro.paper.tasks import TASKS, Task
+from vggrepro.settings.blocks import TransferSettings
 from vggrepro.transfer.average_precision import measure_of
 
 DescriptorMatrix = NDArray[np.floating]

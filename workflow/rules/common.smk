@@ -1,7 +1,9 @@
 from snakemake.exceptions import WorkflowError
 
-from vggrepro.paper.catalogue import COLLECTIONS, PROTOCOLS, SHALLOW_AND_DEEP, TASKS
-from vggrepro.settings.models import TRANSFER_SETS, load_settings
+from vggrepro.paper.runs import PROTOCOLS
+from vggrepro.paper.tables import SHALLOW_AND_DEEP
+from vggrepro.paper.tasks import COLLECTIONS, TASKS, TRANSFER_SETS
+from vggrepro.settings.loading import load_settings
 from vggrepro.workflow import (
     Plan,
     find_own_commands,

@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vggrepro.paper import catalogue
-from vggrepro.paper.catalogue import Published
+from vggrepro.paper.tables import Published, published_table
 from vggrepro.report.figures.drawing import INK, STYLES, Figure, finished_figure, plot_style
 from vggrepro.scores.outcomes import Errors, Outcomes
 from vggrepro.tables import cells
 from vggrepro.tables.cells import Cell, CellInterval, Table
 
-DEPTHS = {net: int(layers) for net, layers in catalogue.published_table("1").rows[0].keys.items() if net in STYLES} | {
-    "B-5x5": 8
-}
+DEPTHS = {net: int(layers) for net, layers in published_table("1").rows[0].keys.items() if net in STYLES} | {"B-5x5": 8}
 """Weight layers, from Table 1; the shallow net of section 4.1 has five convolutions."""
 
 ON_THE_LINE = ("A", "B", "D", "E")
@@ -76,14 +73,14 @@ def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
     """
     from matplotlib import pyplot as plt
 
-    averaged = [row.keys for row in catalogue.published_table("4").rows]
+    averaged = [row.keys for row in published_table("4").rows]
     scales = {keys["S"]: keys["Q"].split(",") for keys in averaged}
     ours: dict[tuple[str, str, str], Point] = {}
     for entry in table4.entries:
         if isinstance(entry.outcome, Errors) and entry.quantity == "top-1":
             cell = cells.error_cell(Cell("measured", "-"), Published("-", None), entry.outcome)
             ours[_place(entry.row)] = (float(cell.value or 0), cell.interval)
-    published_rows = [row for table in ("3", "4") for row in catalogue.published_table(table).rows]
+    published_rows = [row for table in ("3", "4") for row in published_table(table).rows]
     printed: dict[tuple[str, str, str], Point] = {
         _place(row.keys): (value, None) for row in published_rows if (value := row.cells["top1_val"].value) is not None
     }

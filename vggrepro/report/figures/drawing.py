@@ -15,7 +15,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from PIL import Image
 
 from vggrepro.core.files import atomic_file
-from vggrepro.paper.catalogue import Run
+from vggrepro.paper.runs import Run
 
 matplotlib.use("Agg")
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.localisation.sensitivity import Example
-from vggrepro.paper import catalogue
+from vggrepro.paper.tables import best_localisation
 from vggrepro.report.figures.drawing import CURVES, INK, Figure, finished_figure, plot_style
-from vggrepro.settings.models import MergeSettings
+from vggrepro.settings.blocks import MergeSettings
 
 
 def draw_sensitivity(points: list[dict[str, str]], default: MergeSettings, folder: Path) -> Figure:
@@ -17,7 +17,7 @@ def draw_sensitivity(points: list[dict[str, str]], default: MergeSettings, folde
     from matplotlib import pyplot as plt
 
     kept = {"match": default.match, "average": default.average, "top_k": str(default.top_k or "all")}
-    best = catalogue.best_localisation()
+    best = best_localisation()
     with plt.rc_context(plot_style()):
         figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
         titles = {"system": "nets", "average": "average", "match": "match score", "top_k": "locations a scale"}

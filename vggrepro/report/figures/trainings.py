@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vggrepro.paper.catalogue import SCALES, printed_scale
+from vggrepro.paper.runs import SCALES, printed_scale
 from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style, style_of
 from vggrepro.tables.lineage import Training
 

@@ -1,0 +1,61 @@
+"""Values from files and from the user, checked against typed models; all that is wrong is named in one message."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+_T = TypeVar("_T", bound=BaseModel)
+
+
+class FrozenModel(BaseModel):
+    """Frozen, no unknown keys, the docstring under a field is its description in the schema."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True, allow_inf_nan=False
+    )
+
+
+def validated(kind: type[_T], values: Mapping[str, Any], where: str, *, also_known: Iterable[str] = ()) -> _T:
+    """`values` as a `kind`; a ValueError in one message for all that is wrong."""
+    try:
+        return kind.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        found = error.errors()
+        # pydantic calls a list too short besides, where an entry is wrong
+        wrong = {problem["loc"][:-1] for problem in found if problem["loc"]}
+        told = [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in wrong]
+        raise ValueError("\n".join(_explain(kind, problem, where, also_known) for problem in told)) from None
+
+
+def _explain(kind: type[BaseModel], problem: Any, where: str, also_known: Iterable[str]) -> str:  # noqa: ANN401
+    """One line for one problem: the key, what was expected, what came, the nearest key."""
+    path = [part for part in problem["loc"] if not (isinstance(part, str) and "[" in part)]
+    key = ".".join(str(part) for part in path)
+    if problem["type"] == "extra_forbidden":
+        model = kind
+        for part in path[:-1]:
+            model = next(
+                t
+                for t in (model.model_fields[part].annotation, *get_args(model.model_fields[part].annotation))
+                if hasattr(t, "model_fields")
+            )
+        known = [*model.model_fields, *(also_known if len(path) == 1 else ())]
+        return f"{where}: no key is called {key!r}{nearest_hint(str(path[-1]), known)}. Known here: {', '.join(known)}"
+    if problem["type"] == "missing":
+        return f"{where}: {key} is missing"
+    if problem["type"] == "value_error":
+        return f"{where}: {problem['ctx']['error']}"
+    if unit := {"too_short": "entry", "string_too_short": "character"}.get(problem["type"]):
+        return f"{where}: {key}: expected at least {problem['ctx']['min_length']} {unit}, got {problem['input']!r}"
+    return f"{where}: {key}: {problem['msg'].replace('Input should be', 'expected')}, got {problem['input']!r}"
+
+
+def nearest_hint(word: str, known: tuple[str, ...] | list[str]) -> str:
+    """` (did you mean 'threads'?)` for a mistyped word of which something similar is known, else nothing."""
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,137 @@
+"""The trainings and the evaluations that the paper measured, as typed values. No torch.
+
+Nothing here is chosen by us: section 3.1 says which run each one is initialised from.
+A *run* is one training; an *evaluation* is a run under a protocol at one test scale Q.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+NETS = ("A", "A-LRN", "B", "B-5x5", "C", "D", "E")
+"""The nets of Table 1, and B-5x5, the shallow net of section 4.1."""
+
+SCALES = ("256", "384", "256-512")
+"""Training scales S, in the order in which they are trained (section 3.1)."""
+
+SMALLEST_Q = 224
+"""A net sees no less than its input."""
+
+PROTOCOLS = ("dense", "multi-crop", "centre-crop")
+
+OBJECTIVES = ("classification", "SCR", "PCR")
+"""What a net is trained for: class scores, or a box shared by all classes (SCR) or one per class (PCR; appendix A)."""
+
+
+@dataclass(frozen=True, order=True)
+class Run:
+    """One training: a net at a training scale, for an objective, with all layers moving or the fully connected ones only."""
+
+    net: str
+    S: str
+    layers: Literal["all", "fc"] = "all"
+    seed: int = 0
+    objective: Literal["classification", "SCR", "PCR"] = "classification"
+
+    def __post_init__(self) -> None:
+        known = (self.net, NETS), (self.S, SCALES), (self.layers, ("all", "fc")), (self.objective, OBJECTIVES)
+        for value, values in known:
+            if value not in values:
+                raise ValueError(f"no run with {value!r}: expected one of {', '.join(values)}")
+        if self.seed < 0 or (self.layers == "fc" and self.S == "256" and not self.localises):
+            raise ValueError(
+                f"no run {self.name}: seeds count from 0, and fine-tuning FC layers needs a trained net: S > 256"
+            )
+
+    @property
+    def localises(self) -> bool:
+        """Whether the net predicts boxes instead of class scores."""
+        return self.objective != "classification"
+
+    @property
+    def name(self) -> str:
+        """The run in file names: `D_256-512_fc_s0`, `D_384_pcr_s0`."""
+        parts = (self.net, self.S, self.objective.lower() * self.localises, "fc" * (self.layers == "fc"))
+        return "_".join([part for part in parts if part] + [f"s{self.seed}"])
+
+    @property
+    def label(self) -> str:
+        """The run as the paper writes it: `D-fc/[256;512]`, `D-PCR/384`."""
+        parts = (self.net, self.objective * self.localises, "fc" * (self.layers == "fc"))
+        return "-".join(part for part in parts if part) + f"/{printed_scale(self.S)}"
+
+    def outputs(self, classes: int) -> int:
+        """Outputs of the last layer: a score per class, one box of 4 numbers (SCR), or a box per class (PCR)."""
+        return {"classification": classes, "SCR": 4, "PCR": 4 * classes}[self.objective]
+
+    @classmethod
+    def parse(cls, name: str) -> Run:
+        """The inverse of `name`; a ValueError for anything else."""
+        match = re.fullmatch(r"([A-Zx0-9-]+?)_(256|384|256-512)(?:_(scr|pcr))?(_fc)?_s(0|[1-9][0-9]*)", name)
+        if not match:
+            raise ValueError(f"no run is called {name!r}: a name looks like D_256_s0, D_256-512_fc_s0 or D_384_pcr_s0")
+        objective: Any = match[3].upper() if match[3] else "classification"
+        return cls(match[1], match[2], "fc" if match[4] else "all", int(match[5]), objective)
+
+    def parent(self, *, staged: bool = True) -> Run | None:
+        """The run that this one is initialised from, None where it starts from random weights.
+
+        PAPER 3.1: B-E from A; S = 384 from S = 256 of the same net; S in [256;512] from S = 384.
+        PAPER A.1: a net that predicts boxes from the classification net of its scale.
+        `staged=False` is the paper's remark that a good random initialisation needs no A.
+        """
+        if self.localises:
+            return Run(self.net, self.S, seed=self.seed)
+        if self.S == "256":
+            return Run("A", "256", seed=self.seed) if staged and self.net not in ("A", "A-LRN") else None
+        return Run(self.net, SCALES[SCALES.index(self.S) - 1], seed=self.seed)
+
+
+@dataclass(frozen=True, order=True)
+class Evaluation:
+    """A run under a protocol at one test scale Q: one score store, or box store."""
+
+    run: Run
+    protocol: str
+    Q: int
+
+    @property
+    def path(self) -> str:
+        """Where its scores lie below `scores/`, or its boxes below `boxes/`."""
+        return f"{self.run.name}/{self.protocol}/{self.Q}"
+
+    @property
+    def job(self) -> str:
+        """Where one job writes its scores at every Q, below `scores/`, or its boxes."""
+        return f"{self.run.name}/{self.protocol}"
+
+    def seeded(self, seed: int) -> Evaluation:
+        """The same of a run trained with another seed."""
+        return replace(self, run=replace(self.run, seed=seed))
+
+
+def printed_scale(S: str) -> str:
+    """`256-512` -> `[256;512]`, as the paper prints it."""
+    return f"[{S.replace('-', ';')}]" if "-" in S else S
+
+
+def with_ancestors(runs: Iterable[Run], *, staged: bool = True, adopted: Collection[Run] = ()) -> list[Run]:
+    """Runs and all that they began from, parents before children. What `adopted` nets began from was not trained here."""
+    wanted: dict[Run, None] = {}
+
+    def visit(run: Run) -> None:
+        if run not in adopted and (parent := run.parent(staged=staged)) is not None:
+            visit(parent)
+        wanted.setdefault(run)
+
+    for run in runs:
+        visit(run)
+    return list(wanted)
+
+
+def members_name(members: tuple[Run, ...], seed: int) -> str:
+    """Nets whose features are stacked, in file names: `D_256-512_s0+E_256-512_s0`."""
+    return "+".join(replace(run, seed=seed).name for run in members)

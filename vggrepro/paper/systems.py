@@ -1,0 +1,116 @@
+"""Systems: what a row of a table measures, and how a table's CSV or the user writes it. No torch.
+
+A *system* is a weighted average of evaluations (over scales, protocols and nets), or the union of their boxes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Any
+
+from vggrepro.paper.runs import NETS, PROTOCOLS, SCALES, SMALLEST_Q, Evaluation, Run
+
+
+@dataclass(frozen=True, order=True)
+class Imported:
+    """A system of somebody else, by the name that the user gives it: a store that takes the place of an evaluation."""
+
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Where its scores lie below `scores/`."""
+        return "imported/" + re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")
+
+    job = path
+
+    def seeded(self, seed: int) -> Imported:
+        """Itself: it is what it is, whatever the seed of ours."""
+        return self
+
+
+System = tuple[tuple[Evaluation | Imported, Fraction], ...]
+"""Evaluations and their weights, which sum to one, for seed 0. Of boxes the union is taken, and weights say nothing."""
+
+
+def evaluations_of(system: System) -> tuple[Evaluation, ...]:
+    """The evaluations of ours that a system averages."""
+    return tuple(member for member, _ in system if isinstance(member, Evaluation))
+
+
+def with_seed(system: System, seed: int) -> System:
+    """The same system, of runs trained with another seed."""
+    return tuple((member.seeded(seed), weight) for member, weight in system)
+
+
+def parse_system(
+    text: str, protocol: str, objective: str = "", layers: str = "", imported: Collection[str] = ()
+) -> System:
+    """The evaluations and weights of `D/256/224,256,288 + E/[256;512]/384` under `dense`, `multi-crop & dense`, ...
+
+    PAPER 3.2, 4.3, 4.4: posteriors are averaged over scales, then over protocols, then over nets.
+    PAPER A.1: with an objective of localisation, whose fine-tuned layers are named apart, boxes are pooled instead.
+    A member may be one of the `imported` systems, by its name, whatever the protocol of ours.
+    """
+    members, protocols = text.split(" + "), protocol.split(" & ")
+    if set(protocols) - set(PROTOCOLS) or len(set(protocols)) < len(protocols):
+        raise ValueError(f"no protocol {protocol!r}: expected one of {PROTOCOLS}, or several with ' & ' between")
+    weights: dict[Evaluation | Imported, Fraction] = {}
+    for member in members:
+        if member in imported:
+            theirs = Imported(member)
+            weights[theirs] = weights.get(theirs, Fraction(0)) + Fraction(1, len(members))
+            continue
+        run, scales = _parse_member(member)
+        if objective:
+            moved: Any = {"objective": objective, "layers": layers}
+            run = replace(run, **moved)
+        for name in protocols:
+            for q in scales:
+                key = Evaluation(run, name, q)
+                share = Fraction(1, len(members) * len(protocols) * len(scales))
+                weights[key] = weights.get(key, Fraction(0)) + share
+    return tuple(weights.items())
+
+
+def averaged_system(evaluations: Iterable[Evaluation]) -> System:
+    """The system that fuses some evaluations as the paper does: over scales, then over protocols, then over nets."""
+    nets: dict[Run, dict[str, set[int]]] = {}
+    for evaluation in evaluations:
+        nets.setdefault(evaluation.run, {}).setdefault(evaluation.protocol, set()).add(evaluation.Q)
+    return tuple(
+        (Evaluation(run, protocol, q), Fraction(1, len(nets) * len(protocols) * len(scales)))
+        for run, protocols in nets.items()
+        for protocol, scales in protocols.items()
+        for q in sorted(scales)
+    )
+
+
+def parse_fusion(text: str, imported: Collection[str]) -> System:
+    """A system that the user declares: as in a table, dense if not said otherwise: `D/384/384 + Theirs (multi-crop)`."""
+    match = re.fullmatch(rf"(.*) \(({'|'.join(PROTOCOLS)})((?: & [a-z-]+)*)\)", text)
+    systems, protocol = (match[1], match[2] + match[3]) if match else (text, "dense")
+    return parse_system(systems, protocol, imported=imported)
+
+
+def _parse_member(text: str) -> tuple[Run, list[int]]:
+    """The run and the test scales of `D-fc/[256;512]/256,384,512`."""
+    match = re.fullmatch(r"([^/]+?)(-fc)?/(256|384|\[256;512\])/([1-9][0-9]*(?:,[1-9][0-9]*)*)", text)
+    scales = [int(q) for q in match[4].split(",")] if match else []
+    if not match or match[1] not in NETS or len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
+        raise ValueError(
+            f"{text!r} is no system: expected net/train S/test Q like D/256/224,256,288, Q of at least {SMALLEST_Q}"
+        )
+    return Run(match[1], match[3].strip("[]").replace(";", "-"), "fc" if match[2] else "all"), scales
+
+
+def parse_net(text: str) -> Run:
+    """The run of `D/[256;512]`, as the tables of transfer write it."""
+    net, _, scale = text.partition("/")
+    S = scale.strip("[]").replace(";", "-")
+    if net not in NETS or S not in SCALES:
+        raise ValueError(f"{text!r} is no net: expected net/train S like D/[256;512]")
+    return Run(net, S)

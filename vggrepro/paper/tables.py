@@ -1,0 +1,268 @@
+"""The published tables as typed values: cells, rows, columns, and the runs and evaluations that their rows measure. No torch.
+
+Whoever adds a line to a CSV of `tables/published/` adds its runs and evaluations to the DAG.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+from vggrepro.core.files import read_yaml
+from vggrepro.core.paths import ROOT
+from vggrepro.paper.runs import Evaluation, Run, with_ancestors
+from vggrepro.paper.systems import System, evaluations_of, parse_net, parse_system
+
+PUBLISHED = ROOT / "tables" / "published"
+
+CLASSIFICATION = ("3", "4", "5", "6", "7", "text")
+"""The tables whose cells are classification errors."""
+
+LOCALISATION = ("8", "9", "10")
+"""The tables whose cells are localisation errors."""
+
+TRANSFER = ("11", "12")
+"""The tables whose cells are of linear SVMs on features (appendix B)."""
+
+MEASURED = (*CLASSIFICATION, *LOCALISATION, *TRANSFER)
+"""The tables whose cells need trained nets."""
+
+COMPARED = ("7", "10")
+"""The tables that compare methods, to which systems of others are added."""
+
+REPRODUCED = ("1", "2", *MEASURED)
+"""The tables that the DAG makes."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """A cell as it is printed. See tables/published/README.md for how a cell is written."""
+
+    text: str
+    value: float | None
+    spread: float | None = None
+    bold: bool = False
+    mark: str = ""
+    spanned: bool = False
+    """The cell is the continuation of the one to its left."""
+
+    @property
+    def printed(self) -> str:
+        """The cell's text without the marks for bold."""
+        return self.text.replace("**", "")
+
+    @classmethod
+    def parse(cls, text: str) -> Published:
+        """Read a cell such as `**25.5**`, `-`, `<`, `93.4 +- 0.5`, `70.2*` or `81.5 (85.2*)`.
+
+        Value and bold are those of the first number; what follows in brackets is kept in the text.
+        """
+        if text in ("-", "<"):
+            return cls(text, None, spanned=text == "<")
+        number = r"([0-9]+(?:\.[0-9]+)?)(?: \+- ([0-9]+\.[0-9]+))?\*?"
+        bracket = r" \((?:\*\*[0-9.]+\*{3}|[0-9.]+\*)\)"
+        match = re.fullmatch(rf"(?:(\*\*){number}\*\*|{number})(?:{bracket})?", text)
+        if not match:
+            raise ValueError(f"a published cell reads {text!r}: expected a number, '-', '<', or see the README there")
+        bold, *first = match.groups()
+        value, spread = first[:2] if bold else first[2:]
+        mark = "*" if "*" in text.replace("**", "") else ""
+        return cls(text, float(value), float(spread) if spread else None, bold=bool(bold), mark=mark)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A value column of a table: what is measured, on which images."""
+
+    name: str
+    heading: str
+    quantity: str
+    split: str
+    """`val`, `test`, or `withheld` where the labels are held by an evaluation server."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row as printed: its key columns, its cells, and the system that it measures.
+
+    None where another paper is quoted, and in the tables of transfer, whose rows have `members`.
+    """
+
+    keys: dict[str, str]
+    cells: dict[str, Published]
+    system: System | None
+    minus: System | None = None
+    """For a printed difference: the system that is subtracted."""
+    members: tuple[Run, ...] = ()
+    """In the tables of transfer: the nets whose features are stacked."""
+
+    @property
+    def ours(self) -> bool:
+        """Whether the row is measured here, not quoted."""
+        return bool(self.system or self.members)
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """A table of the paper as data."""
+
+    number: str
+    title: str
+    section: str
+    caption: str
+    headings: dict[str, str]
+    """Heading of every key column."""
+    columns: tuple[Column, ...]
+    rows: tuple[Row, ...]
+    footnotes: dict[str, str]
+    best: str
+    """Where the best is sought: in the whole `table`, in each `group` of rows, or nowhere (`none`)."""
+    higher_is_better: bool
+    """Whether cells are precisions and recalls, not errors."""
+
+    @property
+    def name(self) -> str:
+        """The stem of its files: `table03`, `text`."""
+        return table_name(self.number)
+
+    def runs(self, seeds: tuple[int, ...]) -> list[Run]:
+        """Every run of ours that a row of the table measures, for every seed."""
+        measured = [evaluation.run for evaluation in self.evaluations()]
+        members = [run for row in self.rows for run in row.members]
+        return [replace(run, seed=seed) for seed in seeds for run in (*measured, *members)]
+
+    def evaluations(self) -> tuple[Evaluation, ...]:
+        """Every evaluation that a row of the table averages, for seed 0, in order of first use."""
+        systems = [s for row in self.rows for s in (row.system, row.minus) if s]
+        return tuple(dict.fromkeys(e for system in systems for e in evaluations_of(system)))
+
+
+def table_name(number: str) -> str:
+    """`3` -> `table03`; `text`, the numbers printed in the text, keeps its name."""
+    return number if number == "text" else f"table{int(number):02d}"
+
+
+def cell_id(table: str, row: int, column: int) -> str:
+    """The id of a cell, in the report and in what is exported: `table03-1-2`, rows and columns counted from 1."""
+    return f"{table}-{row + 1}-{column + 1}"
+
+
+def with_systems(table: PublishedTable, systems: Mapping[str, System]) -> PublishedTable:
+    """A table that compares methods, with rows at its end for systems of the user's, of which the paper prints nothing."""
+    cells = {column.name: Published("-", None) for column in table.columns}
+    added = [
+        Row({**dict.fromkeys(table.headings, ""), "method": name}, cells, system) for name, system in systems.items()
+    ]
+    return replace(table, rows=(*table.rows, *added))
+
+
+@cache
+def published_table(number: str) -> PublishedTable:
+    """Table `number` ("1" to "12", or "text") with every cell that the paper prints."""
+    described = _described()
+    if number not in described:
+        raise ValueError(f"the paper has no table {number!r}: expected one of {', '.join(described)}")
+    about = described[number]
+    columns = tuple(Column(name, **what) for name, what in about.get("values", {}).items())
+    path = PUBLISHED / f"{table_name(number)}.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        records = list(csv.DictReader(file))
+    rows = []
+    for line, record in enumerate(records, start=2):
+        try:
+            rows.append(_row(record, columns) if columns else Row(record, {}, None))
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{path.name}, line {line}: {error}") from None
+    titles = {name: about[name] for name in ("title", "section", "caption")}
+    return PublishedTable(
+        number,
+        headings=about["keys"],
+        columns=columns,
+        rows=tuple(rows),
+        footnotes=about.get("footnotes", {}),
+        best=about.get("best", "table"),
+        higher_is_better=about.get("higher_is_better", False),
+        **titles,
+    )
+
+
+@cache
+def _described() -> dict[str, Any]:
+    """`tables.yaml`: titles, captions and what each column is."""
+    described: dict[str, Any] = read_yaml(PUBLISHED / "tables.yaml")
+    return described
+
+
+def _row(record: dict[str, str], columns: tuple[Column, ...]) -> Row:
+    """A line of a CSV: value columns into cells, the others into keys and, where they name one, a system."""
+    if None in record or None in record.values():
+        raise ValueError(f"expected {len([key for key in record if key])} cells, got another number of them")
+    names = [column.name for column in columns]
+    keys = {name: text for name, text in record.items() if name not in names}
+    member = keys.get("systems") or ("/".join(keys[name] for name in ("net", "S", "Q")) if "Q" in keys else "")
+    protocol = keys.get("protocol", "")
+    if "protocol" not in keys:
+        members = tuple(parse_net(text) for text in keys["systems"].split(" + ")) if keys.get("systems") else ()
+        return Row(keys, {name: Published.parse(record[name]) for name in names}, None, members=members)
+    if bool(member) != bool(protocol):
+        raise ValueError(
+            f"a row of ours has nets and a protocol, another paper's has neither: got {member!r}, {protocol!r}"
+        )
+    how = keys.get("objective", ""), keys.get("layers", "")
+    system = parse_system(member, protocol, *how) if protocol else None
+    minus = parse_system(keys["minus"], protocol) if keys.get("minus") else None
+    return Row(keys, {name: Published.parse(record[name]) for name in names}, system, minus)
+
+
+def table_evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation, ...]:
+    """The evaluations that a table needs, for every seed."""
+    found = published_table(number).evaluations()
+    return tuple(e.seeded(seed) for seed in seeds for e in found)
+
+
+def needed_runs(
+    numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, staged: bool = True
+) -> list[Run]:
+    """The trainings that some tables need, parents before children."""
+    needed = (run for number in numbers for run in published_table(number).runs(seeds))
+    return with_ancestors(needed, staged=staged)
+
+
+def scales_of(run: Run, protocol: str, numbers: tuple[str, ...] = MEASURED) -> tuple[int, ...]:
+    """Every Q at which the paper evaluates a run under a protocol, ascending: one job evaluates them all."""
+    return _scales_by_run(numbers).get((replace(run, seed=0), protocol), ())
+
+
+@cache
+def _scales_by_run(numbers: tuple[str, ...]) -> dict[tuple[Run, str], tuple[int, ...]]:
+    scales: dict[tuple[Run, str], set[int]] = {}
+    for evaluation in (e for number in numbers for e in table_evaluations(number)):
+        scales.setdefault((evaluation.run, evaluation.protocol), set()).add(evaluation.Q)
+    return {key: tuple(sorted(found)) for key, found in scales.items()}
+
+
+SHALLOW_AND_DEEP = ("A/256/256", "E/256/256")
+"""Rows of Table 3 whose answers the report shows image by image: 11 and 19 weight layers, all else the same."""
+
+
+def best_classification() -> System:
+    """PAPER A.1: "the top-5 class labels are predicted by our best-performing classification system": the best of Table 6."""
+    return next(row.system for row in published_table("6").rows if row.system and row.cells["top5_val"].bold)
+
+
+def localisation_systems() -> dict[str, System]:
+    """What the rows of Table 9 measure, by their names: `D/384/352,384`, with the objective and layers where not PCR, all."""
+    rows = [row for row in published_table("9").rows if row.system]
+    how = {id(row): (row.keys["objective"], row.keys["layers"]) for row in rows}
+    names = [row.keys["systems"] + (f" ({', '.join(how[id(row)])})" * (how[id(row)] != ("PCR", "all"))) for row in rows]
+    return {name: row.system for name, row in zip(names, rows, strict=True) if row.system}
+
+
+def best_localisation() -> str:
+    """The name of the system that Table 10 compares with others: the fusion of Table 9."""
+    ours = next(row.system for row in published_table("10").rows if row.system)
+    return next(name for name, system in localisation_systems().items() if system == ours)

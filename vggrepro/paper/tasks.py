@@ -1,0 +1,49 @@
+"""The problems of transfer that Tables 11 and 12 measure (appendix B). No torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vggrepro.paper.tables import Column, Row
+
+
+@dataclass(frozen=True)
+class Task:
+    """A problem of transfer: a column of Table 11, or a row of Table 12."""
+
+    data: str
+    """The data set, by the name that it has in the settings."""
+    collections: tuple[str, ...]
+    """What is described: images, or the persons in them. Descriptors of several are stacked."""
+    scales: tuple[int, ...]
+    """PAPER B: test scales Q."""
+    combine: Literal["average", "stack"]
+    """PAPER B: what becomes of an image's features at several Q."""
+    classes: int
+    """How many the data set has in the paper."""
+    counted: Literal["all", "but other"] = "all"
+    """The classes whose mean is printed. VOC's "other" is no action."""
+
+
+VOC_SCALES, CALTECH_SCALES = (256, 384, 512, 640, 768), (256, 384, 512)
+
+TASKS = {
+    "voc2007": Task("voc2007", ("voc2007",), VOC_SCALES, "average", 20),
+    "voc2012": Task("voc2012", ("voc2012",), VOC_SCALES, "average", 20),
+    "caltech101": Task("caltech101", ("caltech101",), CALTECH_SCALES, "stack", 102),
+    "caltech256": Task("caltech256", ("caltech256",), CALTECH_SCALES, "stack", 257),
+    "actions-image": Task("voc2012", ("actions-image",), VOC_SCALES, "average", 11, "but other"),
+    "actions-image-and-box": Task("voc2012", ("actions-image", "actions-box"), VOC_SCALES, "average", 11, "but other"),
+}
+"""Every problem of Tables 11 and 12, by the name of its folder."""
+
+COLLECTIONS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.collections))
+
+TRANSFER_SETS = tuple(dict.fromkeys(task.data for task in TASKS.values()))
+"""Their data sets, as the settings name them."""
+
+
+def task_of(row: Row, column: Column) -> str:
+    """The name of the task that a cell of Table 11 or 12 measures."""
+    return f"{column.quantity}-{row.keys['input'].replace(' ', '-')}" if "input" in row.keys else column.quantity

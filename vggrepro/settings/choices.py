@@ -1,0 +1,141 @@
+"""What the settings decide beyond the paper's text: the choices that fill its silences, and the departures from it."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel
+
+from vggrepro.paper.tasks import TRANSFER_SETS
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import Settings
+
+FIXED_CHOICES = [
+    ("normalisation", "alpha = 1e-4 per channel, k = 2", "2: Krizhevsky's formula: alpha is not divided by n."),
+    ("distribution of S", "uniform over the integers", "6: in pixels of the preset, both ends included."),
+    ("interpolation", "PIL's antialiased bilinear", "6: in training and in testing."),
+    (
+        "what A lends",
+        "layers of the same name",
+        "11: conv1_1, conv2_1, conv3_1, conv3_2, and the three FC layers. B-5x5 has no conv3_2; its 5x5 kernels get A's as "
+        "their middle, with zeros around: the same function.",
+    ),
+    (
+        "what steers the rate",
+        "top-1 error, centre crop",
+        "12: on validation images, at Q = S or the middle of its range.",
+    ),
+    (
+        "colour shift",
+        "PCA of RGB in [0, 1]",
+        "the eigenvalues are variances in that scale, as in the constants in common use; every pixel of the training set "
+        "counts the same.",
+    ),
+    (
+        "momentum",
+        "torch's SGD",
+        "the rate multiplies the velocity; in Caffe it enters it: no difference but where it drops.",
+    ),
+    (
+        "frame of a box",
+        "the crop: its middle and its side",
+        "9: a box is centre x, centre y, width, height; the origin is the middle of the net's window and the unit the "
+        "window's side, so that a mirrored crop turns the sign of centre x and nothing else.",
+    ),
+    (
+        "loss of a box",
+        "half the squared distance",
+        "9: of the box vectors, in units of the window's side, averaged over a batch's boxes: what a rate of 10^-3 means.",
+    ),
+    (
+        "images that teach boxes",
+        "those with a box",
+        "9: mirrored and shifted in colour as for classification.",
+    ),
+    (
+        "boxes at test",
+        "of the image, not of its mirror image",
+        "9: one per location, a window of the crop's size every scale unit. Before it is judged, the chosen box is cut at the "
+        "image's edges.",
+    ),
+    (
+        "score of a box",
+        "the label's posterior in its window",
+        "9: from the classification net that the run began with, at the same Q; a merged box has the sum of its members'.",
+    ),
+    (
+        "features",
+        "after the ReLU",
+        "10: the second FC layer's output; the mean over space and over the image and its mirror image is taken of it.",
+    ),
+    (
+        "stacked nets",
+        "each of unit length",
+        "10: descriptors of nets (and of image and box) are stacked after each was scaled to unit length; so is the whole.",
+    ),
+    (
+        "scales of actions",
+        "those of VOC",
+        "10: for whole images and for persons' boxes, which are cut out as they are.",
+    ),
+    (
+        "mean over actions",
+        "the ten that VOC counts",
+        '10: persons who do something else are among the examples, but "other" has no part in the mean.',
+    ),
+    (
+        "SVM",
+        "LIBLINEAR, squared hinge",
+        "10: one class against the rest, the bias regularised as a weight; one C for all, the best on held-out images.",
+    ),
+    (
+        "poolings of small nets",
+        "the first 3 of 5 at scale unit 8",
+        "so that a crop ends as 7x7 features, as in the paper.",
+    ),
+]
+"""Silences of the paper that are filled once and for all: what, how, and the number in the list of silences."""
+
+
+def list_choices(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every setting that fills a silence of the paper: key, value, and what it decides, from the settings' own docs."""
+    found = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in _described(settings))
+    return [(key, value, text) for key, value, text in found if text]
+
+
+def departures(settings: Settings) -> list[tuple[str, str, str]]:
+    """Every setting that decides numbers and is not the paper preset's: key, value here, value there."""
+    paper = {key: value for key, value, _ in _described(load_settings({}))}
+    skipped = (
+        "preset",
+        "seeds",
+        "threads",
+        "localisation",
+        "imported",
+        "fusions",
+        "unstaged",
+        "released",
+        "devkit",
+        "data.path",
+        *(f"transfer.{name}" for name in TRANSFER_SETS),
+        "data.encoding",
+        "evaluate.batch_pixels",
+    )
+    described = ((key, value) for key, value, _ in _described(settings))
+    here = ((key, value) for key, value in described if key not in skipped and key.split(".")[0] not in skipped)
+    # pixels that are kept rescaled are those that would be made anew for every crop
+    same = ("data.rescaled", "pixels")
+    return [(key, value, paper[key]) for key, value in here if value != paper[key] and (key, value) != same]
+
+
+def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
+    """(key, value, description) of every setting, blocks opened."""
+    found = []
+    for name, field in type(model).model_fields.items():
+        value = getattr(model, name)
+        if isinstance(value, BaseModel):
+            found += _described(value, f"{prefix}{name}.")
+        else:
+            shown = (
+                ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)
+            )
+            found.append((prefix + name, shown, " ".join((field.description or "").split())))
+    return found

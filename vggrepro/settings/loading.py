@@ -1,0 +1,109 @@
+"""Settings from a preset's YAML file and what the user gives over it (`--config smoke=true seeds=[0,1,2]`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from vggrepro.core.paths import ROOT
+from vggrepro.core.validation import nearest_hint, validated
+from vggrepro.paper.tasks import TRANSFER_SETS
+from vggrepro.settings.models import PRESETS, Settings, read_preset
+
+SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
+
+VERBATIM = ("path", "file", "order", "ids", "folder", "solution")
+"""Keys whose values are names of files and the like: nothing is read into them."""
+
+LAYOUT_OF = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
+
+PATHS = (*LAYOUT_OF, *TRANSFER_SETS)
+
+SHORTHANDS = ("smoke", *PATHS)
+"""Keys of the command line that stand for longer ones."""
+
+
+def load_settings(given: Mapping[str, Any]) -> Settings:
+    """The settings for what the user gave: a preset's file with the user's values on top.
+
+    `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
+    `voc2007=PATH` and its like for `transfer={voc2007: PATH}`.
+    A ValueError names the key, what was expected and, for a mistyped key, the nearest one.
+    """
+    paths = {key: str(given[key]) for key in PATHS if given.get(key) is not None}
+    values = {key: _typed(value) for key, value in given.items() if key not in PATHS}
+    preset = _preset(values, paths)
+    preset_values = read_preset(preset)
+    _check_schedule(preset_values, values)
+    values = _lay_over(preset_values, values)
+    if values.get("released"):
+        values.setdefault("localisation", False)
+    for key, path in paths.items():
+        layout = LAYOUT_OF.get(key)
+        block = {"data": {"layout": layout, "path": path}} if layout else {"transfer": {key: path}}
+        values = _lay_over(values, block)
+    return validated(Settings, values, "config", also_known=SHORTHANDS)
+
+
+def _preset(values: dict[str, Any], paths: Mapping[str, str]) -> str:
+    """The preset that is asked for, and its name put in place of `smoke`; a ValueError where the user contradicts himself."""
+    smoke = values.pop("smoke", False)
+    if not isinstance(smoke, bool):
+        raise ValueError(f"config: smoke: expected true or false, got {smoke!r}")
+    if smoke and values.get("preset", "smoke") != "smoke":
+        raise ValueError(
+            f"config: smoke=true asks for the preset smoke and preset={values['preset']} for another: give one"
+        )
+    if "tiny_imagenet" in paths and not smoke and "preset" not in values:
+        raise ValueError(
+            "config: tiny_imagenet is given without a preset: add smoke=true (minutes) or preset=tiny (one GPU)"
+        )
+    if {"tiny_imagenet", "ilsvrc"} <= set(paths):
+        raise ValueError("config: tiny_imagenet and ilsvrc are both given: one data set at a time")
+    preset = str(values.setdefault("preset", "smoke" if smoke else "paper"))
+    if preset not in PRESETS:
+        raise ValueError(
+            f"config: preset: expected one of {', '.join(PRESETS)}, got {preset!r}{nearest_hint(preset, PRESETS)}"
+        )
+    return preset
+
+
+def _check_schedule(preset: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """A ValueError if the user gives a plateau rule where the preset fixes the epochs of the drops."""
+    for block in ("train", "finetune", "localise"):
+        said = given.get(block)
+        fixed = preset.get(block, {}).get("drop_epochs")
+        if fixed and isinstance(said, Mapping) and {"drops", "patience"} & set(said) and "drop_epochs" not in said:
+            raise ValueError(
+                f"config: {block}.drops and {block}.patience do nothing, because {block}.drop_epochs={fixed} fixes the drops: "
+                f"add drop_epochs: null to follow validation accuracy"
+            )
+
+
+def _lay_over(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with the values of `given` on top; dictionaries are merged, everything else is replaced."""
+    merged = dict(base)
+    for key, value in given.items():
+        inner = merged.get(key)
+        merged[key] = _lay_over(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+    return merged
+
+
+def _typed(value: Any) -> Any:  # noqa: ANN401
+    """Snakemake hands most values of `--config` on as text: `true`, `[0,1]` and `1e-3` become what they say."""
+    if isinstance(value, Mapping):
+        return {key: inner if key in (*VERBATIM, *TRANSFER_SETS) else _typed(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_typed(inner) for inner in value]
+    if not isinstance(value, str):
+        return value
+    try:
+        return float(value) if any(c in value for c in ".eE") else int(value)
+    except ValueError:
+        return {"true": True, "false": False, "null": None}.get(value.lower(), value)
+
+
+def settings_schema() -> str:
+    """The reference of all settings as a JSON schema: types, ranges, defaults and descriptions."""
+    return json.dumps(Settings.model_json_schema(), indent=1) + "\n"
