@@ -110,7 +110,7 @@ def open_step_stores(folder: Path, system: System, *, weights: Mapping[str, str]
     """
     stores = {e.path: read_scores(folder / e.path) for e in evaluations_of(system)}
     for evaluation in evaluations_of(system):
-        metadata = stores[evaluation.path].made
+        metadata = stores[evaluation.path].metadata
         expected = weights.get(evaluation.run.name, metadata["weights"])
         if (metadata["data"], metadata["weights"]) != (data, expected):
             raise ValueError(f"{folder / evaluation.path}: scores of other images or weights: evaluate again")

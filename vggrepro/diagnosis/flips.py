@@ -93,7 +93,7 @@ def _top1_labels(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
     """The best label of every image, [N]; a ValueError for scores of other images than the store's."""
     stores = {e.path: read_scores(folder / e.path) for e, _ in system}
     for store in stores.values():
-        if store.made.get("data") != val.digest:
+        if store.metadata.get("data") != val.digest:
             raise ValueError(f"{store.folder}: scores of other images than those in {val.folder}: evaluate again")
     return best_labels(stores, {e.path: share for e, share in system}, 1)[:, 0]
 
