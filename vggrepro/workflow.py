@@ -331,7 +331,7 @@ class Plan:
         return ["--devkit", self.settings.devkit.folder] if self.settings.devkit else []
 
     def why(self, wildcards: Wildcards) -> str:
-        """The ladder that the report shows: of a net of the paper's best system."""
+        """The error decomposition that the report shows: of a net of the paper's best system."""
         best = with_seed(best_classification(), self.settings.seeds[0])
         first = next(e for e in evaluations_of(best) if e.run.name in self.runs)
         return f"{self.root}/why/{first.run.name}"

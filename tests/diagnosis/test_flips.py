@@ -1,4 +1,4 @@
-"""Images on which two systems differ: all of them counted, some of them shown, and none of other images."""
+"""Images on which two systems differ: all are counted, some are shown, and other images are refused."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ PAIR = SHALLOW_AND_DEEP
 def posteriors(stores) -> dict[str, np.ndarray]:
     """Random posteriors of two nets, each right on about half of the images."""
     val, rng = Store(stores[1]), np.random.default_rng(0)
-    found = {run: rng.random((len(val), val.classes)) for run in ("A_256_s0", "E_256_s0")}
-    for values in found.values():
+    posteriors = {run: rng.random((len(val), val.classes)) for run in ("A_256_s0", "E_256_s0")}
+    for values in posteriors.values():
         values[np.arange(len(val)), val.labels] += 2 * (rng.random(len(val)) < 0.5)
         values /= values.sum(1, keepdims=True)
-    return found
+    return posteriors
 
 
-def written(folder: Path, val: Store, posteriors: dict[str, np.ndarray], data: str) -> Path:
+def write_all_scores(folder: Path, val: Store, posteriors: dict[str, np.ndarray], data: str) -> Path:
     for run, values in posteriors.items():
         write_scores(
             folder / run / "dense" / "256", values.astype(np.float32), val.labels, list(val.ids), {"data": data}
@@ -40,58 +40,61 @@ def written(folder: Path, val: Store, posteriors: dict[str, np.ndarray], data: s
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, stores, posteriors) -> Path:
     root, val = tmp_path_factory.mktemp("flips"), Store(stores[1])
-    where = written(root / "scores", val, posteriors, val.digest)
-    flips.write_flips(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=root / "flips")
+    scores = write_all_scores(root / "scores", val, posteriors, val.digest)
+    flips.write_flips(PAIR, protocol="dense", seed=0, scores_folder=scores, val_folder=stores[1], out=root / "flips")
     return root / "flips"
 
 
 def test_every_image_is_counted_once(folder, stores, posteriors):
-    found, labels = flips.read_flips(folder), Store(stores[1]).labels
+    comparison, labels = flips.read_flips(folder), Store(stores[1]).labels
     first, second = (values.argmax(1) == labels for values in posteriors.values())
     pairs = list(zip(first.tolist(), second.tolist(), strict=True))
-    counted = (found.both_right, found.both_wrong, found.mended, found.broken)
-    assert counted == tuple(pairs.count(p) for p in [(True, True), (False, False), (False, True), (True, False)])
-    assert found.points == pytest.approx(100 * (found.broken - found.mended) / found.images)
-    assert found.interval[0] < found.points < found.interval[1]
+    counts = (comparison.both_right, comparison.both_wrong, comparison.mended, comparison.broken)
+    assert counts == tuple(pairs.count(p) for p in [(True, True), (False, False), (False, True), (True, False)])
+    assert comparison.points == pytest.approx(100 * (comparison.broken - comparison.mended) / comparison.images)
+    assert comparison.interval[0] < comparison.points < comparison.interval[1]
 
 
-def test_what_is_shown_is_a_flip(folder, stores, posteriors):
-    found, val = flips.read_flips(folder), Store(stores[1])
+def test_the_images_shown_are_flips(folder, stores, posteriors):
+    comparison, val = flips.read_flips(folder), Store(stores[1])
     words, wnids = val.about["words"], val.about["wnids"]
     for kind, right in (("mended", 1), ("broken", 0)):
-        assert len({flip.id for flip in found.shown[kind]}) == flips.FLIPS_SHOWN
-        for flip in found.shown[kind]:
+        assert len({flip.id for flip in comparison.shown[kind]}) == flips.FLIPS_SHOWN
+        for flip in comparison.shown[kind]:
             i = val.ids.index(flip.id)
             assert flip.true == words[wnids[val.labels[i]]] == flip.answers[right] != flip.answers[1 - right]
-            told = [words[wnids[values[i].argmax()]] for values in posteriors.values()]
-            assert list(flip.answers) == told
+            assert list(flip.answers) == [words[wnids[values[i].argmax()]] for values in posteriors.values()]
             assert Image.open(folder / flip.picture).size == (64, 64)
 
 
 def test_scores_of_other_images_are_refused(tmp_path, stores, posteriors):
-    where = written(tmp_path / "scores", Store(stores[1]), posteriors, "another digest")
+    scores = write_all_scores(tmp_path / "scores", Store(stores[1]), posteriors, "another digest")
     with pytest.raises(ValueError, match="scores of other images than those in"):
-        flips.write_flips(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=tmp_path / "flips")
+        flips.write_flips(
+            PAIR, protocol="dense", seed=0, scores_folder=scores, val_folder=stores[1], out=tmp_path / "flips"
+        )
     assert not (tmp_path / "flips").exists()
 
 
-def test_the_figure_has_both_kinds_and_photographs(folder, tmp_path):
-    drawn, found = draw_flips(folder, tmp_path), flips.read_flips(folder)
-    assert f"A/256/256 wrong, E/256/256 right: {found.mended} images" in drawn.svg
-    assert f"A/256/256 right, E/256/256 wrong: {found.broken} images" in drawn.svg
-    assert drawn.svg.count("data:image/jpeg;base64,") == 2 * flips.FLIPS_SHOWN
-    assert "image/png" not in drawn.svg
+def test_the_figure_has_both_kinds_and_their_pictures(folder, tmp_path):
+    figure, comparison = draw_flips(folder, tmp_path), flips.read_flips(folder)
+    assert f"A/256/256 wrong, E/256/256 right: {comparison.mended} images" in figure.svg
+    assert f"A/256/256 right, E/256/256 wrong: {comparison.broken} images" in figure.svg
+    assert figure.svg.count("data:image/jpeg;base64,") == 2 * flips.FLIPS_SHOWN
+    assert "image/png" not in figure.svg
 
 
-def test_two_equal_systems_differ_nowhere(tmp_path, stores, posteriors):
+def test_two_equal_systems_differ_on_no_image(tmp_path, stores, posteriors):
     val, same = Store(stores[1]), dict.fromkeys(posteriors, posteriors["A_256_s0"])
-    where = written(tmp_path / "scores", val, same, val.digest)
-    flips.write_flips(PAIR, "dense", 0, scores_folder=where, val_folder=stores[1], out=tmp_path / "flips")
-    found = flips.read_flips(tmp_path / "flips")
-    assert (found.mended, found.broken, found.shown) == (0, 0, {"mended": [], "broken": []})
+    scores = write_all_scores(tmp_path / "scores", val, same, val.digest)
+    flips.write_flips(
+        PAIR, protocol="dense", seed=0, scores_folder=scores, val_folder=stores[1], out=tmp_path / "flips"
+    )
+    comparison = flips.read_flips(tmp_path / "flips")
+    assert (comparison.mended, comparison.broken, comparison.shown) == (0, 0, {"mended": [], "broken": []})
     assert draw_flips(tmp_path / "flips", tmp_path).svg.count("image/jpeg") == 0
 
 
-def test_the_reports_pair_are_rows_of_the_paper():
+def test_the_pair_of_the_report_are_rows_of_the_paper():
     systems = [row.system for row in published_table("3").rows]
     assert all(parse_system(name, "dense") in systems for name in PAIR)

@@ -162,7 +162,7 @@ def test_posteriors_come_back_in_our_order(stores, val, posteriors, tmp_path, ki
     found = read_scores(tmp_path / "store")
     assert np.array_equal(found.posteriors, posteriors)
     assert (list(found.ids), found.labels.tolist()) == (val.ids, val.labels.tolist())
-    assert (found.made["name"], found.made["data"], found.made["classes"]) == ("Theirs", val.digest, 10)
+    assert (found.metadata["name"], found.metadata["data"], found.metadata["classes"]) == ("Theirs", val.digest, 10)
 
 
 def test_logits_are_scores_before_the_soft_max(stores, val, posteriors, tmp_path):
@@ -220,7 +220,7 @@ def test_labels_alone_cannot_be_averaged(stores, val, posteriors, tmp_path):
         import_scores(tmp_path / f"{kind}.npy", kind, tmp_path / kind, val=stores[1], order="folders") for kind in "lp"
     )
     assert errors(lists) == errors(dense)
-    with pytest.raises(ValueError, match="no average can be taken of labels"):
+    with pytest.raises(ValueError, match="holds the best labels alone, which cannot be averaged"):
         mixture_ranks({"x": lists, "y": dense}, {"both": {"x": Fraction(1, 2), "y": Fraction(1, 2)}})
 
 

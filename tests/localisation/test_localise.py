@@ -306,7 +306,7 @@ def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scor
         out=tmp_path / "boxes", **how,
     )  # fmt: skip
     store = read_boxes(tmp_path / "boxes" / "384")
-    assert store.made["run"] == PCR.name
+    assert store.metadata["run"] == PCR.name
     assert np.diff(store.offsets).tolist() == [36] * len(store)
     with pytest.raises(ValueError, match="holds A_256_s0, expected D_256_s0"):
         localise(

@@ -115,7 +115,7 @@ def test_blacklisted_images_are_out_of_the_denominator_and_said(boxes, stores, s
     store = read_boxes(boxes / e.path)
     store.counted[:10] = False
     one = load_settings({"smoke": True})
-    write_boxes(tmp_path / e.path, store, store.made)
+    write_boxes(tmp_path / e.path, store, store.metadata)
     table = make_table("9", one, tmp_path)
     assert table.rows[0].cells[0].n == len(store) - 10
     assert "10 blacklisted images are left out of the localisation error." in table.notes
@@ -125,7 +125,7 @@ def test_blacklisted_images_are_out_of_the_denominator_and_said(boxes, stores, s
 def test_without_the_blacklist_ilsvrc_says_so(boxes, settings, tmp_path):
     e = table_evaluations("9")[0]
     store = read_boxes(boxes / e.path)
-    write_boxes(tmp_path / e.path, store, store.made | {"data set": "ILSVRC-2012"})
+    write_boxes(tmp_path / e.path, store, store.metadata | {"data set": "ILSVRC-2012"})
     notes = make_table("9", load_settings({"smoke": True}), tmp_path).notes
     assert any("came without ILSVRC's blacklist" in note for note in notes)
 

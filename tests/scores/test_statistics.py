@@ -1,4 +1,4 @@
-"""Intervals and tests: against scipy, against slow versions, and by how often they are right."""
+"""Intervals and tests against scipy, against slow versions, and by how often simulations find them right."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vggrepro.scores import statistics
 from vggrepro.scores.statistics import Estimate, holm, mcnemar_exact, nested, nested_interval, wilson
 
 NEAR = 0.015
-"""How far coverage may be from 95%."""
+"""How far the coverage in a simulation may be from 95%."""
 
 
 # Intervals
@@ -23,8 +23,8 @@ NEAR = 0.015
 @pytest.mark.parametrize("level", [0.95, 0.90])
 @pytest.mark.parametrize(("errors", "n"), [(0, 10), (1, 10), (5, 10), (270, 1000), (13_500, 50_000), (50, 50)])
 def test_wilson_is_scipys(errors, n, level):
-    theirs = stats.binomtest(errors, n).proportion_ci(level, method="wilson")
-    assert wilson(errors, n, level) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+    expected = stats.binomtest(errors, n).proportion_ci(level, method="wilson")
+    assert wilson(errors, n, level) == pytest.approx((expected.low, expected.high), abs=1e-12)
 
 
 @pytest.mark.parametrize(("errors", "n"), [(-1, 10), (11, 10), (0, 0)])
@@ -53,9 +53,9 @@ def test_paired_intervals_hold_the_difference_19_times_in_20(shares):
 
 
 def trained(rng: np.random.Generator, seeds: int, n: int, spread: float) -> np.ndarray:
-    """Outcomes [seeds, n] with mean 0.3: images are easy or hard, trainings are better or worse, and both by chance."""
-    hard = rng.beta(0.6, 1.4, n)
-    return (rng.random((seeds, n)) < hard + rng.normal(0, spread, seeds)[:, None]).astype(float)
+    """Random outcomes [seeds, n] with mean 0.3: images differ in difficulty, trainings in quality."""
+    difficulty = rng.beta(0.6, 1.4, n)
+    return (rng.random((seeds, n)) < difficulty + rng.normal(0, spread, seeds)[:, None]).astype(float)
 
 
 @pytest.mark.parametrize("spread", [0.0, 0.02, 0.06])
@@ -64,9 +64,9 @@ def trained(rng: np.random.Generator, seeds: int, n: int, spread: float) -> np.n
     [(1, 0.935, 0.965), (2, 0.885, 0.975), (3, 0.93, 0.975), (5, 0.935, 0.97), (10, 0.935, 0.965)],
 )
 def test_nested_intervals_hold_the_truth_19_times_in_20(seeds, least, most, spread):
-    """Images and trainings are both drawn anew. Two seeds are too few where trainings differ by much."""
+    """Every trial draws new images and new trainings. Two seeds are too few where trainings differ by much."""
     if seeds == 1 and spread:
-        pytest.skip("one seed tells nothing of the spread of trainings")
+        pytest.skip("one seed does not show the spread of trainings")
     rng, trials, held = np.random.default_rng(seeds), 2500, 0
     for _ in range(trials):
         a, b = (trained(rng, seeds, 300, spread) for _ in range(2))
@@ -75,7 +75,7 @@ def test_nested_intervals_hold_the_truth_19_times_in_20(seeds, least, most, spre
     assert least <= held / trials <= most
 
 
-def test_seeds_widen_the_interval():
+def test_seeds_that_differ_widen_the_interval():
     rng = np.random.default_rng(0)
     alike = np.repeat((rng.random(1000) < 0.3)[None], 3, 0).astype(float)
     apart = np.stack([rng.random(1000) < p for p in (0.2, 0.3, 0.4)]).astype(float)
@@ -92,7 +92,7 @@ def test_no_interval_has_length_zero(seeds):
 # Estimates
 
 
-some = st.builds(
+estimates = st.builds(
     Estimate,
     st.floats(-0.1, 0.1),
     st.floats(1e-8, 1e-3),
@@ -100,14 +100,14 @@ some = st.builds(
 )
 
 
-@given(some, st.floats(-0.2, 0.2))
-def test_an_interval_excludes_what_its_test_rejects(estimate, value):
+@given(estimates, st.floats(-0.2, 0.2))
+def test_an_interval_excludes_the_values_that_its_test_rejects(estimate, value):
     low, high = estimate.interval()
     p = estimate.differs(value)
     assert (low <= value <= high) == (p >= 0.05) or p == pytest.approx(0.05, abs=1e-6)
 
 
-@given(some, st.floats(-0.2, 0.2))
+@given(estimates, st.floats(-0.2, 0.2))
 def test_above_and_below_are_two_sides_of_one_test(estimate, value):
     mirrored = Estimate(-estimate.mean, estimate.images, estimate.drawn)
     assert estimate.below(value) == mirrored.above(-value)
@@ -120,7 +120,7 @@ def test_an_estimate_over_images_alone_is_tested_as_a_normal_mean():
     assert estimate.differs(0.002) == pytest.approx(2 * stats.norm.sf(0.008 / 0.004))
 
 
-def test_an_estimate_over_splits_alone_is_students():
+def test_an_estimate_over_splits_alone_is_tested_by_students_t():
     values = np.array([0.42, 0.47, 0.44, 0.46])
     estimate = statistics.of_splits(values[None], 10**9)
     for value in (0.41, 0.44, 0.5):
@@ -131,7 +131,7 @@ def test_an_estimate_over_splits_alone_is_students():
     assert estimate.equivalent(low, high) == pytest.approx(max(side.pvalue for side in sides), abs=1e-7)
 
 
-def test_no_distance_is_too_far_to_be_tested():
+def test_p_values_of_far_values_are_small_but_never_0():
     assert 0 < Estimate(1.0, 1e-9, ((1e-9, 1),)).above(0) < 1e-4
     assert Estimate(1.0, 1e-9).above(0) <= 1e-100
     assert Estimate(0.0, 1e-9).above(0) == 0.5
@@ -153,14 +153,14 @@ def test_two_one_sided_tests_are_wrong_at_most_once_in_20(margin):
 
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 1), (1, 1), (0, 6), (10, 25), (400, 333), (3600, 3400)])
 def test_mcnemar_is_scipys_exact_test(first, second):
-    theirs = stats.binomtest(first, first + second).pvalue if first + second else 1.0
-    assert mcnemar_exact(first, second) == pytest.approx(theirs, rel=1e-9)
+    expected = stats.binomtest(first, first + second).pvalue if first + second else 1.0
+    assert mcnemar_exact(first, second) == pytest.approx(expected, rel=1e-9)
     assert mcnemar_exact(first, second) == mcnemar_exact(second, first)
 
 
 @pytest.mark.parametrize("n", [1, 5, 20, 101, 1000])
 def test_mcnemar_is_wrong_at_most_once_in_20(n):
-    """Exactly: the chance of all outcomes of n images, on which two equal systems disagree, that are called different."""
+    """Exactly, for two equal systems that disagree on n images: the total chance of the counts that it rejects."""
     rejected = [k for k in range(n + 1) if mcnemar_exact(k, n - k) <= 0.05]
     assert stats.binom.pmf(rejected, n, 0.5).sum() <= 0.05
 
@@ -169,7 +169,7 @@ def test_mcnemar_is_wrong_at_most_once_in_20(n):
 
 
 def holm_step_by_step(p_values: list[float], level: float) -> list[bool]:
-    """The slow way: reject the smallest while it is at most the level over the number of those left."""
+    """The slow way: reject the smallest p-value while it is at most the level over the number of p-values left."""
     left, rejected = dict(enumerate(p_values)), set()
     while left and min(left.values()) <= level / len(left):
         i = min(left, key=lambda i: left[i])
@@ -188,7 +188,7 @@ def test_holm_rejects_what_the_steps_reject(p_values, level):
     ]
 
 
-def test_holm_of_one_test_is_the_test():
+def test_holm_leaves_a_single_p_value_as_it_is():
     assert holm([0.03]) == [0.03]
     assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
@@ -196,29 +196,29 @@ def test_holm_of_one_test_is_the_test():
 # Planning
 
 
-def test_so_many_images_find_the_difference_four_times_in_five():
+def test_the_images_needed_detect_the_difference_four_times_in_five():
     n, shares = 400, [0.2, 0.09, 0.05, 0.66]
     before = nested(np.concatenate([np.ones(36), -np.ones(20), np.zeros(344)])[None])
     needed = statistics.images_needed(before, 0.04, n, 0.025)
     counts = np.random.default_rng(0).multinomial(needed, shares, 2000)
-    found = np.mean([mcnemar_exact(first, second) <= 0.05 for _, first, second, _ in counts.tolist()])
-    assert found == pytest.approx(0.80, abs=0.04)
+    detected = np.mean([mcnemar_exact(first, second) <= 0.05 for _, first, second, _ in counts.tolist()])
+    assert detected == pytest.approx(0.80, abs=0.04)
 
 
-def test_what_50_000_images_decide():
-    """Smallest gaps that are found with 80% power at 5%: 0.47 points of nets that disagree on 14%, 0.25 on 4%."""
+def test_the_differences_that_50_000_images_detect():
+    """With 80% power at 5%: 0.47 points between nets that disagree on 14% of the images, 0.25 where they do on 4%."""
     for disagree, gap in ((0.14, 0.0047), (0.04, 0.0025)):
         assert statistics.images_needed(Estimate(gap, disagree / 50_000), gap, 50_000, 0.025) == pytest.approx(
             50_000, rel=0.02
         )
 
 
-def test_images_decide_nothing_where_seeds_vary_too_much():
+def test_no_number_of_images_detects_a_difference_where_seeds_vary_too_much():
     wide = Estimate(0.002, 1e-6, ((1e-4, 1),))
     assert statistics.images_needed(wide, 0.002, 50_000, 0.025) is None
     seeds = statistics.seeds_needed(wide, 0.02, 0.025)
     assert 2 < seeds < statistics.MOST_SEEDS
     assert statistics.seeds_needed(Estimate(0.002, 1e-6), 0.02, 0.025) is None
     each = 2e-4
-    then = Estimate(0.02, 1e-6, ((each / seeds, seeds - 1),))
-    assert math.sqrt(then._squared(0.025)) < 0.02
+    planned = Estimate(0.02, 1e-6, ((each / seeds, seeds - 1),))
+    assert math.sqrt(planned._squared(0.025)) < 0.02

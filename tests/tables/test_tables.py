@@ -387,7 +387,7 @@ def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
 
 def test_labels_alone_and_unknown_systems_are_in_no_fusion(made, theirs):
     settings = load_settings({"smoke": True, "fusions": {"both": "D/[256;512]/256,384,512 + Labels"}} | THEIRS)
-    with pytest.raises(ValueError, match="no average can be taken of labels"):
+    with pytest.raises(ValueError, match="holds the best labels alone, which cannot be averaged"):
         make_table("7", settings, made, imported=theirs)
     with pytest.raises(ValueError, match="fusions: 'Nobody' is no system: .* Imported systems: Theirs, Labels"):
         load_settings({"smoke": True, "fusions": {"both": "D/256/256 + Nobody"}} | THEIRS)

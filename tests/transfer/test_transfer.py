@@ -372,7 +372,10 @@ def test_outcomes_of_transfer_are_what_cells_are_made_of(results, tmp_path):
 
 def test_other_is_no_action_of_the_mean(results):
     result = precision.read_svm_result(results / "transfer" / "actions-image" / "D_256-512_s0+E_256-512_s0")
-    assert (result.made["classes"], result.made["counted"]) == (["jumping", "other", "reading"], ["jumping", "reading"])
+    assert (result.metadata["classes"], result.metadata["counted"]) == (
+        ["jumping", "other", "reading"],
+        ["jumping", "reading"],
+    )
     assert len(result.values(0)) == 2
 
 

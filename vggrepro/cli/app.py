@@ -497,11 +497,11 @@ def _why(given: argparse.Namespace) -> None:
 
     settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
-    from vggrepro.diagnosis.measure import measure_decomposition
+    from vggrepro.diagnosis.measurement import measure_decomposition
 
     measure_decomposition(
         given.run,
-        settings,
+        settings=settings,
         weights_file=given.weights,
         val_folder=given.val,
         scores_folder=given.scores,
@@ -517,7 +517,12 @@ def _flips(given: argparse.Namespace) -> None:
 
     first, second = given.systems
     flips.write_flips(
-        (first, second), given.protocol, given.seed, scores_folder=given.scores, val_folder=given.val, out=given.out
+        (first, second),
+        protocol=given.protocol,
+        seed=given.seed,
+        scores_folder=given.scores,
+        val_folder=given.val,
+        out=given.out,
     )
 
 

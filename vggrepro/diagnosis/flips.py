@@ -1,4 +1,4 @@
-"""Images on which two systems differ: one is right, the other is wrong. From score stores and pictures alone, no torch."""
+"""Images on which two systems differ: one is right, the other is wrong. Needs score stores and pictures, no torch."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vggrepro.scores.statistics import nested_interval
 from vggrepro.scores.stores import best_labels, read_scores
 
 FLIPS_SHOWN = 4
-"""Images of each kind to look at."""
+"""Examples of each kind."""
 PICTURE_SIDE = 160
-"""Longest side of a picture in pixels."""
+"""Longest side of an example's picture in pixels."""
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class Flip:
     picture: str
     """File name beside the list."""
     true: str
-    """The class, in words where the data set has them; else its WNID."""
+    """The true class: its words where the data set has them, else its WNID."""
     answers: tuple[str, str]
-    """Those of the two systems."""
+    """The predictions of the two systems, in the same form."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Top-1 answers of two systems on the same images."""
+    """The top-1 predictions of two systems on the same images. The fields are keys of `flips.json`."""
 
     names: tuple[str, str]
     protocol: str
@@ -48,61 +48,64 @@ class Comparison:
     mended: int
     """Images that the first system gets wrong and the second right."""
     broken: int
-    """The other way round."""
+    """Images that the first system gets right and the second wrong."""
     points: float
     """Error of the second minus error of the first, in percentage points, and its paired 95% interval."""
     interval: tuple[float, float]
     shown: dict[str, list[Flip]]
-    """Some of the `mended` and some of the `broken`."""
+    """Examples of the `mended` and of the `broken` images."""
 
 
 def write_flips(
-    names: tuple[str, str], protocol: str, seed: int, *, scores_folder: Path, val_folder: Path, out: Path
+    names: tuple[str, str], *, protocol: str, seed: int, scores_folder: Path, val_folder: Path, out: Path
 ) -> None:
-    """Compare two systems, named as tables name them (`D/256/224,256,288`), and write `flips.json` and pictures into `out`."""
+    """Compare two systems, named as tables name them (`D/256/224,256,288`): `flips.json` and pictures in the folder `out`.
+
+    Raises ValueError for scores of other images than those of the prepared store `val_folder`.
+    """
     val = Store(val_folder)
-    first, second = (_answers(with_seed(parse_system(name, protocol), seed), scores_folder, val) for name in names)
-    was, is_now = first == val.labels, second == val.labels
-    kinds = {"mended": ~was & is_now, "broken": was & ~is_now}
-    low, high = nested_interval((was.astype(float) - is_now)[None])
+    first, second = (_top1_labels(with_seed(parse_system(name, protocol), seed), scores_folder, val) for name in names)
+    first_right, second_right = first == val.labels, second == val.labels
+    kinds = {"mended": ~first_right & second_right, "broken": first_right & ~second_right}
+    low, high = nested_interval((first_right.astype(float) - second_right)[None])
     with atomic_folder(out, "flips.json") as root:
-        shown = {kind: list(_flips(there, first, second, val, root)) for kind, there in kinds.items()}
-        found = Comparison(
+        examples = {kind: list(_examples(flipped, first, second, val, root)) for kind, flipped in kinds.items()}
+        comparison = Comparison(
             names,
             protocol,
             len(val),
-            int((was & is_now).sum()),
-            int((~was & ~is_now).sum()),
-            **{kind: int(there.sum()) for kind, there in kinds.items()},
-            points=100 * float(was.mean() - is_now.mean()),
+            both_right=int((first_right & second_right).sum()),
+            both_wrong=int((~first_right & ~second_right).sum()),
+            **{kind: int(flipped.sum()) for kind, flipped in kinds.items()},
+            points=100 * float(first_right.mean() - second_right.mean()),
             interval=(100 * low, 100 * high),
-            shown=shown,
+            shown=examples,
         )
-        write_json(root / "flips.json", asdict(found))
+        write_json(root / "flips.json", asdict(comparison))
 
 
 def read_flips(folder: Path) -> Comparison:
-    """The comparison in a folder that `write` wrote."""
+    """The comparison in a folder that `write_flips` wrote."""
     return TypeAdapter(Comparison).validate_python(read_json(folder / "flips.json"))
 
 
-def _answers(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
+def _top1_labels(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
     """The best label of every image, [N]; a ValueError for scores of other images than the store's."""
     stores = {e.path: read_scores(folder / e.path) for e, _ in system}
     for store in stores.values():
-        if store.made.get("data") != val.digest:
+        if store.metadata.get("data") != val.digest:
             raise ValueError(f"{store.folder}: scores of other images than those in {val.folder}: evaluate again")
     return best_labels(stores, {e.path: share for e, share in system}, 1)[:, 0]
 
 
-def _flips(
-    there: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], val: Store, out: Path
+def _examples(
+    flipped: NDArray[np.bool_], first: NDArray[np.int64], second: NDArray[np.int64], val: Store, out: Path
 ) -> Iterator[Flip]:
-    """Some of the images that are `there` [N], spread evenly over the set: picked by nobody."""
-    found = np.flatnonzero(there)
+    """FLIPS_SHOWN of the `flipped` [N] images, spread evenly over the set, so that nobody picks them."""
+    numbers = np.flatnonzero(flipped)
     wnids, words = val.about["wnids"], val.about.get("words", {})
     names = [words.get(wnid, wnid) for wnid in wnids]
-    for i in found[np.linspace(0, len(found) - 1, min(FLIPS_SHOWN, len(found))).astype(int)].tolist():
+    for i in numbers[np.linspace(0, len(numbers) - 1, min(FLIPS_SHOWN, len(numbers))).astype(int)].tolist():
         picture = Image.fromarray(val.image(i))
         picture.thumbnail((PICTURE_SIDE, PICTURE_SIDE))
         picture.save(out / f"{i}.png")

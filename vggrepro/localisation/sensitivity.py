@@ -55,7 +55,7 @@ def write_sensitivity(settings: Settings, boxes_folder: Path, val_folder: Path, 
     systems = {name: _stores(found, seeds[0], stores) for name, found in localisation_systems().items()}
     val, best = Store(val_folder), best_localisation()
     for store in stores.values():
-        if store.made["data"] != val.digest:
+        if store.metadata["data"] != val.digest:
             raise ValueError(f"{store.folder}: boxes of other images than those in {val_folder}: predict them again")
     points = list(_sweep(systems, best, settings.merge, workers))
     with atomic_folder(out, "examples.json") as root:

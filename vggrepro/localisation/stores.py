@@ -46,7 +46,7 @@ class BoxStore:
     counted: NDArray[np.bool_]
     truth: NDArray[np.int32]
     ids: tuple[str, ...]
-    made: dict[str, Any]
+    metadata: dict[str, Any]
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -54,7 +54,7 @@ class BoxStore:
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return int(self.made["classes"])
+        return int(self.metadata["classes"])
 
     def of(self, i: int, k: int, top_k: int | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes [n, 4] and scores [n] for the `k`-th label of image `i`, from its `top_k` best locations."""
@@ -89,7 +89,7 @@ def boxes_of_images(
         counted=~store.blacklisted,
         truth=store.truth,
         ids=tuple(store.ids),
-        made={},
+        metadata={},
     )
 
 
@@ -104,13 +104,13 @@ def write_boxes(folder: Path, found: BoxStore, made: Mapping[str, Any]) -> None:
 
 def read_boxes(folder: Path) -> BoxStore:
     """Open a store; a ValueError that names the folder where it is missing or damaged."""
-    made = read_json(folder / "made.json")
+    metadata = read_json(folder / "made.json")
     try:
         arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r" if name == "boxes" else None) for name in ARRAYS}
         ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged boxes ({error}): delete the folder and predict them again") from None
-    found = BoxStore(folder, **arrays, ids=ids, made=made)
+    found = BoxStore(folder, **arrays, ids=ids, metadata=metadata)
     n, locations = len(ids), len(found.scores)
     sizes = {len(found.answers), len(found.labels), len(found.sizes), len(found.counted), len(found.offsets) - 1}
     if sizes != {n} or len(found.boxes) != locations or (n and found.offsets[-1] != locations):

@@ -44,7 +44,7 @@ def write_submission_file(
             f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"
         )
     store, stores = Store(val_folder), list(opened.values())
-    if stores[0].made["data"] != store.digest:
+    if stores[0].metadata["data"] != store.digest:
         raise ValueError(f"{stores[0].folder}: boxes of other images than those in {val_folder}: predict them again")
     labels = devkit.devkit_labels(store.about["wnids"], devkit_folder)
     order = devkit.official_order(store.ids)

@@ -29,7 +29,7 @@ def write_top5_labels(scores_folder: Path, seed: int, out: Path) -> None:
     with atomic_folder(out, "made.json") as root:
         np.save(root / "answers.npy", found)
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in first.ids), encoding="utf-8")
-        write_json(root / "made.json", {"system": sorted(mixture), "data": first.made["data"]})
+        write_json(root / "made.json", {"system": sorted(mixture), "data": first.metadata["data"]})
 
 
 def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:

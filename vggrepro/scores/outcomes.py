@@ -1,13 +1,13 @@
-"""Outcomes: what the systems of a table made of every image. What is compared in pairs is read from here. No torch.
+"""Outcomes: which images each system of a table gets wrong. Paired comparisons read them. No torch.
 
-`table` writes them beside the table's cells, as `<name>.npz`, and alone opens score stores and box stores for that. The same
-results give the same bytes. Nothing in the file is pickled:
+`table` writes them beside the table's cells, as `<name>.npz`, from score stores and box stores, so that comparisons need no
+stores. The same results give the same bytes. Nothing in the file is pickled:
 
-about          JSON: table, seeds, and of every entry its row (key columns of tables/published/), quantity, n, digest of the
-               image ids, what was averaged
-<i>.wrong      of entry i, an error: uint8 [seeds, N/8], a bit per image, 1 where the answer is wrong
-<i>.values     of entry i, a mean precision or recall: float64 [seeds, splits]
-<i>.resampled  and the same of resampled images, float64 [seeds, RESAMPLES]; none where there are several splits
+about          JSON: table, seeds, and for every entry its row (key columns of tables/published/), quantity, n, digest of the
+               image ids, the evaluations that were averaged
+<i>.wrong      entry i is an error: uint8 [seeds, N/8], a bit per image, 1 where the prediction is wrong
+<i>.values     entry i is a mean precision or recall: float64 [seeds, splits]
+<i>.resampled  and its values over resampled images, float64 [seeds, RESAMPLES]; empty where there are several splits
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Errors:
     """[seeds, N]."""
     images: str
     """Digest of the images' ids: outcomes with the same digest are of the same images in the same order."""
-    how: tuple[str, ...]
-    """The evaluations that were averaged, for the first seed."""
+    sources: tuple[str, ...]
+    """The evaluations that were averaged, those of the first seed."""
 
     @property
     def n(self) -> int:
@@ -44,7 +44,7 @@ class Errors:
 
     @property
     def values(self) -> NDArray[np.float64]:
-        """[seeds, N]: 1 where the answer is wrong."""
+        """[seeds, N]: 1 where the prediction is wrong."""
         return self.wrong.astype(np.float64)
 
 
@@ -55,14 +55,16 @@ class Shares:
     values: NDArray[np.float64]
     """[seeds, splits]."""
     resampled: NDArray[np.float64]
-    """[seeds, RESAMPLES]: the same of resampled images; the k-th resample is of the same images in every outcome with the
-    same digest. [seeds, 0] where there are several splits."""
+    """[seeds, RESAMPLES]: the values over resampled images. The k-th resample holds the same images in every outcome with
+    the same digest. [seeds, 0] where there are several splits."""
     n: int
     """Test images (or persons) of a split."""
     groups: int
-    """Images that were resampled: persons of one image go together."""
+    """Images that were resampled: persons of one image are drawn together."""
     images: str
-    how: tuple[str, ...]
+    """Digest of the images' ids."""
+    sources: tuple[str, ...]
+    """The results of SVMs, those of the first seed."""
 
 
 Outcome = Errors | Shares
@@ -75,6 +77,7 @@ class OutcomeEntry:
     row: Mapping[str, str]
     """All key columns of the row in `tables/published/`, as printed there."""
     quantity: str
+    """`top-1`, `top-5`, or the name of a task of appendix B."""
     outcome: Outcome
 
 
@@ -83,7 +86,7 @@ class Outcomes:
     """All outcomes of a table."""
 
     table: str
-    """Its number: `3`, `text`."""
+    """Its number, such as `3`, or `text`."""
     seeds: tuple[int, ...]
     entries: tuple[OutcomeEntry, ...] = ()
 
@@ -93,18 +96,18 @@ def ids_digest(ids: Sequence[str]) -> str:
     return hashlib.sha256("".join(f"{name}\n" for name in ids).encode()).hexdigest()
 
 
-def write_outcomes(path: Path, found: Outcomes) -> None:
+def write_outcomes(path: Path, outcomes: Outcomes) -> None:
     """Write a file of outcomes atomically."""
     arrays: dict[str, NDArray[Any]] = {}
     entries = []
-    for i, entry in enumerate(found.entries):
+    for i, entry in enumerate(outcomes.entries):
         outcome = entry.outcome
         about: dict[str, Any] = {
             "row": dict(entry.row),
             "quantity": entry.quantity,
             "n": outcome.n,
             "images": outcome.images,
-            "how": list(outcome.how),
+            "how": list(outcome.sources),
         }
         if isinstance(outcome, Errors):
             arrays[f"{i}.wrong"] = np.packbits(outcome.wrong, axis=1)
@@ -112,30 +115,30 @@ def write_outcomes(path: Path, found: Outcomes) -> None:
             about["groups"] = outcome.groups
             arrays |= {f"{i}.values": outcome.values, f"{i}.resampled": outcome.resampled}
         entries.append(about)
-    said = json.dumps({"table": found.table, "seeds": list(found.seeds), "entries": entries}, sort_keys=True)
-    # an open file: numpy would give another name to one without its suffix
+    header = json.dumps({"table": outcomes.table, "seeds": list(outcomes.seeds), "entries": entries}, sort_keys=True)
+    # an open file, because numpy adds its suffix to a path that lacks it
     with atomic_file(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, about=np.array(said), **arrays)  # type: ignore[arg-type]
+        np.savez_compressed(file, about=np.array(header), **arrays)  # type: ignore[arg-type]
 
 
 def read_outcomes(path: Path) -> Outcomes:
-    """The outcomes in a file that `write` wrote; a ValueError that names it where it is missing or damaged."""
+    """The outcomes in a file of `write_outcomes`; a ValueError that names it where it is missing or damaged."""
     try:
         with np.load(path, allow_pickle=False) as file:
             about = json.loads(str(file["about"]))
             entries = [_entry(entry, i, file) for i, entry in enumerate(about["entries"])]
             return Outcomes(about["table"], tuple(about["seeds"]), tuple(entries))
     except FileNotFoundError:
-        raise ValueError(f"{path}: no such file: make the table first, Snakemake does so on its own") from None
+        raise ValueError(f"{path}: no such file: make the table first, as Snakemake does") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
         raise ValueError(f"{path}: damaged outcomes ({error}): delete it and make the table again") from None
 
 
 def _entry(about: Mapping[str, Any], i: int, file: Mapping[str, NDArray[Any]]) -> OutcomeEntry:
-    n, images, how = int(about["n"]), about["images"], tuple(about["how"])
+    n, images, sources = int(about["n"]), about["images"], tuple(about["how"])
     outcome: Outcome
     if f"{i}.wrong" in file:
-        outcome = Errors(np.unpackbits(file[f"{i}.wrong"], axis=1, count=n).astype(bool), images, how)
+        outcome = Errors(np.unpackbits(file[f"{i}.wrong"], axis=1, count=n).astype(bool), images, sources)
     else:
-        outcome = Shares(file[f"{i}.values"], file[f"{i}.resampled"], n, int(about["groups"]), images, how)
+        outcome = Shares(file[f"{i}.values"], file[f"{i}.resampled"], n, int(about["groups"]), images, sources)
     return OutcomeEntry(about["row"], about["quantity"], outcome)

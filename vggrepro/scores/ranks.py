@@ -1,4 +1,4 @@
-"""Errors from scores. No torch."""
+"""Errors and average precisions from scores. No torch."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from numpy.typing import NDArray
 
 
 def true_class_ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """How many classes come before the true one, [N] of posteriors [N, classes]: 0 is a correct top-1 answer.
+    """How many classes are predicted before the true one, [N] of posteriors [N, classes]: 0 is right at top-1.
 
-    Of classes with equal posteriors the lower number comes first, as in a stable sort.
+    Of classes with equal posteriors the lower number comes first, as in a stable sort. A NaN never counts as right: a class
+    whose posterior is NaN comes before the true class, and a true class whose posterior is NaN comes last.
     """
     true = np.take_along_axis(posteriors, labels[:, None], 1)
-    # "not less or equal" rather than "greater": where a posterior is not a number, the true class is last, not first
+    # not `posteriors > true`: a NaN must push the true class back, not let it win
     before: NDArray[np.int32] = (~(posteriors <= true)).sum(1, dtype=np.int32)
     tied = posteriors == true
     if tied.sum() > len(labels):  # rarely anything but the true class itself
@@ -21,20 +22,22 @@ def true_class_ranks(posteriors: NDArray[np.floating], labels: NDArray[np.intege
 
 
 TOP = {"top-1": 1, "top-5": 5}
-"""How many answers each error allows."""
+"""How many labels may be predicted for an image under each error."""
 
 
-def wrong_images(found: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
-    """PAPER 4: which images count as errors, from the ranks of their true classes."""
-    return found >= TOP[quantity]
+def wrong_images(ranks: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
+    """PAPER 4: whether each image is an error, [N], by the ranks [N] of the true classes; `quantity` is a key of `TOP`."""
+    return ranks >= TOP[quantity]
 
 
 def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_], kind: str) -> float:
-    """VOC's average precision of a class, from scores [n] and truth [n]; not a number where nothing is positive.
+    """VOC's average precision of a class, from scores [n] and truth [n]; NaN where nothing is positive.
 
-    `area` (VOC from 2010 on): the area under precision against recall, precision made to fall with recall. `11-point`
+    `area` (VOC from 2010 on): the area under the curve of precision against recall, made to fall monotonically. `11-point`
     (VOC-2007): the mean, over recalls of 0, 0.1 ... 1, of the best precision at that recall or a higher one. Of images with
     equal scores the earlier one comes first, as in a stable sort.
+
+    Raises ValueError for another `kind`.
     """
     if kind not in ("area", "11-point"):
         raise ValueError(f"no average precision is called {kind!r}: expected area or 11-point")
@@ -45,6 +48,6 @@ def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_],
     best = np.maximum.accumulate(precision[::-1])[::-1]
     if kind == "area":
         return float((best * np.diff(recall, prepend=0)).sum())
-    # in whole numbers: a recall of exactly 3 in 10 must reach the threshold 0.3
+    # in whole numbers, because a recall of exactly 3 in 10 must reach the threshold 0.3
     reached = np.searchsorted(10 * hits, np.arange(11) * hits[-1])
     return float(best[reached].mean())

@@ -1,9 +1,9 @@
-"""What can be said of errors: intervals, tests of paired outcomes, many tests at once. No torch.
+"""Statistics of errors: intervals, tests of paired outcomes, corrections for many tests, sample sizes. No torch.
 
-The outcomes of a system are [seeds, N]: trainings are drawn among trainings, images among images. Most of what follows is
-said of an `Estimate`, a mean whose variance has parts: one by the images, of which there are many, and one each by seeds and
-by splits, of which there are few. Intervals and p-values of an estimate are of one making: the interval at 95% excludes a
-value where its p-value is below 0.05, and nowhere else.
+The outcomes of a system are [seeds, N]: seeds are a sample of trainings, images a sample of images. Most functions work on an
+`Estimate`, a mean whose variance has parts: one from the choice of images, of which there are many, and one each from seeds
+and from splits, of which there are few. Intervals and p-values agree: the 95% interval of an estimate excludes a value
+exactly where the two-sided p-value of that value is below 0.05.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 LEVEL = 0.95
 POWER = 0.80
-"""The chance with which a difference is to be found, where sizes of samples are planned."""
+"""The chance of detecting a difference that sample sizes are planned for."""
 
 NORMAL = NormalDist()
 Z = NORMAL.inv_cdf(0.975)
@@ -26,7 +26,13 @@ Z = NORMAL.inv_cdf(0.975)
 
 
 def wilson(errors: float, n: int, level: float = LEVEL) -> tuple[float, float]:
-    """Wilson's interval of a proportion: right for small n and for errors near 0 and 1, unlike p +- 1.96 se."""
+    """Wilson's interval for the proportion of `errors` among `n`: right for small n and near 0 and 1, unlike p +- 1.96 se.
+
+    scipy's `binomtest(...).proportion_ci(method="wilson")` gives the same numbers, but loading `scipy.stats` takes twice as
+    long as loading all else that a table needs.
+
+    Raises ValueError for impossible counts.
+    """
     if n <= 0 or not 0 <= errors <= n:
         raise ValueError(f"expected 0 <= errors <= n and n > 0, got {errors} of {n}")
     p, z = errors / n, NORMAL.inv_cdf((1 + level) / 2)
@@ -37,31 +43,31 @@ def wilson(errors: float, n: int, level: float = LEVEL) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean, and the variance that it has by everything that was drawn."""
+    """A mean, and its variance by everything that was sampled."""
 
     mean: float
     images: float
-    """Variance by the choice of images, of which there are many: normal."""
+    """Variance from the choice of images. They are many, so its distribution is normal."""
     drawn: tuple[tuple[float, int], ...] = ()
-    """Variance and degrees of freedom by what there is little of, seeds or splits: Student's."""
+    """Variance and degrees of freedom from each thing sampled few times, seeds or splits: Student's distribution."""
     shared: float = 0.0
-    """The part of `images` that an image has with one training alone: it falls with the number of seeds too."""
+    """The part of `images` that comes from images and seeds together: it falls with the number of seeds, too."""
 
     def half(self, level: float = LEVEL) -> float:
-        """Half the width of an interval: the parts' half widths, squared and added."""
+        """Half the width of an interval: the root of the sum of the parts' squared half widths."""
         return math.sqrt(self._squared((1 - level) / 2))
 
     def _squared(self, tail: float) -> float:
-        """The squared distance that the mean exceeds its truth by with a chance of `tail`."""
+        """The square of the distance by which the mean exceeds the truth with a chance of `tail`."""
         return NORMAL.inv_cdf(tail) ** 2 * self.images + sum(_student(tail, df) ** 2 * v for v, df in self.drawn)
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
-        """Around the mean."""
+        """Lower and upper bound around the mean."""
         half = self.half(level)
         return self.mean - half, self.mean + half
 
     def above(self, value: float) -> float:
-        """One-sided p-value of the hypothesis that the truth is `value` or less: small where the mean is far above it."""
+        """One-sided p-value of the hypothesis that the truth is at most `value`: small where the mean is far above it."""
         distance = self.mean - value
         if distance <= 0:
             return 1 - self.below(value) if distance else 0.5
@@ -74,7 +80,7 @@ class Estimate:
         return high
 
     def below(self, value: float) -> float:
-        """One-sided p-value of the hypothesis that the truth is `value` or more."""
+        """One-sided p-value of the hypothesis that the truth is at least `value`."""
         return Estimate(-self.mean, self.images, self.drawn).above(-value)
 
     def differs(self, value: float = 0.0) -> float:
@@ -82,29 +88,30 @@ class Estimate:
         return min(1.0, 2 * min(self.above(value), self.below(value)))
 
     def equivalent(self, low: float, high: float) -> float:
-        """p-value of two one-sided tests: small where the truth lies surely between `low` and `high` (Schuirmann 1987)."""
+        """p-value of two one-sided tests (Schuirmann 1987): small where the truth surely lies between `low` and `high`."""
         return max(self.above(low), self.below(high))
 
     def outside(self, low: float, high: float) -> float:
         """One-sided p-value of the hypothesis that the truth lies between `low` and `high`."""
         return min(self.below(low), self.above(high))
 
-    def shows(self, distance: float, tail: float) -> bool:
-        """Whether a truth this far from a value would be told from it with 80% power, by a one-sided test at `tail`."""
+    def detects(self, distance: float, tail: float) -> bool:
+        """Whether a one-sided test at `tail` would detect a truth at this `distance` from a value with 80% power."""
         total = self.images + sum(variance for variance, _ in self.drawn)
         return math.sqrt(self._squared(tail)) + NORMAL.inv_cdf(POWER) * math.sqrt(total) <= distance
 
 
 SMALLEST_P = 1e-100
+"""Smaller p-values are given as this one."""
 
 
 def nested(values: NDArray[np.floating]) -> Estimate:
-    """The mean of [seeds, N] values from -1 to 1, such as outcomes, or differences of paired outcomes.
+    """The mean of values [seeds, N] from -1 to 1, such as outcomes, or differences of paired outcomes.
 
-    The variance by images is that of the mean over images, of each image's mean over seeds. Seeds add what their means spread
-    beyond the chance that an image goes one way in one training and the other way in the next: that is in the images' part
-    already, and well known. With one seed nothing is known of the spread of trainings, and nothing of it is in here. As
-    Agresti and Min (2005) do for paired proportions, two images are added, half of one for each outcome: no variance is 0.
+    The images' variance is that of the mean, over images, of each image's mean over seeds. Seeds add the spread of their
+    means, less the part that comes from single images that go one way in one training and the other way in the next, because
+    the images' variance holds that part already. One seed does not show how trainings spread, so its estimate leaves that
+    out. Two images are added, as Agresti and Min (2005) do for paired proportions, so that no variance is 0.
     """
     per_image, per_seed = values.mean(0), values.mean(1)
     n, seeds = len(per_image) + 2, len(per_seed)
@@ -120,17 +127,17 @@ def nested(values: NDArray[np.floating]) -> Estimate:
 def nested_interval(values: NDArray[np.floating], level: float = LEVEL) -> tuple[float, float]:
     """The interval of `nested`.
 
-    95% hold the truth in 94 to 97 of 100 cases; over two seeds in 90 where trainings differ by several times more than the
-    chance of single images makes them differ.
+    A 95% interval holds the truth in 94 to 97 of 100 simulated cases; with two seeds in 90, where trainings differ several
+    times more than by the chance of single images.
     """
     return nested(values).interval(level)
 
 
 def of_splits(values: NDArray[np.floating], n: int) -> Estimate:
-    """The mean of [seeds, splits] shares, of random splits with n test images each.
+    """The mean of shares [seeds, splits] over random splits with n test images each.
 
-    It speaks of the choice of splits (and of seeds, where there are several), which share images. Never without variance:
-    where all agree, one image might yet have gone the other way.
+    Its variance is that of the choice of splits, which share images, and of seeds where there are several. One image's worth
+    of variance is added, so that none is 0 where all splits agree.
     """
     drawn = (
         (float(per.var(ddof=1)) / len(per), len(per) - 1) for per in (values.mean(0), values.mean(1)) if len(per) > 1
@@ -139,15 +146,17 @@ def of_splits(values: NDArray[np.floating], n: int) -> Estimate:
 
 
 RESAMPLES = 200
+"""Bootstrap resamples of a measure that is not a mean over images."""
 
 
 def resampled(
     measures: Sequence[Callable[[NDArray[np.int64]], float]], groups: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Measures of images that are no means over them (average precision), each of the same resamples, [measures, RESAMPLES].
+    """The values [measures, RESAMPLES] of measures that are not means over images (average precision), over resampled images.
 
-    `groups` [n] numbers the image that each of n pictures belongs to: persons of one image are drawn together. The same
-    groups give the same resamples, so that what was resampled apart can be compared in pairs.
+    A measure takes the numbers of the pictures in a resample. `groups` [n] is the number of the image that each of n pictures
+    belongs to: persons of one image are drawn together. All measures see the same resamples, and the same groups always give
+    the same resamples, so that results of different systems can be compared in pairs.
     """
     rng = np.random.default_rng(0)
     order = np.argsort(groups, kind="stable")
@@ -158,7 +167,7 @@ def resampled(
 
 
 def of_resamples(whole: NDArray[np.floating], resamples: NDArray[np.floating], n: int) -> Estimate:
-    """A measure, for each seed of all images [seeds] and of resamples of these n images [seeds, RESAMPLES].
+    """The estimate of a measure from its values over all n images [seeds] and over resamples of them [seeds, RESAMPLES].
 
     One image's worth of variance is added, so that none is 0.
     """
@@ -167,7 +176,7 @@ def of_resamples(whole: NDArray[np.floating], resamples: NDArray[np.floating], n
 
 
 def share(bounds: tuple[float, float]) -> tuple[float, float]:
-    """An interval of a share, which lies in [0, 1]."""
+    """The part of an interval that lies in [0, 1], where shares lie."""
     return max(0.0, bounds[0]), min(1.0, bounds[1])
 
 
@@ -178,9 +187,9 @@ def _student(tail: float, df: int) -> float:
 
 
 def mcnemar_exact(first: int, second: int) -> float:
-    """Two-sided exact p-value of McNemar's test: of the images that one system alone gets wrong, half should be each one's.
+    """Two-sided p-value of McNemar's exact test, from the images that only the `first` or only the `second` system gets wrong.
 
-    `first` and `second` count the images that only the first, or only the second, gets wrong.
+    Under the hypothesis that the systems are equally good, each such image is as likely the one's as the other's.
     """
     from scipy.special import bdtr
 
@@ -189,7 +198,7 @@ def mcnemar_exact(first: int, second: int) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: the chance of any wrong decision at 5% stays below 5%, however the tests depend."""
+    """Holm's adjusted p-values: at 5%, the chance of any false rejection is at most 5%, however dependent the tests are."""
     adjusted, largest, m = [0.0] * len(p_values), 0.0, len(p_values)
     for place, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
         largest = max(largest, min(1.0, (m - place) * p_values[i]))
@@ -197,14 +206,14 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def images_needed(found: Estimate, distance: float, n: int, tail: float) -> int | None:
-    """How many images in place of n would show with 80% power that the truth is `distance` away, tested at `tail`.
+def images_needed(estimate: Estimate, distance: float, n: int, tail: float) -> int | None:
+    """How many images, instead of the n of `estimate`, would detect a truth at `distance` with 80% power, tested at `tail`.
 
     None where no number would, because seeds or splits vary too much, or the distance is 0.
     """
 
     def enough(images: float) -> bool:
-        return replace(found, images=found.images * n / images).shows(distance, tail)
+        return replace(estimate, images=estimate.images * n / images).detects(distance, tail)
 
     few, many = 1.0, float(MOST_IMAGES)
     if not enough(many):
@@ -215,19 +224,22 @@ def images_needed(found: Estimate, distance: float, n: int, tail: float) -> int 
     return math.ceil(many)
 
 
-def seeds_needed(found: Estimate, distance: float, tail: float) -> int | None:
-    """How many seeds would show it, on the same images. None where a hundred would not, or with one: it tells no spread."""
-    if not found.drawn:
+def seeds_needed(estimate: Estimate, distance: float, tail: float) -> int | None:
+    """How many seeds would detect it, on the same images; None where `MOST_SEEDS` would not.
+
+    None for the estimate of one seed, too, because it does not show how much trainings spread.
+    """
+    if not estimate.drawn:
         return None
-    (variance, df), *others = found.drawn
+    (variance, df), *others = estimate.drawn
     for seeds in range(df + 2, MOST_SEEDS + 1):
         fewer = (df + 1) / seeds
-        images = found.images - found.shared * (1 - fewer)
-        then = replace(found, images=images, shared=0.0, drawn=((variance * fewer, seeds - 1), *others))
-        if then.shows(distance, tail):
+        images = estimate.images - estimate.shared * (1 - fewer)
+        planned = replace(estimate, images=images, shared=0.0, drawn=((variance * fewer, seeds - 1), *others))
+        if planned.detects(distance, tail):
             return seeds
     return None
 
 
 MOST_IMAGES, MOST_SEEDS = 10**9, 100
-"""Where the search for a number that decides ends."""
+"""Where the searches for a sufficient sample end."""

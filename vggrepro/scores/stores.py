@@ -1,8 +1,8 @@
 """Score stores: the posteriors of every image under one evaluation. Scales, crops and nets are averages over stores.
 
-A store is a folder: `posteriors.npy` (float32 [N, classes], memory-mapped), `labels.npy`, `ids.txt`, `made.json`. Somebody
-else's system of which only the best labels are known has `answers.npy` (int64 [N, K]) instead, and may have `boxes.npy`
-(bool [2, N]): which images its boxes do not localise, and which count. No torch.
+A store is a folder: `posteriors.npy` (float32 [N, classes], memory-mapped), `labels.npy` (the true classes), `ids.txt`,
+`made.json`. Of an imported system only the best labels may be known: its store has `answers.npy` (int64 [N, K]) instead of
+posteriors, and may have `boxes.npy` (bool [2, N]): which images its boxes do not localise, and which images count. No torch.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from vggrepro.paper.runs import Evaluation
 from vggrepro.scores.ranks import true_class_ranks
 
 IMAGES_PER_CHUNK = 1000
-"""Images that are averaged at a time: 4 MB of 1,000 classes stay in the processor's cache."""
+"""Images that are averaged at a time, because 4 MB of 1,000 classes stay in the processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,12 @@ class Scores:
 
     folder: Path
     posteriors: NDArray[np.float32]
+    """[N, classes]."""
     labels: NDArray[np.int64]
+    """[N]: the true classes."""
     ids: tuple[str, ...]
-    made: dict[str, Any]
-    """What made it: run, digest of its weights, protocol, Q, digest of the data, commit, versions."""
+    metadata: dict[str, Any]
+    """`made.json`: run, digest of its weights, protocol, Q, digest of the data, commit, versions."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -44,26 +46,35 @@ class Scores:
         return int(self.posteriors.shape[1])
 
     def rows(self, part: slice) -> NDArray[np.float32]:
-        """A copy of some images' posteriors, over a map of its own: the pages of forty stores would fill the memory."""
+        """A copy of the posteriors of some images.
+
+        Through a memory map of its own, because the pages of forty stores that stay mapped would fill the memory.
+        """
         return np.array(np.load(self.folder / "posteriors.npy", mmap_mode="r")[part])
 
 
 def write_scores(
-    folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str], made: Mapping[str, Any]
+    folder: Path,
+    posteriors: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    ids: list[str],
+    metadata: Mapping[str, Any],
 ) -> None:
-    """Write a store atomically; a ValueError for what are no posteriors.
+    """Write a store of posteriors [N, classes] and true labels [N] atomically.
 
-    A store keeps float32, in which the net computes; the mean over an image's views is rounded to it, once.
+    A store keeps float32, the net's own precision; the mean over the views of an image is rounded to it once.
+
+    Raises ValueError where rows are not posteriors, labels are no classes, or the counts differ.
     """
-    _check(folder, posteriors, labels, ids)
+    _check_posteriors(folder, posteriors, labels, ids)
     with atomic_folder(folder, "made.json") as root:
         np.save(root / "posteriors.npy", posteriors.astype(np.float32, copy=False))
         np.save(root / "labels.npy", labels.astype(np.int64, copy=False))
-        (root / "ids.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
-        write_json(root / "made.json", dict(made))
+        _write_ids(root, ids)
+        write_json(root / "made.json", dict(metadata))
 
 
-def _check(folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str]) -> None:
+def _check_posteriors(folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int64], ids: list[str]) -> None:
     n, classes = posteriors.shape
     if not n == len(labels) == len(ids) or len(set(ids)) < n:
         raise ValueError(
@@ -73,38 +84,51 @@ def _check(folder: Path, posteriors: NDArray[np.float32], labels: NDArray[np.int
         raise ValueError(f"{folder}: labels from {labels.min()} to {labels.max()}, but posteriors of {classes} classes")
     for start in range(0, n, IMAGES_PER_CHUNK):
         part = posteriors[start : start + IMAGES_PER_CHUNK]
-        total = part.sum(1, dtype=np.float64)
-        if not (np.isfinite(total) & (abs(total - 1) < 1e-3)).all() or part.min() < 0:
-            bad = start + int(np.argmax(~(abs(total - 1) < 1e-3) | (part.min(1) < 0)))
-            raise ValueError(f"{folder}: the row of {ids[bad]} is no posterior: it sums to {posteriors[bad].sum():g}")
+        # a NaN is in no interval
+        sums_to_1 = abs(part.sum(1, dtype=np.float64) - 1) < 1e-3
+        if not sums_to_1.all() or part.min() < 0:
+            bad = start + int(np.argmax(~sums_to_1 | (part.min(1) < 0)))
+            raise ValueError(
+                f"{folder}: the posteriors of {ids[bad]} sum to {posteriors[bad].sum():g}, the smallest is "
+                f"{posteriors[bad].min():g}: expected a sum of 1 and none below 0. Did the net diverge?"
+            )
+
+
+def _write_ids(folder: Path, ids: list[str] | tuple[str, ...]) -> None:
+    (folder / "ids.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
+
+
+def _read_ids(folder: Path) -> tuple[str, ...]:
+    return tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
 
 
 def read_scores(folder: Path) -> Scores:
     """Open a store; a ValueError that names the file where it is missing or damaged."""
-    made = read_json(folder / "made.json")
+    metadata = read_json(folder / "made.json")
     try:
         posteriors = np.load(folder / "posteriors.npy", mmap_mode="r")
         labels = np.load(folder / "labels.npy")
-        ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
+        ids = _read_ids(folder)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged scores ({error}): delete the folder and evaluate again") from None
     if not len(posteriors) == len(labels) == len(ids):
         raise ValueError(
-            f"{folder}: {len(posteriors)} posteriors, {len(labels)} labels, {len(ids)} ids: evaluate again"
+            f"{folder}: {len(posteriors)} posteriors, {len(labels)} labels, {len(ids)} ids: expected as many of each. "
+            "Delete the folder and evaluate again"
         )
-    return Scores(folder, posteriors, labels, ids, made)
+    return Scores(folder, posteriors, labels, ids, metadata)
 
 
 class EvaluationStore(Protocol):
-    """What a net gave for every image under one evaluation: scores, or boxes."""
+    """What one evaluation of a net gives for every image: a store of scores or of boxes."""
 
     @property
     def folder(self) -> Path:
-        """Where it lies."""
+        """The store's folder."""
 
     @property
-    def made(self) -> Mapping[str, Any]:
-        """Its `made.json`."""
+    def metadata(self) -> Mapping[str, Any]:
+        """`made.json`."""
 
 
 S = TypeVar("S", bound=EvaluationStore)
@@ -126,26 +150,28 @@ def open_evaluations(folder: Path, evaluations: Iterable[Evaluation], read: Call
 
 def _check_evaluation(store: EvaluationStore, evaluation: Evaluation) -> None:
     expected = [evaluation.run.name, evaluation.protocol, evaluation.Q]
-    got = [store.made.get(key) for key in ("run", "protocol", "Q")]
+    got = [store.metadata.get(key) for key in ("run", "protocol", "Q")]
     if got != expected:
         raise ValueError(f"{store.folder}: holds the scores of {got}, expected {expected}: evaluate again")
 
 
 def _check_images(store: EvaluationStore, first: EvaluationStore) -> None:
-    if store.made.get("data") != first.made.get("data"):
+    if store.metadata.get("data") != first.metadata.get("data"):
         raise ValueError(f"{store.folder} and {first.folder} were made on different images: evaluate again")
 
 
 @dataclass(frozen=True)
 class TopLabels:
-    """A store of every image's best labels, without posteriors: they decide errors, but no average can be taken of them."""
+    """A store of the best labels of every image, without posteriors: enough for errors, too little for an average."""
 
     folder: Path
-    answers: NDArray[np.int64]
+    predicted: NDArray[np.int64]
     """[N, K]: up to five labels, best first; -1 where there are fewer."""
     labels: NDArray[np.int64]
+    """[N]: the true classes."""
     ids: tuple[str, ...]
-    made: dict[str, Any]
+    metadata: dict[str, Any]
+    """`made.json`."""
     boxes: NDArray[np.bool_] | None = None
     """[2, N]: whether an image is not localised, and whether it counts for localisation (is not blacklisted); None without
     boxes."""
@@ -156,105 +182,109 @@ class TopLabels:
     @property
     def classes(self) -> int:
         """How many classes there are."""
-        return int(self.made["classes"])
+        return int(self.metadata["classes"])
 
     def ranks(self) -> NDArray[np.int32]:
-        """[N]: the true label's place among the answers; the number of classes, which is an error, where it is not there."""
-        right = self.answers == self.labels[:, None]
+        """[N]: the place of the true label among the predicted ones; the number of classes, an error, where it is not one."""
+        right = self.predicted == self.labels[:, None]
         return np.where(right.any(1), right.argmax(1), self.classes).astype(np.int32)
 
 
-def write_top_labels(folder: Path, found: TopLabels) -> None:
+def write_top_labels(folder: Path, store: TopLabels) -> None:
     """Write a store of labels atomically."""
     with atomic_folder(folder, "made.json") as root:
-        np.save(root / "answers.npy", found.answers.astype(np.int64, copy=False))
-        np.save(root / "labels.npy", found.labels.astype(np.int64, copy=False))
-        if found.boxes is not None:
-            np.save(root / "boxes.npy", found.boxes)
-        (root / "ids.txt").write_text("".join(f"{name}\n" for name in found.ids), encoding="utf-8")
-        write_json(root / "made.json", found.made)
+        np.save(root / "answers.npy", store.predicted.astype(np.int64, copy=False))
+        np.save(root / "labels.npy", store.labels.astype(np.int64, copy=False))
+        if store.boxes is not None:
+            np.save(root / "boxes.npy", store.boxes)
+        _write_ids(root, store.ids)
+        write_json(root / "made.json", store.metadata)
 
 
 def read_scores_or_labels(folder: Path) -> Scores | TopLabels:
     """Open a store of posteriors, or one of labels alone; a ValueError that names it where it is missing or damaged."""
     if not (folder / "answers.npy").exists():
         return read_scores(folder)
-    made = read_json(folder / "made.json", keys=("classes",))
+    metadata = read_json(folder / "made.json", keys=("classes",))
     try:
-        arrays = {name: np.load(folder / f"{name}.npy") for name in ("answers", "labels")}
+        predicted, labels = np.load(folder / "answers.npy"), np.load(folder / "labels.npy")
         boxes = np.load(folder / "boxes.npy") if (folder / "boxes.npy").exists() else None
-        ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
+        ids = _read_ids(folder)
     except (OSError, ValueError, EOFError) as error:
         raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and import them again") from None
-    if not len(arrays["answers"]) == len(arrays["labels"]) == len(ids):
-        raise ValueError(f"{folder}: its files do not fit together: delete the folder and import the labels again")
-    return TopLabels(folder, **arrays, ids=ids, made=made, boxes=boxes)
+    if not len(predicted) == len(labels) == len(ids):
+        raise ValueError(
+            f"{folder}: predictions for {len(predicted)} images, {len(labels)} labels, {len(ids)} ids: expected as many of "
+            "each. Delete the folder and import the labels again"
+        )
+    return TopLabels(folder, predicted, labels, ids, metadata, boxes)
 
 
 Mixture = Mapping[str, Fraction]
-"""Weights of stores in an average, by the store's key."""
+"""The weights of stores in an average, by the keys of the stores."""
 
 
 def mixture_ranks(
     stores: Mapping[str, Scores | TopLabels], mixtures: Mapping[str, Mixture]
 ) -> dict[str, NDArray[np.int32]]:
-    """Rank of the true class of every image, [N], under each weighted average of stores.
+    """The rank of the true class of every image, [N], under each weighted average of stores.
 
     PAPER 3.2, 4.2-4.4: scales, protocols and nets are all combined by averaging posteriors. Every store is read once for
-    all mixtures, a chunk of images at a time; sums are in float64, so that rounding decides between no two classes.
+    all mixtures, a chunk of images at a time. Sums are in float64, so that rounding never decides between two classes.
 
     Raises ValueError where stores do not hold the same images in the same order, and for an average over labels alone.
     """
-    answers = {key: store for key, store in stores.items() if isinstance(store, TopLabels)}
-    listed = {name: answers[key].ranks() for name, (key, *_) in mixtures.items() if key in answers}
+    labels_only = {key: store for key, store in stores.items() if isinstance(store, TopLabels)}
     for mixture in mixtures.values():
-        if len(mixture) > 1 and (there := set(mixture) & set(answers)):
+        if len(mixture) > 1 and (unaveraged := set(mixture) & set(labels_only)):
             raise ValueError(
-                f"{answers[min(there)].folder}: the best labels alone are known, and no average can be taken of labels: "
-                f"import posteriors, or leave it out of the fusion of {', '.join(mixture)}"
+                f"{labels_only[min(unaveraged)].folder}: holds the best labels alone, which cannot be averaged: import "
+                f"posteriors, or leave it out of the fusion of {', '.join(mixture)}"
             )
+    ranks = {name: labels_only[key].ranks() for name, (key, *_) in mixtures.items() if key in labels_only}
     posteriors = {key: store for key, store in stores.items() if isinstance(store, Scores)}
-    return listed | _ranks(posteriors, {name: mixture for name, mixture in mixtures.items() if name not in listed})
+    return ranks | _average_ranks(
+        posteriors, {name: mixture for name, mixture in mixtures.items() if name not in ranks}
+    )
 
 
-def _ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
+def _average_ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
     if not mixtures:
         return {}
     first = same_images(stores)
-    found = {name: np.empty(len(first), np.int32) for name in mixtures}
-    # weights up to a common factor: whole numbers, so that equal weights are exactly equal
-    whole = {name: _whole_weights(mixture) for name, mixture in mixtures.items()}
+    ranks = {name: np.empty(len(first), np.int32) for name in mixtures}
+    weights = {name: _whole_weights(mixture) for name, mixture in mixtures.items()}
     for start in range(0, len(first), IMAGES_PER_CHUNK):
         part = slice(start, start + IMAGES_PER_CHUNK)
         loaded = {key: store.rows(part) for key, store in stores.items()}
-        labels = first.labels[part]
-        for name, weights in whole.items():
-            found[name][part] = true_class_ranks(_mixed(loaded, weights), labels)
-    return found
+        for name in mixtures:
+            ranks[name][part] = true_class_ranks(_weighted_sum(loaded, weights[name]), first.labels[part])
+    return ranks
 
 
 def best_labels(stores: Mapping[str, Scores], mixture: Mixture, count: int) -> NDArray[np.int64]:
     """The `count` best labels of every image, best first, [N, count], under a weighted average of stores.
 
-    Of classes with equal posteriors the lower number comes first, as in `metrics.ranks`.
+    Of classes with equal posteriors the lower number comes first, as in `true_class_ranks`.
     """
     first, weights = same_images(stores), _whole_weights(mixture)
-    found = np.empty((len(first), min(count, first.posteriors.shape[1])), np.int64)
+    labels = np.empty((len(first), min(count, first.classes)), np.int64)
     for start in range(0, len(first), IMAGES_PER_CHUNK):
         part = slice(start, start + IMAGES_PER_CHUNK)
-        mixed = _mixed({key: stores[key].rows(part) for key in mixture}, weights)
-        found[part] = np.argsort(-mixed, 1, kind="stable")[:, : found.shape[1]]
-    return found
+        total = _weighted_sum({key: stores[key].rows(part) for key in mixture}, weights)
+        labels[part] = np.argsort(-total, 1, kind="stable")[:, : labels.shape[1]]
+    return labels
 
 
 def _whole_weights(mixture: Mixture) -> list[tuple[str, int]]:
+    """The weights times a common factor that makes them whole numbers, so that equal weights are exactly equal."""
     smallest = min(mixture.values())
     shares = {key: weight / smallest for key, weight in mixture.items()}
     common = int(np.lcm.reduce([share.denominator for share in shares.values()]))
     return [(key, int(share * common)) for key, share in shares.items()]
 
 
-def _mixed(loaded: Mapping[str, NDArray[np.float32]], weights: list[tuple[str, int]]) -> NDArray[np.floating]:
+def _weighted_sum(loaded: Mapping[str, NDArray[np.float32]], weights: list[tuple[str, int]]) -> NDArray[np.floating]:
     (key, weight), *others = weights
     if not others:
         return loaded[key]
@@ -265,7 +295,7 @@ def _mixed(loaded: Mapping[str, NDArray[np.float32]], weights: list[tuple[str, i
 
 
 def same_images(stores: Mapping[str, Scores]) -> Scores:
-    """The first of some stores; a ValueError where they do not hold the same images in the same order."""
+    """The first of the stores; a ValueError where they do not all hold the same images in the same order."""
     first, *others = stores.values()
     for other in others:
         if other.ids != first.ids or not np.array_equal(other.labels, first.labels):

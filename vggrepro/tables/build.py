@@ -123,11 +123,11 @@ def _open_imported(folders: Sequence[Path], settings: Settings) -> dict[str, The
     found = {}
     for folder in folders:
         store = read_scores_or_labels(folder)
-        if store.made["name"] not in settings.imported:
+        if store.metadata["name"] not in settings.imported:
             raise ValueError(
-                f"{folder}: the settings import no {store.made['name']!r}: add it to imported, or leave it out"
+                f"{folder}: the settings import no {store.metadata['name']!r}: add it to imported, or leave it out"
             )
-        found[store.made["name"]] = store
+        found[store.metadata["name"]] = store
     return found
 
 
@@ -143,7 +143,7 @@ def judge_imported(store: Theirs) -> Quantities:
 
 
 def _imported_note(store: Theirs) -> str:
-    said = store.made
+    said = store.metadata
     kind = "labels" if isinstance(store, TopLabels) else "posteriors"
     return (
         f"{said['name']}: {kind} of {len(store):,} images of {said['data set']} from {said['file']} (SHA-256 "
@@ -283,11 +283,11 @@ def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tup
         )
     data = next(iter(opened.values()))
     classes = data.classes
-    seen = f"{data.made['data set']}, {len(data):,} validation images of {classes} classes"
+    seen = f"{data.metadata['data set']}, {len(data):,} validation images of {classes} classes"
     notes = [f"Measured on {seen}, preset {settings.preset}."]
     if isinstance(data, BoxStore) and (left_out := int((~data.counted).sum())):
         notes.append(f"{left_out:,} blacklisted images are left out of the localisation error.")
-    elif isinstance(data, BoxStore) and data.made["data set"] == ILSVRC_IMAGES[0]:
+    elif isinstance(data, BoxStore) and data.metadata["data set"] == ILSVRC_IMAGES[0]:
         notes.append("The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's.")
     if _other_data(data):
         notes.append(
@@ -312,7 +312,7 @@ BLACKLISTED = 1_762
 
 
 def _other_data(data: Stored) -> bool:
-    return (data.made["data set"], len(data), data.classes) != ILSVRC_IMAGES
+    return (data.metadata["data set"], len(data), data.classes) != ILSVRC_IMAGES
 
 
 def _departures(number: str, settings: Settings) -> list[str]:

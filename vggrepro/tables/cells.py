@@ -137,7 +137,7 @@ def error_cell(cell: Cell, printed: Published, outcome: Errors) -> Cell:
     errors = outcome.values
     per_seed, n = errors.mean(1), errors.shape[1]
     at = statistics.nested(errors).interval if len(errors) > 1 else partial(statistics.wilson, float(errors.sum()), n)
-    return measured_cell(cell, printed, outcome.how, float(per_seed.mean()), at, n, per_seed)
+    return measured_cell(cell, printed, outcome.sources, float(per_seed.mean()), at, n, per_seed)
 
 
 def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str) -> Cell:
@@ -159,7 +159,7 @@ def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str
     def at(level: float) -> CellInterval:
         return value - scale * influence.half(level), value + scale * influence.half(level)
 
-    return measured_cell(cell, printed, a.how, value, at, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
+    return measured_cell(cell, printed, a.sources, value, at, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
 
 
 def measured_cell(

@@ -54,7 +54,7 @@ def svm_rows(
             elif results := _results(row, column, settings, folder, seen):
                 outcome = _outcome(results)
                 entries.append(OutcomeEntry(row.keys, column.quantity, outcome))
-                cell = _of_shares(cell, printed, outcome, results[0].made["part"])
+                cell = _of_shares(cell, printed, outcome, results[0].metadata["part"])
             cells.append(cell)
         made.append(TableRow(row_keys(published, row), tuple(cells), group))
     return made, _notes(published, seen, settings), entries, _incomparable(seen, settings)
@@ -77,7 +77,7 @@ def _drawn(seen: FirstResult, settings: Settings) -> list[str]:
 
 def _of_other_classes(seen: FirstResult, settings: Settings) -> list[str]:
     drawn = _drawn(seen, settings)
-    return [t for t, r in seen.items() if t not in drawn and len(r[0].made["classes"]) != TASKS[t].classes]
+    return [t for t, r in seen.items() if t not in drawn and len(r[0].metadata["classes"]) != TASKS[t].classes]
 
 
 def _results(
@@ -96,9 +96,11 @@ def _results(
 def _result(folder: Path, task: str, others: Sequence[SVMResult]) -> SVMResult:
     """A result; a ValueError for that of another task or other nets, or of other images than those before it."""
     found = read_svm_result(folder)
-    if (found.made["task"], "+".join(found.made["nets"])) != (task, folder.name):
-        raise ValueError(f"{folder}: holds {found.made['task']} with {', '.join(found.made['nets'])}: classify again")
-    if others and others[0].made["data"] != found.made["data"]:
+    if (found.metadata["task"], "+".join(found.metadata["nets"])) != (task, folder.name):
+        raise ValueError(
+            f"{folder}: holds {found.metadata['task']} with {', '.join(found.metadata['nets'])}: classify again"
+        )
+    if others and others[0].metadata["data"] != found.metadata["data"]:
         raise ValueError(f"{folder} and {others[0].folder} are of different images: classify again")
     return found
 
@@ -111,8 +113,8 @@ def _outcome(results: Sequence[SVMResult]) -> Shares:
     if values.shape[1] == 1:
         resampled = statistics.resampled([partial(_mean_of, r) for r in results], first.groups[0])
     # `data` is of the files of a set: its part says which of them were measured
-    images = f"{first.made['data']} {first.made['part']}"
-    how = tuple(f"{r.made['task']}/{r.folder.name}" for r in results)
+    images = f"{first.metadata['data']} {first.metadata['part']}"
+    how = tuple(f"{r.metadata['task']}/{r.folder.name}" for r in results)
     return Shares(values, resampled, len(first.scores[0]), len(np.unique(first.groups[0])), images, how)
 
 
@@ -122,7 +124,7 @@ def _of_shares(cell: Cell, printed: Published, found: Shares, part: str) -> Cell
     estimate = estimated(found)
     per = found.values.mean(0) if splits > 1 else found.values[:, 0]
     made = measured_cell(
-        cell, printed, found.how, estimate.mean, lambda level: share(estimate.interval(level)), found.n, per
+        cell, printed, found.sources, estimate.mean, lambda level: share(estimate.interval(level)), found.n, per
     )
     made = replace(made, seeds=seeds, splits=splits if splits > 1 else 0)
     if part == "test":
@@ -151,8 +153,8 @@ def _notes(published: PublishedTable, seen: FirstResult, settings: Settings) -> 
         return (f"Nothing of ours was run for this table: give the folders of its data sets, such as {needed}=PATH.",)
     notes = [_task_note(task, results) for task, results in seen.items()]
     firsts = [results[0] for results in seen.values()]
-    if any(r.made["part"] == "val" for r in firsts):
-        beside = any(r.made["submission"] for r in firsts)
+    if any(r.metadata["part"] == "val" for r in firsts):
+        beside = any(r.metadata["submission"] for r in firsts)
         notes.append(
             'Cells "on val": the test labels are withheld, so val is measured and train alone trains; no difference is '
             f"taken from the published test figure.{' The files for the evaluation server lie beside the result.' * beside}"
@@ -164,7 +166,7 @@ def _notes(published: PublishedTable, seen: FirstResult, settings: Settings) -> 
         )
     for task in _of_other_classes(seen, settings):
         notes.append(
-            f"{task} has {len(seen[task][0].made['classes'])} classes here and {TASKS[task].classes} in the paper: "
+            f"{task} has {len(seen[task][0].metadata['classes'])} classes here and {TASKS[task].classes} in the paper: "
             "the delta compares different data."
         )
     if differs:
@@ -176,9 +178,9 @@ def _notes(published: PublishedTable, seen: FirstResult, settings: Settings) -> 
 
 def _task_note(task: str, results: Sequence[SVMResult]) -> str:
     """What a column measures, on how many images, and with which C."""
-    first, made = results[0], results[0].made
+    first, made = results[0], results[0].metadata
     named = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}[made["measure"]]
-    costs = sorted({C for result in results for C in result.made["C"]})
+    costs = sorted({C for result in results for C in result.metadata["C"]})
     ends = {min(made["C from"]), max(made["C from"])} & set(costs)
     what = "persons" if task.startswith("actions") else "images"
     splits = f" in each of {len(first.scores)} splits" if len(first.scores) > 1 else ""

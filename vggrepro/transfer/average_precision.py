@@ -40,7 +40,7 @@ class SVMResult:
     """What came of a task with some nets, as it is read back."""
 
     folder: Path
-    made: dict[str, Any]
+    metadata: dict[str, Any]
     scores: tuple[NDArray[np.float32], ...]
     """For every split [n, classes]."""
     targets: tuple[NDArray[np.int8], ...]
@@ -50,11 +50,11 @@ class SVMResult:
     @property
     def counted(self) -> NDArray[np.bool_]:
         """[classes]: whether a class has part in the mean."""
-        return np.isin(self.made["classes"], self.made["counted"])
+        return np.isin(self.metadata["classes"], self.metadata["counted"])
 
     def values(self, split: int, chosen: NDArray[np.int64] | slice = slice(None)) -> ScoreMatrix:
         """The precision or recall of every class that counts, of some test images of a split."""
-        of = measure_of(self.made["measure"])
+        of = measure_of(self.metadata["measure"])
         found: ScoreMatrix = of(self.scores[split][chosen], self.targets[split][chosen])
         return found[self.counted]
 

@@ -6,8 +6,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from vggrepro.diagnosis import ladder
-from vggrepro.diagnosis.ladder import Ladder, Line
+from vggrepro.diagnosis.decomposition import Decomposition, MeasuredStep, read_decomposition
 from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
 from vggrepro.scores.ranks import TOP
 from vggrepro.tables.render import printed_interval, printed_number
@@ -19,7 +18,7 @@ QUANTITY = "top-1"
 
 def decomposition_section(folder: Path, figures: Path) -> dict[str, Any]:
     """The section's content as strings, from the files that `why` wrote into `folder`; writes its PDF into `figures`."""
-    decomposition = ladder.read_decomposition(folder)
+    decomposition = read_decomposition(folder)
     return {
         "run": decomposition.run,
         "images": f"{decomposition.images:,}",
@@ -37,7 +36,7 @@ def decomposition_section(folder: Path, figures: Path) -> dict[str, Any]:
     }
 
 
-def _shown(line: Line) -> dict[str, Any]:
+def _shown(line: MeasuredStep) -> dict[str, Any]:
     cells = []
     for quantity, error in line.errors.items():
         change = line.changes.get(quantity)
@@ -55,7 +54,7 @@ def _shown(line: Line) -> dict[str, Any]:
     return {"name": line.name, "says": line.says, "cells": cells, "where": line.where, "source": line.source}
 
 
-def draw_waterfall(decomposition: Ladder, folder: Path) -> Figure:
+def draw_waterfall(decomposition: Decomposition, folder: Path) -> Figure:
     """The top-1 error step by step, and below it the effect of mistakes on the plain centre crop."""
     from matplotlib import pyplot as plt
 
@@ -91,7 +90,7 @@ def _limits(errors: list[float]) -> tuple[float, float]:
     return low - 0.3 * span, high + 0.3 * span
 
 
-def _panel(axis: Any, lines: list[Line], before: list[float]) -> None:  # noqa: ANN401
+def _panel(axis: Any, lines: list[MeasuredStep], before: list[float]) -> None:  # noqa: ANN401
     """A bar per line, from the previous error to its own, with the numbers at the right."""
     beside = axis.get_yaxis_transform()
     for row, (line, start) in enumerate(zip(lines, before, strict=True)):
