@@ -25,6 +25,7 @@ from vggrepro.distributed import World
 from vggrepro.nets import VGG
 from vggrepro.train import Trainer
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 EXACT = {"rel": 1e-5, "abs": 1e-5}
 SLOW = 1e-7

@@ -23,6 +23,7 @@ from vggrepro.files import digest
 from vggrepro.state import KEPT, Signals, States, Stopped
 from vggrepro.train import Trainer, train
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 
 # Torch is imported once; each attempt is a fork of that process, which has computed nothing yet.

@@ -19,6 +19,7 @@ from vggrepro.course import Schedule
 from vggrepro.data.store import Store
 from vggrepro.train import Trainer, train
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "golden_losses.txt"
 

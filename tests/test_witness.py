@@ -21,6 +21,7 @@ from vggrepro.nets import VGG
 from vggrepro.train import Trainer, train
 from vggrepro.witness import INITS, Seen, initialisation_of, watched
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 
 
