@@ -52,6 +52,7 @@ def test_missing_stores_and_weights_are_named(capsys, tmp_path, stores):
     assert "w: no such file" in failed(capsys, "evaluate", "A_256_s0", "dense", "--scales", "256", *where)
 
 
+@pytest.mark.trains
 def test_weights_of_another_run_are_refused(capsys, tmp_path, stores):
     where = ["--train", str(stores[0]), "--val", str(stores[1]), "--out", str(tmp_path)]
     settings = '{"model": {"scale_unit": 8, "width": 2, "fc": 8}, "train": {"epochs": 1, "batch": 64}}'

@@ -313,6 +313,7 @@ def test_every_promise_of_a_test_is_in_its_evidence():
         assert set(promised_of_test(PAPER, stage)) <= set(evidence("evaluation", stage))
 
 
+@pytest.mark.trains
 def test_real_trainings_and_evaluations_did_what_their_settings_say(stores, tmp_path):
     """From A to the D whose FC layers alone move, to boxes, and to scores: measured, and not a word undeclared."""
     import torch

@@ -268,6 +268,7 @@ def test_labels_of_other_images_are_refused(stores, scored, tmp_path):
         read_top5_labels(tmp_path / "answers", Store(stores[0]))
 
 
+@pytest.mark.trains
 def test_a_localiser_goes_on_from_its_classifier_and_predicts_boxes(stores, scored, tmp_path):
     """The whole way: train D at 256, then PCR from it, then dense boxes for the best labels."""
     from vggrepro.training.train import train_run

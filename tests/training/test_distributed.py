@@ -27,6 +27,7 @@ from vggrepro.training.loader import ALONE, Batch
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.train import Trainer
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 EXACT = {"rel": 1e-5, "abs": 1e-5}
 SLOW = 1e-7

@@ -69,6 +69,7 @@ def test_boxes_that_do_not_count_change_nothing():
     assert nothing.item() == 0
 
 
+@pytest.mark.trains
 def test_images_that_do_not_count_are_in_no_denominator(stores):
     """Where a box must lie in the crop whole, few do: mean loss and error are over them."""
     settings = small().model_copy(update={"boxes": BoxTargets(min_inside=1.0)})
@@ -110,6 +111,7 @@ def test_images_without_a_box_are_not_seen(stores):
         Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=BoxTargets())
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("objective", ["SCR", "PCR"])
 def test_boxes_are_learnt_in_a_few_steps(stores, objective):
     """A random net fits the boxes of 160 images better and better."""

@@ -25,6 +25,7 @@ from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoints
 from vggrepro.training.signals import Signals, Stopped
 from vggrepro.training.train import Trainer, train_run
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 
 # Torch is imported once; each attempt is a fork of that process, which has computed nothing yet.

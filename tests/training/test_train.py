@@ -20,6 +20,7 @@ from vggrepro.settings.models import RunSettings
 from vggrepro.training.progress import Schedule
 from vggrepro.training.train import Trainer, train_run
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 GOLDEN = Path(__file__).parent / "golden_losses.txt"
 

@@ -25,6 +25,7 @@ from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.recorder import INITS, StepCounts, initialisation_of
 from vggrepro.training.train import Trainer, train_run
 
+pytestmark = pytest.mark.trains
 CPU = torch.device("cpu")
 
 
