@@ -81,7 +81,7 @@
     return { distance, rows: packed.rows.filter((_, i) => distances[i] === distance) };
   }
 
-  function said({ distance, rows }) {
+  function nearestRow({ distance, rows }) {
     const names = rows.map((row) => `Table ${row.table}, ${row.name}`);
     if (distance === 0) return `Exactly ${names.join("; and ")}.`;
     const how = distance < 1 ? "the same evaluations, weighted otherwise"
@@ -112,7 +112,7 @@
     const near = packed.rows.length ? nearest(weights) : null;
     const nets = new Set(chosen.map((evaluation) => packed.evaluations[evaluation].run)).size;
     const count = (n, name) => `${n} ${name}${n > 1 ? "s" : ""}`;
-    line.textContent = `${count(chosen.length, "evaluation")} of ${count(nets, "net")}. ${near ? said(near) : ""}`;
+    line.textContent = `${count(chosen.length, "evaluation")} of ${count(nets, "net")}. ${near ? nearestRow(near) : ""}`;
     body.replaceChildren(...wrong(weights).map((errors, i) => {
       const share = errors / packed.images, [low, high] = wilson(errors, packed.images);
       const line = document.createElement("tr"), name = document.createElement("th");
