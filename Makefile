@@ -21,7 +21,7 @@ lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/snakemake --lint --config smoke=true
 
 bench: export PYTHONPATH := $(CURDIR)
-bench: setup  ## speeds beside those of others, time and memory at full size (12 GB in results/bench), README's table of them
+bench: setup  ## speeds beside those of others, time and memory at full size (12 GB in results/bench), the table of docs/explanation/performance.md
 	@test -f "$(IMAGES)" || { echo "make bench IMAGES=PATH: PATH is a zip of JPEGs, such as 200 images of ILSVRC; got '$(IMAGES)'"; exit 2; }
 	$(BIN)/python bench/training_input.py "$(IMAGES)"
 	$(BIN)/python bench/evaluation.py "$(IMAGES)"
@@ -33,8 +33,10 @@ bench: setup  ## speeds beside those of others, time and memory at full size (12
 	$(BIN)/python bench/smoke.py
 	$(BIN)/python bench/harness.py
 
-docs: setup  ## the reference of all settings, made from the code
+docs: setup  ## the documentation as a web site in site/; pages that follow from the code are written again first
 	$(BIN)/vggrepro schema
+	$(BIN)/python docs/generate.py
+	$(BIN)/mkdocs build --quiet --strict
 
 setup: .venv/installed
 

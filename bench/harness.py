@@ -1,6 +1,6 @@
-"""What the benchmarks share: cores, taking turns, what is written, and README's table of it.
+"""What the benchmarks share: cores, taking turns, what is written, and the table of docs/explanation/performance.md.
 
-    python bench/harness.py        writes README's table anew, from bench/results/*.json
+    python bench/harness.py        writes that table again, from bench/results/*.json
 
 A benchmark runs the peer and ours in turn, in one process, on the same files and cores; the first turn warms up and does not
 count. Of the others it keeps every measurement, the medians, and the median of the turns' ratios, which other work on the
@@ -138,10 +138,10 @@ def in_text(text: str) -> str:
 
 
 def main() -> None:
-    """Write README's table anew."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    write_text(readme, text.replace(marked(in_text(text)), marked(table(read()))))
+    """Write the page's table again."""
+    page = ROOT / "docs" / "explanation" / "performance.md"
+    text = page.read_text(encoding="utf-8")
+    write_text(page, text.replace(marked(in_text(text)), marked(table(read()))))
 
 
 if __name__ == "__main__":

@@ -24,11 +24,6 @@ def text(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-def test_the_readmes_commands_exist():
-    targets = set(re.findall(r"^(\w+):", text("Makefile"), re.MULTILINE))
-    assert set(re.findall(r"`make (\w+)`", text("README.md") + text("CONTRIBUTING.md"))) <= targets
-
-
 def test_every_version_is_pinned_and_locked():
     project = tomllib.loads(text("pyproject.toml"))["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
@@ -61,13 +56,6 @@ def test_no_file_names_a_registry():
     files = [name for name in tracked() if not name.endswith(".png") and (ROOT / name).is_file()]
     found = [name for name in files if name != "tests/test_house.py" and addresses.search(text(name))]
     assert found == []
-
-
-def test_the_readmes_speeds_are_those_that_were_measured(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "bench"))
-    import harness
-
-    assert harness.in_text(text("README.md")) == harness.table(harness.read())
 
 
 def test_functions_are_of_a_readable_size():
