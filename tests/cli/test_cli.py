@@ -171,7 +171,7 @@ def test_an_empty_index_is_named(capsys, tmp_path, stores):
     folder = shutil.copytree(stores[0], tmp_path / "train")
     (folder / "index.npy").write_bytes(b"")
     where = ["--train", str(folder), "--val", str(stores[1]), "--out", f"{tmp_path}/o"]
-    assert "train: damaged store" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
+    assert "train/index.npy: damaged" in failed(capsys, "train", "A_256_s0", "--settings", "smoke", *where)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import zipfile
 import pytest
 
 from tests.conftest import prepared, real
-from vggrepro.core.progress import Complaints
+from vggrepro.core.progress import RepeatedWarnings
 from vggrepro.data.annotations import Annotation, read_solution, read_xml
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.store import Store
@@ -215,10 +215,10 @@ def test_boxes_drawn_on_another_size_are_never_used(ilsvrc, capsys):
 
 
 def test_a_thousand_messages_are_ten_and_a_count(capsys):
-    complaints = Complaints()
+    warnings = RepeatedWarnings()
     for i in range(1000):
-        complaints.add(f"box {i}")
-    complaints.end()
+        warnings.add(f"box {i}")
+    warnings.end()
     assert capsys.readouterr().err.splitlines() == [*(f"box {i}" for i in range(10)), "... and 990 more like these"]
 
 

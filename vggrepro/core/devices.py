@@ -1,4 +1,4 @@
-"""Which GPU a process computes on, and what it cost. Torch is imported where it is used."""
+"""The GPU that a process computes on, and the time, energy and memory that it uses. Torch is imported where it is used."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ if TYPE_CHECKING:
     import torch
 
 _held: list[IO[str]] = []
-"""Locks on the GPUs of this process. They end with it, however it ends."""
+"""Open lock files of the GPUs that this process has taken: the locks end with the process."""
 
-WAIT = 5.0
-"""Seconds between two looks for a free GPU."""
+SECONDS_BETWEEN_ATTEMPTS = 5.0
+"""Seconds between two attempts to take a free GPU."""
 
 
-def take_gpu(names: list[str], folder: Path, wait: float = WAIT) -> int:
-    """The number of a GPU that no other process of this user has taken, by the GPUs' names; waits until there is one.
+def take_gpu(names: list[str], folder: Path, wait: float = SECONDS_BETWEEN_ATTEMPTS) -> int:
+    """Take a GPU that no other process of this user has, and return its number; waits until there is one.
 
-    Snakemake counts GPUs but gives out none, and neither does torchrun: each process takes a free one.
+    `names` identify this machine's GPUs, in the order of their numbers; `folder` holds a lock file for each. Neither
+    Snakemake nor torchrun assigns GPUs to processes, therefore each process takes a free one.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    told = False
+    waiting = False
     while True:
         for number, name in enumerate(names):
             file = (folder / f"{name}.lock").open("w")
@@ -36,50 +37,50 @@ def take_gpu(names: list[str], folder: Path, wait: float = WAIT) -> int:
                 _held.append(file)
                 return number
             file.close()
-        if not told:
+        if not waiting:
             print(
                 f"waiting for one of {len(names)} GPUs: other processes of yours hold them", file=sys.stderr, flush=True
             )
-            told = True
+            waiting = True
         time.sleep(wait)
 
 
 def choose_device(name: str, processes: int = 1) -> torch.device:
-    """The device called `name`: auto (a free GPU where there are GPUs), cpu, cuda (a free GPU), cuda:1.
+    """The device called `name`: auto (a free GPU, or the CPU of a machine without GPUs), cpu, cuda (a free GPU), cuda:1.
 
-    Raises ValueError for a GPU that is not there, or fewer GPUs than `processes` on this machine that need one each.
+    Raises ValueError for a GPU that does not exist, and where this machine has fewer GPUs than `processes`.
     """
     import torch
 
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
-        name = "cuda" if there else "cpu"
+        name = "cuda" if count else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError:
         raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
     if device.type != "cuda":
         return device
-    if not there or (device.index or 0) >= there:
-        raise ValueError(f"--device {name}: {there or 'no'} GPU that torch can use here: try --device cpu")
-    if processes > there:
-        raise ValueError(f"{processes} processes on this machine need a GPU each, there are {there}: start fewer")
+    if not count or (device.index or 0) >= count:
+        raise ValueError(f"--device {name}: torch can use {count or 'no'} GPUs of this machine: try --device cpu")
+    if processes > count:
+        raise ValueError(f"{processes} processes need a GPU each, this machine has {count}: start at most {count}")
     if ":" not in name:
-        names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(there)]
+        names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(count)]
         device = torch.device("cuda", take_gpu(names, Path(tempfile.gettempdir()) / f"vggrepro-{os.getuid()}"))
     torch.cuda.set_device(device)
     return device
 
 
 def device_name(device: torch.device) -> str:
-    """What a result says that it was computed on."""
+    """The name of a device, as results record it."""
     import torch
 
     return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
 
 
 class Meter:
-    """What a process has used since this was made."""
+    """Time, energy and memory that this process has used since the meter was created."""
 
     def __init__(self, device: torch.device) -> None:
         self.device, self.started = device, time.perf_counter()
@@ -87,17 +88,17 @@ class Meter:
 
     @property
     def seconds(self) -> float:
-        """Time on the wall."""
+        """Wall-clock time."""
         return time.perf_counter() - self.started
 
     @property
     def joules(self) -> float:
-        """Energy of the GPU, whoever used it; NaN where the driver does not tell."""
+        """Energy of the GPU, all processes together; NaN on a CPU and where the driver does not measure it."""
         return gpu_joules(self.device) - self.joules_before
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory held at a time: the GPU's, or the process's on a CPU."""
+        """Peak of the memory reserved on the GPU; on a CPU, of the process's resident memory."""
         import torch
 
         if self.device.type == "cuda":
@@ -107,7 +108,7 @@ class Meter:
 
 
 def gpu_joules(device: torch.device) -> float:
-    """What a GPU has used since its driver was loaded; NaN where the driver does not tell."""
+    """Energy that a GPU has used since its driver was loaded; NaN for a CPU and where the driver does not measure it."""
     if device.type != "cuda":
         return float("nan")
     import pynvml

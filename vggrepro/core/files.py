@@ -1,4 +1,4 @@
-"""Reading from folders and archives alike, and writing so that nothing half-written is ever found."""
+"""Files are written whole or not at all, and what is read back is checked; folders and zips are read alike. No torch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ import yaml
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place when the block ends well, and goes when it does not."""
+    """A temporary file beside `path`: it replaces `path` when the block succeeds, and is deleted when the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
@@ -37,9 +37,9 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
-    """A temporary folder beside `path` that takes its place when the block ends well, and goes when it does not.
+    """A temporary folder beside `path`: it replaces `path` when the block succeeds, and is deleted when the block raises.
 
-    A folder that is there already is replaced only if it is empty or one of ours, known by the file `marker` in it.
+    Raises ValueError for an existing folder that is not ours: neither empty nor with the file `marker` in it.
     """
     check_replaceable(path, marker)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,19 +52,19 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path, marker: str) -> None:
-    """A ValueError unless there is nothing at `path`, or an empty folder, or one of ours with the file `marker` in it."""
+    """A ValueError unless `path` is absent, an empty folder, or one of ours, which has the file `marker` in it."""
     if path.exists() and not (path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))):
         raise ValueError(
-            f"{path}: there is something else (no {marker} in it), it will not be replaced: name another folder"
+            f"{path}: this folder is not ours, because it has no {marker}; it will not be replaced: name another folder"
         )
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
-    """Let a finished folder take the place of `path`, which lies beside it."""
+    """Replace `path` by a finished folder that lies beside it."""
     aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         temporary.chmod(0o777 & ~_umask())
-        # the old folder goes in one piece: who is killed here leaves no half of it under its name
+        # the old folder is moved away in one piece, because a kill in the middle of deleting would leave a part of it
         if path.exists():
             path.replace(aside / "old")
         temporary.replace(path)
@@ -73,16 +73,16 @@ def put_in_place(temporary: Path, path: Path) -> None:
 
 
 def _umask() -> int:
-    # mkstemp makes private files; a result is to be as readable as any other file of the user.
+    # mkstemp makes private files, but a result must be as readable as any other file of the user
     mask = os.umask(0)
     os.umask(mask)
     return mask
 
 
 def lock(file: IO[str], *, wait: bool = False) -> bool:
-    """Lock an open file until it is closed or its process ends, however it ends; False where another process holds it.
+    """Lock an open file until it is closed or its process ends in any way; False where another process holds the lock.
 
-    File systems without locks, as some of clusters are, let everybody in.
+    Some file systems of clusters have no locks: there, every process gets the lock.
     """
     try:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -101,21 +101,31 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
-    """Write a JSON file atomically, in a stable form."""
+    """Write a JSON file atomically; equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
 def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
-    """The value in a JSON file, with these keys at least; a ValueError that names the file where it is not."""
-    try:
+    """The value in a JSON file; a ValueError that names the file where it is missing, damaged, or lacks one of `keys`."""
+    with damage_named(path):
         value = json.loads(path.read_text(encoding="utf-8"))
         if keys and not (isinstance(value, dict) and set(keys) <= set(value)):
             raise ValueError(f"expected the keys {', '.join(keys)}")
         return value
+
+
+@contextmanager
+def damage_named(path: Path, again: str = "make it again", *, unit: Path | None = None) -> Iterator[None]:
+    """A block that reads a file of ours: a missing or damaged file becomes a ValueError that names it and what to do.
+
+    `again` says how to make the file again; `unit` is the folder to delete first, where the file is only a part of a result.
+    """
+    try:
+        yield
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None
-    except ValueError as error:
-        raise ValueError(f"{path}: damaged ({error}): delete it and make it again") from None
+    except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise ValueError(f"{path}: damaged ({error}): delete {unit or 'it'} and {again}") from None
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401
@@ -133,7 +143,7 @@ def file_digest(path: Path) -> str:
 
 
 def leads_outside(name: str) -> bool:
-    """Whether the name of an archive's member leads out of the folder that the archive would be unpacked into."""
+    """Whether an archive's member of this name would be unpacked outside the archive's folder."""
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or parts[0].endswith(":")
 
@@ -142,19 +152,19 @@ class Files:
     """The files of a folder, or of a zip that is never unpacked, by their names relative to it."""
 
     def __init__(self, path: Path) -> None:
-        """List the files; a ValueError where there is neither a folder nor a zip, or a member that points outside it."""
+        """List the files; a ValueError where `path` is neither a folder nor a zip, or a member points outside the zip."""
         self.path = path
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
-            found = (Path(root) / name for root, _, names in os.walk(path, followlinks=True) for name in names)
-            self.names = sorted(file.relative_to(path).as_posix() for file in found)
+            files = (Path(root) / name for root, _, names in os.walk(path, followlinks=True) for name in names)
+            self.names = sorted(file.relative_to(path).as_posix() for file in files)
         elif path.is_file():
             try:
                 self._zip = zipfile.ZipFile(path)
             except zipfile.BadZipFile as error:
                 raise ValueError(f"{path}: neither a folder nor a whole zip file ({error})") from None
             for member in self._zip.infolist():
-                # nothing is ever unpacked; but who makes such an archive makes no data set
+                # although nothing is unpacked, an archive with such a member is no data set
                 if leads_outside(member.filename) or stat.S_ISLNK(member.external_attr >> 16):
                     raise ValueError(f"{path}: {member.filename!r} is a link or points outside the archive: refused")
             self.names = sorted(name for name in self._zip.namelist() if not name.endswith("/"))

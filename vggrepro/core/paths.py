@@ -1,4 +1,4 @@
-"""Where the repository's own files lie: what the paper says, templates, presets."""
+"""The folder of the repository's own files: published tables, templates, presets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Long work: done ahead in threads, and shown as it goes. No torch."""
+"""Long work: prefetched in threads, with its progress and its many warnings shown. No torch."""
 
 from __future__ import annotations
 
@@ -20,24 +20,24 @@ SECONDS_BETWEEN_LINES = 60.0
 
 
 def prefetch(function: Callable[[_T], _U], items: Iterable[_T], *, workers: int, waiting: int) -> Iterator[_U]:
-    """`map` in order, up to `waiting` results made by `workers` threads before they are asked for; 0 workers: no threads."""
+    """`map` in order, with up to `waiting` results computed in advance by `workers` threads; 0 workers: without threads."""
     if workers == 0:
         yield from map(function, items)
         return
     with ThreadPoolExecutor(workers) as pool:
-        made: deque[Future[_U]] = deque()
+        pending: deque[Future[_U]] = deque()
         for item in items:
-            made.append(pool.submit(function, item))
-            if len(made) > max(waiting, workers):
-                yield made.popleft().result()
-        while made:
-            yield made.popleft().result()
+            pending.append(pool.submit(function, item))
+            if len(pending) > max(waiting, workers):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
 
 
 def show_progress(items: Iterable[_T], *, total: int, about: str, unit: str) -> Iterator[_T]:
-    """The items as they are; a bar with the time to go in a terminal, a plain line a minute in a log.
+    """The items, unchanged; a terminal shows a bar with the time left, a log gets a plain line a minute.
 
-    Of the processes that torchrun started, the first one speaks.
+    Of the processes that torchrun started, only the first one prints.
     """
     if os.environ.get("RANK", "0") != "0":
         yield from items
@@ -45,31 +45,31 @@ def show_progress(items: Iterable[_T], *, total: int, about: str, unit: str) -> 
     if sys.stderr.isatty():
         yield from tqdm(items, total=total, desc=about, unit=unit, leave=False)
         return
-    started = told = time.monotonic()
+    started = printed = time.monotonic()
     for done, item in enumerate(items, start=1):
         yield item
         now = time.monotonic()
-        if now - told >= SECONDS_BETWEEN_LINES and done < total:
-            told, passed = now, now - started
+        if now - printed >= SECONDS_BETWEEN_LINES and done < total:
+            printed, passed = now, now - started
             left = passed / done * (total - done)
             print(f"{about}: {done:,} of {total:,} {unit}s, {left / 60:.0f} min to go", file=sys.stderr, flush=True)
 
 
-class Complaints:
-    """Messages about many small things: the first few are printed, the others counted."""
+class RepeatedWarnings:
+    """Warnings of one kind about many images: the first few are printed, the others counted."""
 
     FIRST = 10
 
     def __init__(self) -> None:
         self.count = 0
 
-    def add(self, said: str) -> None:
-        """Print a message, unless there were enough."""
+    def add(self, message: str) -> None:
+        """Print a warning, unless enough were printed."""
         self.count += 1
         if self.count <= self.FIRST:
-            print(said, file=sys.stderr)
+            print(message, file=sys.stderr)
 
     def end(self) -> None:
-        """Say how many were not printed."""
+        """Print how many warnings were only counted."""
         if self.count > self.FIRST:
             print(f"... and {self.count - self.FIRST:,} more like these", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""What made a result: code, versions, hardware, time. Every stored result carries it. No torch."""
+"""What produced a result: commit, versions, processor, time. Every stored result carries this record. No torch."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def _git(*arguments: str) -> str:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python, this package and the libraries that decide numbers."""
-    found = {"python": platform.python_version(), "vggrepro": _version("vggrepro")}
-    return found | {name: _version(name) for name in LIBRARIES}
+    """Versions of Python, this package and the libraries that numbers depend on."""
+    ours = {"python": platform.python_version(), "vggrepro": _version("vggrepro")}
+    return ours | {name: _version(name) for name in LIBRARIES}
 
 
 def _version(name: str) -> str:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+
+from vggrepro.core.files import damage_named
 
 _T = TypeVar("_T", bound=BaseModel)
+_V = TypeVar("_V")
 
 
 class FrozenModel(BaseModel):
@@ -30,6 +34,15 @@ def validated(kind: type[_T], values: Mapping[str, Any], where: str, *, also_kno
         wrong = {problem["loc"][:-1] for problem in found if problem["loc"]}
         told = [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in wrong]
         raise ValueError("\n".join(_explain(kind, problem, where, also_known) for problem in told)) from None
+
+
+def read_typed(kind: type[_V], path: Path, again: str) -> _V:
+    """The value in a JSON file of ours; a ValueError that names the file where it is missing or holds no `kind`.
+
+    `again` says how to make the file again, such as "make the table again".
+    """
+    with damage_named(path, again):
+        return TypeAdapter(kind).validate_json(path.read_bytes())
 
 
 def _explain(kind: type[BaseModel], problem: Any, where: str, also_known: Iterable[str]) -> str:  # noqa: ANN401

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vggrepro.core.files import Files
-from vggrepro.core.progress import Complaints, prefetch, show_progress
+from vggrepro.core.progress import RepeatedWarnings, prefetch, show_progress
 from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_synsets, read_xml
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, natural
@@ -95,7 +95,7 @@ class ILSVRC(Layout):
         a box of another class; in training it is left out. A name that is no WNID stands for the image's class: some of
         ILSVRC's training boxes are named in words.
         """
-        boxes, complaints = {}, Complaints()
+        boxes, warnings = {}, RepeatedWarnings()
         for place, image, found in self._annotations(split):
             if image not in classes or image in boxes:
                 raise ValueError(f"{place}: {image} is annotated twice, or is no image of {split}/")
@@ -103,10 +103,10 @@ class ILSVRC(Layout):
                 said = f"{place}: a box of {other}, but {image} is a {classes[image]}"
                 if split == "val":
                     raise ValueError(said)
-                complaints.add(f"{said}: left out")
+                warnings.add(f"{said}: left out")
             kept = [o.box for o in found.objects if o.name == classes[image] or not _WNID.fullmatch(o.name)]
             boxes[image] = tuple(kept), found.size
-        complaints.end()
+        warnings.end()
         if split == "val" and boxes and (missing := set(classes) - {image for image in boxes if boxes[image][0]}):
             raise ValueError(
                 f"{self.files.path}: {len(missing)} of {len(classes)} validation images have no box, the first is "

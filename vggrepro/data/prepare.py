@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from vggrepro.core.progress import Complaints
+from vggrepro.core.progress import RepeatedWarnings
 from vggrepro.data import standin, writer
 from vggrepro.data.annotations import Box
 from vggrepro.data.colours import Sums
@@ -139,11 +139,11 @@ def original(
         return StoredImage(image.tobytes() if encoding == "pixels" else data, (image.shape[0], image.shape[1]), sums)
 
     def boxes(sizes: NDArray[np.int64]) -> NDArray[np.int32]:
-        complaints, found = Complaints(), []
+        warnings, found = RepeatedWarnings(), []
         for i, (item, size) in enumerate(zip(items, sizes.tolist(), strict=True)):
             where = f"{layout.files.path}: {item.name}"
-            found += [(i, *box) for box in _usable(item, tuple(size), where, complaints if training else None)]
-        complaints.end()
+            found += [(i, *box) for box in _usable(item, tuple(size), where, warnings if training else None)]
+        warnings.end()
         return np.array(found, np.int32).reshape(-1, 5)
 
     about = {
@@ -186,8 +186,8 @@ def _pixels(layout: Layout, item: Item) -> int:
         return 0
 
 
-def _usable(item: Item, size: tuple[int, int], where: str, complaints: Complaints | None) -> list[Box]:
-    """The boxes of an image [height, width] that are boxes in it; without `complaints`, all or a ValueError. See `write`."""
+def _usable(item: Item, size: tuple[int, int], where: str, warnings: RepeatedWarnings | None) -> list[Box]:
+    """The boxes of an image [height, width] that are boxes in it; without `warnings`, all or a ValueError. See `write`."""
     (height, width), kept = size, []
     for box in item.boxes:
         x0, y0, x1, y1 = box
@@ -197,13 +197,13 @@ def _usable(item: Item, size: tuple[int, int], where: str, complaints: Complaint
             drawn_on = "{1} x {0} px".format(*item.annotated)
             said = f"{where}: {box} was drawn on an image of {drawn_on}, this has {width} x {height}"
         elif cut[0] <= cut[2] and cut[1] <= cut[3]:
-            if complaints and cut != box:
-                complaints.add(f"{where}: {box} reaches out of an image of {width} x {height} px: cut at its edge")
-            kept.append(cut if complaints else box)
+            if warnings and cut != box:
+                warnings.add(f"{where}: {box} reaches out of an image of {width} x {height} px: cut at its edge")
+            kept.append(cut if warnings else box)
             continue
-        if complaints is None:
+        if warnings is None:
             raise ValueError(f"{said}: correct its annotation")
-        complaints.add(f"{said}: left out")
+        warnings.add(f"{said}: left out")
     return kept
 
 

@@ -20,6 +20,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import Image
 
+from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.files import read_json
 from vggrepro.data.colours import Colours
 from vggrepro.data.transforms import rescaled_size
@@ -29,6 +30,8 @@ Image.MAX_IMAGE_PIXELS = 1_000_000_000
 
 Encoding = Literal["pixels", "files", "jpeg"]
 INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
+AGAIN = "prepare the store again"
+"""What to do about a damaged store."""
 
 
 def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
@@ -52,10 +55,7 @@ def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
 
 def count_boxes(folder: Path) -> int:
     """How many boxes a prepared store has; a ValueError where it is damaged."""
-    try:
-        return len(np.load(folder / "boxes.npy", mmap_mode="r"))
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: damaged store ({error}): delete the folder and prepare it again") from None
+    return len(read_array(folder / "boxes.npy", np.int32, (None, 5), AGAIN))
 
 
 class Store:
@@ -67,19 +67,14 @@ class Store:
         self.about: dict[str, Any] = read_json(
             folder / "store.json", keys=("wnids", "images", "encoding", "blacklisted", "digest")
         )
-        try:
-            self.index: NDArray[np.void] = np.load(folder / "index.npy")
-            self.labels: NDArray[np.int64] = self.index["label"].astype(np.int64)
-            self.ids = (folder / "ids.txt").read_text(encoding="utf-8").splitlines()
-            self._boxes: NDArray[np.int32] = np.load(folder / "boxes.npy")
-        except (OSError, ValueError, EOFError, IndexError) as error:
-            raise ValueError(f"{folder}: damaged store ({error}): delete the folder and prepare it again") from None
+        self.ids = list(read_ids(folder / "ids.txt", AGAIN))
+        self.index: NDArray[np.void] = read_array(folder / "index.npy", INDEX, (self.about["images"],), AGAIN)
+        self.labels: NDArray[np.int64] = self.index["label"].astype(np.int64)
+        self._boxes: NDArray[np.int32] = read_array(folder / "boxes.npy", np.int32, (None, 5), AGAIN)
         self.classes = len(self.about["wnids"])
         self._first_box = np.searchsorted(self._boxes[:, 0], np.arange(len(self.index) + 1))
-        if not len(self.index) == len(self.ids) == self.about["images"]:
-            raise ValueError(
-                f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder, prepare it again"
-            )
+        if len(self.ids) != len(self.index):
+            raise ValueError(f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder and {AGAIN}")
         images = folder / "images.bin"
         expected = int(self.index["length"].sum())
         if images.stat().st_size != expected:

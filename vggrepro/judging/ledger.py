@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from pydantic import TypeAdapter
 
 from vggrepro.core.files import file_digest, read_json, write_json, write_text
+from vggrepro.core.validation import read_typed
 from vggrepro.judging import verdicts
 from vggrepro.paper import claims
 from vggrepro.paper.claims import CellPlace, Claim
@@ -394,10 +394,7 @@ def _row(judged: Judged) -> dict[str, Any]:
 
 def read_ledger(path: Path) -> Ledger:
     """The ledger in a `claims.json`; a ValueError that names the file where it is none."""
-    try:
-        return TypeAdapter(Ledger).validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path}: no ledger, or damaged: delete it and judge the claims again ({error})") from None
+    return read_typed(Ledger, path, "judge the claims again")
 
 
 TIMES = "\u00d7"

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from vggrepro.core.arrays import read_array
 from vggrepro.core.files import read_json
 from vggrepro.judging import verdicts
 from vggrepro.judging.audit import Audit, Finding
@@ -100,7 +101,8 @@ def _of_result(folder: Path, audit: Audit, *, svms: bool) -> tuple[Finding, ...]
     made = read_json(folder / "made.json")
     if svms:
         return audit.of_svms(folder, made)
-    return audit.of_evaluation(folder, made, len(np.load(folder / "labels.npy", mmap_mode="r")))
+    labels = read_array(folder / "labels.npy", np.int64, (None,), "evaluate again", mapped=True)
+    return audit.of_evaluation(folder, made, len(labels))
 
 
 def _judged(cell: Cell, found: Sequence[Finding], row: Row, quantity: str, settings: Settings) -> Cell:

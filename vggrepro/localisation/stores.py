@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data import boxes
@@ -29,6 +30,8 @@ from vggrepro.settings.blocks import MergeSettings
 if TYPE_CHECKING:
     from vggrepro.data.store import Store
 
+AGAIN = "predict the boxes again"
+"""What to do about damaged boxes."""
 ARRAYS = ("boxes", "scores", "offsets", "answers", "labels", "sizes", "counted", "truth")
 
 
@@ -105,17 +108,24 @@ def write_boxes(folder: Path, found: BoxStore, made: Mapping[str, Any]) -> None:
 def read_boxes(folder: Path) -> BoxStore:
     """Open a store; a ValueError that names the folder where it is missing or damaged."""
     metadata = read_json(folder / "made.json")
-    try:
-        arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r" if name == "boxes" else None) for name in ARRAYS}
-        ids = tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: damaged boxes ({error}): delete the folder and predict them again") from None
-    found = BoxStore(folder, **arrays, ids=ids, metadata=metadata)
-    n, locations = len(ids), len(found.scores)
-    sizes = {len(found.answers), len(found.labels), len(found.sizes), len(found.counted), len(found.offsets) - 1}
-    if sizes != {n} or len(found.boxes) != locations or (n and found.offsets[-1] != locations):
-        raise ValueError(f"{folder}: its files do not fit together: delete the folder and predict the boxes again")
-    return found
+    ids = read_ids(folder / "ids.txt", AGAIN)
+    N = len(ids)
+    answers = read_array(folder / "answers.npy", np.int64, (N, None), AGAIN)
+    offsets = read_array(folder / "offsets.npy", np.int64, (N + 1,), AGAIN)
+    locations, K = int(offsets[-1]), answers.shape[1]
+    return BoxStore(
+        folder,
+        boxes=read_array(folder / "boxes.npy", np.float32, (locations, K, 4), AGAIN, mapped=True),
+        scores=read_array(folder / "scores.npy", np.float32, (locations, K), AGAIN),
+        offsets=offsets,
+        answers=answers,
+        labels=read_array(folder / "labels.npy", np.int64, (N,), AGAIN),
+        sizes=read_array(folder / "sizes.npy", np.int64, (N, 2), AGAIN),
+        counted=read_array(folder / "counted.npy", np.bool_, (N,), AGAIN),
+        truth=read_array(folder / "truth.npy", np.int32, (None, 5), AGAIN),
+        ids=ids,
+        metadata=metadata,
+    )
 
 
 def check_same_boxes(stores: Sequence[BoxStore]) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.data.store import Store
 from vggrepro.paper.systems import with_seed
@@ -35,10 +36,7 @@ def write_top5_labels(scores_folder: Path, seed: int, out: Path) -> None:
 def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:
     """The labels [N, K] for the images of a prepared store; a ValueError where they are of other images."""
     made = read_json(folder / "made.json", keys=("data",))
-    try:
-        found: NDArray[np.int64] = np.load(folder / "answers.npy")
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and make them again") from None
-    if made["data"] != store.digest or (folder / "ids.txt").read_text(encoding="utf-8").splitlines() != store.ids:
+    again = "make the labels again"
+    if made["data"] != store.digest or read_ids(folder / "ids.txt", again) != tuple(store.ids):
         raise ValueError(f"{folder}: labels of other images than those in {store.folder}: make them again")
-    return found
+    return read_array(folder / "answers.npy", np.int64, (len(store), None), again)

@@ -18,12 +18,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.files import atomic_file
+from vggrepro.core.files import atomic_file, damage_named
 
 
 @dataclass(frozen=True)
@@ -123,15 +122,10 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
 
 def read_outcomes(path: Path) -> Outcomes:
     """The outcomes in a file of `write_outcomes`; a ValueError that names it where it is missing or damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            entries = [_entry(entry, i, file) for i, entry in enumerate(about["entries"])]
-            return Outcomes(about["table"], tuple(about["seeds"]), tuple(entries))
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file: make the table first, as Snakemake does") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile) as error:
-        raise ValueError(f"{path}: damaged outcomes ({error}): delete it and make the table again") from None
+    with damage_named(path, "make the table again"), np.load(path, allow_pickle=False) as file:
+        about = json.loads(str(file["about"]))
+        entries = [_entry(entry, i, file) for i, entry in enumerate(about["entries"])]
+        return Outcomes(about["table"], tuple(about["seeds"]), tuple(entries))
 
 
 def _entry(about: Mapping[str, Any], i: int, file: Mapping[str, NDArray[Any]]) -> OutcomeEntry:

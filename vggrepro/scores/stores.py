@@ -16,12 +16,15 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.paper.runs import Evaluation
 from vggrepro.scores.ranks import true_class_ranks
 
 IMAGES_PER_CHUNK = 1000
 """Images that are averaged at a time, because 4 MB of 1,000 classes stay in the processor's cache."""
+AGAIN = "evaluate again"
+"""What to do about damaged scores."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ class Scores:
 
         Through a memory map of its own, because the pages of forty stores that stay mapped would fill the memory.
         """
-        return np.array(np.load(self.folder / "posteriors.npy", mmap_mode="r")[part])
+        return np.array(_map_posteriors(self.folder, self.posteriors.shape)[part])
 
 
 def write_scores(
@@ -98,25 +101,17 @@ def _write_ids(folder: Path, ids: list[str] | tuple[str, ...]) -> None:
     (folder / "ids.txt").write_text("".join(f"{name}\n" for name in ids), encoding="utf-8")
 
 
-def _read_ids(folder: Path) -> tuple[str, ...]:
-    return tuple((folder / "ids.txt").read_text(encoding="utf-8").splitlines())
-
-
 def read_scores(folder: Path) -> Scores:
     """Open a store; a ValueError that names the file where it is missing or damaged."""
     metadata = read_json(folder / "made.json")
-    try:
-        posteriors = np.load(folder / "posteriors.npy", mmap_mode="r")
-        labels = np.load(folder / "labels.npy")
-        ids = _read_ids(folder)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: damaged scores ({error}): delete the folder and evaluate again") from None
-    if not len(posteriors) == len(labels) == len(ids):
-        raise ValueError(
-            f"{folder}: {len(posteriors)} posteriors, {len(labels)} labels, {len(ids)} ids: expected as many of each. "
-            "Delete the folder and evaluate again"
-        )
+    ids = read_ids(folder / "ids.txt", AGAIN)
+    posteriors = _map_posteriors(folder, (len(ids), None))
+    labels = read_array(folder / "labels.npy", np.int64, (len(ids),), AGAIN)
     return Scores(folder, posteriors, labels, ids, metadata)
+
+
+def _map_posteriors(folder: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
+    return read_array(folder / "posteriors.npy", np.float32, shape, AGAIN, mapped=True)
 
 
 class EvaluationStore(Protocol):
@@ -206,17 +201,11 @@ def read_scores_or_labels(folder: Path) -> Scores | TopLabels:
     if not (folder / "answers.npy").exists():
         return read_scores(folder)
     metadata = read_json(folder / "made.json", keys=("classes",))
-    try:
-        predicted, labels = np.load(folder / "answers.npy"), np.load(folder / "labels.npy")
-        boxes = np.load(folder / "boxes.npy") if (folder / "boxes.npy").exists() else None
-        ids = _read_ids(folder)
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: damaged labels ({error}): delete the folder and import them again") from None
-    if not len(predicted) == len(labels) == len(ids):
-        raise ValueError(
-            f"{folder}: predictions for {len(predicted)} images, {len(labels)} labels, {len(ids)} ids: expected as many of "
-            "each. Delete the folder and import the labels again"
-        )
+    again, boxes_file = "import the labels again", folder / "boxes.npy"
+    ids = read_ids(folder / "ids.txt", again)
+    predicted = read_array(folder / "answers.npy", np.int64, (len(ids), None), again)
+    labels = read_array(folder / "labels.npy", np.int64, (len(ids),), again)
+    boxes = read_array(boxes_file, np.bool_, (2, len(ids)), again) if boxes_file.exists() else None
     return TopLabels(folder, predicted, labels, ids, metadata, boxes)
 
 

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from pydantic import TypeAdapter
 
 from vggrepro.core.files import write_json, write_text
 from vggrepro.core.paths import ROOT
+from vggrepro.core.validation import read_typed
 from vggrepro.judging.footnotes import ALL
 from vggrepro.tables.cells import MARKS, Cell, CellInterval, Table, TableRow, Verdict
 
@@ -35,10 +35,7 @@ def write_table(table: Table, out: Path) -> None:
 
 def read_table(path: Path) -> Table:
     """The table in a JSON file that `write` wrote."""
-    try:
-        return TypeAdapter(Table).validate_json(path.read_bytes())
-    except ValueError as error:
-        raise ValueError(f"{path}: no table, or damaged: delete it and make it again ({error})") from None
+    return read_typed(Table, path, "make the table again")
 
 
 def table_heading(table: Table) -> str:

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core.arrays import read_array
 from vggrepro.core.files import read_json
 from vggrepro.scores.ranks import average_precision
 
 ScoreMatrix = NDArray[np.floating]
+
+AGAIN = "classify again"
+"""What to do about damaged results."""
 
 
 def precisions(scores: ScoreMatrix, targets: NDArray[np.int8], kind: str) -> ScoreMatrix:
@@ -62,9 +66,10 @@ class SVMResult:
 def read_svm_result(folder: Path) -> SVMResult:
     """Open the result of a task; a ValueError that names the folder where it is missing or damaged."""
     made = read_json(folder / "made.json", ("task", "nets", "classes", "counted", "measure", "part", "C"))
-    try:
-        parts = [folder / str(k) for k in range(len(made["C"]))]
-        arrays = [tuple(np.load(part / f"{name}.npy") for part in parts) for name in ("scores", "targets", "groups")]
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{folder}: damaged result ({error}): delete the folder and classify again") from None
-    return SVMResult(folder, made, arrays[0], arrays[1], arrays[2])
+    parts, classes = [folder / str(k) for k in range(len(made["C"]))], len(made["classes"])
+    scores = tuple(read_array(part / "scores.npy", np.float32, (None, classes), AGAIN) for part in parts)
+    targets, groups = [], []
+    for part, values in zip(parts, scores, strict=True):
+        targets.append(read_array(part / "targets.npy", np.int8, values.shape, AGAIN))
+        groups.append(read_array(part / "groups.npy", np.int64, values.shape[:1], AGAIN))
+    return SVMResult(folder, made, scores, tuple(targets), tuple(groups))

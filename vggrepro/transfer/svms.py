@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core import provenance
+from vggrepro.core.arrays import read_array
 from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
 from vggrepro.data.collections import VOC, Actions, Caltech, Collection
 from vggrepro.paper.tasks import TASKS, Task
@@ -71,13 +72,9 @@ def descriptors(
             raise ValueError(
                 f"{folder}: features of other images than {name}: delete the folder and compute them again"
             )
-        try:
-            found = [np.load(folder / f"{Q}.npy") for Q in task.scales]
-        except (OSError, ValueError, EOFError) as error:
-            raise ValueError(
-                f"{folder}: damaged features ({error}): delete the folder and compute them again"
-            ) from None
-        parts.append(descriptor(found, task.combine, normalise).astype(np.float32, copy=False))
+        again = "compute the features again"
+        features = [read_array(folder / f"{Q}.npy", np.float32, (None, None), again) for Q in task.scales]
+        parts.append(descriptor(features, task.combine, normalise).astype(np.float32, copy=False))
         nets.append(made["run"])
     if nets != nets[:each] * len(task.collections):
         raise ValueError(
