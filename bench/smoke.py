@@ -25,6 +25,7 @@ from harness import REPEATS, row, write
 from torch.nn import functional as F
 
 from vggrepro.core.paths import ROOT
+from vggrepro.data.collections import open_collection
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescaled_size
 from vggrepro.nets.vgg import VGG
@@ -33,7 +34,6 @@ from vggrepro.paper.tables import TRANSFER, published_table, scales_of
 from vggrepro.paper.tasks import COLLECTIONS, TASKS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import RunSettings, Settings
-from vggrepro.transfer.svms import open_collection
 from vggrepro.workflow import Plan
 
 TIMED = 0.3

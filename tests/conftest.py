@@ -124,3 +124,21 @@ def small(**train: object) -> RunSettings:
     return RunSettings.model_validate(
         {"model": {"scale_unit": 8, "width": 4, "fc": 32, "dropout": 0.0}, "train": given}, strict=False
     )
+
+
+@pytest.fixture(scope="session")
+def drawn_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data sets of appendix B, drawn: a folder each."""
+    from tests.svm_results import draw_sets
+
+    draw_sets(root := tmp_path_factory.mktemp("drawn"))
+    return root
+
+
+@pytest.fixture(scope="session")
+def svm_results(drawn_sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Features, splits and results of all tasks of appendix B, with random nets."""
+    from tests.svm_results import write_results
+
+    write_results(drawn_sets, root := tmp_path_factory.mktemp("transfer"))
+    return root

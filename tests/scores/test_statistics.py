@@ -222,3 +222,51 @@ def test_no_number_of_images_detects_a_difference_where_seeds_vary_too_much():
     each = 2e-4
     planned = Estimate(0.02, 1e-6, ((each / seeds, seeds - 1),))
     assert math.sqrt(planned._squared(0.025)) < 0.02
+
+
+def test_intervals_of_shares_stay_in_range_and_have_a_length():
+    same = np.ones((1, 3))
+    assert statistics.share(statistics.of_splits(same, 50).interval())[1] == 1
+    low, high = statistics.of_splits(same / 2, 50).interval()
+    assert 0 < high - low < 0.2
+    half = 4.302653 * 0.1 / 3**0.5
+    assert statistics.of_splits(np.array([[0.4, 0.5, 0.6]]), 10**9).interval() == pytest.approx(
+        (0.5 - half, 0.5 + half)
+    )
+
+
+def test_intervals_of_splits_cover_as_often_as_they_say():
+    """Splits of one share that vary alone, and with seeds that vary too."""
+    rng, covered, with_seeds = np.random.default_rng(0), 0, 0
+    for _ in range(2000):
+        low, high = statistics.of_splits(rng.normal(0.8, 0.01, (1, 3)), 10**6).interval()
+        covered += low <= 0.8 <= high
+        values = 0.8 + rng.normal(0, 0.02, (4, 1)) + rng.normal(0, 0.01, (1, 3))
+        low, high = statistics.of_splits(values, 10**6).interval()
+        with_seeds += low <= 0.8 <= high
+    assert covered / 2000 == pytest.approx(0.95, abs=0.015)
+    assert 0.935 < with_seeds / 2000 <= 1
+
+
+def resampled_mean(values: np.ndarray, groups: np.ndarray) -> tuple[float, float]:
+    resamples = statistics.resampled([lambda chosen: float(values[chosen].mean())], groups)
+    return statistics.of_resamples(values.mean(keepdims=True), resamples, len(np.unique(groups))).interval()
+
+
+def test_resampling_a_mean_gives_its_standard_error():
+    values = np.random.default_rng(0).random(2000)
+    low, high = resampled_mean(values, np.arange(2000))
+    assert (high - low) / 2 == pytest.approx(1.96 * values.std() / 2000**0.5, rel=0.12)
+    assert (low + high) / 2 == pytest.approx(values.mean())
+
+
+def test_pictures_of_one_image_are_drawn_together():
+    """Pairs of equal values say as much as half as many: the interval is wider by the root of two."""
+    values = np.repeat(np.random.default_rng(0).random(500), 2)
+
+    def length(groups: np.ndarray) -> float:
+        low, high = resampled_mean(values, groups)
+        return high - low
+
+    ratio = length(np.repeat(np.arange(500), 2)) / length(np.arange(1000))
+    assert ratio == pytest.approx(2**0.5, rel=0.2)

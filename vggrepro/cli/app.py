@@ -569,8 +569,8 @@ def _draw(given: argparse.Namespace) -> None:
 
 
 def _features(given: argparse.Namespace) -> None:
+    from vggrepro.data.collections import open_collection
     from vggrepro.settings.blocks import EvaluateSettings
-    from vggrepro.transfer.svms import open_collection
 
     settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
@@ -579,10 +579,10 @@ def _features(given: argparse.Namespace) -> None:
 
     features.write_features(
         given.run,
-        given.collection,
-        collection,
-        given.scales,
-        settings,
+        name=given.collection,
+        collection=collection,
+        scales=given.scales,
+        settings=settings,
         weights_file=given.weights,
         out=given.out,
         device=device,
@@ -591,24 +591,25 @@ def _features(given: argparse.Namespace) -> None:
 
 
 def _splits(given: argparse.Namespace) -> None:
+    from vggrepro.data.collections import Caltech
     from vggrepro.settings.blocks import TransferSettings
-    from vggrepro.transfer.svms import open_caltech, write_splits
+    from vggrepro.transfer.splits import write_splits
 
     settings = _block(given.settings, TransferSettings, lambda preset: preset.transfer)
-    write_splits(open_caltech(given.set, given.path), settings, given.out)
+    write_splits(Caltech(given.path, given.set.removeprefix("caltech")), settings, given.out)
 
 
 def _classify(given: argparse.Namespace) -> None:
     from vggrepro.settings.blocks import TransferSettings
-    from vggrepro.transfer.svms import classify
+    from vggrepro.transfer.classification import classify
 
     settings = _block(given.settings, TransferSettings, lambda preset: preset.transfer)
     classify(
         given.task,
-        given.path,
-        given.features,
-        settings,
+        path=given.path,
+        features=given.features,
         splits=given.splits,
+        settings=settings,
         out=given.out,
         workers=given.threads,
     )

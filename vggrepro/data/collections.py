@@ -300,6 +300,18 @@ class Caltech(Collection):
         return found
 
 
+def open_collection(name: str, path: Path) -> VOC | Caltech:
+    """The collection `name` of appendix B's tasks in a folder or an archive; a ValueError where its layout is another.
+
+    `voc2007`, `voc2012`, `caltech101`, `caltech256`, `actions-image` or `actions-box`.
+    """
+    if name.startswith("voc"):
+        return VOC(path, name.removeprefix("voc"))
+    if name.startswith("caltech"):
+        return Caltech(path, name.removeprefix("caltech"))
+    return Actions(path, boxes=name == "actions-box")
+
+
 def _voc_root(files: Files, year: str) -> str:
     """The folder, with a slash at its end, that holds ImageSets and JPEGImages."""
     roots = sorted({m[1] for name in files.names if (m := re.match(r"((?:.*/)?)ImageSets/(?:Main|Action)/", name))})

@@ -1,4 +1,4 @@
-"""Errors and average precisions from scores. No torch."""
+"""Errors from scores: the rank of the true class. No torch."""
 
 from __future__ import annotations
 
@@ -28,26 +28,3 @@ TOP = {"top-1": 1, "top-5": 5}
 def wrong_images(ranks: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
     """PAPER 4: whether each image is an error, [N], by the ranks [N] of the true classes; `quantity` is a key of `TOP`."""
     return ranks >= TOP[quantity]
-
-
-def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_], kind: str) -> float:
-    """VOC's average precision of a class, from scores [n] and truth [n]; NaN where nothing is positive.
-
-    `area` (VOC from 2010 on): the area under the curve of precision against recall, made to fall monotonically. `11-point`
-    (VOC-2007): the mean, over recalls of 0, 0.1 ... 1, of the best precision at that recall or a higher one. Of images with
-    equal scores the earlier one comes first, as in a stable sort.
-
-    Raises ValueError for another `kind`.
-    """
-    if kind not in ("area", "11-point"):
-        raise ValueError(f"no average precision is called {kind!r}: expected area or 11-point")
-    hits = positive[np.argsort(-scores, kind="stable")].cumsum()
-    if not len(hits) or not hits[-1]:
-        return float("nan")
-    precision, recall = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
-    best = np.maximum.accumulate(precision[::-1])[::-1]
-    if kind == "area":
-        return float((best * np.diff(recall, prepend=0)).sum())
-    # in whole numbers, because a recall of exactly 3 in 10 must reach the threshold 0.3
-    reached = np.searchsorted(10 * hits, np.arange(11) * hits[-1])
-    return float(best[reached].mean())

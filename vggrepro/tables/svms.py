@@ -28,7 +28,7 @@ from vggrepro.tables.cells import (
     row_keys,
     settings_differences,
 )
-from vggrepro.transfer.average_precision import SVMResult, read_svm_result
+from vggrepro.transfer.results import SVMResult, read_svm_result
 
 FirstResult = Mapping[str, Sequence[SVMResult]]
 """The results of a table, by task."""

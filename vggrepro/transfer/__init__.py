@@ -1,5 +1,6 @@
 """Other data sets (appendix B): features of a net without its last layer, and linear SVMs on them.
 
-In: weights and a collection of images (VOC, Caltech). Out: features per scale, SVM scores, average precision or recall.
-Begin with `features.py`, then `svms.py`.
+In: weights and a collection of images (VOC, Caltech). Out: features per test scale, scores of SVMs, their average precision
+or recall. Begin with `features.py`, which runs the net, then `classification.py`, which goes from features to a task's
+result: descriptors, SVMs and splits are a module each, and `results.py` reads the result back.
 """

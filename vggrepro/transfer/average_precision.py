@@ -1,75 +1,59 @@
-"""What came of SVMs on features (appendix B): their results read back, and measured by precision or recall. No torch."""
+"""Average precision and recall of classes, from scores and targets (appendix B). No torch."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.arrays import read_array
-from vggrepro.core.files import read_json
-from vggrepro.scores.ranks import average_precision
-
 ScoreMatrix = NDArray[np.floating]
+"""[n, classes]."""
+TargetMatrix = NDArray[np.int8]
+"""[n, classes]: 1, -1, or 0 for what does not count ("difficult")."""
 
-AGAIN = "classify again"
-"""What to do about damaged results."""
+Measure = Callable[[ScoreMatrix, TargetMatrix], NDArray[np.floating]]
+"""From scores and targets to a value per class, [classes]."""
 
 
-def precisions(scores: ScoreMatrix, targets: NDArray[np.int8], kind: str) -> ScoreMatrix:
-    """Average precision of every class, [classes]; images with target 0 ("difficult") are left out."""
+def average_precision(scores: NDArray[np.floating], positive: NDArray[np.bool_], kind: str) -> float:
+    """VOC's average precision of a class, from scores [n] and truth [n]; NaN where nothing is positive.
+
+    `area` (VOC from 2010 on): the area under the curve of precision against recall, made to fall monotonically. `11-point`
+    (VOC-2007): the mean, over recalls of 0, 0.1 ... 1, of the best precision at that recall or a higher one. Of images with
+    equal scores the earlier one comes first, as in a stable sort.
+
+    Raises ValueError for another `kind`.
+    """
+    if kind not in ("area", "11-point"):
+        raise ValueError(f"no average precision is called {kind!r}: expected area or 11-point")
+    hits = positive[np.argsort(-scores, kind="stable")].cumsum()
+    if not len(hits) or not hits[-1]:
+        return float("nan")
+    precision, recall = hits / np.arange(1, len(hits) + 1), hits / hits[-1]
+    best = np.maximum.accumulate(precision[::-1])[::-1]
+    if kind == "area":
+        return float((best * np.diff(recall, prepend=0)).sum())
+    # in whole numbers, because a recall of exactly 3 in 10 must reach the threshold 0.3
+    reached = np.searchsorted(10 * hits, np.arange(11) * hits[-1])
+    return float(best[reached].mean())
+
+
+def class_precisions(scores: ScoreMatrix, targets: TargetMatrix, kind: str) -> NDArray[np.floating]:
+    """The average precision of every class, [classes], over the images whose target is not 0."""
     return np.array(
         [average_precision(s[t != 0], t[t != 0] > 0, kind) for s, t in zip(scores.T, targets.T, strict=True)]
     )
 
 
-def recalls(scores: ScoreMatrix, targets: NDArray[np.int8]) -> ScoreMatrix:
-    """PAPER B: of each class the share of its images [classes] that are given that class."""
-    truth, answers = targets.argmax(1), scores.argmax(1)
-    right = np.bincount(truth[truth == answers], minlength=targets.shape[1])
+def class_recalls(scores: ScoreMatrix, targets: TargetMatrix) -> NDArray[np.floating]:
+    """PAPER B: the share of every class's images, [classes], that are predicted to be of that class."""
+    truth, predicted = targets.argmax(1), scores.argmax(1)
+    right = np.bincount(truth[truth == predicted], minlength=targets.shape[1])
     return right / np.bincount(truth, minlength=targets.shape[1])
 
 
-def measure_of(kind: str) -> Any:  # noqa: ANN401
-    """The function of scores and targets that a task is measured by: `11-point`, `area` or `recall`."""
-    return recalls if kind == "recall" else partial(precisions, kind=kind)
-
-
-@dataclass(frozen=True)
-class SVMResult:
-    """What came of a task with some nets, as it is read back."""
-
-    folder: Path
-    metadata: dict[str, Any]
-    scores: tuple[NDArray[np.float32], ...]
-    """For every split [n, classes]."""
-    targets: tuple[NDArray[np.int8], ...]
-    groups: tuple[NDArray[np.int64], ...]
-    """[n]: pictures of one file have the same number."""
-
-    @property
-    def counted(self) -> NDArray[np.bool_]:
-        """[classes]: whether a class has part in the mean."""
-        return np.isin(self.metadata["classes"], self.metadata["counted"])
-
-    def values(self, split: int, chosen: NDArray[np.int64] | slice = slice(None)) -> ScoreMatrix:
-        """The precision or recall of every class that counts, of some test images of a split."""
-        of = measure_of(self.metadata["measure"])
-        found: ScoreMatrix = of(self.scores[split][chosen], self.targets[split][chosen])
-        return found[self.counted]
-
-
-def read_svm_result(folder: Path) -> SVMResult:
-    """Open the result of a task; a ValueError that names the folder where it is missing or damaged."""
-    made = read_json(folder / "made.json", ("task", "nets", "classes", "counted", "measure", "part", "C"))
-    parts, classes = [folder / str(k) for k in range(len(made["C"]))], len(made["classes"])
-    scores = tuple(read_array(part / "scores.npy", np.float32, (None, classes), AGAIN) for part in parts)
-    targets, groups = [], []
-    for part, values in zip(parts, scores, strict=True):
-        targets.append(read_array(part / "targets.npy", np.int8, values.shape, AGAIN))
-        groups.append(read_array(part / "groups.npy", np.int64, values.shape[:1], AGAIN))
-    return SVMResult(folder, made, scores, tuple(targets), tuple(groups))
+def measure_of(kind: str) -> Measure:
+    """The measure of a task: `11-point` or `area` (average precision), or `recall`."""
+    return class_recalls if kind == "recall" else partial(class_precisions, kind=kind)

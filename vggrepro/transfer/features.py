@@ -1,4 +1,4 @@
-"""Features of images for transfer (appendix B): what a net without its last layer says of a whole image."""
+"""Features of images for transfer (appendix B): the output of a net without its last layer, for whole images."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from vggrepro.settings.blocks import EvaluateSettings
 def extract_features(
     net: VGG,
     collection: Collection,
+    *,
     mean: tuple[float, float, float],
     scales: tuple[int, ...],
-    *,
     settings: EvaluateSettings = evaluate.DEFAULT,
     device: torch.device | None = None,
     workers: int = 0,
@@ -37,51 +37,54 @@ def extract_features(
     """
     device = device or torch.device("cpu")
     mean_rgb = torch.tensor(mean, device=device)
-    found = {Q: np.zeros((len(collection), net.model.fc), np.float32) for Q in scales}
-    net, most = ready_for_inference(net, settings.precision), settings.batch_pixels // 2
+    features = {Q: np.zeros((len(collection), net.model.fc), np.float32) for Q in scales}
+    net, batch_pixels = ready_for_inference(net, settings.precision), settings.batch_pixels // 2
     batches = evaluate.by_shape(
-        collection, net, scales, evaluate.whole, batch_pixels=most, workers=workers, about=about
+        collection, net, scales, evaluate.whole, batch_pixels=batch_pixels, workers=workers, about=about
     )
     with torch.inference_mode():
-        for members, shown in batches:
-            images = evaluate.net_views(shown, mean_rgb, mirrored=True)
+        for members, views in batches:
+            images = evaluate.net_views(views, mean_rgb, mirrored=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 hidden = net.hidden_map(images)
             values = hidden.float().mean((1, 2)).reshape(2, len(members), -1).mean(0).cpu().numpy()
             for (i, Q), value in zip(members, values, strict=True):
-                found[Q][i] = value
-    return found
+                features[Q][i] = value
+    return features
 
 
 def write_features(
     run: Run,
+    *,
     name: str,
     collection: Collection,
     scales: tuple[int, ...],
     settings: EvaluateSettings,
-    *,
     weights_file: Path,
     out: Path,
     device: torch.device,
     workers: int,
 ) -> None:
-    """Write the features of a collection: `<Q>.npy` [N, fc] for every scale, `ids.txt`, `made.json`."""
+    """Write the features of a collection, called `name`: `<Q>.npy` [N, fc] for every scale, `ids.txt`, `made.json`.
+
+    Raises ValueError for weights of another run, and for features that are not finite.
+    """
     weights = load_weights(weights_file)
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     started = time.perf_counter()
-    with record_inputs(net := weights.net_on(device)) as shown:
-        found = extract_features(
+    with record_inputs(net := weights.net_on(device)) as record:
+        features = extract_features(
             net,
             collection,
-            weights.mean,
-            scales,
+            mean=weights.mean,
+            scales=scales,
             settings=settings,
             device=device,
             workers=workers,
             about=f"{run.name}, {collection.title}",
         )
-    made = {
+    metadata = {
         "run": run.name,
         "weights": file_digest(weights_file),
         "name": name,
@@ -89,15 +92,15 @@ def write_features(
         "data": collection.digest,
         "scales": list(scales),
         "images": len(collection),
-        "record": shown.as_json(scales),
+        "record": record.as_json(scales),
         **evaluate.how_computed(settings, device, time.perf_counter() - started),
     }
     with atomic_folder(out, "made.json") as root:
-        for Q, values in found.items():
+        for Q, values in features.items():
             if not np.isfinite(values).all():
                 raise ValueError(
                     f"the features of {run.name} at Q = {Q} are not finite: the net diverged, train it again"
                 )
             np.save(root / f"{Q}.npy", values)
         (root / "ids.txt").write_text("".join(f"{image}\n" for image in collection.ids), encoding="utf-8")
-        write_json(root / "made.json", made)
+        write_json(root / "made.json", metadata)

@@ -1,0 +1,45 @@
+"""Descriptors: features at several scales and of several nets in one vector of unit length."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.svm_results import NETS
+from vggrepro import cli
+from vggrepro.transfer.descriptors import combined_scales, unit_length
+
+
+def test_scales_are_averaged_or_stacked_to_unit_length():
+    rng = np.random.default_rng(0)
+    a, b = rng.random((3, 4)), rng.random((3, 4))
+    average, stacked = (combined_scales([a, b], combine=combine, normalise="after") for combine in ("average", "stack"))
+    assert average == pytest.approx((a + b) / np.linalg.norm(a + b, axis=1, keepdims=True))
+    assert stacked.shape == (3, 8)
+    assert np.linalg.norm(stacked, axis=1) == pytest.approx(1)
+    before = combined_scales([a, 10 * b], combine="average", normalise="before")
+    assert before == pytest.approx(combined_scales([a, b], combine="average", normalise="before"))
+    assert not np.allclose(combined_scales([a, 10 * b], combine="average", normalise="after"), average)
+    assert unit_length(np.zeros((1, 4))).tolist() == [[0.0] * 4]
+
+
+def test_features_of_other_images_are_refused(svm_results, drawn_sets, tmp_path, capsys):
+    options = ["--path", str(drawn_sets / "voc2012"), "--features", str(svm_results / "f" / NETS[0].name / "voc2007")]
+    assert cli.main(["classify", "voc2012", *options, "--out", str(tmp_path / "o")]) == 2
+    assert "features of other images than voc2012: delete the folder" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (["D/actions-image", "D/actions-image"], "features of other images than actions-box"),
+        (["D/actions-box", "D/actions-image"], "features of other images than actions-image"),
+        (["D/actions-image", "E/actions-box"], "expected the same nets for actions-image and actions-box"),
+    ],
+)
+def test_features_of_images_and_of_boxes_are_not_confused(svm_results, drawn_sets, tmp_path, capsys, folders, message):
+    features = [str(svm_results / "f" / folder.replace("/", "_256-512_s0/")) for folder in folders]
+    options = ["--path", str(drawn_sets / "voc2012"), "--features", *features, "--out", str(tmp_path / "o")]
+    assert cli.main(["classify", "actions-image-and-box", *options]) == 2
+    assert message in capsys.readouterr().err
