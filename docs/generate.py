@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from vggrepro.core.files import write_text
@@ -50,7 +49,11 @@ def choices_page() -> str:
         "cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting.\n",
     ]
     for number, title in CHOICES.items():
-        parts += [f'## <a id="choice-{number}"></a>{number}. {title}\n', "| setting | default | what it decides |", "| --- | --- | --- |"]
+        parts += [
+            f'## <a id="choice-{number}"></a>{number}. {title}\n',
+            "| setting | default | what it decides |",
+            "| --- | --- | --- |",
+        ]
         parts += [*rows[number], ""]
     return "\n".join(parts)
 
@@ -63,7 +66,7 @@ def settings_page() -> str:
         "Every setting can be set with `--config`: `--config smoke=true train='{epochs: 8}'`. Defaults are those of the code;",
         "presets (`workflow/config/*.yaml`) override them.\n",
     ]
-    blocks = {"": schema, **{name: about for name, about in schema["$defs"].items()}}
+    blocks = {"": schema, **schema["$defs"]}
     for name, about in blocks.items():
         parts += [f"## {name or 'Top level'}\n", _sentence(about.get("description", "")) if name else "", ""]
         parts += ["| setting | type | default | description |", "| --- | --- | --- | --- |"]
@@ -109,13 +112,17 @@ def verbs() -> list[str]:
 
 def _help(*verb: str) -> str:
     call = [sys.executable, "-m", "vggrepro", *verb, "--help"]
-    done = subprocess.run(call, capture_output=True, text=True, check=True, env={"COLUMNS": "110", "NO_COLOR": "1", "PATH": ""})
+    done = subprocess.run(
+        call, capture_output=True, text=True, check=True, env={"COLUMNS": "110", "NO_COLOR": "1", "PATH": ""}
+    )
     return done.stdout.rstrip()
 
 
 def api_pages() -> Iterator[tuple[str, str]]:
     """A page per room: its docstring, and then the public functions and classes of each module."""
-    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][0]["layers"]
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]["layers"]
     for room in (room for layer in layers for room in layer.replace("|", " ").split() if room != "__main__"):
         place = ROOT / "vggrepro" / room
         modules = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]

@@ -8,6 +8,26 @@ from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 
+CHOICES = {
+    1: "Initial standard deviation",
+    2: "Local response normalisation",
+    3: "Rounding of pooled sizes",
+    4: "Order of soft-max and spatial mean in dense evaluation",
+    5: "Grid of the 5x5 crops",
+    6: "Distribution of S, and the filter that rescales",
+    7: "Length and learning rate of the S = 384 and jitter stages",
+    8: 'The shallow net\'s error "7% higher"',
+    9: "Localisation: frame, target, loss, merging",
+    10: "Transfer: features, SVMs, average precision",
+    11: "Layers that are initialised from A",
+    12: "Validation images steer the learning rate",
+    13: "Weight decay of biases",
+    17: "Scale of the colour shift",
+    18: "Form of momentum",
+    19: "Poolings of nets smaller than the paper's",
+}
+"""Numbers and titles of the paper's silences; the code, the settings and the report cite these numbers."""
+
 FIXED_CHOICES = [
     ("normalisation", "alpha = 1e-4 per channel, k = 2", "2: Krizhevsky's formula: alpha is not divided by n."),
     ("distribution of S", "uniform over the integers", "6: in pixels of the preset, both ends included."),
@@ -23,16 +43,17 @@ FIXED_CHOICES = [
         "top-1 error, centre crop",
         "12: on validation images, at Q = S or the middle of its range.",
     ),
+    ("weight decay", "of weights and biases alike", "13: Caffe has a factor per blob, which the paper does not print."),
     (
         "colour shift",
         "PCA of RGB in [0, 1]",
-        "the eigenvalues are variances in that scale, as in the constants in common use; every pixel of the training set "
+        "17: the eigenvalues are variances in that scale, as in the constants in common use; every pixel of the training set "
         "counts the same.",
     ),
     (
         "momentum",
         "torch's SGD",
-        "the rate multiplies the velocity; in Caffe it enters it: no difference but where it drops.",
+        "18: the rate multiplies the velocity; in Caffe it enters it: no difference but where it drops.",
     ),
     (
         "frame of a box",
@@ -89,7 +110,7 @@ FIXED_CHOICES = [
     (
         "poolings of small nets",
         "the first 3 of 5 at scale unit 8",
-        "so that a crop ends as 7x7 features, as in the paper.",
+        "19: so that a crop ends as 7x7 features, as in the paper.",
     ),
 ]
 """Silences of the paper that are filled once and for all: what, how, and the number in the list of silences."""
