@@ -137,7 +137,9 @@ def test_the_verb_shows_no_number_made_under_an_undeclared_deviation(tmp_path, c
     file.write_text(json.dumps(said))
     assert cli.main(command(folder, tmp_path / "out", "--runs", str(folder / "runs"))) == 2
     told = capsys.readouterr().err
-    assert "A_256_s0/run.json: momentum is 0.5, but train.momentum says 0.9: no table shows a number" in told
+    assert (
+        "A_256_s0/run.json: record.momentum: momentum 0.5, but train.momentum says 0.9. No table shows a number" in told
+    )
     assert not (tmp_path / "out").exists()
 
 

@@ -7,9 +7,12 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
+from vggrepro.judging.records import TYPES
 from vggrepro.nets.initialisation import STAGED
 from vggrepro.nets.vgg import LAYERS, Conv
+from vggrepro.paper.protocol import call, protocol_rules
 from vggrepro.paper.runs import Evaluation, Run
+from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.models import Settings
 
 IMAGES = {"ilsvrc": (1_281_167, 50_000, 1000), "tiny-imagenet": (100_000, 10_000, 200), "stand-in": (2_000, 400, 10)}
@@ -89,6 +92,7 @@ def run_json(run: Run, settings: Settings) -> dict[str, Any]:
         "train_images": images,
         "val_images": val,
     }
+    fill_in(record, "training")
     return {
         "run": run.name,
         "settings": mine.model_dump(mode="json"),
@@ -118,6 +122,14 @@ def made_json(evaluation: Evaluation, settings: Settings, images: int) -> dict[s
     run, model = evaluation.run, settings.model
     whole = evaluation.protocol == "dense"
     views = {"dense": 1 if run.localises else 2, "multi-crop": 50, "centre-crop": 1}[evaluation.protocol]
+    record = {
+        "views": {str(model.pixels(evaluation.Q) if whole else model.crop): views * images},
+        "mirrored": views > 1,
+        "pixels": [-125.0, 140.0],
+        "precision": [settings.evaluate.precision],
+        "scales": [evaluation.Q],
+    }
+    fill_in(record, "evaluation")
     return {
         "run": run.name,
         "protocol": evaluation.protocol,
@@ -125,11 +137,30 @@ def made_json(evaluation: Evaluation, settings: Settings, images: int) -> dict[s
         "weights": weights_of(run),
         "data set": NAMES[settings.data.layout],
         "settings": settings.evaluate.model_dump(mode="json"),
-        "record": {
-            "views": {str(model.pixels(evaluation.Q) if whole else model.crop): views * images},
-            "mirrored": views > 1,
-            "pixels": [-125.0, 140.0],
-            "precision": [settings.evaluate.precision],
-            "scales": [evaluation.Q],
-        },
+        "record": record,
     }
+
+
+def svms_json(task: str, settings: Settings) -> dict[str, Any]:
+    """What classifying a task writes, as far as the audit reads it, on features of no net."""
+    transfer, caltech = settings.transfer, TASKS[task].data.startswith("caltech")
+    return {
+        "task": task,
+        "features": [],
+        "settings": transfer.model_dump(mode="json"),
+        "C from": list(transfer.C),
+        "C": [1.0] * (transfer.splits if caltech else 1),
+        "measure": transfer.ap_2007 if task == "voc2007" else "as printed",
+        "classes": ["a class"] * TASKS[task].classes,
+        "trained on": [getattr(transfer, f"{TASKS[task].data}_train")] if caltech else [],
+    }
+
+
+def fill_in(record: dict[str, Any], section: str) -> None:
+    """The paper's values of plain fields that are not in a record: of rules that nobody has written into it above."""
+    for rule in protocol_rules()[section]:
+        reader, fields = call(rule.measured)
+        name = fields[0].removeprefix("record.")
+        if reader in TYPES and fields[0].startswith("record.") and "." not in name:
+            expected = rule.expect.get("every")
+            record.setdefault(name, [expected] if reader.endswith("s") else expected)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Mapping
+from collections.abc import Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Literal, TypeVar
@@ -22,6 +22,7 @@ class Noted:
     """A finding with all that did it and all the cells that it touches."""
 
     rule: str
+    """Its id."""
     section: str
     says: str
     """The paper, in our words."""
@@ -39,73 +40,71 @@ class Noted:
     """Anchors of the cells."""
 
 
-def noted(found: Mapping[str, Collection[Finding]]) -> tuple[Noted, ...]:
-    """What was found about cells, by their anchors: one entry for what was done alike."""
-    about: dict[tuple[str, str, str], tuple[Finding, dict[str, None], dict[str, None]]] = {}
-    for cell, findings in found.items():
-        for f in findings:
-            _, who, cells = about.setdefault((f.rule, f.did, f.expected), (f, {}, {}))
-            who[f.about] = cells[cell] = None
+def noted(findings: Mapping[str, Collection[Finding]]) -> tuple[Noted, ...]:
+    """The findings about cells, by their anchors: one entry for what was done alike."""
+    alike: dict[tuple[Hashable, ...], tuple[Finding, dict[str, None], dict[str, None]]] = {}
+    for cell, about_cell in findings.items():
+        for finding in about_cell:
+            same = finding.rule, finding.did, finding.expected
+            _, about, cells = alike.setdefault(same, (finding, {}, {}))
+            about[finding.about] = cells[cell] = None
     return tuple(
         Noted(
-            f.rule,
-            f.section,
-            f.says,
-            f.kind,
-            f.choice,
-            f.shows.replace("{}", f.did),
-            f.expected,
-            f.differs,
-            (*who,),
-            (*cells,),
+            rule=finding.rule.id,
+            section=finding.rule.section,
+            says=finding.rule.says,
+            kind=finding.rule.kind,
+            choice=finding.rule.choice,
+            did=finding.rule.words(finding.did),
+            expected=finding.expected,
+            differs=finding.differs,
+            about=tuple(about),
+            cells=tuple(cells),
         )
-        for f, who, cells in about.values()
+        for finding, about, cells in alike.values()
     )
 
 
 def footnotes(
-    found: Mapping[Key, Collection[Finding]],
+    findings: Mapping[Key, Collection[Finding]],
 ) -> tuple[dict[Key, tuple[str, ...]], tuple[tuple[str, str], ...]]:
-    """The marks of every cell, and (mark, text) of every footnote, for what was found about each measured cell.
+    """The marks of every measured cell, and (mark, text) of every footnote, for the findings about each cell.
 
     What touches the same cells is one footnote, so that a table of many differences has few of them.
     """
     # columns of transfer have rules in common, and expect different things by them
-    by_rule: dict[tuple[str, str], tuple[list[Finding], dict[Key, None]]] = {}
-    for key, about in found.items():
+    alike: dict[tuple[Hashable, str], tuple[list[Finding], dict[Key, None]]] = {}
+    for key, about in findings.items():
         for finding in about:
             if finding.differs:
-                findings, touched = by_rule.setdefault((finding.rule, finding.expected), ([], {}))
-                findings.append(finding)
+                same, touched = alike.setdefault((finding.rule, finding.expected), ([], {}))
+                same.append(finding)
                 touched[key] = None
     groups: dict[tuple[Key, ...], list[list[Finding]]] = {}
-    for findings, touched in by_rule.values():
-        groups.setdefault(tuple(touched), []).append(findings)
-    marks: dict[Key, tuple[str, ...]] = dict.fromkeys(found, ())
+    for same, touched in alike.values():
+        groups.setdefault(tuple(touched), []).append(same)
+    marks: dict[Key, tuple[str, ...]] = dict.fromkeys(findings, ())
     texts = []
-    letters = (letter for letter in (*ascii_lowercase, *(2 * letter for letter in ascii_lowercase)))
+    letters = iter([*ascii_lowercase, *(2 * letter for letter in ascii_lowercase)])
     # what touches all cells comes first; then in the order of the cells
-    order = list(found)
-    for keys in sorted(groups, key=lambda keys: (len(keys) < len(found), order.index(keys[0]), -len(keys))):
-        mark = ALL if len(keys) == len(found) else next(letters)
+    order = list(findings)
+    for keys in sorted(groups, key=lambda keys: (len(keys) < len(order), order.index(keys[0]), -len(keys))):
+        mark = ALL if len(keys) == len(order) else next(letters)
         texts.append((mark, _sentences(groups[keys])))
-        for key in keys:
-            marks[key] = (*marks[key], mark)
+        marks |= {key: (*marks[key], mark) for key in keys}
     return marks, tuple(texts)
 
 
-def _sentences(groups: list[list[Finding]]) -> str:
-    """What departs from the paper, and then what is a choice of ours where it is silent."""
-    said = []
-    for kind, words in (("paper", "Not as in the paper"), ("choice", "Choices, not the default")):
-        if texts := [_text(findings) for findings in groups if findings[0].kind == kind]:
-            said.append(f"{words}: {', '.join(texts)}.")
-    return " ".join(said)
+def _sentences(groups: Iterable[list[Finding]]) -> str:
+    """First what departs from the paper, then what is a choice of ours where it is silent."""
+    headings = {"paper": "Not as in the paper", "choice": "Choices, not the default"}
+    texts = {kind: [_text(group) for group in groups if group[0].rule.kind == kind] for kind in headings}
+    return " ".join(f"{headings[kind]}: {', '.join(listed)}." for kind, listed in texts.items() if listed)
 
 
 def _text(findings: list[Finding]) -> str:
-    """`batch of 16 (256)`: what was done, and what the paper did, or is usual here."""
-    first, values = findings[0], list(dict.fromkeys(finding.did for finding in findings))
+    """`batch of 16 (256)`: what was done, and what the paper did, or our default."""
+    rule, values = findings[0].rule, list(dict.fromkeys(finding.did for finding in findings))
     did = " or ".join(values) if len(values) <= LISTED else f"{len(values)} different values"
-    number = f"choice {first.choice}: " if first.choice else ""
-    return f"{first.shows.replace('{}', did)} ({number}{first.expected})"
+    number = f"choice {rule.choice}: " if rule.choice else ""
+    return f"{rule.words(did)} ({number}{findings[0].expected})"

@@ -94,7 +94,7 @@ def _found(
             if path not in seen:
                 seen[path] = _of_result(folder / path, audit, svms=task is not None)
         about = dict.fromkeys(finding for path in paths for finding in (*seen[path], *merging))
-        yield (i, j), tuple(finding for finding in about if (task or column.quantity) in finding.touches)
+        yield (i, j), tuple(finding for finding in about if (task or column.quantity) in finding.rule.touches)
 
 
 def _of_result(folder: Path, audit: Audit, *, svms: bool) -> tuple[Finding, ...]:

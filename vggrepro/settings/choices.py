@@ -118,13 +118,13 @@ FIXED_CHOICES = [
 
 def list_choices(settings: Settings) -> list[tuple[str, str, str]]:
     """Every setting that fills a silence of the paper: key, value, and what it decides, from the settings' own docs."""
-    found = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in _described(settings))
+    found = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in described(settings))
     return [(key, value, text) for key, value, text in found if text]
 
 
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
     """Every setting that decides numbers and is not the paper preset's: key, value here, value there."""
-    paper = {key: value for key, value, _ in _described(load_settings({}))}
+    paper = {key: value for key, value, _ in described(load_settings({}))}
     skipped = (
         "preset",
         "seeds",
@@ -140,20 +140,20 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         "data.encoding",
         "evaluate.batch_pixels",
     )
-    described = ((key, value) for key, value, _ in _described(settings))
-    here = ((key, value) for key, value in described if key not in skipped and key.split(".")[0] not in skipped)
+    values = ((key, value) for key, value, _ in described(settings))
+    here = ((key, value) for key, value in values if key not in skipped and key.split(".")[0] not in skipped)
     # pixels that are kept rescaled are those that would be made anew for every crop
     same = ("data.rescaled", "pixels")
     return [(key, value, paper[key]) for key, value in here if value != paper[key] and (key, value) != same]
 
 
-def _described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
+def described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
     """(key, value, description) of every setting, blocks opened."""
     found = []
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
-            found += _described(value, f"{prefix}{name}.")
+            found += described(value, f"{prefix}{name}.")
         else:
             shown = (
                 ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)

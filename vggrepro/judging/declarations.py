@@ -1,0 +1,82 @@
+"""What the settings of a table declare: the value that they ask of a training, an evaluation or an SVM. No torch.
+
+`tables/protocol.yaml` names for a rule one of these functions and the settings that it takes, with fields of the record where
+the value follows from them. What is not declared (SILENT) has to be as in the paper.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from math import ceil, inf
+from typing import Any
+
+from vggrepro.judging.records import value_at
+from vggrepro.paper.protocol import SILENT, Ends, Rule, call, scale_ends
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import DataSettings, NetSettings
+
+CLASSES = {"ilsvrc": 1000, "tiny-imagenet": 200, "stand-in": inf}
+
+
+def _value(setting: Any) -> Any:  # noqa: ANN401
+    return SILENT if setting is None else list(setting) if isinstance(setting, tuple) else setting
+
+
+def _looked_up(forms: Mapping[str, Any], setting: Any) -> Any:  # noqa: ANN401
+    return forms[setting if isinstance(setting, str) else json.dumps(setting)]
+
+
+def _range(most: float, least: int = 1) -> dict[str, float]:
+    return {"from": least, "to": most}
+
+
+def _images(per_class: int | None, data: DataSettings) -> Any:  # noqa: ANN401
+    """No more than were asked for; of ILSVRC, if no number was, the paper's."""
+    if data.layout == "ilsvrc" and per_class is None and data.classes is None:
+        return SILENT
+    return _range((per_class or inf) * (data.classes or CLASSES[data.layout]))
+
+
+def _scales(_: str, run: Run, model: NetSettings) -> Ends:
+    """The range of S in the paper's pixels, after rounding to this net's."""
+    return Ends(*(model.pixels(side) * 224 / model.crop for side in scale_ends(run)))
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "at_most": lambda _, most: _range(most),
+    # of other data sets than ILSVRC no more classes than were asked for
+    "classes": lambda asked, layout: _range(asked or CLASSES[layout]) if layout != "ilsvrc" else asked or SILENT,
+    "images": _images,
+    # an epoch may have fewer images than a batch
+    "batch": lambda asked, in_epoch: min(asked, max(in_epoch)),
+    "iterations": lambda _, epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),
+    # a schedule that validation accuracy steers may end early, a fixed one not
+    "epochs": lambda most, fixed: _range(most) if fixed is None else most,
+    "drop_count": lambda drops, fixed: _range(drops if fixed is None else len(fixed), 0),
+    "parent": lambda staged, run: getattr(run.parent(staged=staged), "name", None),
+    "scales": _scales,
+}
+
+
+def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
+    """The value that the settings declare for a rule, SILENT where they declare none; and the setting that a user changes.
+
+    `names` holds the settings and the record; in a field, `{stage}` and its like stand for what has that name.
+    """
+    declared: Any = rule.declared
+    function: Callable[..., Any]
+    match declared:
+        case None:
+            return SILENT, ""
+        case str():
+            function, fields = _value, [declared]
+        case dict() if isinstance(forms := next(iter(declared.values())), dict):
+            function, fields = partial(_looked_up, forms), list(declared)
+        case _:
+            name, fields = call(declared)
+            function = FUNCTIONS[name]
+    fields = [field.format_map(names) for field in fields]
+    values = [value_at(names, field) for field in fields]
+    return function(*values), "the run's name" if fields[0].startswith("run.") else fields[0]
