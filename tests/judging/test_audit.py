@@ -305,6 +305,7 @@ def test_a_declared_choice_is_a_finding_of_its_evaluation(tmp_path):
     assert by_rule["order"].rule.touches == ("top-1", "top-5")
 
 
+@pytest.mark.trains
 def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, tmp_path):
     """From A to the D whose FC layers alone are trained, to boxes, and to scores. It takes seconds, because it trains."""
     import torch
