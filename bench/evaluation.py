@@ -31,7 +31,7 @@ from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescaled_size
 from vggrepro.data.writer import write_store as write_store
-from vggrepro.evaluation.evaluate import posteriors
+from vggrepro.evaluation.evaluate import compute_posteriors
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
@@ -155,7 +155,7 @@ def measured(
 
     def ours(precision: str) -> np.ndarray:
         settings = EvaluateSettings(precision=precision)
-        found = posteriors(net, store, MEAN, protocol, scales, settings=settings, workers=1)
+        found = compute_posteriors(net, store, MEAN, protocol, scales, settings=settings, workers=1)
         return np.stack([found[Q] for Q in scales])
 
     def work(name: str, make: Callable[[], np.ndarray]) -> Callable[[], float]:

@@ -33,8 +33,8 @@ from vggrepro.core.devices import Meter, device_name
 from vggrepro.core.files import write_json
 from vggrepro.core.provenance import provenance_record
 from vggrepro.data.colours import Colours
-from vggrepro.evaluation.evaluate import posteriors
-from vggrepro.nets.vgg import VGG, blocks
+from vggrepro.evaluation.evaluate import compute_posteriors
+from vggrepro.nets.vgg import VGG, blocks_of
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 from vggrepro.settings.models import RunSettings
@@ -107,7 +107,7 @@ class Clock:
 def convolutions(net: str, side: int, outputs: int, model: NetSettings) -> Iterator[tuple[float, float, float]]:
     """Of every layer with weights: multiplications of an image, activations that go in, activations that come out."""
     channels, poolings = 3, model.scale_unit.bit_length() - 1
-    for b, block in enumerate(blocks(net), start=1):
+    for b, block in enumerate(blocks_of(net), start=1):
         for layer in block:
             if isinstance(layer, str):
                 continue
@@ -335,7 +335,7 @@ def evaluation(clock: Clock, size: Size) -> list[dict[str, Any]]:
         how = EvaluateSettings.model_validate({"precision": precision, "batch_pixels": most})
 
         def work() -> None:
-            answers[protocol, Q, precision] = posteriors(
+            answers[protocol, Q, precision] = compute_posteriors(
                 net,
                 store,
                 store.colours.mean,

@@ -10,7 +10,7 @@ import torch
 from scipy.io import savemat
 from torch import nn
 
-from vggrepro.nets.vgg import VGG, blocks
+from vggrepro.nets.vgg import VGG, blocks_of
 
 Layers = list[tuple[str, np.ndarray, np.ndarray]]
 
@@ -104,7 +104,7 @@ def write_mat(path: Path, layers: Layers, wnids: list[str], mean: tuple[float, .
 def torchvision_like(net: VGG) -> nn.Sequential:
     """A net of torchvision's layout with the weights of ours, for RGB in [0, 1] less a mean, over a standard deviation."""
     std, modules = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), []
-    for b, block in enumerate(blocks(net.net), start=1):
+    for b, block in enumerate(blocks_of(net.net), start=1):
         for i in range(len(block)):
             ours = net.get_submodule(f"features.conv{b}_{i + 1}")
             conv = nn.Conv2d(*ours.weight.shape[1::-1], 3, padding=1)

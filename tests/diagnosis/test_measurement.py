@@ -31,7 +31,7 @@ from vggrepro.diagnosis.steps import (
     MISTAKES,
     DecompositionStep,
 )
-from vggrepro.evaluation.evaluate import evaluate, posteriors
+from vggrepro.evaluation.evaluate import compute_posteriors, evaluate_run
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights, save_weights
@@ -128,7 +128,7 @@ def test_every_step_equals_one_image_at_a_time(ilsvrc, monkeypatch):
 def test_the_mirrored_step_is_dense_evaluation(ilsvrc, monkeypatch):
     net = random_net("B", CLASSES, NetSettings(scale_unit=8, width=8, fc=24))
     step = DecompositionStep("mirror image", "", "mirrored")
-    dense = posteriors(net, ilsvrc, MEAN, "dense", (256,))[256]
+    dense = compute_posteriors(net, ilsvrc, MEAN, "dense", (256,))[256]
     monkeypatch.setattr(ilsvrc, "labels", well_separated_labels(dense[None]))
     np.testing.assert_array_equal(
         computed_ranks(net, ilsvrc, [step], mean=MEAN)[0], true_class_ranks(dense, ilsvrc.labels)
@@ -178,7 +178,7 @@ def measured(tmp_path_factory) -> tuple[Path, Store]:
         options = {"weights_file": weights, "val_folder": store.folder, "device": CPU, "workers": 0}
         for protocol in ("dense", "multi-crop"):
             out = root / "scores" / run.name / protocol
-            evaluate(run, protocol, (256, 384, 512), EvaluateSettings(), out=out, **options)
+            evaluate_run(run, protocol, (256, 384, 512), EvaluateSettings(), out=out, **options)
     write_devkit(root / "devkit", store)
     decompose(root, store.folder, root / "why")
     return root, store
@@ -206,7 +206,7 @@ def test_steps_that_tables_have_come_from_their_scores(measured):
 def test_the_wrong_class_order_is_that_of_the_devkit(measured):
     """This devkit numbers classes backwards: class c is looked up as classes - 1 - c."""
     root, store = measured
-    crops = posteriors(load_weights(root / "D.safetensors").net(), store, MEAN, "centre-crop", (256,))[256]
+    crops = compute_posteriors(load_weights(root / "D.safetensors").net(), store, MEAN, "centre-crop", (256,))[256]
     expected = wrong_images(true_class_ranks(crops, store.classes - 1 - store.labels), "top-5").mean()
     assert read_decomposition(root / "why").mistakes[-1].errors["top-5"] == pytest.approx(100 * expected)
 

@@ -12,7 +12,7 @@ from vggrepro.data.prepare import original
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescale
 from vggrepro.data.writer import write_store
-from vggrepro.evaluation.evaluate import posteriors
+from vggrepro.evaluation.evaluate import compute_posteriors
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
@@ -68,20 +68,22 @@ def one_by_one(net: VGG, store: Store, protocol: str, Q: int, crop_grid: str = "
 def test_batches_of_equal_shape_equal_one_image_at_a_time(net, mixed, protocol, batch_pixels):
     settings = EvaluateSettings(batch_pixels=batch_pixels)
     with torch.inference_mode():
-        found = posteriors(net, mixed, MEAN, protocol, (224, 288), settings=settings, workers=2)
+        found = compute_posteriors(net, mixed, MEAN, protocol, (224, 288), settings=settings, workers=2)
         for Q in (224, 288):
             np.testing.assert_allclose(found[Q], one_by_one(net, mixed, protocol, Q), atol=2e-5)
 
 
 def test_the_grid_of_the_central_square(net, mixed):
     with torch.inference_mode():
-        found = posteriors(net, mixed, MEAN, "multi-crop", (256,), settings=EvaluateSettings(crop_grid="square"))
+        found = compute_posteriors(
+            net, mixed, MEAN, "multi-crop", (256,), settings=EvaluateSettings(crop_grid="square")
+        )
         np.testing.assert_allclose(found[256], one_by_one(net, mixed, "multi-crop", 256, "square"), atol=2e-5)
 
 
 def test_averaging_posteriors_instead_of_scores_is_another_choice(net, mixed):
-    scores = posteriors(net, mixed, MEAN, "dense", (384,))[384]
-    after = posteriors(net, mixed, MEAN, "dense", (384,), settings=EvaluateSettings(average="posteriors"))[384]
+    scores = compute_posteriors(net, mixed, MEAN, "dense", (384,))[384]
+    after = compute_posteriors(net, mixed, MEAN, "dense", (384,), settings=EvaluateSettings(average="posteriors"))[384]
     image = rescale(mixed.image(0), 96).astype(np.float32) - np.array(MEAN, np.float32)
     x = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.inference_mode():
@@ -92,13 +94,13 @@ def test_averaging_posteriors_instead_of_scores_is_another_choice(net, mixed):
 
 def test_dense_on_a_224_image_is_the_crop_and_its_mirror(net, stores):
     with torch.inference_mode():
-        dense = posteriors(net, Store(stores[1]), MEAN, "dense", (224,))[224]
-        crops = posteriors(net, Store(stores[1]), MEAN, "multi-crop", (224,))[224]
+        dense = compute_posteriors(net, Store(stores[1]), MEAN, "dense", (224,))[224]
+        crops = compute_posteriors(net, Store(stores[1]), MEAN, "multi-crop", (224,))[224]
     np.testing.assert_allclose(dense, crops, atol=2e-5)  # all 25 places of the grid are the same one
 
 
 def test_every_image_is_seen(net, mixed):
-    found = posteriors(net, mixed, MEAN, "dense", (256,))[256]
+    found = compute_posteriors(net, mixed, MEAN, "dense", (256,))[256]
     assert found.shape == (7, 10)
     np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
 
@@ -122,7 +124,7 @@ def fitted(store: Store, seed: int = 0) -> VGG:
 def test_bf16_changes_few_answers_of_a_net_that_tells_classes_apart(stores):
     net, store = fitted(Store(stores[1])), Store(stores[1])
     full, half = (
-        posteriors(net, store, MEAN, "dense", (256,), settings=EvaluateSettings(precision=precision))[256]
+        compute_posteriors(net, store, MEAN, "dense", (256,), settings=EvaluateSettings(precision=precision))[256]
         for precision in ("fp32", "bf16")
     )
     assert (full.argmax(1) == store.labels).sum() >= 15, "by chance 4 of 40"
@@ -133,22 +135,22 @@ def test_bf16_changes_few_answers_of_a_net_that_tells_classes_apart(stores):
 def test_rare_shapes_do_not_wait_for_ever(net, mixed, monkeypatch):
     from vggrepro.evaluation import evaluate
 
-    whole = posteriors(net, mixed, MEAN, "dense", (256,))[256]
+    whole = compute_posteriors(net, mixed, MEAN, "dense", (256,))[256]
     monkeypatch.setattr(evaluate, "AT_MOST", 1)
     monkeypatch.setattr(evaluate, "DEFAULT", EvaluateSettings())
-    found = posteriors(net, mixed, MEAN, "dense", (256,), settings=EvaluateSettings(batch_pixels=30_000))[256]
+    found = compute_posteriors(net, mixed, MEAN, "dense", (256,), settings=EvaluateSettings(batch_pixels=30_000))[256]
     np.testing.assert_allclose(found, whole, atol=2e-5)
 
 
 @pytest.mark.parametrize("scales", [(128,), (256, 256), (0,), (-5, 256)])
 def test_senseless_scales_are_refused(net, mixed, scales):
     with pytest.raises(ValueError, match="expected different ones of at least 224"):
-        posteriors(net, mixed, MEAN, "dense", scales)
+        compute_posteriors(net, mixed, MEAN, "dense", scales)
 
 
 def test_an_unknown_protocol_is_refused(net, mixed):
     with pytest.raises(ValueError, match="no protocol is called 'ten-crop'"):
-        posteriors(net, mixed, MEAN, "ten-crop", (256,))
+        compute_posteriors(net, mixed, MEAN, "ten-crop", (256,))
 
 
 def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
@@ -165,5 +167,5 @@ def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
     write_store(tmp_path / "store", original(layout, open_ilsvrc(tmp_path).items("train"), encoding="files"), workers=2)
     store = Store(tmp_path / "store")
     with torch.inference_mode():
-        found = posteriors(net, store, MEAN, "dense", (256, 384), workers=2)
+        found = compute_posteriors(net, store, MEAN, "dense", (256, 384), workers=2)
         np.testing.assert_allclose(found[384], one_by_one(net, store, "dense", 384), atol=5e-5)

@@ -310,7 +310,7 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
     """From A to the D whose FC layers alone are trained, to boxes, and to scores. It takes seconds, because it trains."""
     import torch
 
-    from vggrepro.evaluation.evaluate import evaluate
+    from vggrepro.evaluation.evaluate import evaluate_run
     from vggrepro.training.train import train_run
 
     torch.set_num_threads(1)
@@ -333,7 +333,7 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
         by_rule
     )
     weights, scores = tmp_path / "A_256_s0" / "weights.safetensors", tmp_path / "scores"
-    evaluate(runs[0], "multi-crop", (256, 384), settings.evaluate, weights_file=weights, out=scores, **options)
+    evaluate_run(runs[0], "multi-crop", (256, 384), settings.evaluate, weights_file=weights, out=scores, **options)
     written = json.loads((scores / "384" / "made.json").read_text())
     results = audit.of_evaluation(scores / "384", written, 40)
     assert {f.rule.id for f in results if f.about != "A_256_s0"} == {"test-images", "test-data", "grid"}

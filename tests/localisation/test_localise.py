@@ -332,7 +332,7 @@ def test_a_net_of_classes_predicts_no_boxes(val):
 
 def test_evaluation_counts_what_it_saw(val):
     net = pointwise(PCR)
-    seen = [m for members, _ in evaluate.by_shape(
+    seen = [m for members, _ in evaluate.batches_by_shape(
         val, net, (256, 384), lambda image: [image], batch_pixels=1, workers=0, about=""
     ) for m in members]  # fmt: skip
     assert sorted(seen) == [(i, Q) for i in range(len(val)) for Q in (256, 384)]

@@ -16,7 +16,7 @@ from vggrepro.nets.cpu.winograd import TILES, Winograd, _in_threads
 from vggrepro.nets.inference import OneDNNLinear, ready_for_inference
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
-from vggrepro.settings.blocks import NetSettings
+from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 
 
 def convolution(channels: int, outputs: int, seed: int = 0) -> nn.Conv2d:
@@ -121,7 +121,7 @@ def test_its_posteriors_are_the_nets(wide, precision):
     # larger ones would saturate the soft-max of a random net, and hide differences
     torch.manual_seed(0)
     x = torch.randn(2, 3, 59, 77)
-    made = ready_for_inference(wide, precision)
+    made = ready_for_inference(wide, EvaluateSettings(precision=precision))
     assert wide.scores(x).softmax(1).max() < 0.9
     swapped = [name for name, layer in made.features.named_children() if isinstance(layer, Winograd)]
     assert bool(swapped) == (wide.net != "B-5x5")
@@ -138,12 +138,12 @@ def test_bf16_by_winograd_rounds_little_more_than_bf16(wide, amx, monkeypatch):
     """Winograd's convolutions, unless the CPU multiplies matrices of bf16; all else is bf16, too."""
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx})
     torch.manual_seed(0)
-    made, x = ready_for_inference(wide, "bf16"), torch.randn(2, 3, 59, 77)
+    made, x = ready_for_inference(wide, EvaluateSettings(precision="bf16")), torch.randn(2, 3, 59, 77)
     swapped = [name for name, layer in made.features.named_children() if isinstance(layer, Winograd)]
     assert bool(swapped) == (wide.net != "B-5x5" and not amx)
     assert {parameter.dtype for parameter in made.parameters()} == {torch.bfloat16}
     exact, scores = wide.features(x), wide.scores(x)
-    with record_inputs(wide) as seen, torch.autocast("cpu", torch.bfloat16):
+    with record_inputs(made) as seen, torch.autocast("cpu", torch.bfloat16):
         error, usual = ((net.features(x) - exact).square().mean().sqrt() for net in (made, wide))
         torch.testing.assert_close(made.scores(x).float(), scores, rtol=0.05, atol=0.05)
     assert error < (1.6 if swapped else 1.2) * usual
@@ -157,8 +157,8 @@ def test_a_batch_taken_in_parts_is_the_batch(wide, precision, apart, at_once, mo
     """In parts that fit it and that do not; shown in one piece to who watches it."""
     torch.manual_seed(0)
     x, shown = torch.randn(5, 3, 56, 64).to(memory_format=torch.channels_last), []
-    with record_inputs(wide) as seen, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-        made = ready_for_inference(wide, precision)
+    made = ready_for_inference(wide, EvaluateSettings(precision=precision))
+    with record_inputs(made) as seen, torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
         expected = made.features(x)
         next(iter(made.features)).register_forward_hook(lambda layer, given, found: shown.append(len(given[0])))
         monkeypatch.setattr(inference, "PIXELS", at_once * 56 * 64)
@@ -180,7 +180,10 @@ def test_a_linear_layer_of_onednn_is_a_linear_layer(inputs):
 
 def test_weights_are_shared_and_the_net_is_left_as_it_was(wide):
     before = {name: value.clone() for name, value in wide.state_dict().items()}
-    made, half = ready_for_inference(wide, "fp32"), ready_for_inference(wide, "bf16")
+    made, half = (
+        ready_for_inference(wide, EvaluateSettings(precision="fp32")),
+        ready_for_inference(wide, EvaluateSettings(precision="bf16")),
+    )
     assert made.fc6.weight.data_ptr() == wide.fc6.weight.data_ptr()
     assert half.fc6.weight.dtype == torch.bfloat16
     assert all(torch.equal(value, before[name]) for name, value in wide.state_dict().items())
@@ -191,7 +194,7 @@ def test_weights_are_shared_and_the_net_is_left_as_it_was(wide):
 def test_bf16_weights_converted_once_are_those_converted_at_every_call(wide, monkeypatch):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
     x = 60 * torch.randn(1, 3, 56, 64).to(memory_format=torch.channels_last)
-    made = ready_for_inference(wide, "bf16")
+    made = ready_for_inference(wide, EvaluateSettings(precision="bf16"))
     with torch.autocast("cpu", torch.bfloat16):
         found, expected = made.scores(x), wide.scores(x)
     torch.testing.assert_close(found, expected, rtol=0.02, atol=0.02)

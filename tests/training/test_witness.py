@@ -178,7 +178,7 @@ def test_what_a_net_was_shown_to_be_tested(records, stores, tmp_path):
     }
     for protocol, (views, mirrored) in expected.items():
         how = {"weights_file": weights, "val_folder": stores[1], "device": CPU, "workers": 0}
-        evaluate.evaluate(run, protocol, (256, 384), EvaluateSettings(), **how, out=tmp_path / protocol)
+        evaluate.evaluate_run(run, protocol, (256, 384), EvaluateSettings(), **how, out=tmp_path / protocol)
         found = json.loads((tmp_path / protocol / "384" / "made.json").read_text())["record"]
         assert (found["views"], found["mirrored"], found["precision"]) == (views, mirrored, ["fp32"])
         assert 100 < found["pixels"][1] - found["pixels"][0] < 260

@@ -477,9 +477,9 @@ def _evaluate(given: argparse.Namespace) -> None:
 
     settings = _block(given.settings, EvaluateSettings, lambda preset: preset.evaluate)
     device = _torch(given, settings.precision)
-    from vggrepro.evaluation.evaluate import evaluate
+    from vggrepro.evaluation.evaluate import evaluate_run
 
-    evaluate(
+    evaluate_run(
         given.run,
         given.protocol,
         given.scales,

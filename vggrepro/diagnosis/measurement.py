@@ -19,7 +19,13 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre
 from vggrepro.diagnosis.decomposition import Ranks, stored_ranks, unmeasured_steps, write_decomposition
 from vggrepro.diagnosis.steps import MISTAKES, START_Q, DecompositionStep, InputFormat, protocol_steps
-from vggrepro.evaluation.evaluate import DEFAULT, ImageSequence, by_shape, classified, how_computed, load_run_weights
+from vggrepro.evaluation.batches import ImageSequence, batches_by_shape
+from vggrepro.evaluation.evaluate import (
+    DEFAULT_SETTINGS,
+    computation_metadata,
+    load_run_weights,
+    posteriors_of_batch,
+)
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import Run
 from vggrepro.scores.ranks import true_class_ranks
@@ -76,7 +82,7 @@ def computed_ranks(
     *,
     mean: tuple[float, float, float],
     devkit_places: NDArray[np.int64] | None = None,
-    settings: EvaluateSettings = DEFAULT,
+    settings: EvaluateSettings = DEFAULT_SETTINGS,
     device: torch.device | None = None,
     workers: int = 0,
     about: str = "",
@@ -90,7 +96,9 @@ def computed_ranks(
     ranks = [np.zeros(len(store), np.int32) for _ in steps]
     images = _SquaredImages(store, net.model.pixels(START_Q), crop)
     show = partial(_whole, mirrored=any(step.view == "mirrored" for step in steps))
-    batches = by_shape(images, net, (START_Q,), show, batch_pixels=settings.batch_pixels, workers=workers, about=about)
+    batches = batches_by_shape(
+        images, net, (START_Q,), show, batch_pixels=settings.batch_pixels, workers=workers, about=about
+    )
     with torch.inference_mode():
         for members, shown in batches:
             numbers = [i for i, _ in members]
@@ -122,7 +130,7 @@ PASSES_OF_WHOLE_IMAGES = {"dense": 1, "mirrored": 2}
 def _posteriors(net: VGG, pixels: Tensor, view: str, images: int, settings: EvaluateSettings) -> NDArray[np.float32]:
     """Posteriors [images, classes] of a view: the mean over an image and its mirror image is rounded once, as in a store."""
     protocol = "dense" if view in PASSES_OF_WHOLE_IMAGES else "centre-crop"
-    posteriors = classified(net, pixels, protocol, settings).cpu().numpy()
+    posteriors = posteriors_of_batch(net, pixels, protocol, settings).cpu().numpy()
     means: NDArray[np.float64] = posteriors.reshape(images, -1, posteriors.shape[1]).mean(1, dtype=np.float64)
     return means.astype(np.float32)
 
@@ -183,7 +191,7 @@ def measure_decomposition(
     metadata = {
         "weights": digest,
         "passes": _pass_counts(computed),
-        **how_computed(settings, device, time.perf_counter() - started),
+        **computation_metadata(settings, device, time.perf_counter() - started),
     }
     write_decomposition(
         run, store=store, steps=steps, mistakes=mistakes, ranks=ranks, missing=missing, metadata=metadata, out=out

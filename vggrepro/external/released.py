@@ -20,8 +20,9 @@ from vggrepro.core.devices import device_name
 from vggrepro.core.files import file_digest, write_json
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
-from vggrepro.evaluation import evaluate
+from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, compute_posteriors
 from vggrepro.external.formats import Array, ReleasedLayer, ReleasedNet, read_released_net
+from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, save_weights
 from vggrepro.paper.runs import Run
@@ -163,8 +164,8 @@ class ReleasedCandidate:
         sample = self.sample()
         if as_sorted not in self.seen:
             weights = self.weights(as_sorted)
-            found = evaluate.posteriors(
-                weights.net_on(self.device),
+            found = compute_posteriors(
+                ready_for_inference(weights.net_on(self.device), DEFAULT_SETTINGS),
                 sample,
                 weights.mean,
                 "centre-crop",

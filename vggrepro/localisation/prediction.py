@@ -16,8 +16,10 @@ from vggrepro.core.files import file_digest
 from vggrepro.data.boxes import from_vectors
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
-from vggrepro.evaluation import evaluate
+from vggrepro.evaluation.batches import batches_by_shape
+from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, load_run_weights, result_metadata
 from vggrepro.evaluation.recorder import record_inputs
+from vggrepro.evaluation.views import input_of_views
 from vggrepro.localisation.stores import BoxStore, boxes_of_images, write_boxes
 from vggrepro.localisation.top5_labels import read_top5_labels
 from vggrepro.nets.inference import ready_for_inference
@@ -80,7 +82,7 @@ def predict_boxes(
     scales: tuple[int, ...],
     labels: NDArray[np.int64],
     *,
-    settings: EvaluateSettings = evaluate.DEFAULT,
+    settings: EvaluateSettings = DEFAULT_SETTINGS,
     device: torch.device | None = None,
     workers: int = 0,
     about: str = "",
@@ -88,7 +90,8 @@ def predict_boxes(
     """The boxes of `labels` [N, K] of every image at every test scale Q, with their labels' posteriors.
 
     PAPER A.1: one box per location of the dense map, in the frame of the location's window, mapped back to pixels of the
-    original image; scores come from the `classifier`'s map. Without one, all scores are 1.
+    original image; scores come from the `classifier`'s map. Without one, all scores are 1. The nets are used as they are:
+    `ready_for_inference` makes ones that are faster.
 
     Raises ValueError for a net whose outputs are neither 4 (SCR) nor 4 per class (PCR).
     """
@@ -98,16 +101,14 @@ def predict_boxes(
         raise ValueError(f"a net of {net.fc8.out_features} outputs predicts no boxes of {store.classes} classes")
     device, crop = device or torch.device("cpu"), net.model.crop
     mean_rgb = torch.tensor(mean, device=device)
-    net = ready_for_inference(net, settings.precision)
-    classifier = classifier and ready_for_inference(classifier, settings.precision)
     found: dict[int, list[Any]] = {Q: [None] * len(store) for Q in scales}
     show = partial(_view, protocol=protocol, crop=crop)
-    batches = evaluate.by_shape(
+    batches = batches_by_shape(
         store, net, scales, show, batch_pixels=settings.batch_pixels, workers=workers, about=about
     )
     with torch.inference_mode():
         for members, shown in batches:
-            images = evaluate.net_views(shown, mean_rgb)
+            images = input_of_views(shown, mean_rgb)
             asked = torch.from_numpy(labels[[i for i, _ in members]]).to(device)
             predicted = _predicted(net, classifier, images, asked, settings)
             for (i, Q), vectors, posteriors in zip(members, *predicted, strict=True):
@@ -147,16 +148,18 @@ def localise(
             f"{val_folder}: {int((~store.annotated).sum())} of {len(store)} images have no true box to judge by: "
             "prepare them with their annotations, or leave out Tables 8 to 10 (localisation=false)"
         )
-    weights = evaluate.load_run_weights(weights_file, run, store)
+    weights = load_run_weights(weights_file, run, store)
     labels = read_top5_labels(answers_folder, store) if answers_folder else store.labels[:, None]
     parent = run.parent()
     assert parent is not None, "a run that predicts boxes begins with a classification net"
-    scorer = evaluate.load_run_weights(classifier_file, parent, store) if classifier_file else None
+    scorer = load_run_weights(classifier_file, parent, store) if classifier_file else None
     started = time.perf_counter()
-    with record_inputs(net := weights.net_on(device)) as shown:
+    net = ready_for_inference(weights.net_on(device), settings)
+    classifier = ready_for_inference(scorer.net_on(device), settings) if scorer else None
+    with record_inputs(net) as shown:
         found = predict_boxes(
             net,
-            scorer.net_on(device) if scorer else None,
+            classifier,
             store,
             weights.mean,
             protocol,
@@ -168,7 +171,7 @@ def localise(
             about=f"{run.name} {protocol}",
         )
     seconds = time.perf_counter() - started
-    made = evaluate.about_result(run, protocol, settings, weights_file, store, device, seconds)
+    made = result_metadata(run, protocol, settings, weights_file, store, device, seconds)
     made["record"] = shown.as_json(scales)
     made["classifier"] = file_digest(classifier_file) if classifier_file else None
     made["answers"] = file_digest(answers_folder / "answers.npy") if answers_folder else "the true classes"

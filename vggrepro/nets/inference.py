@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vggrepro.nets.vgg import VGG
+from vggrepro.settings.blocks import EvaluateSettings
 
 WORTH = 64 * 64
 """Input times output channels from which the multiplications that Winograd saves take longer than what it does instead."""
@@ -17,7 +18,7 @@ PIXELS = 8 * 224 * 224
 maps are new memory in every layer."""
 
 
-def ready_for_inference(net: VGG, precision: str) -> VGG:
+def ready_for_inference(net: VGG, settings: EvaluateSettings) -> VGG:
     """The net for inference: the same outputs, within rounding. Weights in fp32 are shared with `net`, not copied.
 
     In bf16 its weights are converted now, not at every call. A CPU takes large batches in parts, and 3x3 convolutions of
@@ -31,7 +32,7 @@ def ready_for_inference(net: VGG, precision: str) -> VGG:
         made = VGG(net.net, net.fc8.out_features, net.model)
     made.load_state_dict({name: value.detach() for name, value in net.state_dict().items()}, assign=True)
     made.eval().requires_grad_(False)
-    bf16 = precision == "bf16"
+    bf16 = settings.precision == "bf16"
     if device.type == "cpu":
         layers = OrderedDict(made.features.named_children())
         tiled = any(map(_worth, made.features)) and not (bf16 and torch.cpu.get_capabilities().get("amx_bf16"))
@@ -43,8 +44,6 @@ def ready_for_inference(net: VGG, precision: str) -> VGG:
     if bf16:
         made.to(torch.bfloat16)
     made.to(memory_format=torch.channels_last)
-    # who watches the net (`witness`) watches what stands in for it
-    made.features._forward_hooks = net.features._forward_hooks
     return made
 
 

@@ -53,7 +53,7 @@ LAYERS: dict[str, list[Layer]] = {
 }
 
 
-def blocks(net: str) -> list[list[Conv | str]]:
+def blocks_of(net: str) -> list[list[Conv | str]]:
     """The layers of a net between its poolings: five lists of convolutions (and LRN)."""
     if net not in LAYERS:
         raise ValueError(f"no net is called {net!r}: expected one of {', '.join(LAYERS)}")
@@ -191,7 +191,7 @@ def _feature_layers(net: str, model: NetSettings) -> Iterator[tuple[str, nn.Modu
     """
     poolings = model.scale_unit.bit_length() - 1
     before = 3
-    for b, block in enumerate(blocks(net), start=1):
+    for b, block in enumerate(blocks_of(net), start=1):
         i = 0
         for layer in block:
             if isinstance(layer, str):

@@ -363,12 +363,12 @@ def _net_cell(cell: Cell, ours: str | float) -> Cell:
 
 def _layer_rows(nets: list[str]) -> list[dict[str, str | float]]:
     """Table 1's rows from the layer lists."""
-    from vggrepro.nets.vgg import blocks, full_size_net
+    from vggrepro.nets.vgg import blocks_of, full_size_net
 
     def named(layer: Any) -> str:  # noqa: ANN401
         return layer if isinstance(layer, str) else f"conv{layer.size}-{layer.channels}"
 
-    stacks = {net: [[named(layer) for layer in block] for block in blocks(net)] for net in nets}
+    stacks = {net: [[named(layer) for layer in block] for block in blocks_of(net)] for net in nets}
     depth = {net: sum(layer != "LRN" for block in stacks[net] for layer in block) + 3 for net in nets}
     rows: list[dict[str, str | float]] = [{net: str(depth[net]) for net in nets}]
     for b in range(5):

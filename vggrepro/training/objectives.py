@@ -17,6 +17,7 @@ from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
 from vggrepro.localisation.prediction import predict_boxes
 from vggrepro.localisation.stores import missed_boxes
+from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import Run
 from vggrepro.scores.ranks import TOP, true_class_ranks, wrong_images
@@ -98,14 +99,15 @@ def vector_iou(a: Tensor, b: Tensor) -> Tensor:
 
 
 def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
-    found = evaluate.posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
+    net = ready_for_inference(net, settings)
+    found = evaluate.compute_posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
     ranks = true_class_ranks(found, val.labels)
     return {f"val_{name.replace('-', '')}": wrong_images(ranks, name) for name in TOP}
 
 
 def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
     """The error of Table 8: the true class's box, on a centre crop."""
-    labels = val.labels[:, None]
+    labels, net = val.labels[:, None], ready_for_inference(net, settings)
     found = predict_boxes(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
     # one location, one label: [N, 1, 4] as it is
     answers = clip(found.boxes, val.sizes[:, None])

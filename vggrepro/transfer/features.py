@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder, file_digest, write_json
 from vggrepro.data.collections import Collection
-from vggrepro.evaluation import evaluate
+from vggrepro.evaluation.batches import batches_by_shape
+from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, computation_metadata
 from vggrepro.evaluation.recorder import record_inputs
+from vggrepro.evaluation.views import input_of_views, whole_image
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
@@ -26,7 +28,7 @@ def extract_features(
     *,
     mean: tuple[float, float, float],
     scales: tuple[int, ...],
-    settings: EvaluateSettings = evaluate.DEFAULT,
+    settings: EvaluateSettings = DEFAULT_SETTINGS,
     device: torch.device | None = None,
     workers: int = 0,
     about: str = "",
@@ -38,13 +40,12 @@ def extract_features(
     device = device or torch.device("cpu")
     mean_rgb = torch.tensor(mean, device=device)
     features = {Q: np.zeros((len(collection), net.model.fc), np.float32) for Q in scales}
-    net, batch_pixels = ready_for_inference(net, settings.precision), settings.batch_pixels // 2
-    batches = evaluate.by_shape(
-        collection, net, scales, evaluate.whole, batch_pixels=batch_pixels, workers=workers, about=about
+    batches = batches_by_shape(
+        collection, net, scales, whole_image, batch_pixels=settings.batch_pixels // 2, workers=workers, about=about
     )
     with torch.inference_mode():
         for members, views in batches:
-            images = evaluate.net_views(views, mean_rgb, mirrored=True)
+            images = input_of_views(views, mean_rgb, mirrored=True)
             with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
                 hidden = net.hidden_map(images)
             values = hidden.float().mean((1, 2)).reshape(2, len(members), -1).mean(0).cpu().numpy()
@@ -73,7 +74,8 @@ def write_features(
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     started = time.perf_counter()
-    with record_inputs(net := weights.net_on(device)) as record:
+    net = ready_for_inference(weights.net_on(device), settings)
+    with record_inputs(net) as record:
         features = extract_features(
             net,
             collection,
@@ -93,7 +95,7 @@ def write_features(
         "scales": list(scales),
         "images": len(collection),
         "record": record.as_json(scales),
-        **evaluate.how_computed(settings, device, time.perf_counter() - started),
+        **computation_metadata(settings, device, time.perf_counter() - started),
     }
     with atomic_folder(out, "made.json") as root:
         for Q, values in features.items():
