@@ -132,22 +132,6 @@ def test_bf16_changes_few_answers_of_a_net_that_tells_classes_apart(stores):
     assert 1e-3 < np.abs(full - half).max() < 0.3, "fp32 is within 2e-5 on any way, see above"
 
 
-def test_rare_shapes_do_not_wait_for_ever(net, mixed, monkeypatch):
-    from vggrepro.evaluation import evaluate
-
-    whole = compute_posteriors(net, mixed, MEAN, "dense", (256,))[256]
-    monkeypatch.setattr(evaluate, "AT_MOST", 1)
-    monkeypatch.setattr(evaluate, "DEFAULT", EvaluateSettings())
-    found = compute_posteriors(net, mixed, MEAN, "dense", (256,), settings=EvaluateSettings(batch_pixels=30_000))[256]
-    np.testing.assert_allclose(found, whole, atol=2e-5)
-
-
-@pytest.mark.parametrize("scales", [(128,), (256, 256), (0,), (-5, 256)])
-def test_senseless_scales_are_refused(net, mixed, scales):
-    with pytest.raises(ValueError, match="expected different ones of at least 224"):
-        compute_posteriors(net, mixed, MEAN, "dense", scales)
-
-
 def test_an_unknown_protocol_is_refused(net, mixed):
     with pytest.raises(ValueError, match="no protocol is called 'ten-crop'"):
         compute_posteriors(net, mixed, MEAN, "ten-crop", (256,))

@@ -13,7 +13,6 @@ from vggrepro.data.boxes import from_vectors
 from vggrepro.data.devkit import Guess, Truth
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale, zoom_of
-from vggrepro.evaluation import evaluate
 from vggrepro.localisation.judging import judge_guesses
 from vggrepro.localisation.prediction import localise, predict_boxes, windows
 from vggrepro.localisation.stores import (
@@ -328,11 +327,3 @@ def test_a_net_of_classes_predicts_no_boxes(val):
         predict_boxes(pointwise(Run("D", "256")), None, val, MEAN, DENSE, (256,), val.labels[:, None])
     with pytest.raises(ValueError, match="under dense or centre-crop"):
         predict_boxes(pointwise(PCR), None, val, MEAN, "multi-crop", (256,), val.labels[:, None])
-
-
-def test_evaluation_counts_what_it_saw(val):
-    net = pointwise(PCR)
-    seen = [m for members, _ in evaluate.batches_by_shape(
-        val, net, (256, 384), lambda image: [image], batch_pixels=1, workers=0, about=""
-    ) for m in members]  # fmt: skip
-    assert sorted(seen) == [(i, Q) for i in range(len(val)) for Q in (256, 384)]

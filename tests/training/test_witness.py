@@ -14,12 +14,9 @@ from tests.conftest import small
 from tests.training.test_distributed import torchrun
 from vggrepro.core.paths import ROOT
 from vggrepro.data.store import Store
-from vggrepro.evaluation import evaluate
-from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.nets.vgg import VGG
-from vggrepro.nets.weights import load_weights
 from vggrepro.paper.runs import Run
-from vggrepro.settings.blocks import BoxTargets, EvaluateSettings
+from vggrepro.settings.blocks import BoxTargets
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.recorder import INITS, StepCounts, initialisation_of
@@ -166,28 +163,3 @@ def test_attempts_add_up_to_what_one_would_have_seen():
     assert [rate for _, rate, *_ in both.rates] == [0.1, 0.01, 0.001]
     assert (both.pixels, both.S, both.precision) == ((-3.0, 4.0), (64, 128), ("fp32", "bf16"))
     assert a + StepCounts() == a
-
-
-def test_what_a_net_was_shown_to_be_tested(records, stores, tmp_path):
-    run = Run("A", "256")
-    weights = records["folder"] / run.name / "weights.safetensors"
-    expected = {
-        "dense": ({"64": 80, "96": 80}, True),
-        "multi-crop": ({"56": 4000}, True),
-        "centre-crop": ({"56": 80}, False),
-    }
-    for protocol, (views, mirrored) in expected.items():
-        how = {"weights_file": weights, "val_folder": stores[1], "device": CPU, "workers": 0}
-        evaluate.evaluate_run(run, protocol, (256, 384), EvaluateSettings(), **how, out=tmp_path / protocol)
-        found = json.loads((tmp_path / protocol / "384" / "made.json").read_text())["record"]
-        assert (found["views"], found["mirrored"], found["precision"]) == (views, mirrored, ["fp32"])
-        assert 100 < found["pixels"][1] - found["pixels"][0] < 260
-
-
-def test_an_input_divided_by_a_standard_deviation_shows(records):
-    weights = load_weights(records["folder"] / "A_256_s0" / "weights.safetensors")
-    with record_inputs(net := weights.net()) as shown, torch.inference_mode():
-        net(torch.randn(2, 3, 56, 56))
-    assert shown.pixels[1] - shown.pixels[0] < 20
-    net(torch.zeros(1, 3, 56, 56))
-    assert sum(shown.views.values()) == 2, "nothing is seen outside of the block"

@@ -117,8 +117,8 @@ def load_run_weights(weights_file: Path, run: Run, store: Store) -> Weights:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     if list(weights.wnids) != store.about["wnids"]:
         raise ValueError(
-            f"{weights_file}: was trained on {len(weights.wnids)} classes, the first is {weights.wnids[0]}; {store.folder} has "
-            f"{store.classes} others, the first is {store.about['wnids'][0]}: train the run again"
+            f"{weights_file}: was trained on {len(weights.wnids)} classes, the first is {weights.wnids[0]}; "
+            f"{store.folder} has {store.classes} others, the first is {store.about['wnids'][0]}: train the run again"
         )
     return weights
 
