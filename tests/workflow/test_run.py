@@ -67,12 +67,16 @@ def test_nets_of_every_depth_learn_the_stand_in(made):
 
 @pytest.mark.slow
 def test_boxes_are_learnt(made):
-    """The middle half of every image, always the same box, misses 7 in 10; a net that looks does better."""
+    """The middle half of every image, always the same box, misses 73 in 100; nets that look miss 24 to 47.
+
+    Which of the nets is the best hangs on the CPU in so short a training.
+    """
     val = Store(made / "results/smoke/data/val")
     same = np.stack([iou(val.boxes(i), np.array([16, 16, 47, 47])) for i in range(len(val))])
     blind = 100 * float((same < 0.5).mean())
     errors = top1(made / "results/smoke", "8")
-    assert errors["D/384/fc/SCR"] < errors["D/384/fc/PCR"] < blind, blind
+    assert set(errors) == {"D/384/fc/SCR", "D/384/fc/PCR", "D/384/all/PCR"}
+    assert max(errors.values()) < blind - 10, (errors, blind)
     assert max(top1(made / "results/smoke", "9").values()) < blind + 5
 
 
