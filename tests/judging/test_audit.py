@@ -105,13 +105,13 @@ def test_a_record_has_every_field_that_a_rule_is_read_from(section):
 def test_a_field_beside_the_record_has_to_be_there(section, stage, key):
     without = {name: value for name, value in document(section, stage).items() if name != key}
     with pytest.raises(ValueError, match=f"it.json: {key} is missing, which rule .* is about: make it again"):
-        findings(section, stage, without, names_of(section, stage, without), SOURCE)
+        findings(section, stage, names_of(section, stage, without), SOURCE)
 
 
 @pytest.mark.parametrize(("section", "stage"), [(section, stage) for section in STAGES for stage in STAGES[section]])
 def test_every_declaration_is_what_the_paper_did_by_default(section, stage):
     written = document(section, stage)
-    results = findings(section, stage, written, names_of(section, stage, written), SOURCE)
+    results = findings(section, stage, names_of(section, stage, written), SOURCE)
     assert [finding for finding in results if finding.differs] == []
 
 

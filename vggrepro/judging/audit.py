@@ -90,18 +90,16 @@ def check_declared(
         raise source.refusal(f"{did}, {paper} No setting declares another value")
 
 
-def findings(
-    section: str, stage: str, document: Mapping[str, Any], names: Mapping[str, Any], source: Source
-) -> tuple[Finding, ...]:
-    """What a document says that departs from the paper, and all choices, by the rules of a section at a stage.
+def findings(section: str, stage: str, names: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
+    """What was done that departs from the paper, and all choices, by the rules of a section at a stage.
 
-    Raises ValueError for a field that is missing, and for a value that is neither declared by the settings, which are in
-    `names`, nor the paper's.
+    `names` holds what rules are read from: the file's keys, its record, and the settings of the table. Raises ValueError for a
+    field that is missing, and for a value that is neither declared by the settings nor the paper's.
     """
     results = []
     for rule in (rule for rule in protocol_rules()[section] if rule.applies(stage)):
         try:
-            value = measured(rule, document)
+            value = measured(rule, names)
         except LookupError as missing:
             raise source.refusal(f"{missing.args[0]} is missing, which rule {rule.id} is about") from None
         finding = compared(rule, value, stage, about=source.about, run=names.get("run"))
@@ -143,8 +141,8 @@ class Audit:
             # dense boxes are of the labels that the best classification system gives
             for evaluation in evaluations_of(best_classification()):
                 of_run += self.of_run(evaluation.seeded(run.seed).run)
-        tested = {**document, "images": images, "Q": [document["Q"]]}
-        return of_run + self._of_test("boxes" if run.localises else document["protocol"], tested, source)
+        stage = "boxes" if run.localises else document["protocol"]
+        return of_run + self._of_test(stage, {**document, "images": images, "Q": [document["Q"]]}, source)
 
     def of_svms(self, folder: Path, document: Mapping[str, Any]) -> tuple[Finding, ...]:
         """The findings about the SVMs of a task, their features, and the runs that these are from."""
@@ -159,13 +157,11 @@ class Audit:
             self.check_weights(run, features.get("weights"), source)
             results += self._of_test("features", {**features, "protocol": "dense", "Q": features["scales"]}, source)
         source = Source(file, f"{task}/{folder.name}", f"delete {folder} and classify again")
-        names = {**document, **dict(self.settings), "task": TASKS[task]}
-        return results + findings("transfer", task, document, names, source)
+        return results + findings("transfer", task, {**document, **dict(self.settings), "task": TASKS[task]}, source)
 
     def of_merging(self) -> tuple[Finding, ...]:
         """The findings about how boxes are merged, of which the settings that they are merged with are the only record."""
-        names = dict(self.settings)
-        return findings("merging", "merging", names, names, Source("settings", "merging", "set it"))
+        return findings("merging", "merging", dict(self.settings), Source("settings", "merging", "set it"))
 
     def _of_training(self, run: Run, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
         settings, parent = self.settings.for_run(run), run.parent(staged=self.settings.staged)
@@ -176,14 +172,13 @@ class Audit:
         if parent:
             self.check_weights(parent, (document["parent"] or {}).get("weights"), source, "parent.weights")
         stage, block = ("localisation", "localise") if run.localises else TRAINING_STAGES[run.S]
-        document = {**document, "record": record}
-        names = {**document, **dict(self.settings), **dict(settings), "stage": block, block: settings.train, "run": run}
-        return findings("training", stage, document, names, source) + (self.of_run(parent) if parent else ())
+        names = {**document, "record": record, **dict(self.settings), **dict(settings), "run": run}
+        results = findings("training", stage, {**names, "stage": block, block: settings.train}, source)
+        return results + (self.of_run(parent) if parent else ())
 
     def _of_test(self, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
-        more = {"record": read_record("evaluation", document, source), "model": self.settings.model}
-        document = {**document, **more}
-        return findings("evaluation", stage, document, {**document, **dict(self.settings)}, source)
+        record = read_record("evaluation", document, source)
+        return findings("evaluation", stage, {**document, "record": record, **dict(self.settings)}, source)
 
     def check_weights(self, run: Run, weights: object, source: Source, field: str = "weights") -> None:
         """A ValueError where something was not made from the weights that the record of a run is of."""

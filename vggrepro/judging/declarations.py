@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from functools import partial
 from math import ceil, inf
 from typing import Any
 
@@ -22,10 +21,6 @@ CLASSES = {"ilsvrc": 1000, "tiny-imagenet": 200, "stand-in": inf}
 
 def _value(setting: Any) -> Any:  # noqa: ANN401
     return SILENT if setting is None else list(setting) if isinstance(setting, tuple) else setting
-
-
-def _looked_up(forms: Mapping[str, Any], setting: Any) -> Any:  # noqa: ANN401
-    return forms[setting if isinstance(setting, str) else json.dumps(setting)]
 
 
 def _range(most: float, least: int = 1) -> dict[str, float]:
@@ -45,6 +40,7 @@ def _scales(_: str, run: Run, model: NetSettings) -> Ends:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "value": _value,
     "at_most": lambda _, most: _range(most),
     # of other data sets than ILSVRC no more classes than were asked for
     "classes": lambda asked, layout: _range(asked or CLASSES[layout]) if layout != "ilsvrc" else asked or SILENT,
@@ -65,18 +61,12 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
 
     `names` holds the settings and the record; in a field, `{stage}` and its like stand for what has that name.
     """
-    declared: Any = rule.declared
-    function: Callable[..., Any]
-    match declared:
-        case None:
-            return SILENT, ""
-        case str():
-            function, fields = _value, [declared]
-        case dict() if isinstance(forms := next(iter(declared.values())), dict):
-            function, fields = partial(_looked_up, forms), list(declared)
-        case _:
-            name, fields = call(declared)
-            function = FUNCTIONS[name]
-    fields = [field.format_map(names) for field in fields]
+    if rule.declared is None:
+        return SILENT, ""
+    name, fields = call(rule.declared)
+    table = fields if isinstance(fields, dict) else None
+    fields = [field.format_map(names) for field in ([name] if table else fields)]
     values = [value_at(names, field) for field in fields]
-    return function(*values), "the run's name" if fields[0].startswith("run.") else fields[0]
+    key = values[0] if isinstance(values[0], str) else json.dumps(values[0])
+    expected = table[key] if table else FUNCTIONS[name](*values)
+    return expected, "the run's name" if fields[0].startswith("run.") else fields[0]

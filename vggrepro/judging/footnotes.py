@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from string import ascii_lowercase
 from typing import Literal, TypeVar
@@ -42,12 +42,7 @@ class Noted:
 
 def noted(findings: Mapping[str, Collection[Finding]]) -> tuple[Noted, ...]:
     """The findings about cells, by their anchors: one entry for what was done alike."""
-    alike: dict[tuple[Hashable, ...], tuple[Finding, dict[str, None], dict[str, None]]] = {}
-    for cell, about_cell in findings.items():
-        for finding in about_cell:
-            same = finding.rule, finding.did, finding.expected
-            _, about, cells = alike.setdefault(same, (finding, {}, {}))
-            about[finding.about] = cells[cell] = None
+    alike = _grouped(findings, lambda finding: (finding.rule, finding.did, finding.expected))
     return tuple(
         Noted(
             rule=finding.rule.id,
@@ -58,10 +53,10 @@ def noted(findings: Mapping[str, Collection[Finding]]) -> tuple[Noted, ...]:
             did=finding.rule.words(finding.did),
             expected=finding.expected,
             differs=finding.differs,
-            about=tuple(about),
-            cells=tuple(cells),
+            about=tuple(dict.fromkeys(member.about for member in [finding, *members])),
+            cells=cells,
         )
-        for finding, about, cells in alike.values()
+        for [finding, *members], cells in alike
     )
 
 
@@ -72,27 +67,33 @@ def footnotes(
 
     What touches the same cells is one footnote, so that a table of many differences has few of them.
     """
+    differing = {key: [finding for finding in about if finding.differs] for key, about in findings.items()}
+    by_cells: dict[tuple[Key, ...], list[list[Finding]]] = {}
     # columns of transfer have rules in common, and expect different things by them
-    alike: dict[tuple[Hashable, str], tuple[list[Finding], dict[Key, None]]] = {}
-    for key, about in findings.items():
-        for finding in about:
-            if finding.differs:
-                same, touched = alike.setdefault((finding.rule, finding.expected), ([], {}))
-                same.append(finding)
-                touched[key] = None
-    groups: dict[tuple[Key, ...], list[list[Finding]]] = {}
-    for same, touched in alike.values():
-        groups.setdefault(tuple(touched), []).append(same)
+    for members, cells in _grouped(differing, lambda finding: (finding.rule, finding.expected)):
+        by_cells.setdefault(cells, []).append(members)
     marks: dict[Key, tuple[str, ...]] = dict.fromkeys(findings, ())
     texts = []
     letters = iter([*ascii_lowercase, *(2 * letter for letter in ascii_lowercase)])
     # what touches all cells comes first; then in the order of the cells
     order = list(findings)
-    for keys in sorted(groups, key=lambda keys: (len(keys) < len(order), order.index(keys[0]), -len(keys))):
-        mark = ALL if len(keys) == len(order) else next(letters)
-        texts.append((mark, _sentences(groups[keys])))
-        marks |= {key: (*marks[key], mark) for key in keys}
+    for cells in sorted(by_cells, key=lambda cells: (len(cells) < len(order), order.index(cells[0]), -len(cells))):
+        mark = ALL if len(cells) == len(order) else next(letters)
+        texts.append((mark, _sentences(by_cells[cells])))
+        marks |= {key: (*marks[key], mark) for key in cells}
     return marks, tuple(texts)
+
+
+def _grouped(
+    findings: Mapping[Key, Collection[Finding]], alike: Callable[[Finding], Hashable]
+) -> list[tuple[list[Finding], tuple[Key, ...]]]:
+    """Findings that are alike, and the cells that they are about."""
+    groups: dict[Hashable, tuple[dict[Finding, None], dict[Key, None]]] = {}
+    for key, about in findings.items():
+        for finding in about:
+            members, cells = groups.setdefault(alike(finding), ({}, {}))
+            members[finding] = cells[key] = None
+    return [(list(members), tuple(cells)) for members, cells in groups.values()]
 
 
 def _sentences(groups: Iterable[list[Finding]]) -> str:

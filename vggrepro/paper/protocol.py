@@ -116,8 +116,7 @@ def _check_form(written: Any) -> Any:  # noqa: ANN401
 
 Name = Annotated[str, Field(min_length=1)]
 Form = Annotated[Any, AfterValidator(_check_form)]
-Call = Annotated[dict[Name, Name | tuple[Name, ...]], Field(min_length=1, max_length=1)]
-Table = Annotated[dict[Name, dict[str, Form]], Field(min_length=1, max_length=1)]
+Call = Annotated[dict[Name, Name | tuple[Name, ...] | dict[str, Form]], Field(min_length=1, max_length=1)]
 
 
 class Rule(FrozenModel):
@@ -126,8 +125,8 @@ class Rule(FrozenModel):
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     section: Name
     says: Name
-    measured: Call
-    declared: Name | Call | Table | None = None
+    measured: Name | Call
+    declared: Name | Call | None = None
     expect: Annotated[dict[str, Form], Field(min_length=1)]
     shows: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
     choice: Annotated[int, Field(ge=1, le=12)] | None = None
@@ -162,10 +161,10 @@ class Rule(FrozenModel):
         return self.shows.replace("{}", did)
 
 
-def call(written: Mapping[str, str | Sequence[str]]) -> tuple[str, list[str]]:
-    """The function and the fields of `{function: field}` or `{function: [field, ...]}`."""
-    [(function, fields)] = written.items()
-    return function, [fields] if isinstance(fields, str) else list(fields)
+def call(written: Any) -> tuple[str, Any]:  # noqa: ANN401
+    """The function and the fields of `{function: field}`, of `{function: [field, ...]}`, or of a field, whose value it is."""
+    [(function, fields)] = written.items() if isinstance(written, dict) else [("value", written)]
+    return function, [fields] if isinstance(fields, str) else fields
 
 
 @cache
