@@ -30,7 +30,7 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescaled_size
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import PROTOCOLS, Run
-from vggrepro.paper.tables import TRANSFER, published_table, scales_of
+from vggrepro.paper.tables import published_table, scales_of, table_numbers
 from vggrepro.paper.tasks import COLLECTIONS, TASKS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import RunSettings, Settings
@@ -130,7 +130,7 @@ def arithmetic(settings: Settings, results: Path) -> dict[str, float]:
             # boxes come from two nets and from the image alone
             kind = "boxes" if run.localises else "evaluation"
             found[kind] += of_views(net, shown, most)
-    for name in sorted({m.name for n in TRANSFER for r in published_table(n).rows for m in r.members}):
+    for name in sorted({m.name for n in table_numbers("svms") for r in published_table(n).rows for m in r.members}):
         run = Run.parse(name)
         net = VGG(run.net, store.classes, settings.model).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for collection in COLLECTIONS:

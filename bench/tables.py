@@ -19,7 +19,7 @@ import numpy as np
 from harness import REPEATS, Row, process, row, write
 from numpy.typing import NDArray
 
-from vggrepro.paper.tables import CLASSIFICATION, REPRODUCED, table_evaluations, table_name
+from vggrepro.paper.tables import table_evaluations, table_name, table_numbers
 from vggrepro.scores.stores import write_scores
 from vggrepro.settings.loading import load_settings
 
@@ -35,7 +35,7 @@ def make_stores(folder: Path) -> int:
     """
     from tests.oracles.records import made_json, write_runs  # here alone: torch comes with it
 
-    wanted = dict.fromkeys(e for number in CLASSIFICATION for e in table_evaluations(number))
+    wanted = dict.fromkeys(e for number in table_numbers("scores") for e in table_evaluations(number))
     labels = np.random.default_rng(0).integers(0, CLASSES, IMAGES)
     together = _drawn(0, 1.6) + 1.1 * np.random.default_rng(1).standard_exponential((IMAGES, CLASSES), np.float32)
     together[np.arange(IMAGES), labels] += np.random.default_rng(2).normal(11, 3.4, IMAGES)
@@ -68,10 +68,10 @@ def main() -> None:
         return [sys.executable, "-m", "vggrepro", verb, *given, "--settings", "paper", "--out", str(folder / verb)]
 
     read, packed = ("--scores", folder, "--runs", folder / "runs"), folder / "whatif"
-    made = [folder / "table" / f"{table_name(number)}.json" for number in REPRODUCED]
+    made = [folder / "table" / f"{table_name(number)}.json" for number in table_numbers()]
     judged = ("--claims", folder / "claims" / "claims.json", "--whatif", packed, "--results", folder)
     measured = {
-        f"all {len(made)} tables": [call("table", number, *read, "--threads", "2") for number in REPRODUCED],
+        f"all {len(made)} tables": [call("table", number, *read, "--threads", "2") for number in table_numbers()],
         "all claims": [call("claims", "--tables", folder / "table")],
         "packed for what-if": [call("whatif", "--scores", folder, "--threads", "2")],
         "report and figures": [call("report", "--tables", *made, *judged)],

@@ -18,7 +18,7 @@ from types import SimpleNamespace
 
 from vggrepro import cli
 from vggrepro.paper.runs import Run
-from vggrepro.paper.tables import LOCALISATION, TRANSFER, table_evaluations
+from vggrepro.paper.tables import table_evaluations, table_numbers
 from vggrepro.settings.loading import load_settings
 from vggrepro.workflow import Plan
 
@@ -36,12 +36,12 @@ def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
         w, out = SimpleNamespace(run=name), root / "runs" / name
         call = ["train", name, *plan.parent_option(w), "--settings", plan.run_settings(w), *data, "--out", str(out)]
         yield out / "run.json", [*call, "--state", f"{root}/state/{name}", *threads, *device]
-    numbers = [n for n in plan.numbers if n not in TRANSFER]
+    numbers = [n for n in plan.numbers if n not in table_numbers("svms")]
     seeds = plan.settings.seeds
-    boxes_first = sorted(numbers, key=lambda n: n in LOCALISATION)
+    boxes_first = sorted(numbers, key=lambda n: n in table_numbers("boxes"))
     known = set()
     for number in boxes_first:
-        boxes = number in LOCALISATION
+        boxes = number in table_numbers("boxes")
         if boxes and "answers" not in known:
             known.add("answers")
             for seed in seeds:

@@ -23,19 +23,14 @@ from vggrepro.core.paths import ROOT
 from vggrepro.paper.runs import Run, members_name, with_ancestors
 from vggrepro.paper.systems import Imported, evaluations_of, parse_system, with_seed
 from vggrepro.paper.tables import (
-    CLASSIFICATION,
-    COMPARED,
-    LOCALISATION,
-    MEASURED,
     PUBLISHED,
-    REPRODUCED,
     SHALLOW_AND_DEEP,
-    TRANSFER,
     best_classification,
     needed_runs,
     published_table,
     scales_of,
     table_name,
+    table_numbers,
 )
 from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.settings.blocks import ReleaseSettings
@@ -99,16 +94,16 @@ class Plan:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.root = f"results/{settings.folder}"
-        self.tables = [table_name(number) for number in REPRODUCED]
-        self.targets = {n if n == "text" else f"table{n}": table_name(n) for n in REPRODUCED}
-        off = () if settings.localisation else LOCALISATION
-        self.numbers = tuple(number for number in MEASURED if number not in off)
-        wanted = [n for n in self.numbers if n not in TRANSFER or any(map(self.given, TASKS))]
+        self.tables = [table_name(number) for number in table_numbers()]
+        self.targets = {n if n == "text" else f"table{n}": table_name(n) for n in table_numbers()}
+        kinds = ("scores", "boxes") if settings.localisation else ("scores",)
+        self.numbers = table_numbers(*kinds, "svms")
+        wanted = self.numbers if any(map(self.given, TASKS)) else table_numbers(*kinds)
         adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
         self.adopted = {run.name: net for run, net in adopted.items()}
         # with released nets, only what is asked for beyond them is trained
-        trained = [n for n in wanted if n in LOCALISATION] if adopted else wanted
-        runs = [*adopted, *needed_runs(tuple(trained), settings.seeds, staged=settings.staged)]
+        trained = tuple(n for n in wanted if n in table_numbers("boxes")) if adopted else wanted
+        runs = [*adopted, *needed_runs(trained, settings.seeds, staged=settings.staged)]
         self.runs = [run.name for run in runs]
         self.trained = [run.name for run in runs if run not in adopted]
         self.slugs = {Imported(name).path.removeprefix("imported/"): name for name in settings.imported}
@@ -388,7 +383,7 @@ class Plan:
             return []
         table = self.settings.table(number)
         runs = table.runs(seeds)
-        if number in LOCALISATION and any(e.protocol == "dense" for e in table.evaluations()):
+        if any(e.run.localises and e.protocol == "dense" for e in table.evaluations()):
             # dense boxes are of the labels that the best classification system gives
             best = evaluations_of(best_classification())
             runs += [e.seeded(seed).run for e in best for seed in seeds]
@@ -400,7 +395,7 @@ class Plan:
 
     def table_threads(self, wildcards: Wildcards) -> int:
         """CPU threads of a table: merging boxes is work, averaging scores is not."""
-        return self.settings.threads if self._number(wildcards.table) in LOCALISATION else 1
+        return self.settings.threads if self._kind(self._number(wildcards.table)) == "boxes" else 1
 
     def merging(self, wildcards: Wildcards) -> list[str]:
         """What the figures of merging are drawn from, if boxes are predicted at all."""
@@ -412,7 +407,7 @@ class Plan:
 
     def class_scores(self, wildcards: Wildcards) -> list[str]:
         """The folders of all score stores of the first seed."""
-        return sorted({s for number in CLASSIFICATION for s in self._stores(number, self.settings.seeds[:1])})
+        return sorted({s for number in table_numbers("scores") for s in self._stores(number, self.settings.seeds[:1])})
 
     def whatif_settings(self, wildcards: Wildcards) -> str:
         """What decides which stores are packed for the report, as JSON."""
@@ -424,7 +419,7 @@ class Plan:
 
     def imported(self, wildcards: Wildcards) -> list[str]:
         """The stores of other systems that a table shows."""
-        shown = self._number(wildcards.table) in COMPARED
+        shown = published_table(self._number(wildcards.table)).compares_methods
         return [self._imported(slug) for slug in self.slugs] if shown else []
 
     def _imported(self, slug: str) -> str:
@@ -508,9 +503,7 @@ class Plan:
             print(f"\nThe report: {page}")
 
     def _kind(self, number: str) -> str:
-        if number in TRANSFER:
-            return "transfer"
-        return "boxes" if number in LOCALISATION else "scores"
+        return published_table(number).kind.results
 
     def _results(self, number: str, seeds: tuple[int, ...]) -> Iterable[str]:
         """The folders of results that a table of transfer shows: of the data sets that are there."""
@@ -526,12 +519,9 @@ class Plan:
     def _stores(self, number: str, seeds: tuple[int, ...]) -> list[str]:
         if number not in self.numbers:
             return []
-        if number in TRANSFER:
+        kind, table = self._kind(number), self.settings.table(number)
+        if kind == "transfer":
             return sorted(set(self._results(number, seeds)))
-        kind, table = (
-            self._kind(number),
-            self.settings.table(number),
-        )
         systems = [
             [e.seeded(seed) for e in evaluations_of(system)]
             for row in table.rows
@@ -544,7 +534,7 @@ class Plan:
         return sorted(f"{self.root}/{kind}/{job}" for job in found)
 
     def _number(self, name: str) -> str:
-        return REPRODUCED[self.tables.index(name)]
+        return table_numbers()[self.tables.index(name)]
 
 
 def _there(file: str, key: str, made: str) -> str:

@@ -24,13 +24,13 @@ from vggrepro.localisation.stores import (
 from vggrepro.paper.runs import Evaluation
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import (
-    LOCALISATION,
     PUBLISHED,
     best_classification,
     best_localisation,
     localisation_systems,
     published_table,
     table_evaluations,
+    table_numbers,
 )
 from vggrepro.report.figures import localisation
 from vggrepro.report.page import report_warning
@@ -66,7 +66,7 @@ def made_up(val: Store, e: Evaluation) -> BoxStore:
 def boxes(stores, tmp_path_factory) -> Path:
     """Box stores of two seeds of every evaluation of Tables 8 to 10."""
     val, folder = Store(stores[1]), tmp_path_factory.mktemp("boxes")
-    for e in dict.fromkeys(e for n in LOCALISATION for e in table_evaluations(n, (0, 1))):
+    for e in dict.fromkeys(e for n in table_numbers("boxes") for e in table_evaluations(n, (0, 1))):
         about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "data": val.digest}
         made = about | {"data set": "made up", "classes": val.classes}
         write_boxes(folder / e.path, made_up(val, e), made)

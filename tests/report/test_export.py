@@ -18,7 +18,7 @@ from vggrepro.core.files import write_json
 from vggrepro.core.paths import ROOT
 from vggrepro.judging import ledger
 from vggrepro.paper.runs import Run
-from vggrepro.paper.tables import CLASSIFICATION, REPRODUCED, needed_runs, published_table, table_evaluations
+from vggrepro.paper.tables import needed_runs, published_table, table_evaluations, table_numbers
 from vggrepro.report import export
 from vggrepro.report.bundle import write_bundle
 from vggrepro.report.bundle_check import check_bundle
@@ -84,10 +84,10 @@ def settings(tmp_path_factory) -> Settings:
 def results(tmp_path_factory, settings) -> Path:
     """A folder of results from made-up scores of 20 images, for two seeds: runs, scores, tables, report, export."""
     root, rng = tmp_path_factory.mktemp("results") / "smoke", np.random.default_rng(0)
-    for run in needed_runs(CLASSIFICATION, SEEDS):
+    for run in needed_runs(table_numbers("scores"), SEEDS):
         write_run(root / "runs", run)
     labels = np.arange(20) % 6
-    for e in {e: None for number in CLASSIFICATION for e in table_evaluations(number, SEEDS)}:
+    for e in {e: None for number in table_numbers("scores") for e in table_evaluations(number, SEEDS)}:
         about = {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "weights": sha(e.run.name), "data": sha("val")}
         about |= {"data set": "made up", "classes": 6, "device": "CPU", "seconds": 1.5, "made": MADE}
         posteriors = rng.dirichlet(np.ones(6), 20).astype(np.float32)
@@ -96,7 +96,7 @@ def results(tmp_path_factory, settings) -> Path:
     about |= {"data": sha("val"), "data set": "made up"}
     theirs = root / "scores/imported/theirs"
     write_scores(theirs, posteriors, labels, [str(i) for i in range(20)], about)
-    for number in REPRODUCED:
+    for number in table_numbers():
         made, of_images = make_table_with_outcomes(number, settings, root / "scores", imported=[theirs])
         render.write_table(made, root / "tables")
         outcomes.write_outcomes(root / "tables" / f"{made.name}.npz", of_images)

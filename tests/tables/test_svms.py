@@ -10,7 +10,7 @@ from sklearn.metrics import recall_score
 
 from tests.oracles import average_precision as oracle
 from vggrepro.data import standin
-from vggrepro.paper.tables import TRANSFER, needed_runs
+from vggrepro.paper.tables import (needed_runs, table_numbers)
 from vggrepro.scores import outcomes
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
@@ -60,7 +60,7 @@ def test_bold_is_the_highest(svm_results):
 
 
 def test_outcomes_of_transfer_are_what_cells_are_made_of(svm_results, tmp_path):
-    for number in TRANSFER:
+    for number in table_numbers("svms"):
         table, made = make_table_with_outcomes(number, load_settings({"smoke": True}), svm_results / "transfer")
         outcomes.write_outcomes(tmp_path / "t.npz", made)
         found = outcomes.read_outcomes(tmp_path / "t.npz").entries

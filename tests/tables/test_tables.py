@@ -14,7 +14,7 @@ import pytest
 
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.runs import Evaluation
-from vggrepro.paper.tables import CLASSIFICATION, PUBLISHED, REPRODUCED, published_table, table_evaluations
+from vggrepro.paper.tables import PUBLISHED, published_table, table_evaluations, table_numbers
 from vggrepro.report.page import report_warning, write_report
 from vggrepro.scores import outcomes
 from vggrepro.scores.stores import TopLabels, read_scores, write_scores, write_top_labels
@@ -40,7 +40,7 @@ def made(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("scores")
     labels = np.random.default_rng(1).integers(0, CLASSES, N)
     ids = [str(i) for i in range(N)]
-    numbers = CLASSIFICATION
+    numbers = table_numbers("scores")
     for k, evaluation in enumerate({e: None for n in numbers for e in table_evaluations(n, (0, 1))}):
         ranks = np.random.default_rng(k).choice(CLASSES, N, p=[0.6, *[0.4 / 11] * 11])
         about = {"data set": "made up", "data": "digest"} | key_of(evaluation)
@@ -149,7 +149,7 @@ def test_rows_are_grouped_as_in_the_paper(made):
 
 
 def test_a_dry_run_says_in_each_table_that_deltas_compare_different_data(made):
-    for number in CLASSIFICATION:
+    for number in table_numbers("scores"):
         shown = table(number, made)
         for text in (render.table_html(shown), render.table_markdown(shown), render.table_latex(shown)):
             assert "The deltas compare different data" in text
@@ -213,7 +213,7 @@ def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypat
     assert "error-against-depth" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("number", REPRODUCED)
+@pytest.mark.parametrize("number", table_numbers())
 def test_a_table_comes_back_from_its_file(made, tmp_path, number):
     written = table(number, made)
     render.write_table(written, tmp_path)
@@ -221,7 +221,7 @@ def test_a_table_comes_back_from_its_file(made, tmp_path, number):
     assert {path.suffix for path in tmp_path.iterdir()} == {".json", ".csv", ".md", ".html", ".tex"}
 
 
-@pytest.mark.parametrize("number", CLASSIFICATION)
+@pytest.mark.parametrize("number", table_numbers("scores"))
 def test_outcomes_are_of_every_measured_row(made, number):
     """Their means are the cells; a row that is a difference has none of its own."""
     shown, found = make_table_with_outcomes(number, load_settings({"smoke": True, "seeds": [0, 1]}), made)
@@ -283,7 +283,7 @@ def latex_rows(shown: Table) -> list[list[str]]:
     return [re.split(r"(?<!\\)&", row) for row in body.split(r"\\")]
 
 
-@pytest.mark.parametrize("number", ["2", *CLASSIFICATION])
+@pytest.mark.parametrize("number", table_numbers("parameters", "scores"))
 def test_every_format_shows_every_number_in_its_cell(made, number):
     """Two cells that changed places would show."""
     shown, decimals = table(number, made), 3 if number == "2" else 1
@@ -305,7 +305,7 @@ def test_every_format_shows_every_number_in_its_cell(made, number):
             assert record[f"{column}: here"] == ("" if cell.value is None else f"{cell.value:.6g}")
 
 
-@pytest.mark.parametrize("number", REPRODUCED)
+@pytest.mark.parametrize("number", table_numbers())
 def test_no_cell_is_blank(made, number):
     records = list(csv_module.DictReader(io.StringIO(render.table_csv(table(number, made)))))
     assert len(records) == len(published_table(number).rows)
@@ -314,7 +314,7 @@ def test_no_cell_is_blank(made, number):
 
 
 def test_rows_have_as_many_columns_as_the_head(made):
-    for number in REPRODUCED:
+    for number in table_numbers():
         lines = [line for line in render.table_markdown(table(number, made)).splitlines() if line.startswith("|")]
         assert len({line.count("|") for line in lines}) == 1
 
@@ -331,7 +331,7 @@ def test_latex_escapes_what_it_would_take_for_a_command():
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
 def test_the_report_compiles_with_pdflatex(made, tmp_path):
     settings = load_settings({"smoke": True})
-    for number in REPRODUCED:
+    for number in table_numbers():
         shown, found = make_table_with_outcomes(number, settings, made)
         render.write_table(shown, tmp_path / "tables")
         outcomes.write_outcomes(tmp_path / "tables" / f"{shown.name}.npz", found)

@@ -21,7 +21,7 @@ from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.paper.protocol import protocol_rules
 from vggrepro.paper.runs import Evaluation, members_name
 from vggrepro.paper.systems import evaluations_of
-from vggrepro.paper.tables import LOCALISATION, PublishedTable, Row
+from vggrepro.paper.tables import PublishedTable, Row, table_label
 from vggrepro.paper.tasks import task_of
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, Table
@@ -82,7 +82,7 @@ def _found(
 ) -> Iterator[tuple[CellIndex, tuple[Finding, ...]]]:
     """What the records of each measured cell tell of its quantity; every result is looked at once."""
     seen: dict[str, tuple[Finding, ...]] = {}
-    merging = audit.of_merging() if published.number in LOCALISATION else ()
+    merging = audit.of_merging() if published.kind.results == "boxes" else ()
     for i, j in measured:
         row, column = published.rows[i], published.columns[j]
         task = task_of(row, column) if row.members else None
@@ -123,7 +123,7 @@ def deviations_section(tables: Sequence[Table]) -> dict[str, Any]:
         for note in table.findings:
             row = by_what.setdefault((note.rule, note.did, note.expected), {"note": note, "about": {}, "where": []})
             row["about"] |= dict.fromkeys(note.about)
-            label, n = f"Table {table.number}" if table.number != "text" else "the text", len(note.cells)
+            label, n = table_label(table.number), len(note.cells)
             row["where"].append((table.name, label, f" ({n} of {of_table[table.name]})" * (n < of_table[table.name])))
     order = [rule.id for held in protocol_rules().values() for rule in held]
     listed = [_row(row, len(of_table)) for _, row in sorted(by_what.items(), key=lambda item: order.index(item[0][0]))]

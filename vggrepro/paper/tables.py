@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
@@ -19,23 +19,33 @@ from vggrepro.paper.systems import System, evaluations_of, parse_net, parse_syst
 
 PUBLISHED = ROOT / "tables" / "published"
 
-CLASSIFICATION = ("3", "4", "5", "6", "7", "text")
-"""The tables whose cells are classification errors."""
 
-LOCALISATION = ("8", "9", "10")
-"""The tables whose cells are localisation errors."""
+@dataclass(frozen=True)
+class TableKind:
+    """What differs between the kinds of tables."""
 
-TRANSFER = ("11", "12")
-"""The tables whose cells are of linear SVMs on features (appendix B)."""
+    name: Literal["layers", "parameters", "scores", "boxes", "svms"]
+    results: Literal["", "scores", "boxes", "transfer"] = ""
+    """The folder of results that cells are measured from; none where they follow from the nets alone."""
+    layout: Literal["errors", "layers", "parameters"] = "errors"
+    """How cells are printed: `kind` in a table's JSON."""
+    numbers: bool = True
+    """Whether printed cells are numbers, not layers."""
+    averages: bool = False
+    """Whether a system is a weighted average. Boxes are pooled, and an SVM's result stands alone."""
 
-MEASURED = (*CLASSIFICATION, *LOCALISATION, *TRANSFER)
-"""The tables whose cells need trained nets."""
 
-COMPARED = ("7", "10")
-"""The tables that compare methods, to which systems of others are added."""
-
-REPRODUCED = ("1", "2", *MEASURED)
-"""The tables that the DAG makes."""
+TABLE_KINDS = {
+    kind.name: kind
+    for kind in (
+        TableKind("layers", layout="layers", numbers=False),
+        TableKind("parameters", layout="parameters"),
+        TableKind("scores", "scores", averages=True),
+        TableKind("boxes", "boxes"),
+        TableKind("svms", "transfer"),
+    )
+}
+"""Every kind of table, as `tables.yaml` names it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,11 @@ class Published:
     mark: str = ""
     spanned: bool = False
     """The cell is the continuation of the one to its left."""
+
+    @classmethod
+    def verbatim(cls, text: str) -> Published:
+        """A cell that is no number, such as a list of layers: bold in it is part of its text."""
+        return cls(text, None, spanned=text == "<")
 
     @property
     def printed(self) -> str:
@@ -111,6 +126,7 @@ class PublishedTable:
     """A table of the paper as data."""
 
     number: str
+    kind: TableKind
     title: str
     section: str
     caption: str
@@ -118,11 +134,17 @@ class PublishedTable:
     """Heading of every key column."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
-    footnotes: dict[str, str]
-    best: str
+    footnotes: dict[str, str] = field(default_factory=dict)
+    best: Literal["table", "group", "none"] = "table"
     """Where the best is sought: in the whole `table`, in each `group` of rows, or nowhere (`none`)."""
-    higher_is_better: bool
+    higher_is_better: bool = False
     """Whether cells are precisions and recalls, not errors."""
+    compares_methods: bool = False
+    """Whether systems of others have rows in it: those that the user imports."""
+    members_alone: bool = False
+    """Whether the outcomes of each averaged evaluation are kept beside those of the average."""
+    figure: Literal["", "depth", "scale"] = ""
+    """The figure of the report that is drawn from it."""
 
     @property
     def name(self) -> str:
@@ -141,9 +163,19 @@ class PublishedTable:
         return tuple(dict.fromkeys(e for system in systems for e in evaluations_of(system)))
 
 
+def table_numbers(*kinds: str) -> tuple[str, ...]:
+    """The tables of these kinds, in the order in which they are reported; all where no kind is given."""
+    return tuple(number for number, about in _described().items() if not kinds or about["kind"] in kinds)
+
+
 def table_name(number: str) -> str:
     """`3` -> `table03`; `text`, the numbers printed in the text, keeps its name."""
-    return number if number == "text" else f"table{int(number):02d}"
+    return f"table{int(number):02d}" if number.isdigit() else number
+
+
+def table_label(number: str) -> str:
+    """`3` -> `Table 3`; `text` -> `numbers in the text`."""
+    return f"Table {number}" if number.isdigit() else f"numbers in the {number}"
 
 
 def cell_id(table: str, row: int, column: int) -> str:
@@ -166,28 +198,19 @@ def published_table(number: str) -> PublishedTable:
     described = _described()
     if number not in described:
         raise ValueError(f"the paper has no table {number!r}: expected one of {', '.join(described)}")
-    about = described[number]
-    columns = tuple(Column(name, **what) for name, what in about.get("values", {}).items())
+    about = dict(described[number])
+    kind, headings, values = TABLE_KINDS[about.pop("kind")], about.pop("keys"), about.pop("values")
+    columns = tuple(Column(name, **column) for name, column in values.items())
     path = PUBLISHED / f"{table_name(number)}.csv"
     with path.open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     rows = []
     for line, record in enumerate(records, start=2):
         try:
-            rows.append(_row(record, columns) if columns else Row(record, {}, None))
+            rows.append(_row(record, columns, Published.parse if kind.numbers else Published.verbatim))
         except (ValueError, KeyError) as error:
             raise ValueError(f"{path.name}, line {line}: {error}") from None
-    titles = {name: about[name] for name in ("title", "section", "caption")}
-    return PublishedTable(
-        number,
-        headings=about["keys"],
-        columns=columns,
-        rows=tuple(rows),
-        footnotes=about.get("footnotes", {}),
-        best=about.get("best", "table"),
-        higher_is_better=about.get("higher_is_better", False),
-        **titles,
-    )
+    return PublishedTable(number, kind, headings=headings, columns=columns, rows=tuple(rows), **about)
 
 
 @cache
@@ -197,17 +220,18 @@ def _described() -> dict[str, Any]:
     return described
 
 
-def _row(record: dict[str, str], columns: tuple[Column, ...]) -> Row:
+def _row(record: dict[str, str], columns: tuple[Column, ...], parse: Callable[[str], Published]) -> Row:
     """A line of a CSV: value columns into cells, the others into keys and, where they name one, a system."""
     if None in record or None in record.values():
         raise ValueError(f"expected {len([key for key in record if key])} cells, got another number of them")
     names = [column.name for column in columns]
+    cells = {name: parse(record[name]) for name in names}
     keys = {name: text for name, text in record.items() if name not in names}
     member = keys.get("systems") or ("/".join(keys[name] for name in ("net", "S", "Q")) if "Q" in keys else "")
     protocol = keys.get("protocol", "")
     if "protocol" not in keys:
         members = tuple(parse_net(text) for text in keys["systems"].split(" + ")) if keys.get("systems") else ()
-        return Row(keys, {name: Published.parse(record[name]) for name in names}, None, members=members)
+        return Row(keys, cells, None, members=members)
     if bool(member) != bool(protocol):
         raise ValueError(
             f"a row of ours has nets and a protocol, another paper's has neither: got {member!r}, {protocol!r}"
@@ -215,7 +239,7 @@ def _row(record: dict[str, str], columns: tuple[Column, ...]) -> Row:
     how = keys.get("objective", ""), keys.get("layers", "")
     system = parse_system(member, protocol, *how) if protocol else None
     minus = parse_system(keys["minus"], protocol) if keys.get("minus") else None
-    return Row(keys, {name: Published.parse(record[name]) for name in names}, system, minus)
+    return Row(keys, cells, system, minus)
 
 
 def table_evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation, ...]:
@@ -225,22 +249,22 @@ def table_evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evalu
 
 
 def needed_runs(
-    numbers: tuple[str, ...] = MEASURED, seeds: tuple[int, ...] = (0,), *, staged: bool = True
+    numbers: tuple[str, ...] | None = None, seeds: tuple[int, ...] = (0,), *, staged: bool = True
 ) -> list[Run]:
-    """The trainings that some tables need, parents before children."""
-    needed = (run for number in numbers for run in published_table(number).runs(seeds))
-    return with_ancestors(needed, staged=staged)
+    """The trainings that some tables need, or all, parents before children."""
+    wanted = table_numbers() if numbers is None else numbers
+    return with_ancestors((run for number in wanted for run in published_table(number).runs(seeds)), staged=staged)
 
 
-def scales_of(run: Run, protocol: str, numbers: tuple[str, ...] = MEASURED) -> tuple[int, ...]:
+def scales_of(run: Run, protocol: str) -> tuple[int, ...]:
     """Every Q at which the paper evaluates a run under a protocol, ascending: one job evaluates them all."""
-    return _scales_by_run(numbers).get((replace(run, seed=0), protocol), ())
+    return _scales_by_run().get((replace(run, seed=0), protocol), ())
 
 
 @cache
-def _scales_by_run(numbers: tuple[str, ...]) -> dict[tuple[Run, str], tuple[int, ...]]:
+def _scales_by_run() -> dict[tuple[Run, str], tuple[int, ...]]:
     scales: dict[tuple[Run, str], set[int]] = {}
-    for evaluation in (e for number in numbers for e in table_evaluations(number)):
+    for evaluation in (e for number in table_numbers() for e in table_evaluations(number)):
         scales.setdefault((evaluation.run, evaluation.protocol), set()).add(evaluation.Q)
     return {key: tuple(sorted(found)) for key, found in scales.items()}
 

@@ -50,7 +50,7 @@ RESULT_PATTERNS = (
     "runs/*/run.json",
     "runs/*/metrics.csv",
     "runs/*/adopted.json",
-    *(f"{kind}/**/made.json" for kind in lineage.KINDS),
+    *(f"{kind}/**/made.json" for kind in lineage.RESULT_FOLDERS),
     "splits/**/*.csv",
     "why/*/*.json",
     "why/*/*.csv",

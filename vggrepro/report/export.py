@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict
 from vggrepro.core.files import atomic_file, write_text
 from vggrepro.judging import ledger
 from vggrepro.judging.ledger import Judged, Ledger, Step
-from vggrepro.paper.tables import REPRODUCED, Column, Published, published_table, table_name
+from vggrepro.paper.tables import Published, published_table, table_name, table_numbers
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Cell, Table, rounding
@@ -260,8 +260,7 @@ def _cell_record(
     settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[StoredResult]
 ) -> CellRecord:
     published = published_table(table.number)
-    net = table.columns[column]
-    about = published.columns[column] if published.columns else Column(net, net, table.kind, "")
+    about = published.columns[column]
     otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
     low, high = cell.interval or (None, None)
     delta_low, delta_high = cell.delta_interval or (None, None)
@@ -346,7 +345,7 @@ def _words(words: Iterable[str]) -> str:
 
 def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
     """Write `cells`, `sources` and `claims` of what lies below `results` (a folder such as `results/smoke`) into `out`."""
-    tables = [render.read_table(results / "tables" / f"{table_name(n)}.json") for n in REPRODUCED]
+    tables = [render.read_table(results / "tables" / f"{table_name(n)}.json") for n in table_numbers()]
     made = lineage.stored_results(results)
     _write(out, "cells", CellRecord, cell_records(settings, tables, made))
     _write(out, "sources", SourceRecord, source_records(settings, tables, made))

@@ -18,6 +18,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.judging import ledger, verdicts
 from vggrepro.judging.pipeline import deviations_section
 from vggrepro.localisation.sensitivity import read_sensitivity
+from vggrepro.paper.tables import published_table
 from vggrepro.report import origins, whatif
 from vggrepro.report.figures import argument, localisation, waterfall
 from vggrepro.report.figures import verdicts as judgements
@@ -102,11 +103,12 @@ def _figures(
     forests = [judgements.draw_deltas(list(tables.values()), folder)]
     forests += [judgements.draw_claims(ledger.read_ledger(claims), folder)] if claims else []
     figures = [forest for forest in forests if forest]
-    figures += [argument.draw_error_against_depth(table, folder) for table in tables.values() if table.number == "3"]
-    scale_outcomes = [
-        outcomes.read_outcomes(path.with_suffix(".npz")) for path, table in tables.items() if table.number == "4"
-    ]
-    figures += [argument.draw_error_against_scale(table_outcomes, folder) for table_outcomes in scale_outcomes]
+    by_figure = {published_table(table.number).figure: (path, table) for path, table in tables.items()}
+    if "depth" in by_figure:
+        figures.append(argument.draw_error_against_depth(by_figure["depth"][1], folder))
+    if "scale" in by_figure:
+        scales = outcomes.read_outcomes(by_figure["scale"][0].with_suffix(".npz"))
+        figures.append(argument.draw_error_against_scale(scales, folder))
     figures += [draw_flips(flips, folder)] if flips else []
     if trainings:
         figures += [draw_learning_curves(trainings, folder), draw_cost(trainings, folder)]

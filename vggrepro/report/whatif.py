@@ -29,7 +29,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper.runs import NETS, PROTOCOLS, SCALES, Evaluation
 from vggrepro.paper.systems import System, averaged_system, with_seed
-from vggrepro.paper.tables import CLASSIFICATION, Row, published_table, table_evaluations
+from vggrepro.paper.tables import Row, published_table, table_evaluations, table_numbers
 from vggrepro.scores import statistics
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, read_scores, same_images
@@ -159,7 +159,9 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
     images.
     """
     seed = settings.seeds[0]
-    evaluations_of_paper = dict.fromkeys(e for number in CLASSIFICATION for e in table_evaluations(number, (seed,)))
+    evaluations_of_paper = dict.fromkeys(
+        e for number in table_numbers("scores") for e in table_evaluations(number, (seed,))
+    )
     evaluations = sorted((e for e in evaluations_of_paper if (folder / e.path).exists()), key=_place)
     if not evaluations:
         raise ValueError(f"{folder}: it holds no score store of the paper's evaluations; run `vggrepro evaluate` first")

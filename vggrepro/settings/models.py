@@ -15,14 +15,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion
-from vggrepro.paper.tables import (
-    CLASSIFICATION,
-    COMPARED,
-    PublishedTable,
-    published_table,
-    table_evaluations,
-    with_systems,
-)
+from vggrepro.paper.tables import PublishedTable, published_table, table_evaluations, table_numbers, with_systems
 from vggrepro.settings.blocks import (
     BoxTargets,
     Count,
@@ -119,19 +112,21 @@ class Settings(FrozenModel):
             if self.devkit is None and (system.classes == "devkit" or system.file.endswith(".txt")):
                 where = "devkit={folder: PATH, solution: PATH}"
                 raise ValueError(f"imported.{name}: {system.file} has devkit ids: give ILSVRC's devkit, {where}")
-        known = {e for number in CLASSIFICATION for e in table_evaluations(number)}
-        for name, fused in self.added("7").items():
+        known = {e for number in table_numbers("scores") for e in table_evaluations(number)}
+        for name, fused in (fusion for number in table_numbers() for fusion in self.added(number).items()):
             if new := [e.path for e in evaluations_of(fused) if e not in known]:
                 raise ValueError(
                     f"fusions.{name}: no table of the paper evaluates {new[0]}: add a row with it to tables/published/ first"
                 )
 
     def added(self, number: str) -> dict[str, System]:
-        """Rows that the user adds to a table that compares methods: systems of others, and in Table 7 fusions."""
-        if number not in COMPARED:
+        """Rows that the user adds to a table that compares methods: systems of others, and fusions where it averages."""
+        table = published_table(number)
+        if not table.compares_methods:
             return {}
+        fusions = self.fusions if table.kind.averages else {}
         try:
-            fused = {name: parse_fusion(text, self.imported) for name, text in self.fusions.items() if number == "7"}
+            fused = {name: parse_fusion(text, self.imported) for name, text in fusions.items()}
         except ValueError as error:
             raise ValueError(f"fusions: {error}. Imported systems: {', '.join(self.imported) or 'none'}") from None
         return {name: ((Imported(name), Fraction(1)),) for name in self.imported} | fused

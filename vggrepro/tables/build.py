@@ -17,17 +17,7 @@ import numpy as np
 from vggrepro.judging import verdicts
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
 from vggrepro.paper.systems import Imported, System, evaluations_of, with_seed
-from vggrepro.paper.tables import (
-    CLASSIFICATION,
-    COMPARED,
-    LOCALISATION,
-    TRANSFER,
-    Column,
-    Published,
-    PublishedTable,
-    Row,
-    published_table,
-)
+from vggrepro.paper.tables import Column, PublishedTable, Row, published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, ids_digest
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import (
@@ -77,22 +67,22 @@ def make_table_with_outcomes(
 ) -> tuple[Table, Outcomes]:
     """The same, and beside it what each measured row made of every image."""
     published = settings.table(number)
-    if number in ("1", "2"):
-        return _of_nets(published, "layers" if number == "1" else "parameters"), Outcomes(number, ())
+    if published.kind.layout != "errors":
+        return _of_nets(published, published.kind.layout), Outcomes(number, ())
     if folder is None:
         raise ValueError(
             f"table {number} needs --scores: the folder of score stores (8 to 10: boxes; 11, 12: transfer)"
         )
-    if number in TRANSFER:
+    if published.kind.name == "svms":
         rows, notes, entries, incomparable = svm_rows(published, settings, folder)
         rows = verdicts.with_verdicts(rows, published, incomparable, settings.higher)
         return _described(published, rows, "errors", notes), Outcomes(number, settings.seeds, tuple(entries))
     evaluations = tuple(e.seeded(seed) for seed in settings.seeds for e in published.evaluations())
-    theirs = _open_imported(imported, settings) if number in COMPARED else {}
+    theirs = _open_imported(imported, settings) if published.compares_methods else {}
     opened: Mapping[str, Stored]
-    if number in LOCALISATION and not settings.localisation:
+    if published.kind.name == "boxes" and not settings.localisation:
         opened, found = {}, {}
-    elif number in LOCALISATION:
+    elif published.kind.name == "boxes":
         opened = boxes = open_evaluations(folder, evaluations, read_boxes)
         found = _localised(published, settings, boxes, workers)
     else:
@@ -180,7 +170,7 @@ Theirs = Scores | TopLabels
 def _kept(published: PublishedTable) -> Sequence[tuple[Mapping[str, str], System]]:
     """The systems whose outcomes are kept, and their key columns: what the rows measure; of Table 4 also each scale alone."""
     found = [(row.keys, row.system) for row in published.rows if row.system and not row.minus]
-    if published.number != "4":
+    if not published.members_alone:
         return found
     alone = [(keys | {"Q": str(e.Q)}, ((e, Fraction(1)),)) for keys, system in found for e in evaluations_of(system)]
     return [*found, *alone]
@@ -277,7 +267,7 @@ def _with_best(published: PublishedTable, rows: list[TableRow]) -> tuple[TableRo
 
 def _notes(number: str, settings: Settings, opened: Mapping[str, Stored]) -> tuple[str, ...]:
     if not opened:
-        switched_off = number in LOCALISATION and not settings.localisation
+        switched_off = published_table(number).kind.name == "boxes" and not settings.localisation
         return (
             "Nothing of ours was run for this table" + (": localisation is switched off." if switched_off else "."),
         )
@@ -316,7 +306,7 @@ def _other_data(data: Stored) -> bool:
 
 
 def _departures(number: str, settings: Settings) -> list[str]:
-    others = ("localise", "boxes", "merge") if number in CLASSIFICATION else ()
+    others = ("localise", "boxes", "merge") if published_table(number).kind.name == "scores" else ()
     return settings_differences(settings, but=("transfer", *others))
 
 
@@ -333,14 +323,12 @@ def _incomparable(number: str, settings: Settings, opened: Mapping[str, Stored])
 
 def _of_nets(published: PublishedTable, kind: Literal["layers", "parameters"]) -> Table:
     """Table 1 or 2: columns are nets, of full size whatever the preset."""
-    nets = list(published.rows[0].keys)[1:]
+    nets = [column.name for column in published.columns]
     ours = _layer_rows(nets) if kind == "layers" else [_parameters(nets)]
     rows = []
     for row, found in zip(published.rows, ours, strict=True):
-        printed = {net: Published(text, None, spanned=text == "<") for net, text in row.keys.items() if net in nets}
-        spans = replace(row, cells=printed)
         cells = tuple(
-            _net_cell(replace(published_cell(spans, net), published=printed[net].text), found[net]) for net in nets
+            _net_cell(replace(published_cell(row, net), published=row.cells[net].text), found[net]) for net in nets
         )
         rows.append(TableRow((row.keys["row"],), cells, 1))
     notes = ["Read off the full-size nets, whatever the preset; they are built without memory behind their parameters."]

@@ -16,7 +16,7 @@ from typing import Any
 from vggrepro.core.files import read_json
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
-from vggrepro.paper.tables import LOCALISATION, TRANSFER, Row
+from vggrepro.paper.tables import Row, published_table
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, Table
 
@@ -93,13 +93,13 @@ class StoredResult:
         return str(self.about.get("data", ""))
 
 
-KINDS = ("scores", "boxes", "features", "transfer")
+RESULT_FOLDERS = ("scores", "boxes", "features", "transfer")
 """The folders of results that nets make."""
 
 
 def stored_results(folder: Path) -> dict[str, StoredResult]:
     """Every result below a folder such as `results/smoke`, by its path there."""
-    found = sorted(file for kind in KINDS for file in (folder / kind).glob("**/made.json"))
+    found = sorted(file for kind in RESULT_FOLDERS for file in (folder / kind).glob("**/made.json"))
     paths = [file.parent.relative_to(folder).as_posix() for file in found]
     return {path: StoredResult(path, read_json(file, ("made",))) for path, file in zip(paths, found, strict=True)}
 
@@ -123,8 +123,9 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
     """
     if not cell.how:
         return ()
-    if number in TRANSFER:
-        return tuple(CellSource(f"transfer/{name}", None) for name in cell.how)
+    kind = published_table(number).kind
+    if kind.name == "svms":
+        return tuple(CellSource(f"{kind.results}/{name}", None) for name in cell.how)
     if cell.how[0].startswith("imported/"):
         return tuple(CellSource(f"scores/{name}", None) for name in cell.how)
     shown, seeds = table_rows(settings, number)[row], settings.seeds
@@ -132,8 +133,8 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
     for system, less in ((shown.system or (), False), (shown.minus or (), True)):
         for seed in seeds:
             for e, weight in with_seed(system, seed):
-                kind, share = ("boxes", None) if number in LOCALISATION else ("scores", weight / len(seeds))
-                found.append(CellSource(f"{kind}/{e.path}", share, less))
+                share = weight / len(seeds) if kind.averages else None
+                found.append(CellSource(f"{kind.results}/{e.path}", share, less))
     return tuple(found)
 
 

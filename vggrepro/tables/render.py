@@ -18,6 +18,7 @@ from vggrepro.core.files import write_json, write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import read_typed
 from vggrepro.judging.footnotes import ALL
+from vggrepro.paper.tables import table_label
 from vggrepro.tables.cells import MARKS, Cell, CellInterval, Table, TableRow, Verdict
 
 TABLE_FORMATS = ("json", "csv", "md", "html", "tex")
@@ -40,7 +41,7 @@ def read_table(path: Path) -> Table:
 
 def table_heading(table: Table) -> str:
     """`Table 3. One test scale`."""
-    return f"Table {table.number}. {table.title}" if table.number != "text" else table.title
+    return f"{table_label(table.number)}. {table.title}" if table.number.isdigit() else table.title
 
 
 def printed_number(value: float, *, signed: bool = False, decimals: int = 1) -> str:

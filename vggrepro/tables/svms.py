@@ -149,7 +149,8 @@ def _mean_of(result: SVMResult, chosen: NDArray[np.int64]) -> float:
 
 def _notes(published: PublishedTable, seen: FirstResult, settings: Settings) -> tuple[str, ...]:
     if not seen:
-        needed = "voc2012" if published.number == "12" else "voc2007"
+        first = next(row for row in published.rows if row.members)
+        needed = TASKS[task_of(first, published.columns[0])].data
         return (f"Nothing of ours was run for this table: give the folders of its data sets, such as {needed}=PATH.",)
     notes = [_task_note(task, results) for task, results in seen.items()]
     firsts = [results[0] for results in seen.values()]

@@ -12,7 +12,9 @@ from vggrepro.scores.outcomes import Errors, Outcomes
 from vggrepro.tables import cells
 from vggrepro.tables.cells import Cell, CellInterval, Table
 
-DEPTHS = {net: int(layers) for net, layers in published_table("1").rows[0].keys.items() if net in STYLES} | {"B-5x5": 8}
+DEPTHS = {net: int(layers.text) for net, layers in published_table("1").rows[0].cells.items() if net in STYLES} | {
+    "B-5x5": 8
+}
 """Weight layers, from Table 1; the shallow net of section 4.1 has five convolutions."""
 
 ON_THE_LINE = ("A", "B", "D", "E")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.judging.ledger import Decision, Judged, Ledger
-from vggrepro.paper.tables import published_table
+from vggrepro.paper.tables import published_table, table_label
 from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
 from vggrepro.tables.cells import Cell, Table, Verdict
 
@@ -65,7 +65,7 @@ def draw_deltas(tables: Sequence[Table], folder: Path) -> Figure | None:
 def _lines(table: Table) -> list[_Line]:
     """A table's heading, and its cells that have a difference."""
     quantities = [column.quantity for column in published_table(table.number).columns]
-    lines = [_Line("numbers in the text" if table.number == "text" else f"Table {table.number}")]
+    lines = [_Line(table_label(table.number))]
     for row in table.rows:
         keys = "/".join(map(_short, filter(None, row.keys)))
         for quantity, cell in zip(quantities, row.cells, strict=False):
