@@ -448,7 +448,7 @@ def test_the_ledger_comes_back_from_its_file_and_shows_in_the_report(tmp_path):
     settings = load_settings({"smoke": True})
     write_report(settings, table_files=[], run_files=[], claims=tmp_path / "claims.json", out=tmp_path)
     pages = [(tmp_path / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "tex")]
-    assert all("On these images and with these settings, not the paper" in page for page in pages)
+    assert all("These images and settings are not the paper's" in page for page in pages)
     for judged in found.claims:
         assert f'id="claim-{judged.id}"' in pages[0]
         assert pages[0].count(judged.verdict) >= 1

@@ -150,12 +150,11 @@ def _table_steps(run: Run) -> Iterator[DecompositionStep]:
 
 
 def _system_of_run(table: PublishedTable, run: Run) -> System:
-    """The table's system of this run alone that averages most evaluations; in Table 6 the paper's best; () without one."""
+    """The table's system of this run alone that averages most evaluations; else the paper's best with it; () without one."""
     runs = {row.system: {e.run for e in evaluations_of(row.system)} for row in table.rows if row.system}
-    if table.number == "6":
-        best = best_classification()
-        return best if run in runs[best] else ()
-    return max((system for system in runs if runs[system] == {run}), key=len, default=())
+    best = best_classification()
+    fused = best if run in runs.get(best, ()) else ()
+    return max((system for system in runs if runs[system] == {run}), key=len, default=fused)
 
 
 def _table_step_text(number: str, system: System, run: Run) -> tuple[str, str]:
