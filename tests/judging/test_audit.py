@@ -127,13 +127,8 @@ def names_of(section: str, stage: str, written: dict[str, Any]) -> dict[str, Any
 
 @pytest.mark.parametrize("number", table_numbers("scores", "boxes", "svms"))
 def test_the_paper_preset_keeps_the_papers_protocol(number, tmp_path):
-<<<<<<< HEAD
     """What the settings declare and what the paper did agree: there are findings of choices only, at their defaults."""
     if number in table_numbers("svms"):
-=======
-    """Without a finding other than choices at their defaults: what settings promise and what rules expect agree."""
-    if number in table_numbers("svms"):
->>>>>>> 8d1c141 (What kind a table is stands in tables.yaml; groups of numbers are gone)
         runs = [run for row in published_table(number).rows for run in row.members]
     else:
         runs = [evaluation.run for evaluation in table_evaluations(number)]

@@ -10,7 +10,7 @@ from sklearn.metrics import recall_score
 
 from tests.oracles import average_precision as oracle
 from vggrepro.data import standin
-from vggrepro.paper.tables import (needed_runs, table_numbers)
+from vggrepro.paper.tables import needed_runs, table_numbers
 from vggrepro.scores import outcomes
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
