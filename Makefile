@@ -33,10 +33,10 @@ bench: setup  ## speeds beside those of others, time and memory at full size (12
 	$(BIN)/python bench/smoke.py
 	$(BIN)/python bench/harness.py
 
-docs: setup  ## the documentation as a web site in site/; pages that follow from the code are written again first
+docs: setup  ## the documentation as a web site: open site/index.html; pages that follow from the code are written again first
 	$(BIN)/vggrepro schema
 	$(BIN)/python docs/generate.py
-	$(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
 
 setup: .venv/installed
 

@@ -1,52 +1,74 @@
 """Writes the pages of the documentation that follow from the code: `make docs` calls it before it builds the site.
 
-`explanation/choices.md` and `explanation/performance.md` are kept in git, because the README links to them; `index.md` and
-`reference/` are made for the site alone.
+`explanation/choices.md`, `explanation/performance.md` and `images/rooms.svg` are kept in git, because the README leads to
+them; `index.md` and `reference/` are written for the site alone. MkDocs loads this file too: `on_config` lists the pages of
+the API.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import json
+import os
+import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
-from typing import Any
+from contextlib import redirect_stdout, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from rooms import module_paths, room_names, rooms_svg
+
+from vggrepro.cli import main as vggrepro
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.settings.choices import CHOICES, FIXED_CHOICES, list_choices
 from vggrepro.settings.loading import load_settings, settings_schema
 
+if TYPE_CHECKING:
+    from mkdocs.config.defaults import MkDocsConfig
+
 DOCS = ROOT / "docs"
+KEPT = DOCS / "explanation" / "choices.md", DOCS / "images" / "rooms.svg"
 
 
 def main() -> None:
     """Write all of them."""
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     write_text(DOCS / "index.md", readme.replace("](docs/", "]("))
-    write_text(DOCS / "explanation" / "choices.md", choices_page())
+    for path, text in kept_pages().items():
+        write_text(path, text)
     subprocess.run([sys.executable, ROOT / "bench" / "harness.py"], check=True, cwd=ROOT)
     write_text(DOCS / "reference" / "settings.md", settings_page())
     write_text(DOCS / "reference" / "commands.md", commands_page())
-    for room, page in api_pages():
-        write_text(DOCS / "reference" / "api" / f"{room}.md", page)
+    for room in room_names():
+        write_text(DOCS / "reference" / "api" / f"{room}.md", api_page(room))
+
+
+def on_config(config: MkDocsConfig) -> None:
+    """A hook of MkDocs: the navigation gets a page per room, in the order of the rooms."""
+    config.nav[-1]["Reference"].append({"API": [f"reference/api/{room}.md" for room in room_names()]})
+
+
+def kept_pages() -> dict[Path, str]:
+    """The files that are kept in git though the code determines them; a test compares them with what is there."""
+    return dict(zip(KEPT, (choices_page(), rooms_svg()), strict=True))
 
 
 def choices_page() -> str:
     """The paper's silences by their number, and what fills each: settings with their defaults, and fixed choices."""
     rows: dict[int, list[str]] = {number: [] for number in CHOICES}
     for key, value, text in list_choices(load_settings({})):
-        number, _, what = text.partition(":")
-        rows[int(number)].append(f"| `{key}` | {_cell(value)} | {_cell(what)} |")
+        number, _, meaning = text.partition(":")
+        rows[int(number)].append(f"| `{key}` | {_cell(value)} | {_cell(meaning)} |")
     for name, value, text in FIXED_CHOICES:
-        number, _, what = text.partition(":")
-        rows[int(number)].append(f"| {_cell(name)} | {_cell(value)} | {_cell(what)} (fixed) |")
+        number, _, meaning = text.partition(":")
+        rows[int(number)].append(f"| {_cell(name)} | {_cell(value)} | {_cell(meaning)} (fixed) |")
     parts = [
         "# Choices where the paper is silent\n",
-        "Made from the code by `make docs`. Each silence of the paper has a number, which the code, the settings and the report",
-        "cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting.\n",
+        "Made from the code by `make docs`. Each silence of the paper has a number, which the code, the settings and the",
+        "report cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting.\n",
     ]
     for number, title in CHOICES.items():
         parts += [
@@ -67,77 +89,64 @@ def settings_page() -> str:
         "presets (`workflow/config/*.yaml`) override them.\n",
     ]
     blocks = {"": schema, **schema["$defs"]}
-    for name, about in blocks.items():
-        parts += [f"## {name or 'Top level'}\n", _sentence(about.get("description", "")) if name else "", ""]
+    for name, block in blocks.items():
+        parts += [f"## {name or 'Top level'}\n", _sentence(block.get("description", "")) if name else "", ""]
         parts += ["| setting | type | default | description |", "| --- | --- | --- | --- |"]
         parts += [
-            f"| `{key}` | {_cell(_type(value))} | {_cell(_default(value))} | {_cell(value.get('description', ''))} |"
-            for key, value in about.get("properties", {}).items()
+            f"| `{key}` | {_cell(_type(field))} | {_cell(_default(field))} | {_cell(field.get('description', ''))} |"
+            for key, field in block.get("properties", {}).items()
         ]
         parts.append("")
     return "\n".join(parts)
 
 
-def _type(value: dict[str, Any]) -> str:
+def _type(field: dict[str, Any]) -> str:
     """The type of a setting as a reader writes it; a block links to its own heading."""
-    if "$ref" in value:
-        block = value["$ref"].rpartition("/")[2]
+    if "$ref" in field:
+        block = field["$ref"].rpartition("/")[2]
         return f"[{block}](#{block.lower()})"
-    if "enum" in value or "const" in value:
-        return ", ".join(f"`{option}`" for option in value.get("enum", [value.get("const")]))
-    if "anyOf" in value:
-        return " or ".join(_type(option) for option in value["anyOf"])
-    return str(value.get("type", ""))
+    if "enum" in field or "const" in field:
+        return ", ".join(f"`{option}`" for option in field.get("enum", [field.get("const")]))
+    if "anyOf" in field:
+        return " or ".join(_type(option) for option in field["anyOf"])
+    return str(field.get("type", ""))
 
 
-def _default(value: dict[str, Any]) -> str:
-    return f"`{json.dumps(value['default'])}`" if "default" in value and not isinstance(value["default"], dict) else ""
+def _default(field: dict[str, Any]) -> str:
+    return f"`{json.dumps(field['default'])}`" if "default" in field and not isinstance(field["default"], dict) else ""
 
 
 def commands_page() -> str:
     """The help of every verb, as the command prints it."""
+    overview = _help()
+    verbs = re.findall(r"^(?:│|   ) ([a-z]+) ", overview, re.MULTILINE)
     parts = ["# Commands\n", "Rules of the workflow call these verbs; each can be run by hand.\n"]
-    parts += ["```", _help(), "```\n"]
-    for verb in verbs():
+    parts += ["```", overview, "```\n"]
+    for verb in verbs:
         parts += [f"## {verb}\n", "```", _help(verb), "```\n"]
     return "\n".join(parts)
 
 
-def verbs() -> list[str]:
-    """The verbs of the command, in the order in which it lists them."""
-    from vggrepro.cli.app import VERBS
-
-    return list(VERBS)
-
-
 def _help(*verb: str) -> str:
-    call = [sys.executable, "-m", "vggrepro", *verb, "--help"]
-    done = subprocess.run(
-        call, capture_output=True, text=True, check=True, env={"COLUMNS": "110", "NO_COLOR": "1", "PATH": ""}
-    )
-    return done.stdout.rstrip()
+    os.environ.update(COLUMNS="110", NO_COLOR="1")
+    with redirect_stdout(io.StringIO()) as output, suppress(SystemExit):
+        vggrepro([*verb, "--help"])
+    return "\n".join(line.rstrip() for line in output.getvalue().splitlines())
 
 
-def api_pages() -> Iterator[tuple[str, str]]:
-    """A page per room: its docstring, and then the public functions and classes of each module."""
-    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
-        0
-    ]["layers"]
-    for room in (room for layer in layers for room in layer.replace("|", " ").split() if room != "__main__"):
-        place = ROOT / "vggrepro" / room
-        modules = sorted(place.rglob("*.py")) if place.is_dir() else [place.with_suffix(".py")]
-        parts = [f"# {room}\n"]
-        for module in modules:
-            tree = ast.parse(module.read_text(encoding="utf-8"))
-            if module.name == "__init__.py":
-                parts += [f"{ast.get_docstring(tree)}\n"]
-            else:
-                parts += [f"::: {'.'.join(module.relative_to(ROOT).with_suffix('').parts)}\n"]
-        yield room, "\n".join(parts)
+def api_page(room: str) -> str:
+    """A room: its docstring, and then the public functions and classes of each module."""
+    parts = [f"# {room}\n"]
+    for module in module_paths(room):
+        if module.name == "__init__.py":
+            parts += [f"{ast.get_docstring(ast.parse(module.read_text(encoding='utf-8')))}\n"]
+        else:
+            parts += [f"::: {'.'.join(module.relative_to(ROOT).with_suffix('').parts)}\n"]
+    return "\n".join(parts)
 
 
 def _cell(text: str) -> str:
-    return " ".join(str(text).split()).replace("|", "\\|").strip()
+    return _sentence(str(text)).replace("|", "\\|")
 
 
 def _sentence(text: str) -> str:
