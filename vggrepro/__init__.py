@@ -1,12 +1,6 @@
 """vggrepro: every table of Simonyan & Zisserman (arXiv:1409.1556), re-made and held beside the published one."""
 
 import os
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("vggrepro")
-except PackageNotFoundError:  # read from a checkout that is not installed
-    __version__ = "unknown"
 
 # torch asks for it when it first needs much memory: in pages of 2 MB what a CPU's layers write costs a fifth of the time
 os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

@@ -67,7 +67,7 @@ def test_a_gpu_that_is_not_there(capsys):
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     arguments = ["train", "A_256_s0", "--settings", "smoke", "--train", "x", "--val", "y", "--out", "z"]
-    assert "no GPU that torch can use" in failed(capsys, *arguments, "--device", "cuda")
+    assert "--device cuda: torch can use no GPUs" in failed(capsys, *arguments, "--device", "cuda")
 
 
 def test_a_full_disk_leaves_nothing_that_would_be_trusted(tmp_path):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from vggrepro.paper.tables import Column, Row
+if TYPE_CHECKING:
+    from vggrepro.paper.tables import Column, Row
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ from vggrepro.tables.lineage import Training
 def write_report(
     settings: Settings,
     *,
-    table_files: list[Path],
-    run_files: list[Path],
+    table_files: Sequence[Path],
+    run_files: Sequence[Path],
     out: Path,
     adopted_files: Sequence[Path] = (),
     merging: Path | None = None,

@@ -1,0 +1,140 @@
+"""Commands from scores and boxes to tables, claims and the report. No net runs here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from vggrepro.cli.app import command_group
+from vggrepro.cli.options import Boxes, Scores, SettingsText, Threads, ValStore, about, read_settings
+
+command = command_group("Tables and the report")
+
+
+@command
+def table(
+    number: Annotated[str, about("1 to 12, or text")],
+    /,
+    *,
+    settings: SettingsText,
+    scores: Annotated[
+        Path | None, about("folder of score stores; for Tables 8 to 10 of box stores, for 11 and 12 of SVMs' results")
+    ] = None,
+    runs: Annotated[Path | None, about("folder of the runs, whose run.json every number is held against")] = None,
+    imported: Annotated[
+        tuple[Path, ...], about("what `import` wrote: rows of Tables 7 and 10", consume_multiple=1)
+    ] = (),
+    out: Annotated[Path, about("folder for the files of the table, and for its outcomes")],
+    threads: Threads = 1,
+) -> None:
+    """Write one table, beside the published one, as JSON, CSV, Markdown, HTML and LaTeX."""
+    from vggrepro.judging.pipeline import audited_table
+    from vggrepro.scores.outcomes import write_outcomes
+    from vggrepro.tables.build import make_table_with_outcomes
+    from vggrepro.tables.render import write_table
+
+    all_settings = read_settings(settings)
+    built, outcomes = make_table_with_outcomes(number, all_settings, scores, threads, imported)
+    audited = audited_table(built, all_settings, scores, runs)
+    write_outcomes(out / f"{audited.name}.npz", outcomes)
+    write_table(audited, out)
+
+
+@command
+def claims(
+    *,
+    settings: SettingsText,
+    tables: Annotated[Path, about("folder of what `table` wrote")],
+    runs: Annotated[tuple[Path, ...], about("run.json files, for the claim on several GPUs")] = (),
+    out: Annotated[Path, about("folder for claims.json and claims.csv")],
+) -> None:
+    """Judge every claim of the paper on which images each system gets wrong."""
+    from vggrepro.judging.ledger import judge_claims, write_ledger
+    from vggrepro.tables.lineage import read_training
+
+    write_ledger(judge_claims(read_settings(settings), tables, [read_training(path) for path in runs]), out)
+
+
+@command
+def merging(
+    *,
+    settings: SettingsText,
+    boxes: Boxes,
+    val: ValStore,
+    out: Annotated[Path, about("folder for the results and the pictures")],
+    threads: Threads = 1,
+) -> None:
+    """Measure how Table 9 moves with the parameters of merging, with examples."""
+    from vggrepro.localisation.sensitivity import write_sensitivity
+
+    write_sensitivity(read_settings(settings), boxes, val, out, threads)
+
+
+@command
+def whatif(
+    *, settings: SettingsText, scores: Scores, out: Annotated[Path, about("JSON file to write")], threads: Threads = 1
+) -> None:
+    """Pack score stores so that the report can fuse any of them in the browser."""
+    from vggrepro.report.whatif import write_whatif
+
+    write_whatif(read_settings(settings), scores, out, threads)
+
+
+@command
+def report(
+    *,
+    settings: SettingsText,
+    tables: Annotated[tuple[Path, ...], about("JSON files of tables", consume_multiple=1)],
+    runs: Annotated[tuple[Path, ...], about("run.json files")] = (),
+    adopted: Annotated[tuple[Path, ...], about("adopted.json files: nets that were not trained here")] = (),
+    merging: Annotated[Path | None, about("what `merging` wrote, for its figures")] = None,
+    claims: Annotated[Path | None, about("the claims.json that `claims` wrote")] = None,
+    why: Annotated[Path | None, about("what `why` wrote, for its section")] = None,
+    flips: Annotated[Path | None, about("what `flips` wrote, for its figure")] = None,
+    whatif: Annotated[Path | None, about("what `whatif` wrote: fusions in the browser")] = None,
+    results: Annotated[Path | None, about("folder of results: every number leads to what made it")] = None,
+    out: Annotated[Path, about("folder for report.html, report.tex and figures")],
+) -> None:
+    """Write one self-contained HTML page of all tables and figures, and report.tex."""
+    from vggrepro.report.page import write_report
+
+    write_report(
+        read_settings(settings),
+        table_files=tables,
+        run_files=runs,
+        adopted_files=adopted,
+        merging=merging,
+        claims=claims,
+        why=why,
+        flips=flips,
+        packed=whatif,
+        results=results,
+        out=out,
+    )
+
+
+@command
+def export(
+    *,
+    settings: SettingsText,
+    results: Annotated[Path, about("folder of results, such as results/smoke")],
+    out: Annotated[Path, about("folder for cells and sources")],
+    crate: Annotated[Path | None, about("zip to write the bundle to")] = None,
+    threads: Threads = 1,
+) -> None:
+    """Write all cells as tidy CSV, Parquet and JSON, and a citable bundle (RO-Crate)."""
+    from vggrepro.report.bundle import write_bundle
+    from vggrepro.report.export import export_tidy_data
+
+    all_settings = read_settings(settings)
+    export_tidy_data(all_settings, results, out)
+    if crate:
+        write_bundle(all_settings, results, crate, workers=threads)
+
+
+@command
+def check(crate: Annotated[Path, about("zip or folder that `export` wrote")], /) -> None:
+    """Check that a citable bundle is whole: every file is there, and as it was described."""
+    from vggrepro.report.bundle_check import check_bundle
+
+    print(f"{crate}: {check_bundle(crate)} files, all as they were described")
