@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from vggrepro.core.paths import ROOT
@@ -25,10 +27,8 @@ def test_kept_pages_follow_the_code(generate):
 
 
 def test_every_room_has_a_page_in_the_navigation(generate):
-    class Config:
-        nav = [{"Home": "index.md"}, {"Reference": ["reference/settings.md"]}]
-
-    generate.on_config(Config)
-    pages = Config.nav[1]["Reference"][1]["API"]
+    config = SimpleNamespace(nav=[{"Home": "index.md"}, {"Reference": ["reference/settings.md"]}])
+    generate.on_config(config)
+    pages = config.nav[1]["Reference"][1]["API"]
     rooms = {path.stem for path in (ROOT / "vggrepro").iterdir() if not path.name.startswith("__")}
     assert {page.removeprefix("reference/api/").removesuffix(".md") for page in pages} == rooms
