@@ -36,7 +36,7 @@ bench: setup  ## speeds beside those of others, time and memory at full size (12
 docs: setup  ## the documentation as a web site: open site/index.html; pages that follow from the code are written again first
 	$(BIN)/vggrepro schema
 	$(BIN)/python docs/generate.py
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 setup: .venv/installed
 
