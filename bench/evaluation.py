@@ -27,7 +27,7 @@ from torchvision.models import vgg16
 from torchvision.transforms import v2
 
 from vggrepro.data.ilsvrc import open_ilsvrc
-from vggrepro.data.prepare import original
+from vggrepro.data.prepare import original_images
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescaled_size
 from vggrepro.data.writer import write_store as write_store
@@ -113,7 +113,7 @@ def at_its_best(net: nn.Module, files: list[bytes], protocol: str, scales: tuple
             with Image.open(io.BytesIO(data)) as opened:
                 image = opened.convert("RGB")
             for s, Q in enumerate(scales):
-                views = shown(rescaled(image, Q), protocol)
+                views = shown(rescaled_images(image, Q), protocol)
                 scores = net(torch.cat(views).to(memory_format=torch.channels_last))
                 found[s, i] = (scores.mean((2, 3)) if protocol == DENSE else scores).softmax(1).mean(0)
     return found.numpy()
@@ -135,7 +135,7 @@ def store_of(path: Path, count: int, folder: Path) -> tuple[Store, list[bytes]]:
     layout = open_ilsvrc(folder)
     items = layout.items("train")
     layout.wnids = [f"n{c:08d}" for c in range(1000)]
-    write_store(folder / "store", original(layout, items, encoding="files"))
+    write_store(folder / "store", original_images(layout, items, encoding="files"))
     return Store(folder / "store"), [data for _, data in chosen]
 
 

@@ -28,7 +28,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.functional import InterpolationMode
 
 from vggrepro.data.ilsvrc import open_ilsvrc
-from vggrepro.data.prepare import original, prepare_rescaled
+from vggrepro.data.prepare import original_images, prepare_rescaled
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.data.writer import write_store as write_store
@@ -51,7 +51,9 @@ def unpacked(images: Path, folder: Path) -> Path:
 def stores(tree: Path) -> dict[str, Store]:
     """The same images in our stores: files as they came, and rescaled to S = 256 as JPEG and as pixels."""
     layout = open_ilsvrc(tree)
-    write_store(tree / "files", original(layout, layout.items("train"), encoding="files", training=True), workers=2)
+    write_store(
+        tree / "files", original_images(layout, layout.items("train"), encoding="files", training=True), workers=2
+    )
     for encoding in ("jpeg", "pixels"):
         prepare_rescaled(tree / "files", 256, encoding, tree / encoding, workers=2)
     return {name: Store(tree / name) for name in ("files", "jpeg", "pixels")}
@@ -100,7 +102,7 @@ def ours(store: Store, workers: int, S: tuple[int, int]) -> Callable[[], float]:
     room, epoch = torch.empty(BATCH, CROP, CROP, 3), iter(range(1, 1000))
 
     def run() -> float:
-        draws = Draws.of(0, next(epoch), len(store), S)
+        draws = Draws.for_epoch(0, next(epoch), len(store), S)
         batches = Batches(store, draws, batch=BATCH, crop=CROP, flip=True, colour_std=0.1, workers=workers)
         return float(sum(len(batch.images(room)) for batch in batches))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from vggrepro import cli
-from vggrepro.data import standin
+from vggrepro.data import transfer_standin
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import save_weights
@@ -20,10 +20,10 @@ SETTINGS = TransferSettings(caltech101_train=6, caltech101_test=5, caltech256_tr
 
 def draw_sets(root: Path) -> None:
     """A small data set in each layout, by the names that tasks give them."""
-    standin.write_voc(root / "voc2007", "2007")
-    standin.write_voc(root / "voc2012", "2012")
-    standin.write_caltech(root / "caltech101", "101", per_class=13)
-    standin.write_caltech(root / "caltech256", "256", per_class=13)
+    transfer_standin.write_voc(root / "voc2007", "2007")
+    transfer_standin.write_voc(root / "voc2012", "2012")
+    transfer_standin.write_caltech(root / "caltech101", "101", per_class=13)
+    transfer_standin.write_caltech(root / "caltech256", "256", per_class=13)
 
 
 def random_net(run: Run) -> VGG:

@@ -78,8 +78,8 @@ def test_mirroring_turns_the_sign_of_the_centres_x_and_nothing_else():
 
 
 def test_a_box_without_width_or_height_gets_a_pixel():
-    found = from_vectors(np.array([0.0, 0, -1, 0]), np.ones(2), np.zeros(2), 56)
-    assert (found[2:] - found[:2] + 1).tolist() == [1, 1]
+    box = from_vectors(np.array([0.0, 0, -1, 0]), np.ones(2), np.zeros(2), 56)
+    assert (box[2:] - box[:2] + 1).tolist() == [1, 1]
 
 
 def test_the_target_is_the_largest_box_or_one_at_random():

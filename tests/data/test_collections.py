@@ -1,4 +1,4 @@
-"""VOC and Caltech as they lie on disk, real and drawn, and all that can be wrong with them."""
+"""VOC and Caltech, real and drawn, are read as they lie on disk; what is damaged is named."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from tests.conftest import real
-from vggrepro.data import standin
+from vggrepro.data import standin, transfer_standin
 from vggrepro.data.collections import VOC, Actions, Caltech
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("drawn")
-    standin.write_voc(root / "voc2007", "2007")
-    standin.write_voc(root / "voc2012", "2012")
-    standin.write_caltech(root / "caltech101", "101", per_class=12)
-    standin.write_caltech(root / "caltech256", "256", per_class=12)
+    transfer_standin.write_voc(root / "voc2007", "2007")
+    transfer_standin.write_voc(root / "voc2012", "2012")
+    transfer_standin.write_caltech(root / "caltech101", "101", per_class=12)
+    transfer_standin.write_caltech(root / "caltech256", "256", per_class=12)
     return root
 
 
@@ -36,14 +36,14 @@ def voc(drawn, tmp_path) -> Path:
 
 
 def test_labels_are_those_of_the_lists_and_of_the_annotations(drawn, tmp_path):
-    """The lists and the XML say the same: without the lists the labels come out alike, difficult ones included."""
+    """The lists and the XML have the same labels, difficult ones included."""
     lists = VOC(drawn / "voc2007", "2007")
     without = shutil.copytree(drawn / "voc2007", tmp_path / "voc")
     for file in (without / "VOCdevkit/VOC2007/ImageSets/Main").glob("*_*.txt"):
         file.unlink()
     shutil.rmtree(without / "VOCdevkit/VOC2007/ImageSets/Action")
     xml = VOC(without, "2007")
-    assert xml.classes == lists.classes == tuple(sorted(standin.VOC_CLASSES))
+    assert xml.classes == lists.classes == tuple(sorted(transfer_standin.VOC_CLASSES))
     assert np.array_equal(xml.labels, lists.labels)
     assert xml.ids == lists.ids
     assert set(np.unique(lists.labels)) == {-1, 0, 1}
@@ -57,18 +57,18 @@ def test_folder_zip_and_both_years_in_one_devkit_are_read_alike(drawn, tmp_path)
     zipped = shutil.make_archive(str(tmp_path / "all"), "zip", tmp_path, "VOCdevkit")
     alone = VOC(drawn / "voc2007", "2007")
     for path in (both, Path(zipped)):
-        found = VOC(path, "2007")
-        assert found.ids == alone.ids
-        assert np.array_equal(found.image(3), alone.image(3))
-    with pytest.raises(ValueError, match="expected one folder with ImageSets/Main.*VOC2010, found 0: none"):
+        voc = VOC(path, "2007")
+        assert voc.ids == alone.ids
+        assert np.array_equal(voc.image(3), alone.image(3))
+    with pytest.raises(ValueError, match="expected one folder with ImageSets/Main.*VOC2010, got 0: none"):
         VOC(both, "2010")
     shutil.rmtree(both / "VOC2007")
-    with pytest.raises(ValueError, match="VOC2007, found 0: none"):
-        VOC(both, "2007")  # another year's images are not taken for it
+    with pytest.raises(ValueError, match="VOC2007, got 0: none"):
+        VOC(both, "2007")  # another year's images are not read instead
 
 
 def test_the_official_lists_are_read_at_full_size(tmp_path):
-    """All of VOC-2007's labels, against a count of the files' own lines; images stand in by their names."""
+    """All labels of VOC-2007, against a count of the files' lines; the images are empty files."""
     with zipfile.ZipFile(real("voc2007-13.zip")) as file:
         file.extractall(tmp_path)
     root = tmp_path / "voc2007-13"
@@ -83,9 +83,9 @@ def test_the_official_lists_are_read_at_full_size(tmp_path):
     assert "train" in voc.classes
     for part in ("train", "val", "test"):
         for c, name in enumerate(voc.classes):
-            said = Counter(line.split()[1] for line in main.joinpath(f"{name}_{part}.txt").read_text().splitlines())
-            found = Counter(str(v) for v in voc.labels[voc.parts[part], c])
-            assert said == found, (name, part)
+            expected = Counter(line.split()[1] for line in main.joinpath(f"{name}_{part}.txt").read_text().splitlines())
+            labels = Counter(str(v) for v in voc.labels[voc.parts[part], c])
+            assert labels == expected, (name, part)
 
 
 def test_blood_cells_have_several_classes_an_image():
@@ -102,7 +102,7 @@ def test_blood_cells_have_several_classes_an_image():
 def test_the_labels_of_2012s_test_part_are_withheld(drawn):
     voc = VOC(drawn / "voc2012", "2012")
     assert [voc.labelled(part) for part in ("train", "val", "test")] == [True, True, False]
-    assert len(voc.parts["test"]) == standin.VOC_PART_SIZES["test"]
+    assert len(voc.parts["test"]) == transfer_standin.VOC_PART_SIZES["test"]
 
 
 def cut(path: Path, old: str, new: str) -> None:
@@ -115,13 +115,13 @@ def cut(path: Path, old: str, new: str) -> None:
     ("damage", "message"),
     [
         (lambda v: (v / "JPEGImages/2012_val003.jpg").unlink(), r"Main/val.txt, line 4: .*2012_val003.jpg is missing: unpack"),
-        (lambda v: (v / "ImageSets/Main/val.txt").unlink(), r"Main/val.txt is missing or empty: not the whole VOC-2012"),
-        (lambda v: (v / "ImageSets/Main/disc_train.txt").unlink(), "Main/disc_train.txt is missing: not the whole VOC-2012"),
-        (lambda v: (v / "ImageSets/Main/disc_val.txt").unlink(), r"Main/disc_val.txt is missing: not the whole VOC-2012"),
+        (lambda v: (v / "ImageSets/Main/val.txt").unlink(), r"Main/val.txt is missing or empty: expected all of VOC-2012"),
+        (lambda v: (v / "ImageSets/Main/disc_train.txt").unlink(), "Main/disc_train.txt is missing: expected all of VOC-2012"),
+        (lambda v: (v / "ImageSets/Main/disc_val.txt").unlink(), r"Main/disc_val.txt is missing: expected all of VOC-2012"),
         (lambda v: cut(v / "ImageSets/Main/disc_val.txt", "2012_val003", "2012_val004"), "lists other images than val.txt"),
         (lambda v: cut(v / "ImageSets/Main/disc_val.txt", "2012_val003 ", "2012_val003 2 "), "line 4: expected an image"),
         (lambda v: cut(v / "ImageSets/Main/val.txt", "2012_val003", "2012_train003"), "image 2012_train003 is in two of"),
-        (lambda v: shutil.rmtree(v / "ImageSets"), "expected one folder with ImageSets/Main.*found 0: none"),
+        (lambda v: shutil.rmtree(v / "ImageSets"), "expected one folder with ImageSets/Main.*got 0: none"),
     ],
 )  # fmt: skip
 def test_a_damaged_voc_is_named(voc, damage, message):
@@ -171,7 +171,7 @@ def test_persons_are_cut_to_their_boxes_and_share_labels_with_whole_images(drawn
         (lambda v: (v / "ImageSets/Action/reading_val.txt").unlink(), "reading_val.txt is missing"),
         (lambda v: (v / "Annotations/2012_val000a.xml").unlink(), "2012_val000a.xml is missing"),
         (lambda v: (v / "JPEGImages/2012_val000a.jpg").unlink(), "2012_val000a.jpg is missing"),
-        (lambda v: [f.unlink() for f in v.glob("ImageSets/Action/*_*.txt")], "no lists of actions such as"),
+        (lambda v: [f.unlink() for f in v.glob("ImageSets/Action/*_*.txt")], "expected lists of actions, such as"),
     ],
 )  # fmt: skip
 def test_damaged_lists_of_actions_are_named(voc, damage, message):
@@ -184,7 +184,7 @@ def test_a_persons_box_outside_its_image_is_named(voc):
     file = voc / "Annotations/2012_val000a.xml"
     file.write_text(re.sub(r"<xmin>\d+</xmin>", "<xmin>900</xmin>", file.read_text(), count=1))
     people = Actions(voc, boxes=True)
-    with pytest.raises(ValueError, match=r"2012_val000a.jpg: \(899, .* is no box in an image of 128 x 64 px"):
+    with pytest.raises(ValueError, match=r"2012_val000a.jpg: expected a box inside 128 x 64 px, got \(899, "):
         people.image(people.ids.index("2012_val000a 1"))
 
 
@@ -192,38 +192,38 @@ def test_a_persons_box_outside_its_image_is_named(voc):
 
 
 def test_the_real_caltech_images_are_all_read(tmp_path):
-    """Greyscale ones become colour; the background folder of Caltech-101 holds a file called tmp that is no image."""
+    """Greyscale images become colour; the background folder of Caltech-101 has a file called tmp that is no image."""
     zipped = shutil.copy(real("caltech101-18.zip"), tmp_path / "c.zip")
     with zipfile.ZipFile(zipped, "a") as file:
         file.writestr("caltech101-18/101_ObjectCategories/BACKGROUND_Google/tmp", b"no image")
-    found = Caltech(Path(zipped), "101")
-    assert (len(found), len(found.classes)) == (966, 18)
-    assert found.classes[0] == "BACKGROUND_Google"
+    caltech = Caltech(Path(zipped), "101")
+    assert (len(caltech), len(caltech.classes)) == (966, 18)
+    assert caltech.classes[0] == "BACKGROUND_Google"
     grey = 0
-    for i in range(0, len(found), 3):
-        image = found.image(i)
+    for i in range(0, len(caltech), 3):
+        image = caltech.image(i)
         assert image.shape[2:] == (3,)
         grey += bool((image == image[..., :1]).all())
     assert grey > 0
-    sizes = np.bincount(found.labels)
+    sizes = np.bincount(caltech.labels)
     assert (sizes.min(), sizes.max()) == (33, 60)
-    for parts in found.splits(3, 30, 50):
-        assert (np.bincount(found.labels[parts == 1]) == 30).all()
-        assert (np.bincount(found.labels[parts == 2]) == np.minimum(sizes - 30, 50)).all()
+    for parts in caltech.splits(3, 30, 50):
+        assert (np.bincount(caltech.labels[parts == 1]) == 30).all()
+        assert (np.bincount(caltech.labels[parts == 2]) == np.minimum(sizes - 30, 50)).all()
     with pytest.raises(
-        ValueError, match="binocular has 33 images, and 33 are for training: none is left.*caltech101_train"
+        ValueError, match="binocular has 33 images, of which 33 train, and none is left.*caltech101_train"
     ):
-        found.splits(3, 33, 50)
+        caltech.splits(3, 33, 50)
 
 
-def test_splits_are_random_repeatable_and_each_is_another(drawn):
-    found = Caltech(drawn / "caltech256", "256")
-    first, again = found.splits(3, 5, None), found.splits(3, 5, None)
+def test_splits_are_random_repeatable_and_different(drawn):
+    caltech = Caltech(drawn / "caltech256", "256")
+    first, again = caltech.splits(3, 5, None), caltech.splits(3, 5, None)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
     assert not np.array_equal(first[0], first[1])
     assert all(Counter(parts.tolist()) == {1: 30, 2: 42} for parts in first)
-    some = found.splits(1, 5, 3)[0]
-    assert Counter(some.tolist()) == {1: 30, 2: 18, 0: 24}
+    limited = caltech.splits(1, 5, 3)[0]
+    assert Counter(limited.tolist()) == {1: 30, 2: 18, 0: 24}
 
 
 def test_caltech_256_keeps_its_clutter_and_ignores_folders_inside_classes(drawn, tmp_path):
@@ -232,17 +232,17 @@ def test_caltech_256_keeps_its_clutter_and_ignores_folders_inside_classes(drawn,
     inner.mkdir()
     shutil.copy(root / "256_ObjectCategories" / "001.shape0" / "001_0001.jpg", inner)
     (root / "256_ObjectCategories" / "001.shape0" / "RENAME2").write_text("no image")
-    found = Caltech(root, "256")
-    assert "257.clutter" in found.classes
-    assert len(found) == 6 * 12
+    caltech = Caltech(root, "256")
+    assert "257.clutter" in caltech.classes
+    assert len(caltech) == 6 * 12
 
 
 def test_a_folder_that_is_not_caltech_is_named(tmp_path):
-    with pytest.raises(ValueError, match="no 101_ObjectCategories"):
+    with pytest.raises(ValueError, match="expected 101_ObjectCategories/<class>/"):
         Caltech(tmp_path, "101")
     (tmp_path / "only").mkdir()
     (tmp_path / "only" / "a.jpg").touch()
-    with pytest.raises(ValueError, match="only one class folder, only"):
+    with pytest.raises(ValueError, match="expected several class folders, got only"):
         Caltech(tmp_path, "101")
 
 
@@ -250,6 +250,6 @@ def test_a_damaged_image_is_named(drawn, tmp_path):
     root = shutil.copytree(drawn / "caltech101", tmp_path / "c")
     file = root / "101_ObjectCategories" / "shape0" / "image_0001.jpg"
     file.write_bytes(file.read_bytes()[:200])
-    found = Caltech(root, "101")
-    with pytest.raises(ValueError, match="shape0/image_0001.jpg is no image that can be decoded"):
-        found.image(found.ids.index("shape0/image_0001.jpg"))
+    caltech = Caltech(root, "101")
+    with pytest.raises(ValueError, match="shape0/image_0001.jpg cannot be decoded as an image"):
+        caltech.image(caltech.ids.index("shape0/image_0001.jpg"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +13,13 @@ from vggrepro.data.devkit import Guess, format_guesses, read_guesses, read_truth
 FIRST_TEN = [65, 970, 230, 809, 516, 57, 334, 415, 674, 332]
 
 
-def test_all_validation_images_are_there(ilsvrc_truth):
+def test_all_validation_images_are_read(ilsvrc_truth):
     assert len(ilsvrc_truth.labels) == 50_000
     assert (~ilsvrc_truth.blacklisted).sum() == 48_238
     assert len(ilsvrc_truth.wnids) == 1000
 
 
-def test_no_class_keeps_its_place_and_the_anchor_holds(ilsvrc_truth):
+def test_no_class_has_the_same_place_in_both_orders(ilsvrc_truth):
     assert ilsvrc_truth.labels[0] == 490
     assert ilsvrc_truth.wnids[490] == "n01751748"
     assert ilsvrc_truth.indices()[:10].tolist() == FIRST_TEN
@@ -71,9 +72,9 @@ def damaged(ilsvrc_folder: Path, tmp_path: Path, name: str, change) -> ValueErro
         (tmp_path / file.name).write_bytes(file.read_bytes())
     changed = tmp_path / name
     changed.write_text(change(changed.read_text().splitlines(keepends=True)))
-    with pytest.raises(ValueError) as found:
+    with pytest.raises(ValueError) as caught:
         read_truth(tmp_path, tmp_path / "LOC_val_solution.csv")
-    return found.value
+    return caught.value
 
 
 GROUND_TRUTH, SOLUTION = "ILSVRC2014_clsloc_validation_ground_truth.txt", "LOC_val_solution.csv"
@@ -87,10 +88,10 @@ GROUND_TRUTH, SOLUTION = "ILSVRC2014_clsloc_validation_ground_truth.txt", "LOC_v
             lambda lines: "".join(["1001\n", *lines[1:]]),
             "ground_truth.txt, line 1: expected a number from 1",
         ),
-        (GROUND_TRUTH, lambda lines: "".join(lines[:-1]), "is not among the 49999"),
-        (GROUND_TRUTH, lambda lines: "".join(["1\n", *lines[1:]]), "but the image's label is n02119789"),
+        (GROUND_TRUTH, lambda lines: "".join(lines[:-1]), "expected each of 49999 images once, but .* does not exist"),
+        (GROUND_TRUTH, lambda lines: "".join(["1\n", *lines[1:]]), "expected boxes of n02119789, the image's label"),
         (SOLUTION, lambda lines: "".join(lines[:-1]), "1 of 50000 images have no line"),
-        (SOLUTION, lambda lines: "".join([*lines, lines[1]]), "line 50002: .*there twice"),
+        (SOLUTION, lambda lines: "".join([*lines, lines[1]]), "line 50002: .*is listed twice"),
         (
             SOLUTION,
             lambda lines: "".join([lines[0], lines[1].replace(" 85 ", " 700 "), *lines[2:]]),
@@ -100,8 +101,6 @@ GROUND_TRUTH, SOLUTION = "ILSVRC2014_clsloc_validation_ground_truth.txt", "LOC_v
     ],
 )
 def test_truth_that_does_not_fit_together_is_named(ilsvrc_folder, tmp_path, name, change, message):
-    import re
-
     assert re.search(message, str(damaged(ilsvrc_folder, tmp_path, name, change)))
 
 

@@ -1,4 +1,4 @@
-"""ILSVRC in each of its layouts: the same images, labels and boxes; archives that are cut, wrong or evil."""
+"""All layouts of ILSVRC have the same images, labels and boxes; damaged and hostile archives are refused."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from vggrepro.data.layouts import SPLITS
 
 WNIDS = ("n01440764", "n02119789")
 DEVKIT_IDS = {1: "n02119789", 2: "n01440764"}
-"""As in the devkit, the first class is not the first WNID."""
+"""As in the real devkit, the first class is not the first WNID."""
 VAL = ("n02119789", "n01440764", "n01440764")
-GIVEN = "ILSVRC2012_devkit_t12/data/"
+DATA = "ILSVRC2012_devkit_t12/data/"
 
 
 def jpeg(seed: int) -> bytes:
@@ -39,8 +39,8 @@ def xml(wnid: str) -> bytes:
 
 
 def images() -> dict[str, bytes]:
-    found = {f"train/{w}/{w}_{i}.JPEG": jpeg(10 * c + i) for c, w in enumerate(WNIDS) for i in (2, 10)}
-    return found | {f"val/{name(i)}.JPEG": jpeg(100 + i) for i in range(3)}
+    train = {f"train/{w}/{w}_{i}.JPEG": jpeg(10 * c + i) for c, w in enumerate(WNIDS) for i in (2, 10)}
+    return train | {f"val/{name(i)}.JPEG": jpeg(100 + i) for i in range(3)}
 
 
 def name(i: int) -> str:
@@ -48,8 +48,8 @@ def name(i: int) -> str:
 
 
 def boxes() -> dict[str, bytes]:
-    found = {f"train/{w}/{w}_2.xml": xml(w) for w in WNIDS}
-    return found | {f"val/{name(i)}.xml": xml(wnid) for i, wnid in enumerate(VAL)}
+    train = {f"train/{w}/{w}_2.xml": xml(w) for w in WNIDS}
+    return train | {f"val/{name(i)}.xml": xml(wnid) for i, wnid in enumerate(VAL)}
 
 
 def devkit() -> dict[str, bytes]:
@@ -70,9 +70,9 @@ def devkit() -> dict[str, bytes]:
     savemat(buffer, {"synsets": np.array(rows, kinds)[:, None]})
     ids = {wnid: number for number, wnid in DEVKIT_IDS.items()}
     return {
-        f"{GIVEN}meta.mat": buffer.getvalue(),
-        f"{GIVEN}ILSVRC2012_validation_ground_truth.txt": "".join(f"{ids[w]}\n" for w in VAL).encode(),
-        f"{GIVEN}ILSVRC2014_clsloc_validation_blacklist.txt": b"2\n",
+        f"{DATA}meta.mat": buffer.getvalue(),
+        f"{DATA}ILSVRC2012_validation_ground_truth.txt": "".join(f"{ids[w]}\n" for w in VAL).encode(),
+        f"{DATA}ILSVRC2014_clsloc_validation_blacklist.txt": b"2\n",
     }
 
 
@@ -97,7 +97,7 @@ def below(prefix: str, files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def as_folders(folder: Path) -> None:
-    lay(folder, below("train/", images()) and {f: d for f, d in images().items() if f.startswith("train/")})
+    lay(folder, {f: d for f, d in images().items() if f.startswith("train/")})
     lay(folder, {f"val/{VAL[i]}/{name(i)}.JPEG": images()[f"val/{name(i)}.JPEG"] for i in range(3)})
     lay(folder / "Annotations", boxes())
     lay(folder, {f: d for f, d in devkit().items() if "blacklist" in f})
@@ -173,23 +173,23 @@ def test_every_layout_holds_the_same_images_labels_and_boxes(lay_out, tmp_path):
 
 
 def test_torchvision_reads_the_same_folders_and_devkit(tmp_path, monkeypatch):
-    """Its parsers serve as the oracle: they unpack archives to disk, leave pickles there, and know of no boxes."""
+    """torchvision's parsers are the oracle; they unpack archives to disk and do not read boxes."""
     from torchvision.datasets import ImageFolder, imagenet
 
     as_folders(tmp_path / "unpacked")
     as_archives(tmp_path / "packed")
     layout = open_ilsvrc(tmp_path / "unpacked")
     for split in SPLITS:
-        theirs = ImageFolder(tmp_path / "unpacked" / split)
-        assert theirs.classes == layout.wnids
+        by_torchvision = ImageFolder(tmp_path / "unpacked" / split)
+        assert by_torchvision.classes == layout.wnids
         ours = {(str(tmp_path / "unpacked" / item.name), item.label) for item in layout.items(split)}
-        assert set(theirs.samples) == ours
+        assert set(by_torchvision.samples) == ours
     monkeypatch.setattr(imagenet, "_verify_archive", lambda *_: None)
     imagenet.parse_devkit_archive(tmp_path / "packed")
     words, labels = imagenet.load_meta_file(tmp_path / "packed")
     packed = open_ilsvrc(tmp_path / "packed")
-    found = {item.id: packed.wnids[item.label] for item in packed.items("val")}
-    assert [found[f"{name(i)}.JPEG"] for i in range(3)] == labels
+    wnids = {item.id: packed.wnids[item.label] for item in packed.items("val")}
+    assert [wnids[f"{name(i)}.JPEG"] for i in range(3)] == labels
     assert {wnid: (packed.words[wnid],) for wnid in WNIDS} == words
 
 
@@ -199,7 +199,7 @@ def test_a_zip_of_a_layout_is_read_as_it_is(tmp_path):
     assert [item.label for item in open_ilsvrc(path).items("val")] == [0, 0, 1]
 
 
-def test_unpacked_images_beside_their_archives_are_taken(tmp_path):
+def test_unpacked_images_are_preferred_to_the_archives_beside_them(tmp_path):
     """torchvision leaves the archives where it unpacks them."""
     as_archives(tmp_path)
     as_folders(tmp_path)
@@ -222,10 +222,10 @@ def test_images_and_labels_that_do_not_fit_together_are_named(lay_out, tmp_path)
 
 def test_a_flat_set_without_the_devkit_is_named(tmp_path):
     as_flat(tmp_path)
-    (tmp_path / GIVEN / "meta.mat").unlink()
+    (tmp_path / DATA / "meta.mat").unlink()
     with pytest.raises(ValueError, match="expected the devkit's list of classes"):
         open_ilsvrc(tmp_path).items("val")
-    (tmp_path / GIVEN / "meta.mat").write_bytes(b"no mat file")
+    (tmp_path / DATA / "meta.mat").write_bytes(b"no mat file")
     with pytest.raises(ValueError, match="meta.mat: cannot be read as the devkit's list of synsets"):
         open_ilsvrc(tmp_path).items("val")
 
@@ -233,13 +233,15 @@ def test_a_flat_set_without_the_devkit_is_named(tmp_path):
 def test_a_class_that_only_one_split_has_is_named(tmp_path):
     as_flat(tmp_path)
     shutil.rmtree(tmp_path / "train" / WNIDS[1])
-    with pytest.raises(ValueError, match=f"class {WNIDS[1]} is in train/ or in .* alone"):
+    with pytest.raises(ValueError, match=f"class {WNIDS[1]} is only in one of train/ and "):
         open_ilsvrc(tmp_path).items("val")
 
 
-def test_nothing_known_is_answered_with_all_layouts(tmp_path):
+def test_an_unknown_folder_is_answered_with_all_layouts(tmp_path):
     (tmp_path / "readme.txt").touch()
-    with pytest.raises(ValueError, match=r"no ILSVRC in it. Expected one of: train/<wnid>/.*Kaggle's.*img_train.tar"):
+    with pytest.raises(
+        ValueError, match=r"ILSVRC was not recognised. Expected one of: train/.*Kaggle's.*img_train.tar"
+    ):
         open_ilsvrc(tmp_path)
 
 
@@ -259,12 +261,12 @@ def test_archives_that_are_cut_short_are_named(archive, tmp_path):
 def test_a_missing_archive_is_named(archive, tmp_path):
     as_archives(tmp_path)
     (tmp_path / archive).unlink()
-    with pytest.raises(ValueError, match=f"{archive} missing beside ILSVRC's other archives|expected .* or {archive}"):
+    with pytest.raises(ValueError, match=f"missing: {archive}|expected .* or {archive}"):
         open_ilsvrc(tmp_path).items("train")
 
 
 @pytest.mark.parametrize("lay_out", [as_folders, as_flat, as_archives])
-def test_validation_images_alone_have_the_labels_that_they_have_beside_training_images(lay_out, tmp_path):
+def test_validation_images_have_the_same_labels_without_training_images(lay_out, tmp_path):
     lay_out(tmp_path)
     whole = open_ilsvrc(tmp_path).items("val")
     shutil.rmtree(tmp_path / "train", ignore_errors=True)
@@ -272,7 +274,7 @@ def test_validation_images_alone_have_the_labels_that_they_have_beside_training_
     alone = open_ilsvrc(tmp_path)
     assert alone.items("val") == whole
     assert alone.wnids == list(WNIDS)
-    with pytest.raises(ValueError, match="no training images, expected train/<wnid>/ or ILSVRC2012_img_train.tar"):
+    with pytest.raises(ValueError, match="no training images: expected train/<wnid>/ or ILSVRC2012_img_train.tar"):
         alone.items("train")
 
 
@@ -317,5 +319,6 @@ def test_digests_of_archives_are_compared_with_the_published_ones(tmp_path, monk
     assert len(archives.wrong_digests(tmp_path)) == 5
     right = {n: hashlib.md5((tmp_path / n).read_bytes()).hexdigest() for n in archives.MD5}
     monkeypatch.setattr(archives, "MD5", right | {archives.VAL: "0" * 32})
-    (said,) = archives.wrong_digests(tmp_path).values()
-    assert said == f"{tmp_path / archives.VAL}: MD5 {right[archives.VAL]}, published is {'0' * 32}: fetch it again"
+    (message,) = archives.wrong_digests(tmp_path).values()
+    val = tmp_path / archives.VAL
+    assert message == f"{val}: expected MD5 {'0' * 32}, as published, got {right[archives.VAL]}: fetch it again"

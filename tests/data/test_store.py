@@ -1,4 +1,4 @@
-"""The prepared store: what goes in comes out, and nothing damaged is trusted."""
+"""A prepared store has the images of the data set, and damage to it is named."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_colour_statistics_are_those_of_all_pixels(stores):
 
 
 def test_only_the_training_store_has_colour_statistics(stores):
-    with pytest.raises(ValueError, match="not a training set"):
+    with pytest.raises(ValueError, match="expected the store of a training set"):
         _ = Store(stores[1]).colours
 
 
@@ -76,7 +76,7 @@ def test_jpegs_of_every_kind_decode_to_pils_pixels(mode, subsampling, progressiv
             image.save(buffer, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
             data = buffer.getvalue()
             assert np.array_equal(decode(data, "x"), by_pil(data))
-            # bytes too many before the end: a warning for libjpeg, an image for PIL
+            # surplus bytes before the end: libjpeg warns, and PIL decodes the image
             flawed = data[:-2] + b"\0\0\0" + data[-2:]
             assert np.array_equal(decode(flawed, "x"), by_pil(flawed))
 
@@ -84,7 +84,7 @@ def test_jpegs_of_every_kind_decode_to_pils_pixels(mode, subsampling, progressiv
 def test_a_jpeg_cut_short_is_named():
     buffer = io.BytesIO()
     Image.effect_noise((64, 64), 50).save(buffer, "JPEG")
-    with pytest.raises(ValueError, match="picture.jpg is no image that can be decoded"):
+    with pytest.raises(ValueError, match="picture.jpg cannot be decoded as an image"):
         decode(buffer.getvalue()[:-300], "picture.jpg")
 
 

@@ -1,4 +1,4 @@
-"""Rescaling, cropping and colour, and the draws that decide them."""
+"""Rescaling, cropping, mirroring and colour shift, and the draws that determine them."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def picture(height: int, width: int, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("height", "width"), [(2000, 900), (700, 300), (300, 700), (1000, 64)])
-def test_pil_in_one_call_is_never_more_than_a_level_away(height, width):
-    """It may go over rows first, and round what we do not."""
+def test_pil_in_one_call_differs_by_at_most_one_level(height, width):
+    """PIL may resize along rows first, and then it rounds other values."""
     for smallest in (64, 96, 256):
         image = picture(height, width)
         size = rescaled_size(height, width, smallest)[::-1]
@@ -40,9 +40,9 @@ def test_pil_in_one_call_is_never_more_than_a_level_away(height, width):
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (375, 500), (500, 375), (2000, 31), (20, 33)])
 @pytest.mark.parametrize("smallest", [64, 96, 256])
 def test_rescale_is_pils_and_isotropic(height, width, smallest):
-    done, expected = rescale(picture(height, width), smallest), rescaled_whole(picture(height, width), smallest)
-    assert min(done.shape[:2]) == smallest
-    assert np.array_equal(done, expected)
+    rescaled, expected = rescale(picture(height, width), smallest), rescaled_whole(picture(height, width), smallest)
+    assert min(rescaled.shape[:2]) == smallest
+    assert np.array_equal(rescaled, expected)
 
 
 @settings(max_examples=60)
@@ -57,14 +57,14 @@ def test_a_window_is_the_window_of_the_rescaled_whole(height, width, smallest, d
     assert np.array_equal(window(image, smallest, (top, left), (56, 56), mirrored=True), expected[:, ::-1])
 
 
-def test_crops_of_real_images_are_cut_from_what_pil_makes_of_the_whole():
-    """PIL in one call, the images as training sees them; memory that may not be written too."""
+def test_crops_of_real_images_are_cut_from_pils_rescaled_image():
+    """One image is read-only, as the memory map of a store is."""
     with zipfile.ZipFile(real("ilsvrc2012-val-200.zip")) as file:
         names = [name for name in file.namelist() if name.endswith(".JPEG")][:40]
         images = [decode(file.read(name), name) for name in names]
     images[0].flags.writeable = False
     for S in (256, 384, 512):
-        draws = Draws.of(S, 1, len(images), (S, S))
+        draws = Draws.for_epoch(S, 1, len(images), (S, S))
         for i, image in enumerate(images):
             size = rescaled_size(*image.shape[:2], S)[::-1]
             whole = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
@@ -79,20 +79,20 @@ def test_the_smallest_side_is_exact(height, width, smallest):
 
 
 def test_draws_of_an_image_do_not_depend_on_the_others():
-    draws, image = Draws.of(3, 2, 50, (64, 128)), picture(70, 90)
+    draws, image = Draws.for_epoch(3, 2, 50, (64, 128)), picture(70, 90)
     backwards = [training_crop(image, draws, i, 56) for i in reversed(range(50))][::-1]
     assert all(np.array_equal(training_crop(image, draws, i, 56), backwards[i]) for i in range(50))
 
 
-def test_seed_and_epoch_decide_the_draws():
-    same, other_epoch, other_seed = (Draws.of(*key, 100, (64, 128)) for key in ((0, 1), (0, 2), (1, 1)))
-    assert np.array_equal(same.order, Draws.of(0, 1, 100, (64, 128)).order)
+def test_the_draws_follow_from_seed_and_epoch():
+    same, other_epoch, other_seed = (Draws.for_epoch(*key, 100, (64, 128)) for key in ((0, 1), (0, 2), (1, 1)))
+    assert np.array_equal(same.order, Draws.for_epoch(0, 1, 100, (64, 128)).order)
     assert not np.array_equal(same.order, other_epoch.order)
     assert not np.array_equal(same.S, other_seed.S)
 
 
-def test_s_is_uniform_over_its_range_and_every_image_is_seen_once():
-    draws = Draws.of(0, 0, 65_000, (64, 128))
+def test_s_is_uniform_over_its_range_and_every_image_occurs_once():
+    draws = Draws.for_epoch(0, 0, 65_000, (64, 128))
     counts = np.bincount(draws.S, minlength=129)[64:]
     assert counts.min() > 800  # 1000 expected for each of the 65 values
     assert counts.max() < 1200
@@ -100,15 +100,15 @@ def test_s_is_uniform_over_its_range_and_every_image_is_seen_once():
     assert abs(draws.flip.mean() - 0.5) < 0.01
 
 
-def test_every_place_of_the_crop_occurs_and_none_outside():
-    draws, image = Draws.of(0, 0, 2000, (58, 58)), np.zeros((58, 58, 3), np.uint8)
+def test_every_position_of_the_crop_occurs():
+    draws, image = Draws.for_epoch(0, 0, 2000, (58, 58)), np.zeros((58, 58, 3), np.uint8)
     image[..., 0], image[..., 1] = np.arange(58)[:, None], np.arange(58)
     corners = {tuple(training_crop(image, draws, i, 56, flip=False)[0, 0, :2]) for i in range(2000)}
     assert corners == {(y, x) for y in range(3) for x in range(3)}
 
 
 def test_a_flip_mirrors_left_and_right():
-    draws, image = Draws.of(0, 0, 20, (56, 56)), picture(56, 56)
+    draws, image = Draws.for_epoch(0, 0, 20, (56, 56)), picture(56, 56)
     for i in range(20):
         expected = image[:, ::-1] if draws.flip[i] else image
         assert np.array_equal(training_crop(image, draws, i, 56), expected)

@@ -1,4 +1,4 @@
-"""Verification of a data set: what is found, what is wrong, and going on where it was cut off."""
+"""Verification lists every image of a data set and names the damaged ones; an interrupted one is resumed."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ ODD = {
 @pytest.mark.filterwarnings("error")
 def test_odd_images_decode_right(kind):
     data, shape = ODD[kind]
-    found = decode(data, "x")
-    assert found.shape == (*shape, 3)
-    if kind == "huge":  # near the size that PIL takes for an attack; one look at its pixels is dear enough
-        assert (found[::500, ::500] == 7).all()
+    pixels = decode(data, "x")
+    assert pixels.shape == (*shape, 3)
+    if kind == "huge":  # near the size that PIL refuses as an attack; a comparison of all pixels would take seconds
+        assert (pixels[::500, ::500] == 7).all()
         return
     with Image.open(io.BytesIO(data)) as image:
-        assert np.array_equal(found, np.asarray(image.convert("RGB")))
+        assert np.array_equal(pixels, np.asarray(image.convert("RGB")))
     if "PNG" in kind:
-        assert np.array_equal(found, np.asarray(gradient(30, 20)))
+        assert np.array_equal(pixels, np.asarray(gradient(30, 20)))
     if kind == "greyscale":
-        assert (found == found[:, :, :1]).all()
+        assert (pixels == pixels[:, :, :1]).all()
     if shape[0] < 100:
-        draws = Draws.of(0, 1, 1, (64, 64))
-        assert training_crop(found, draws, 0, 56).shape == (56, 56, 3)
+        draws = Draws.for_epoch(0, 1, 1, (64, 64))
+        assert training_crop(pixels, draws, 0, 56).shape == (56, 56, 3)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -81,16 +81,16 @@ def drawn(tmp_path: Path) -> Path:
 
 
 def test_a_whole_data_set_is_listed(drawn, tmp_path):
-    said = verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out", workers=3)
-    assert "all 60 images are whole" in said
-    found = rows(tmp_path / "out/manifest.csv")
-    assert len(found) == 60
-    assert {(row["width"], row["height"], row["problem"]) for row in found} == {("64", "64", "")}
+    summary = verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out", workers=3)
+    assert "all 60 images are whole" in summary
+    manifest = rows(tmp_path / "out/manifest.csv")
+    assert len(manifest) == 60
+    assert {(row["width"], row["height"], row["problem"]) for row in manifest} == {("64", "64", "")}
     assert not rows(tmp_path / "out/problems.csv")
     assert not (tmp_path / "out/manifest.part.csv").exists()
 
 
-def test_what_is_wrong_is_listed_all_of_it(drawn, tmp_path):
+def test_every_damaged_image_is_listed(drawn, tmp_path):
     cut, empty = drawn / "train/n99000000/images/n99000000_1.JPEG", drawn / "val/images/val_3.JPEG"
     cut.write_bytes(cut.read_bytes()[:300])
     empty.write_bytes(b"")
@@ -101,28 +101,29 @@ def test_what_is_wrong_is_listed_all_of_it(drawn, tmp_path):
     assert len(rows(tmp_path / "out/manifest.csv")) == 60
 
 
-def test_it_goes_on_where_it_was_cut_off(drawn, tmp_path, monkeypatch, capsys):
-    """A part with a line that broke off; one image was replaced since."""
+def test_an_interrupted_verification_is_resumed(drawn, tmp_path, monkeypatch, capsys):
+    """The last line of the manifest is incomplete, and one image was replaced since."""
     verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
     whole = (tmp_path / "out/manifest.csv").read_text()
     lines = whole.splitlines(keepends=True)
     (tmp_path / "out/manifest.part.csv").write_text("".join(lines[:31]) + lines[31][:40])
     changed = drawn / lines[5].split(",")[3]
     changed.write_bytes(changed.read_bytes() + b" ")
-    seen, look = [], verify.look
-    monkeypatch.setattr(verify, "look", lambda *given: seen.append(given[-1].name) or look(*given))
+    checked, check = [], verify.check_image
+    monkeypatch.setattr(
+        verify, "check_image", lambda *arguments: checked.append(arguments[-1].name) or check(*arguments)
+    )
     verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
-    assert "goes on after 29 of 60 images" in capsys.readouterr().err
-    assert len(seen) == 31
+    assert "resumes after 29 of 60 images" in capsys.readouterr().err
+    assert len(checked) == 31
     after = (tmp_path / "out/manifest.csv").read_text().splitlines(keepends=True)
     assert [i for i, (a, b) in enumerate(zip(lines, after, strict=True)) if a != b] == [5]
 
 
-def test_a_killed_verification_goes_on(drawn, tmp_path):
-    """Killed for real, again and again."""
+def test_a_verification_that_is_killed_several_times_ends_with_the_same_manifest(drawn, tmp_path):
     slow = (
-        "import sys, time; from pathlib import Path; from vggrepro.data import verify; look = verify.look; "
-        "verify.LINES_PER_SYNC = 1; verify.look = lambda *a: (time.sleep(0.02), look(*a))[1]; "
+        "import sys, time; from pathlib import Path; from vggrepro.data import verify; check = verify.check_image; "
+        "verify.LINES_PER_SYNC = 1; verify.check_image = lambda *a: (time.sleep(0.02), check(*a))[1]; "
         "verify.verify_data_set('tiny-imagenet', Path(sys.argv[1]), Path(sys.argv[2]))"
     )
     part = tmp_path / "out/manifest.part.csv"
@@ -140,7 +141,7 @@ def test_a_killed_verification_goes_on(drawn, tmp_path):
 
 
 def test_the_real_validation_images_are_whole(tmp_path):
-    """The 200 of them as ILSVRC lies on disk: sizes up to 3,264 px, some greyscale."""
+    """200 images in the layout of class folders: sides up to 3,264 px, some greyscale."""
     import zipfile
 
     with zipfile.ZipFile(real("ilsvrc2012-val-200.zip")) as file:
@@ -149,5 +150,5 @@ def test_the_real_validation_images_are_whole(tmp_path):
             split = tmp_path / ("val" if i % 2 else "train") / f"n0144076{i % 10 // 2}"
             split.mkdir(parents=True, exist_ok=True)
             (split / Path(name).name).write_bytes(file.read(name))
-    said = verify.verify_data_set("ilsvrc", tmp_path, tmp_path / "out", workers=2)
-    assert "all 200 images are whole (L among them, which become RGB)" in said
+    summary = verify.verify_data_set("ilsvrc", tmp_path, tmp_path / "out", workers=2)
+    assert "all 200 images are whole (some are L and are converted to RGB)" in summary

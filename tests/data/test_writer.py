@@ -1,4 +1,4 @@
-"""Writing stores: cut off anywhere, on a full disk, twice at a time, rescaled."""
+"""Writing stores: interrupted anywhere, on a full disk, by two processes at once, rescaled."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vggrepro import cli
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin, writer
 from vggrepro.data.layouts import TinyImageNet
-from vggrepro.data.prepare import original, rescaled
+from vggrepro.data.prepare import original_images, rescaled_images
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescale
 from vggrepro.training.loader import Batches
@@ -29,10 +29,10 @@ import sys, time
 from pathlib import Path
 from vggrepro.data import writer
 from vggrepro.data.layouts import TinyImageNet
-from vggrepro.data.prepare import original
+from vggrepro.data.prepare import original_images
 writer.IMAGES_PER_SYNC = 3
 layout = TinyImageNet(Path(sys.argv[1]))
-source = original(layout, layout.items("train"), training=True)
+source = original_images(layout, layout.items("train"), training=True)
 read = source.read
 object.__setattr__(source, "read", lambda i: (time.sleep(0.005), read(i))[1])
 writer.write_store(Path(sys.argv[2]), source)
@@ -46,9 +46,9 @@ def drawn(tmp_path_factory) -> Path:
     return folder
 
 
-def source(drawn: Path, **given: object) -> writer.StoreSource:
+def source(drawn: Path, **options: object) -> writer.StoreSource:
     layout = TinyImageNet(drawn)
-    return original(layout, layout.items("train"), training=True, **given)
+    return original_images(layout, layout.items("train"), training=True, **options)
 
 
 def same(a: Path, b: Path) -> bool:
@@ -58,7 +58,7 @@ def same(a: Path, b: Path) -> bool:
     )
 
 
-def test_a_store_whose_writing_is_killed_again_and_again_is_the_same(drawn, tmp_path):
+def test_a_store_whose_writing_is_killed_several_times_is_the_same(drawn, tmp_path):
     out, part = tmp_path / "store", tmp_path / ".store.part"
     for _ in range(5):
         before = (part / "records.bin").stat().st_size if part.exists() else 0
@@ -79,24 +79,24 @@ def test_a_store_whose_writing_is_killed_again_and_again_is_the_same(drawn, tmp_
 
 def interrupted(drawn: Path, out: Path, after: int, monkeypatch) -> writer.StoreSource:
     monkeypatch.setattr(writer, "IMAGES_PER_SYNC", 1)
-    given = source(drawn)
-    read = given.read
+    breaking = source(drawn)
+    read = breaking.read
 
     def broken(i: int) -> writer.StoredImage:
         if i == after:
             raise ValueError("broken")
         return read(i)
 
-    object.__setattr__(given, "read", broken)
+    object.__setattr__(breaking, "read", broken)
     with pytest.raises(ValueError, match="broken"):
-        writer.write_store(out, given, workers=0)
+        writer.write_store(out, breaking, workers=0)
     return source(drawn)
 
 
 @pytest.mark.parametrize(
     ("file", "bytes_off"), [("images.bin", 5000), ("images.bin", 1), ("records.bin", 10), ("records.bin", 400)]
 )
-def test_what_a_power_cut_tore_off_is_written_again(drawn, tmp_path, monkeypatch, file, bytes_off):
+def test_bytes_lost_in_a_power_cut_are_written_again(drawn, tmp_path, monkeypatch, file, bytes_off):
     whole = interrupted(drawn, tmp_path / "store", 40, monkeypatch)
     path = tmp_path / ".store.part" / file
     os.truncate(path, path.stat().st_size - bytes_off)
@@ -105,23 +105,23 @@ def test_what_a_power_cut_tore_off_is_written_again(drawn, tmp_path, monkeypatch
     assert same(tmp_path / "store", tmp_path / "whole")
 
 
-def test_a_part_of_another_data_set_is_not_gone_on_from(drawn, tmp_path, monkeypatch, capsys):
+def test_an_unfinished_store_of_another_data_set_is_not_resumed(drawn, tmp_path, monkeypatch, capsys):
     interrupted(drawn, tmp_path / "store", 40, monkeypatch)
     writer.write_store(tmp_path / "store", source(drawn, encoding="files"))
-    assert "goes on" not in capsys.readouterr().err
+    assert "resumes" not in capsys.readouterr().err
     assert len(Store(tmp_path / "store")) == 160
 
 
 @pytest.mark.parametrize("name", ["a\nb.JPEG", "a\u2028b.JPEG", "a\udce4.JPEG"])
-def test_a_file_name_that_fits_on_no_line_is_named(drawn, tmp_path, name):
-    given = source(drawn)
-    given.ids[3] = name
-    with pytest.raises(ValueError, match=r"has a line break or is no UTF-8: rename the file"):
-        writer.write_store(tmp_path / "store", given)
+def test_a_file_name_that_cannot_be_a_line_is_named(drawn, tmp_path, name):
+    renamed = source(drawn)
+    renamed.ids[3] = name
+    with pytest.raises(ValueError, match=r"has a line break or is not UTF-8: rename the file"):
+        writer.write_store(tmp_path / "store", renamed)
     assert not list(tmp_path.iterdir())
 
 
-def test_two_at_a_time_do_not_write_one_store(drawn, tmp_path):
+def test_two_processes_do_not_write_the_same_store(drawn, tmp_path):
     with subprocess.Popen([sys.executable, "-c", SLOW, str(drawn), str(tmp_path / "store")], cwd=ROOT) as process:
         until = time.monotonic() + 30
         while time.monotonic() < until and not (tmp_path / ".store.part/records.bin").exists():
@@ -131,8 +131,8 @@ def test_two_at_a_time_do_not_write_one_store(drawn, tmp_path):
         process.kill()
 
 
-def test_a_disk_that_fills_up_ends_with_a_message_and_is_gone_on_with(drawn, tmp_path, monkeypatch):
-    """On a file system of 1 MB for a store of 2: somebody else took the room that was there."""
+def test_a_full_disk_ends_with_a_message_and_the_store_is_resumed(drawn, tmp_path, monkeypatch):
+    """The file system has 1 MB for a store of 2 MB."""
     small = tmp_path / "small"
     small.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], capture_output=True).returncode:
@@ -143,7 +143,7 @@ def test_a_disk_that_fills_up_ends_with_a_message_and_is_gone_on_with(drawn, tmp
         free = writer.free_bytes
         monkeypatch.setattr(writer, "free_bytes", lambda folder: 10**12)
         monkeypatch.setattr(writer, "IMAGES_PER_SYNC", 8)
-        with pytest.raises(ValueError, match=r"no space left on the disk after \d\d of 160 images: make room"):
+        with pytest.raises(ValueError, match=r"no space left on the disk after \d\d of 160 images: free some space"):
             writer.write_store(small / "store", source(drawn))
         assert not (small / "store").exists()
         monkeypatch.setattr(writer, "free_bytes", free)
@@ -155,18 +155,18 @@ def test_a_disk_that_fills_up_ends_with_a_message_and_is_gone_on_with(drawn, tmp
         subprocess.run(["umount", str(small)], check=True)
 
 
-def test_a_dry_run_says_bytes_and_exactness_and_writes_nothing(drawn, tmp_path, capsys):
+def test_a_dry_run_prints_bytes_and_exactness_and_writes_nothing(drawn, tmp_path, capsys):
     where = ["--train", str(tmp_path / "t"), "--val", str(tmp_path / "v"), "--path", str(drawn)]
     assert cli.main(["prepare", "--layout", "tiny-imagenet", *where, "--dry-run"]) == 0
-    said = capsys.readouterr().out
-    assert "160 images, 2.0 MB" in said
-    assert "Exact: decoded pixels" in said
+    printed = capsys.readouterr().out
+    assert "160 images, 2.0 MB" in printed
+    assert "Exact: decoded pixels" in printed
     assert cli.main(["prepare", "--layout", "tiny-imagenet", *where, "--encoding", "files", "--dry-run"]) == 0
-    assert "Exact: the files as they came" in capsys.readouterr().out
+    assert "Exact: the original files" in capsys.readouterr().out
     writer.write_store(tmp_path / "store", source(drawn))
     for encoding, expected in (
         ("pixels", "160 images, 4.4 MB"),
-        ("jpeg", "Not exact: JPEG of quality 95 moves a pixel by"),
+        ("jpeg", "Not exact: JPEG of quality 95 changes a pixel by"),
     ):
         call = ["rescale", "--store", str(tmp_path / "store"), "--smallest", "96", "--encoding", encoding]
         assert cli.main([*call, "--out", str(tmp_path / "r"), "--dry-run"]) == 0
@@ -178,11 +178,11 @@ def test_a_dry_run_says_bytes_and_exactness_and_writes_nothing(drawn, tmp_path, 
 def stores_at_96(tmp_path_factory) -> dict[str, Store]:
     folder = tmp_path_factory.mktemp("rescaled")
     whole = Store(prepared(folder / "prepared")[0])
-    found = {"original": whole}
+    opened = {"original": whole}
     for encoding in ("pixels", "jpeg"):
-        writer.write_store(folder / encoding, rescaled(whole, 96, encoding)[0], workers=2)
-        found[encoding] = Store(folder / encoding)
-    return found
+        writer.write_store(folder / encoding, rescaled_images(whole, 96, encoding)[0], workers=2)
+        opened[encoding] = Store(folder / encoding)
+    return opened
 
 
 def test_rescaled_pixels_are_those_that_crops_are_cut_from(stores_at_96):
@@ -194,14 +194,14 @@ def test_rescaled_pixels_are_those_that_crops_are_cut_from(stores_at_96):
     assert np.array_equal(pixels.sizes, whole.sizes)
 
 
-def test_training_sees_the_same_from_rescaled_pixels(stores_at_96):
-    """From pixels to the bit; from JPEG it is not the same."""
+def test_training_sees_the_same_images_from_rescaled_pixels(stores_at_96):
+    """Equal to the bit from pixels, but not from JPEG."""
     from vggrepro.settings.blocks import BoxTargets
 
     def batch(store: Store):
-        draws = Draws.of(0, 1, len(store), (96, 96))
-        given = {"batch": 64, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
-        return next(iter(Batches(store, draws, **given)))
+        draws = Draws.for_epoch(0, 1, len(store), (96, 96))
+        options = {"batch": 64, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
+        return next(iter(Batches(store, draws, **options)))
 
     whole, pixels, jpeg = (batch(stores_at_96[name]) for name in ("original", "pixels", "jpeg"))
     assert torch.equal(whole.images(), pixels.images())
@@ -210,8 +210,8 @@ def test_training_sees_the_same_from_rescaled_pixels(stores_at_96):
 
 
 def test_rescaled_images_are_not_rescaled_again(stores_at_96):
-    with pytest.raises(ValueError, match="is rescaled already"):
-        rescaled(stores_at_96["pixels"], 64, "pixels")
+    with pytest.raises(ValueError, match="its images are rescaled already"):
+        rescaled_images(stores_at_96["pixels"], 64, "pixels")
 
 
 def test_a_damaged_part_is_named(drawn, tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from PIL import Image
 
 from tests.conftest import prepared, real, small, write_devkit
 from vggrepro.data.ilsvrc import open_ilsvrc
-from vggrepro.data.prepare import original
+from vggrepro.data.prepare import original_images
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale
 from vggrepro.data.writer import write_store
@@ -67,7 +67,7 @@ def ilsvrc(tmp_path_factory) -> Store:
     layout = open_ilsvrc(root)
     items = layout.items("train")
     layout.wnids = [f"n014407{i:02d}" for i in range(CLASSES)]
-    write_store(root / "store", original(layout, items, encoding="files"))
+    write_store(root / "store", original_images(layout, items, encoding="files"))
     store = Store(root / "store")
     store.labels = 15 * np.arange(len(store))
     images = [store.image(i) for i in range(len(store))]

@@ -8,7 +8,7 @@ import torch
 
 from tests.conftest import real
 from vggrepro.data.ilsvrc import open_ilsvrc
-from vggrepro.data.prepare import original
+from vggrepro.data.prepare import original_images
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescale
 from vggrepro.data.writer import write_store
@@ -40,7 +40,7 @@ def mixed(tmp_path_factory) -> Store:
     layout = open_ilsvrc(root)
     layout.wnids = [f"n0144076{i}" for i in range(10)]
     items = open_ilsvrc(root).items("train")
-    write_store(root / "store", original(layout, items))
+    write_store(root / "store", original_images(layout, items))
     return Store(root / "store")
 
 
@@ -148,7 +148,9 @@ def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
             target.write_bytes(file.read(name))
     layout = open_ilsvrc(tmp_path)
     layout.wnids = [f"n0144076{i}" for i in range(10)]
-    write_store(tmp_path / "store", original(layout, open_ilsvrc(tmp_path).items("train"), encoding="files"), workers=2)
+    write_store(
+        tmp_path / "store", original_images(layout, open_ilsvrc(tmp_path).items("train"), encoding="files"), workers=2
+    )
     store = Store(tmp_path / "store")
     with torch.inference_mode():
         found = compute_posteriors(net, store, MEAN, "dense", (256, 384), workers=2)

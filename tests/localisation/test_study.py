@@ -268,10 +268,10 @@ def test_classes_that_the_devkit_does_not_have_are_named(boxes, stores, official
 @pytest.mark.parametrize(
     ("ids", "message"),
     [
-        (["a_1.JPEG", "b.JPEG"], "b.JPEG has no number"),
-        (["a_1.JPEG", "b_01.JPEG"], "b_01.JPEG follows as number 2"),
+        (["a_1.JPEG", "b.JPEG"], "b.JPEG: expected a number in its name"),
+        (["a_1.JPEG", "b_01.JPEG"], "b_01.JPEG: expected number 2 next"),
         (["a_5.JPEG", "a_6.JPEG"], "predict for the whole validation set"),
-        (["a_1.JPEG", "a_3.JPEG"], "a_3.JPEG follows as number 2"),
+        (["a_1.JPEG", "a_3.JPEG"], "a_3.JPEG: expected number 2 next"),
     ],
 )
 def test_images_are_listed_by_number(ids, message):

@@ -1,4 +1,4 @@
-"""Slow, obvious versions of what `vggrepro.data` does."""
+"""Slow, obvious versions of functions in `vggrepro.data`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from PIL import Image
 
 
 def rescaled_whole(image: np.ndarray, smallest: int) -> np.ndarray:
-    """The whole image, rescaled by PIL: over columns, then over rows."""
+    """The whole image, resized by PIL along columns, then along rows."""
     height, width = image.shape[:2]
     scale = Fraction(smallest, min(height, width))
     size = (floor(width * scale + Fraction(1, 2)), floor(height * scale + Fraction(1, 2)))
-    # in one call Pillow 13 goes over rows first where an image is twice as high as wide
+    # two calls, because in one call Pillow 13 resizes along rows first where an image is twice as high as wide
     narrowed = Image.fromarray(image).resize((size[0], height), Image.Resampling.BILINEAR)
     return np.asarray(narrowed.resize(size, Image.Resampling.BILINEAR))
 

@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import recall_score
 
 from tests.oracles import average_precision as oracle
-from vggrepro.data import standin
+from vggrepro.data import transfer_standin
 from vggrepro.paper.tables import needed_runs, table_numbers
 from vggrepro.scores import outcomes
 from vggrepro.settings.loading import load_settings
@@ -44,7 +44,7 @@ def test_tables_11_and_12_are_measured_from_the_stored_scores(svm_results):
         for s, t in zip(scores.T, targets.T, strict=True)
     ]
     assert both.cells[0].value == pytest.approx(100 * np.mean(slow))
-    assert both.cells[0].n == standin.VOC_PART_SIZES["test"]
+    assert both.cells[0].n == transfer_standin.VOC_PART_SIZES["test"]
     assert [row.cells[0].status for row in twelve.rows] == ["quoted"] * 3 + ["validation"] * 2
     assert all(low <= cell.value <= high for row in ours for cell in row.cells for low, high in [cell.interval])
     assert "on val" in render.table_html(eleven)

@@ -13,7 +13,7 @@ from vggrepro.training.processes import ProcessGroup
 
 
 def batches(store: Store, workers: int) -> Batches:
-    draws = Draws.of(0, 1, len(store), (64, 96))
+    draws = Draws.for_epoch(0, 1, len(store), (64, 96))
     return Batches(store, draws, batch=24, crop=56, flip=True, colour_std=0.1, workers=workers)
 
 
@@ -55,7 +55,7 @@ def test_memory_that_is_there_is_written_again(stores):
 def test_processes_share_a_batch_without_a_gap_or_an_overlap(stores):
     """Five processes, batches of 24 and a last one of 16; of boxes, every process knows how many count in all."""
     store = Store(stores[0])
-    draws = Draws.of(0, 1, len(store), (64, 96))
+    draws = Draws.for_epoch(0, 1, len(store), (64, 96))
 
     def made(world: ProcessGroup) -> list[Batch]:
         given = {

@@ -101,7 +101,7 @@ def test_images_without_a_box_are_not_seen(stores):
     store = Store(stores[0])
     store._boxes = store._boxes[20:]  # the first twenty images lose theirs
     store._first_box = np.searchsorted(store._boxes[:, 0], np.arange(len(store) + 1))
-    draws = Draws.of(0, 1, len(store), (64, 64))
+    draws = Draws.for_epoch(0, 1, len(store), (64, 64))
     batches = Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=BoxTargets())
     assert sorted(batches.order) == list(range(20, len(store)))
     assert sum(len(b.labels) for b in batches) == len(store) - 20

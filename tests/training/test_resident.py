@@ -19,7 +19,7 @@ CPU = torch.device("cpu")
 
 
 def pair(store: Store, S: tuple[int, int], batch: int = 64):
-    draws = Draws.of(3, 1, len(store), S)
+    draws = Draws.for_epoch(3, 1, len(store), S)
     given = {"batch": batch, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
     return (next(iter(Batches(store, draws, **given, resident=r))) for r in (None, Resident(store, CPU, 2)))
 
@@ -45,7 +45,7 @@ def test_real_images_too(tmp_path):
 def test_images_are_not_made_smaller(stores):
     store = Store(stores[0])
     with pytest.raises(ValueError, match="S = 56 px is below their 64 px"):
-        Resident(store, CPU).crops(np.arange(4), Draws.of(0, 1, len(store), (56, 56)), 56, flip=True)
+        Resident(store, CPU).crops(np.arange(4), Draws.for_epoch(0, 1, len(store), (56, 56)), 56, flip=True)
 
 
 def test_images_of_different_sizes_are_refused(stores):

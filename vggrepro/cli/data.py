@@ -84,9 +84,9 @@ def draw(
     out: Annotated[Path, about("folder to write the data set to")],
 ) -> None:
     """Draw a small data set in the layout of VOC or Caltech, for a dry run of transfer."""
-    from vggrepro.data import standin
+    from vggrepro.data import transfer_standin
 
     if set.startswith("voc"):
-        standin.write_voc(out, set.removeprefix("voc"))
+        transfer_standin.write_voc(out, set.removeprefix("voc"))
     else:
-        standin.write_caltech(out, set.removeprefix("caltech"), per_class=per_class)
+        transfer_standin.write_caltech(out, set.removeprefix("caltech"), per_class=per_class)

@@ -1,4 +1,4 @@
-"""ILSVRC-2012 in the archives that it is published in, read where they are: nothing is unpacked. No torch."""
+"""ILSVRC-2012 read from its published archives, without unpacking them. No torch."""
 
 from __future__ import annotations
 
@@ -21,24 +21,26 @@ MD5 = {
     "ILSVRC2012_bbox_train_v2.tar.gz": "9271167e2176350e65cfe4e546f14b17",
     "ILSVRC2012_bbox_val_v3.tgz": "f4cd18b5ea29fe6bbea62ec9c20d80f0",
 }
-"""As published. The second and third are needed, the first to train; the boxes' two are read where they are there."""
+"""The published archives and their MD5. Validation images and devkit are needed; training images only to train; the two
+archives of boxes only for localisation."""
 TRAIN, VAL, DEVKIT, *ANNOTATIONS = MD5
 BLOCK = 1 << 24
+"""Bytes that are read at a time for a digest."""
 
 
 class Archives:
-    """The files in ILSVRC's archives, under the names that an unpacked copy would give them (see `data.files.Files`).
+    """The files in ILSVRC's archives, under the names of an unpacked copy; has the methods of `core.files.Files`.
 
-    `train/<wnid>/*.JPEG` from the tar of 1,000 tars, `val/*.JPEG`, `Annotations/{train,val}/...` and the devkit's own.
+    `train/<wnid>/*.JPEG` from the tar of 1,000 tars, `val/*.JPEG`, `Annotations/{train,val}/...` and the devkit's files.
     """
 
     def __init__(self, path: Path) -> None:
-        """List what is in the archives of a folder; a ValueError where one is missing, cut short, or points outside itself."""
+        """List the files in a folder's archives; a ValueError that names an archive which is missing, damaged, or hostile."""
         self.path = path
         if missing := [name for name in (VAL, DEVKIT) if not (path / name).is_file()]:
-            raise ValueError(f"{path}: {', '.join(missing)} missing beside ILSVRC's other archives")
+            raise ValueError(f"{path}: expected {VAL} and {DEVKIT} beside each other, missing: {', '.join(missing)}")
         self._places: dict[str, tuple[Path, int, int]] = {}
-        self._small: dict[str, bytes] = {}
+        self._unpacked: dict[str, bytes] = {}
         for name, place in _tar_of_tars(path / TRAIN) if (path / TRAIN).is_file() else ():
             self._places[f"train/{name}"] = place
         for member, place in _members(path / VAL):
@@ -47,16 +49,18 @@ class Archives:
         for name, split in zip(ANNOTATIONS, ("train", "val"), strict=True):
             if (path / name).is_file():
                 self._unpack(path / name, f"Annotations/{split}/")
-        self.names = sorted((*self._places, *self._small))
+        self.names = sorted((*self._places, *self._unpacked))
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file."""
-        return {name: size for name, (_, _, size) in self._places.items()} | {n: len(d) for n, d in self._small.items()}
+        return {name: size for name, (_, _, size) in self._places.items()} | {
+            n: len(d) for n, d in self._unpacked.items()
+        }
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; a ValueError that names it if they cannot be read. Safe in many threads."""
-        if name in self._small:
-            return self._small[name]
+        if name in self._unpacked:
+            return self._unpacked[name]
         try:
             archive, offset, size = self._places[name]
             data = os.pread(_descriptor(archive), size, offset)
@@ -72,44 +76,45 @@ class Archives:
 
     def _unpack(self, archive: Path, folder: str) -> None:
         """Keep the files of a small compressed archive in memory."""
-        with _named(archive), tarfile.open(archive, "r:gz") as tar:
+        with _damage_named(archive), tarfile.open(archive, "r:gz") as tar:
             for member in tar:
                 if _is_file(member, archive):
                     file = tar.extractfile(member)
                     assert file is not None, "a regular file can be read"
-                    self._small[folder + member.name.removeprefix("./")] = file.read()
+                    self._unpacked[folder + member.name.removeprefix("./")] = file.read()
 
 
 def wrong_digests(path: Path) -> dict[Path, str]:
-    """What is wrong with the archives in a folder: those whose MD5 is not the published one."""
-    found = {}
+    """A message for each archive in a folder whose MD5 is not the published one."""
+    messages = {}
     for name, expected in MD5.items():
         file = path / name
         if not file.is_file():
             continue
         hasher, blocks = hashlib.md5(usedforsecurity=False), -(-file.stat().st_size // BLOCK)
-        with file.open("rb") as opened:
+        with file.open("rb") as archive:
             for _ in show_progress(range(blocks), total=blocks, about=name, unit="block"):
-                hasher.update(opened.read(BLOCK))
+                hasher.update(archive.read(BLOCK))
         if hasher.hexdigest() != expected:
-            found[file] = f"{file}: MD5 {hasher.hexdigest()}, published is {expected}: fetch it again"
-    return found
+            messages[file] = f"{file}: expected MD5 {expected}, as published, got {hasher.hexdigest()}: fetch it again"
+    return messages
 
 
 def _tar_of_tars(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
-    """(WNID/name, place) of the images in the training archive, which holds a tar for each class."""
+    """(WNID/name, (archive, offset, bytes)) of the images in the training archive, which holds a tar for each class."""
     with archive.open("rb") as file:
         classes = list(_members(archive))
         for name, (_, offset, _) in show_progress(classes, total=len(classes), about=archive.name, unit="class"):
             file.seek(offset)
-            with _named(archive), tarfile.open(fileobj=file, mode="r:") as inner:
+            with _damage_named(archive), tarfile.open(fileobj=file, mode="r:") as inner:
                 for member in inner:
                     if _is_file(member, archive):
                         yield f"{name.removesuffix('.tar')}/{member.name}", (archive, member.offset_data, member.size)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
-    with _named(archive), tarfile.open(archive, "r:") as tar:
+    """(name, (archive, offset, bytes)) of the files in a tar."""
+    with _damage_named(archive), tarfile.open(archive, "r:") as tar:
         for member in tar:
             if _is_file(member, archive):
                 yield member.name.removeprefix("./"), (archive, member.offset_data, member.size)
@@ -120,13 +125,15 @@ def _is_file(member: tarfile.TarInfo, archive: Path) -> bool:
     if member.isdir():
         return False
     if not member.isfile() or leads_outside(member.name):
-        raise ValueError(f"{archive}: {member.name!r} is a link or points outside the archive: this is not ILSVRC's")
+        raise ValueError(
+            f"{archive}: {member.name!r} is a link or points outside the archive: ILSVRC's have no such member"
+        )
     return True
 
 
 @contextmanager
-def _named(archive: Path) -> Iterator[None]:
-    """A block in which a damaged archive is a ValueError that names it."""
+def _damage_named(archive: Path) -> Iterator[None]:
+    """A block that reads an archive: damage becomes a ValueError that names the archive."""
     try:
         yield
     except (tarfile.TarError, EOFError, OSError, zlib.error) as error:

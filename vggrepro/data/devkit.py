@@ -1,7 +1,7 @@
 """ILSVRC's own files: labels, blacklist, true boxes, and predictions in the official format. No torch.
 
-The devkit numbers classes 1 to 1000 in an order of its own; nets and libraries use the sorted WNIDs, 0 to 999. No class
-keeps its place and names are no keys: everything here is keyed on the WNID.
+The devkit numbers classes from 1 to 1000 in its own order; nets and libraries number the sorted WNIDs from 0 to 999. No
+class has the same place in both orders, and some classes share a name, therefore everything here is keyed on the WNID.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
 
 PREFIX = "ILSVRC20*_clsloc_validation"
 MAX_GUESSES = 5
-"""Labels, with their boxes, that count for an image."""
+"""Labels, with their boxes, that count for an image (top-5)."""
 
 
 @dataclass(frozen=True)
 class Truth:
-    """What is true of the validation images, in the order of their numbers."""
+    """True labels and boxes of the validation images, in the order of their numbers."""
 
     wnids: dict[int, str]
     """Devkit id -> WNID, for the 1000 classes."""
     labels: NDArray[np.int64]
     """[N]: devkit ids."""
     boxes: tuple[NDArray[np.int64], ...]
-    """For each image its true boxes [T, 4]."""
+    """The true boxes [T, 4] of each image."""
     blacklisted: NDArray[np.bool_]
-    """[N]: left out of the localisation error, and of nothing else."""
+    """[N]: whether an image is left out of the localisation error, and of nothing else."""
 
     def indices(self) -> NDArray[np.int64]:
-        """[N]: labels as places among the sorted WNIDs, as nets number classes."""
-        place = {wnid: i for i, wnid in enumerate(sorted(self.wnids.values()))}
-        return np.array([place[self.wnids[label]] for label in self.labels.tolist()])
+        """[N]: labels as indices among the sorted WNIDs, as nets number classes."""
+        index = {wnid: i for i, wnid in enumerate(sorted(self.wnids.values()))}
+        return np.array([index[self.wnids[label]] for label in self.labels.tolist()])
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,18 @@ class Guess:
 
     labels: tuple[int, ...]
     boxes: NDArray[np.float64] | None
-    """[G, 4]."""
+    """[G, 4], a box for each label."""
 
 
 def read_truth(devkit: Path, solution: Path, first: int | None = None) -> Truth:
-    """The devkit's folder (`meta_clsloc.mat`, labels, blacklist) and `LOC_val_solution.csv`; of the `first` images alone.
+    """The truth in a devkit's folder (`meta_clsloc.mat`, labels, blacklist) and in `LOC_val_solution.csv`.
 
-    Raises ValueError where the files do not fit together.
+    `first`: of so many images only. Raises ValueError where the files do not fit together.
     """
     wnids, labels = read_labels(devkit)
-    listed = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), len(labels))
+    blacklist = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), len(labels))
     blacklisted = np.zeros(len(labels), bool)
-    blacklisted[np.array(listed, int) - 1] = True
+    blacklisted[np.array(blacklist, int) - 1] = True
     true_boxes = _read_solution(solution, [wnids[label] for label in labels])
     count = len(labels) if first is None else first
     return Truth(wnids, np.array(labels[:count]), tuple(true_boxes[:count]), blacklisted[:count])
@@ -71,14 +71,14 @@ def read_labels(devkit: Path) -> tuple[dict[int, str], list[int]]:
 
 
 def _one(folder: Path, pattern: str) -> Path:
-    found = sorted(folder.glob(pattern))
-    if len(found) != 1:
-        raise ValueError(f"{folder}: expected one {pattern}, found {len(found)}: is this the devkit's data folder?")
-    return found[0]
+    paths = sorted(folder.glob(pattern))
+    if len(paths) != 1:
+        raise ValueError(f"{folder}: expected one {pattern}, got {len(paths)}: give the devkit's data folder")
+    return paths[0]
 
 
 def read_wnids(devkit: Path) -> dict[int, str]:
-    """Devkit id -> WNID, for the classes, from `meta_clsloc.mat`; a ValueError where it cannot be read."""
+    """Devkit id -> WNID of the classes, from `meta_clsloc.mat`; a ValueError where it cannot be read."""
     path = devkit / "meta_clsloc.mat"
     try:
         data = path.read_bytes()
@@ -87,13 +87,16 @@ def read_wnids(devkit: Path) -> dict[int, str]:
     return {number: wnid for number, (wnid, _) in read_synsets(data, str(path)).items()}
 
 
-def places(wnids_by_id: dict[int, str], wnids: Sequence[str]) -> NDArray[np.int64]:
-    """For every devkit id, from 1, the class's place among `wnids`; a ValueError where the classes are not the same."""
-    place = {wnid: i for i, wnid in enumerate(wnids)}
-    found = [wnids_by_id[number] for number in sorted(wnids_by_id)]
-    if set(found) != set(place):
-        raise ValueError(f"the devkit has {len(found)} classes, the images {len(place)}, and they are not the same")
-    return np.array([place[wnid] for wnid in found])
+def class_indices(wnids_by_id: dict[int, str], wnids: Sequence[str]) -> NDArray[np.int64]:
+    """[classes]: for every devkit id, from 1, the index of its class in `wnids`; a ValueError where the classes differ."""
+    index = {wnid: i for i, wnid in enumerate(wnids)}
+    ordered = [wnids_by_id[number] for number in sorted(wnids_by_id)]
+    if odd := set(ordered) ^ set(index):
+        raise ValueError(
+            f"the devkit has {len(ordered)} classes, the images {len(index)}; {len(odd)} are in one of them only, such as "
+            f"{min(odd)}: give the devkit of these images"
+        )
+    return np.array([index[wnid] for wnid in ordered])
 
 
 def _numbers(path: Path, high: int) -> list[int]:
@@ -102,30 +105,30 @@ def _numbers(path: Path, high: int) -> list[int]:
 
 def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
     """The true boxes of every image in the order of image numbers, from `LOC_val_solution.csv`."""
-    found: dict[int, NDArray[np.int64]] = {}
+    true_boxes: dict[int, NDArray[np.int64]] = {}
     with path.open(encoding="utf-8", newline="") as file:
         for where, name, annotation in read_solution(file, str(path)):
-            objects = annotation.objects
             number = name.rpartition("_")[2]
             image = int(number) if number.isdigit() else 0
-            if not 1 <= image <= len(wnids) or image in found:
-                raise ValueError(f"{where}: image {name} is not among the {len(wnids)}, or there twice")
-            if other := {box.name for box in objects} - {wnids[image - 1]}:
-                raise ValueError(f"{where}: a box of {min(other)}, but the image's label is {wnids[image - 1]}")
-            for box in objects:
+            if not 1 <= image <= len(wnids) or image in true_boxes:
+                problem = "is listed twice" if image in true_boxes else "does not exist"
+                raise ValueError(f"{where}: expected each of {len(wnids)} images once, but {name} {problem}")
+            if other := {box.name for box in annotation.objects} - {wnids[image - 1]}:
+                raise ValueError(f"{where}: expected boxes of {wnids[image - 1]}, the image's label, got {min(other)}")
+            for box in annotation.objects:
                 boxes.check_box(box.box, where)
-            found[image] = np.array([box.box for box in objects]).reshape(-1, 4)
-    if missing := set(range(1, len(wnids) + 1)) - set(found):
+            true_boxes[image] = np.array([box.box for box in annotation.objects]).reshape(-1, 4)
+    if missing := set(range(1, len(wnids) + 1)) - set(true_boxes):
         raise ValueError(
             f"{path}: {len(missing)} of {len(wnids)} images have no line, the first is number {min(missing)}"
         )
-    return [found[i] for i in range(1, len(wnids) + 1)]
+    return [true_boxes[i] for i in range(1, len(wnids) + 1)]
 
 
 def predictions_have_boxes(path: Path) -> bool:
-    """Whether predictions in the official format have boxes, by their numbers of fields.
+    """Whether a file of predictions in the official format has boxes, which its numbers of fields decide.
 
-    Lines of five fields may be five labels or a label and its box: five different whole numbers in every line are labels.
+    A line of five fields is five labels, or one label and its box. Five different whole numbers in every line are labels.
     """
     with path.open(encoding="utf-8", errors="replace") as file:
         lines = [line.split() for line in file]
@@ -137,7 +140,7 @@ def predictions_have_boxes(path: Path) -> bool:
 def read_guesses(path: Path, images: int, classes: int = 1000, *, with_boxes: bool = True) -> list[Guess]:
     """Predictions in the official format, a line per image: up to five `label xmin ymin xmax ymax`, or up to five labels.
 
-    Raises ValueError that names the line: too few or too many lines or fields, an unknown label, a box that is none.
+    Raises ValueError that names the line: for too few or too many lines or fields, an unknown label, or a wrong box.
     """
     lines = path.read_text(encoding="utf-8").splitlines()
     if len(lines) != images:
@@ -163,7 +166,7 @@ def _guess(line: str, classes: int, with_boxes: bool, where: str) -> Guess:
 
 
 def format_guesses(guesses: list[Guess]) -> Iterator[str]:
-    """Lines in the official format. Box coordinates keep four decimals, which the devkit reads: no overlap changes sides."""
+    """Lines in the official format. Coordinates have four decimals, so that no overlap crosses the limit by rounding."""
     for guess in guesses:
         if guess.boxes is None:
             yield " ".join(map(str, guess.labels))
@@ -175,27 +178,29 @@ def format_guesses(guesses: list[Guess]) -> Iterator[str]:
 
 
 def official_order(ids: Sequence[str]) -> list[int]:
-    """Places of images in the order of their numbers, in which official files list them: `ILSVRC2012_val_00000002.JPEG`
-    after `...01.JPEG`. A ValueError for an id without a number, and unless numbers run from 0 or 1 without a gap."""
+    """Indices of images in the order of their numbers, as official files list them: `ILSVRC2012_val_00000002.JPEG` after
+    `...01.JPEG`. Raises ValueError for an id without a number, and unless numbers run from 0 or 1 without a gap."""
     numbers = [re.findall(r"\d+", name.rsplit(".", 1)[0])[-1:] for name in ids]
     if nameless := [name for name, number in zip(ids, numbers, strict=True) if not number]:
-        raise ValueError(f"image {nameless[0]} has no number in its name: official files list images by number")
+        raise ValueError(
+            f"image {nameless[0]}: expected a number in its name, because official files list images by number"
+        )
     order = sorted(range(len(ids)), key=lambda i: int(numbers[i][0]))
-    first = int(numbers[order[0]][0])
-    for place, i in enumerate(order):
-        if int(numbers[i][0]) != first + place or first > 1:
+    start = min(int(numbers[order[0]][0]), 1)
+    for number, i in enumerate(order, start):
+        if int(numbers[i][0]) != number:
             raise ValueError(
-                f"the images are numbered {first}, ..., but {ids[i]} follows as number {place + 1}: official files list every "
-                "image from the first on; predict for the whole validation set, not a part of it"
+                f"image {ids[i]}: expected number {number} next, because official files list all images from 0 or 1 on: "
+                "predict for the whole validation set, not a part of it"
             )
     return order
 
 
 def devkit_labels(wnids: Sequence[str], devkit: Path) -> list[int]:
     """The devkit id of every class of a data set; a ValueError for a class that the devkit does not have."""
-    known = {wnid: label for label, wnid in read_wnids(devkit).items()}
-    if unknown := [wnid for wnid in wnids if wnid not in known]:
+    ids = {wnid: label for label, wnid in read_wnids(devkit).items()}
+    if unknown := [wnid for wnid in wnids if wnid not in ids]:
         raise ValueError(
             f"{devkit}: {len(unknown)} of {len(wnids)} classes are not the devkit's, the first is {unknown[0]}"
         )
-    return [known[wnid] for wnid in wnids]
+    return [ids[wnid] for wnid in wnids]

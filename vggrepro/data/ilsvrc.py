@@ -1,4 +1,4 @@
-"""ILSVRC-2012 as people have it: a small class for each layout."""
+"""ILSVRC-2012 in the layouts that people have: a small class for each. No torch."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from vggrepro.data.annotations import Annotation, Box, read_numbers, read_soluti
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, natural
 
-Listed = list[tuple[str, int]]
-"""Names of images and their labels."""
+LabelledFiles = list[tuple[str, int]]
+"""Names of image files, and their labels."""
 
 
 class ILSVRC(Layout):
     """ILSVRC-2012. All its layouts have `train/<wnid>/*.JPEG` somewhere; they differ in how validation images are labelled.
 
-    Boxes, where they are there: `LOC_train_solution.csv` and `LOC_val_solution.csv`, or else XML below
-    `Annotations/CLS-LOC/{train,val}` or `Annotations/{train,val}`. The blacklist: `ILSVRC20*_clsloc_validation_blacklist.txt`.
+    Boxes are optional. They come from `LOC_{train,val}_solution.csv`, or else from XML below `Annotations/CLS-LOC/{train,val}`
+    or `Annotations/{train,val}`. The blacklist is `ILSVRC20*_clsloc_validation_blacklist.txt`.
     """
 
     title = "ILSVRC-2012"
 
     def __init__(self, files: Files | Archives, root: str = "") -> None:
-        """`root` is what comes before `train/` in the names of `files`."""
+        """`root` is what precedes `train/` in the names of `files`."""
         self.files, self.root, self.words = files, root, {}
-        # validation images alone suffice for nets that were trained elsewhere
+        # training images may be missing, because nets that were trained elsewhere need validation images alone
         self.wnids = self._folders("train") or self._folders("val") or self._listed_classes()
 
     def _folders(self, split: Split) -> list[str]:
@@ -37,17 +37,17 @@ class ILSVRC(Layout):
         return sorted({m[1] for name in self.files.names if (m := pattern.match(name))})
 
     def _listed_classes(self) -> list[str]:
-        """The sorted WNIDs, where no folder is named after them."""
+        """The sorted WNIDs, where no folder has their names."""
         return []
 
     @abstractmethod
-    def _val(self) -> Listed:
+    def _val(self) -> LabelledFiles:
         """The validation images, in the order of labels and file names."""
 
     def items(self, split: Split) -> list[Item]:
         """The images in the order of classes and file names."""
         if split == "train" and not self._folders("train"):
-            raise ValueError(f"{self.files.path}: no training images, expected train/<wnid>/ or {TRAIN}")
+            raise ValueError(f"{self.files.path}: no training images: expected train/<wnid>/ or {TRAIN}")
         names = self._in_folders("train") if split == "train" else self._val()
         boxes = self._boxes(split, {_stem(name): self.wnids[label] for name, label in names})
         blacklist = self._blacklist() if split == "val" else frozenset()
@@ -57,65 +57,71 @@ class ILSVRC(Layout):
             items.append(Item(name.split("/")[-1], label, name, boxed, size, _stem(name) in blacklist))
         return items
 
-    def _in_folders(self, split: Split) -> Listed:
-        """Images whose folder is their WNID."""
+    def _in_folders(self, split: Split) -> LabelledFiles:
+        """The images of a split whose folders are named after their WNIDs."""
         within = rf"{re.escape(self.root)}{split}/"
         unknown = {m[1] for n in self.files.names if (m := re.match(rf"{within}([^/]+)/", n))} - set(self.wnids)
         if unknown:
-            raise ValueError(f"{self.files.path}: {split}/{min(unknown)} is a class that train/ does not have")
+            raise ValueError(
+                f"{self.files.path}: class {split}/{min(unknown)} is not in train/: expected the same classes in both"
+            )
         grouped = self._grouped(rf"{within}(n\d{{8}})/[^/]+")
         return [(name, label) for label, wnid in enumerate(self.wnids) for name in sorted(grouped[wnid], key=natural)]
 
-    def _labelled(self, found: dict[str, str], where: str) -> Listed:
-        """The images that lie in `val/` itself, whose WNIDs are `found` by their names without ending.
+    def _labelled(self, wnids: dict[str, str], where: str) -> LabelledFiles:
+        """The images directly in `val/`, with labels from `wnids`, whose keys are file names without their endings.
 
         Raises ValueError that names an image without a label, a label without an image, or a class without images.
         """
         within = f"{self.root}val/"
         names = {_stem(n): n for n in self.files.names if n.startswith(within) and n.lower().endswith(IMAGE)}
-        if odd := names.keys() ^ found.keys():
+        if odd := names.keys() ^ wnids.keys():
             image = min(odd)
-            lacks = f"{image} has no label in {where}" if image in names else f"{image} of {where} is not in {within}"
-            raise ValueError(f"{self.files.path}: {lacks} (and {len(odd) - 1} more): the data set is incomplete")
+            problem = f"{image} has no label in {where}" if image in names else f"{image} of {where} is not in {within}"
+            raise ValueError(f"{self.files.path}: {problem} (and {len(odd) - 1} more): the data set is incomplete")
         labels = {wnid: label for label, wnid in enumerate(self.wnids)}
-        if odd := set(found.values()) ^ labels.keys():
+        if odd := set(wnids.values()) ^ labels.keys():
             raise ValueError(
-                f"{self.files.path}: class {min(odd)} is in train/ or in {where} alone (and {len(odd) - 1} more)"
+                f"{self.files.path}: class {min(odd)} is only in one of train/ and {where} (and {len(odd) - 1} more classes): "
+                "expected the same classes in both"
             )
         return sorted(
-            ((names[image], labels[wnid]) for image, wnid in found.items()), key=lambda n: (n[1], natural(n[0]))
+            ((names[image], labels[wnid]) for image, wnid in wnids.items()), key=lambda n: (n[1], natural(n[0]))
         )
 
     def _boxes(
         self, split: Split, classes: dict[str, str]
     ) -> dict[str, tuple[tuple[Box, ...], tuple[int, int] | None]]:
-        """The boxes of annotated images, and the size they were drawn on; a ValueError for an annotation of no image.
+        """The boxes of annotated images, and the size of the image that they were drawn on.
 
-        Half of the training images have none. A validation image without one could never be localised: it is named. So is
-        a box of another class; in training it is left out. A name that is no WNID stands for the image's class: some of
-        ILSVRC's training boxes are named in words.
+        Half of the training images have no boxes. A box of another class than its image is left out in training. A name that
+        is no WNID stands for the image's class, because some of ILSVRC's training boxes are named in words.
+
+        Raises ValueError for an annotation without an image or of an image annotated already, and in validation for a box of
+        another class, and for an image without boxes, which could never be localised.
         """
         boxes, warnings = {}, RepeatedWarnings()
-        for place, image, found in self._annotations(split):
+        for where, image, annotation in self._annotations(split):
             if image not in classes or image in boxes:
-                raise ValueError(f"{place}: {image} is annotated twice, or is no image of {split}/")
-            for other in {o.name for o in found.objects if _WNID.fullmatch(o.name)} - {classes[image]}:
-                said = f"{place}: a box of {other}, but {image} is a {classes[image]}"
+                problem = "is annotated twice" if image in boxes else "does not exist"
+                raise ValueError(f"{where}: {image} {problem}: expected each image of {split}/ at most once")
+            for other in {o.name for o in annotation.objects if _WNID.fullmatch(o.name)} - {classes[image]}:
+                message = f"{where}: expected boxes of {classes[image]}, the class of {image}, got one of {other}"
                 if split == "val":
-                    raise ValueError(said)
-                warnings.add(f"{said}: left out")
-            kept = [o.box for o in found.objects if o.name == classes[image] or not _WNID.fullmatch(o.name)]
-            boxes[image] = tuple(kept), found.size
+                    raise ValueError(message)
+                warnings.add(f"{message}: left out")
+            kept = [o.box for o in annotation.objects if o.name == classes[image] or not _WNID.fullmatch(o.name)]
+            boxes[image] = tuple(kept), annotation.size
         warnings.end()
         if split == "val" and boxes and (missing := set(classes) - {image for image in boxes if boxes[image][0]}):
             raise ValueError(
                 f"{self.files.path}: {len(missing)} of {len(classes)} validation images have no box, the first is "
-                f"{min(missing)}: add their annotations, or take all annotations away (localisation=false)"
+                f"{min(missing)}: add their annotations, or remove all annotations (localisation=false)"
             )
         return boxes
 
     def _annotations(self, split: Split) -> Iterator[tuple[str, str, Annotation]]:
-        """(place, image, its annotation) of every annotation there is."""
+        """(where, image, annotation) of every annotation of a split; `where` names the file and the line."""
         listing = f"LOC_{split}_solution.csv"
         if listing in self.files.names:
             text = self.files.read(listing).decode("utf-8", "replace")
@@ -125,33 +131,33 @@ class ILSVRC(Layout):
         names = [name for name in self.files.names if pattern.fullmatch(name)]
 
         def read(name: str) -> tuple[str, str, Annotation]:
-            place = f"{self.files.path}: {name}"
-            return place, _stem(name), read_xml(self.files.read(name), place)
+            where = f"{self.files.path}: {name}"
+            return where, _stem(name), read_xml(self.files.read(name), where)
 
-        # half a million small files: what a network file system takes for one, it takes for sixteen
-        found = prefetch(read, names, workers=READERS, waiting=16 * READERS)
-        yield from show_progress(found, total=len(names), about=f"annotations, {split}", unit="file")
+        # a network file system reads sixteen of the half million small files in the time that it needs for one
+        annotations = prefetch(read, names, workers=READERS, waiting=16 * READERS)
+        yield from show_progress(annotations, total=len(names), about=f"annotations, {split}", unit="file")
 
     def _blacklist(self) -> frozenset[str]:
         names = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
-        found = {tuple(self._numbers(name)) for name in names}
-        if len(found) > 1:
+        lists = {tuple(self._numbers(name)) for name in names}
+        if len(lists) > 1:
             raise ValueError(f"{self.files.path}: {' and '.join(names)} differ: keep one blacklist")
-        return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in found for number in numbers)
+        return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in lists for number in numbers)
 
     def _numbers(self, name: str) -> list[int]:
         return read_numbers(self.files.read(name).decode("utf-8", "replace"), f"{self.files.path}: {name}", 1, 50_000)
 
 
 class ImageFolders(ILSVRC):
-    """As torchvision lays it out: `val/<wnid>/*.JPEG`."""
+    """The layout of torchvision: `val/<wnid>/*.JPEG`."""
 
-    def _val(self) -> Listed:
+    def _val(self) -> LabelledFiles:
         return self._in_folders("val")
 
 
 class FlatVal(ILSVRC):
-    """As the archives unpack: `val/*.JPEG`, labelled by the devkit's numbers, which are classes in an order of its own."""
+    """The layout of the unpacked archives: `val/*.JPEG`, labelled by the devkit's numbers of classes."""
 
     def _listed_classes(self) -> list[str]:
         return sorted(wnid for wnid, _ in self._synsets().values())
@@ -161,7 +167,7 @@ class FlatVal(ILSVRC):
         meta = self._one(r"(.+/)?meta(_clsloc)?\.mat", "the devkit's list of classes")
         return read_synsets(self.files.read(meta), f"{self.files.path}: {meta}")
 
-    def _val(self) -> Listed:
+    def _val(self) -> LabelledFiles:
         listing = self._one(
             r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt", "the devkit's validation labels"
         )
@@ -169,21 +175,21 @@ class FlatVal(ILSVRC):
         self.words |= {wnid: words for wnid, words in synsets.values() if words}
         text = self.files.read(listing).decode("utf-8", "replace")
         numbers = read_numbers(text, f"{self.files.path}: {listing}", 1, len(synsets))
-        found = {f"ILSVRC2012_val_{i:08d}": synsets[number][0] for i, number in enumerate(numbers, start=1)}
-        return self._labelled(found, listing)
+        wnids = {f"ILSVRC2012_val_{i:08d}": synsets[number][0] for i, number in enumerate(numbers, start=1)}
+        return self._labelled(wnids, listing)
 
     def _one(self, pattern: str, about: str) -> str:
-        """The file whose name matches; of several with the same content any one."""
-        found = [name for name in self.files.names if re.fullmatch(pattern, name)]
-        if len({self.files.read(name) for name in found}) != 1:
+        """The file whose name matches; any one of several with the same content."""
+        matching = [name for name in self.files.names if re.fullmatch(pattern, name)]
+        if len({self.files.read(name) for name in matching}) != 1:
             raise ValueError(
-                f"{self.files.path}: expected {about}, {pattern}, found {len(found)}: {', '.join(found[:3])}"
+                f"{self.files.path}: expected {about}, {pattern}, got {len(matching)} files: {', '.join(matching[:3])}"
             )
-        return found[0]
+        return matching[0]
 
 
 class Kaggle(ILSVRC):
-    """As Kaggle packs it: `ILSVRC/Data/CLS-LOC/{train/<wnid>,val}`, labels in `LOC_val_solution.csv` or the XML beside it."""
+    """The layout of Kaggle: `ILSVRC/Data/CLS-LOC/{train/<wnid>,val}`, with labels in `LOC_val_solution.csv` or in XML."""
 
     def __init__(self, files: Files | Archives, root: str = "") -> None:
         super().__init__(files, root)
@@ -191,18 +197,18 @@ class Kaggle(ILSVRC):
             wnid, _, words = line.strip().partition(" ")
             self.words[wnid] = words
 
-    def _val(self) -> Listed:
-        found, where = {}, "LOC_val_solution.csv or Annotations/CLS-LOC/val"
-        for place, image, annotation in self._annotations("val"):
-            wnids = {found_object.name for found_object in annotation.objects}
-            if len(wnids) != 1:
-                raise ValueError(f"{place}: expected boxes of one class for {image}, got {sorted(wnids)}")
-            (found[image],) = wnids
-        return self._labelled(found, where)
+    def _val(self) -> LabelledFiles:
+        wnids: dict[str, str] = {}
+        for where, image, annotation in self._annotations("val"):
+            classes = {box.name for box in annotation.objects}
+            if len(classes) != 1:
+                raise ValueError(f"{where}: expected boxes of one class for {image}, got {sorted(classes)}")
+            (wnids[image],) = classes
+        return self._labelled(wnids, "LOC_val_solution.csv or Annotations/CLS-LOC/val")
 
 
 def open_ilsvrc(path: Path) -> ILSVRC:
-    """ILSVRC in whichever of its layouts lies in a folder or zip; a ValueError that lists them where none does."""
+    """ILSVRC in a folder or zip, whichever its layout; a ValueError that lists the layouts where it has none of them."""
     packed = (path / TRAIN).is_file() or ((path / VAL).is_file() and not (path / "val").is_dir())
     if packed and not (path / "train").is_dir():
         return FlatVal(Archives(path))
@@ -216,18 +222,18 @@ def open_ilsvrc(path: Path) -> ILSVRC:
     if flat:
         return FlatVal(files)
     raise ValueError(
-        f"{path}: no ILSVRC in it. Expected one of: train/<wnid>/ and val/<wnid>/ (such as train/n01440764/); the same with "
-        f"the images in val/ itself and the devkit beside them; Kaggle's ILSVRC/Data/CLS-LOC/; or the archives {TRAIN}, "
-        f"{VAL}, {DEVKIT}. Nets that were trained elsewhere can do without the training images"
+        f"{path}: ILSVRC was not recognised. Expected one of: train/<wnid>/ and val/<wnid>/ (such as train/n01440764/); the "
+        "same with the images in val/ itself and the devkit beside them; Kaggle's ILSVRC/Data/CLS-LOC/; or the archives "
+        f"{TRAIN}, {VAL}, {DEVKIT}. Training images may be missing where no net is trained"
     )
 
 
 def data_set_has_boxes(layout: str, path: str | None) -> bool:
-    """Whether a data set seems to have boxes, from a look at its folder alone: both splits have annotations somewhere."""
+    """Whether a data set seems to have boxes, judged by the names in its folder: both splits have annotations."""
     if layout != "ilsvrc" or path is None:
         return True
     folder = Path(path)
-    below = [
+    candidates = [
         [
             f"LOC_{split}_solution.csv",
             *(f"{start}Annotations/{within}{split}" for start in ("", "ILSVRC/") for within in ("", "CLS-LOC/")),
@@ -235,11 +241,11 @@ def data_set_has_boxes(layout: str, path: str | None) -> bool:
         ]
         for split, archive in zip(SPLITS, ANNOTATIONS, strict=True)
     ]
-    return not folder.is_dir() or all(any((folder / name).exists() for name in names) for names in below)
+    return not folder.is_dir() or all(any((folder / name).exists() for name in names) for names in candidates)
 
 
 READERS = 16
-"""Annotations that are read at a time."""
+"""Threads that read annotations."""
 
 _WNID = re.compile(r"n\d{8}")
 

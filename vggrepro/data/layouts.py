@@ -1,4 +1,4 @@
-"""How a data set lies on disk. A layout is one small class: its classes, and the images of a split."""
+"""How a data set lies on disk. A layout is one small class that lists the classes, and the images of a split. No torch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from vggrepro.data.archives import Archives
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
 LARGEST = 100_000
-"""No side of an image is longer."""
+"""Pixels: no side of an image is longer."""
 
 IMAGE = (".jpeg", ".jpg", ".png")
 
@@ -26,17 +26,17 @@ class Item:
     """One image of a data set."""
 
     id: str
-    """Its file name without folder: unique within a split."""
+    """The file name without its folder, unique within a split."""
     label: int
-    """Index of its class among the sorted WNIDs."""
+    """Index of the class among the sorted WNIDs."""
     name: str
-    """Its file, relative to the data set."""
+    """The file, relative to the data set."""
     boxes: tuple[Box, ...] = ()
     """In pixels of the original image, 0-based and inclusive."""
     annotated: tuple[int, int] | None = None
-    """Height and width of the image that the boxes were drawn on, where it is said."""
+    """Height and width of the image that the boxes were drawn on, where the annotation has them."""
     blacklisted: bool = False
-    """Left out of the localisation error, and of nothing else."""
+    """Whether the image is left out of the localisation error, and of nothing else."""
 
 
 class Layout(ABC):
@@ -47,14 +47,14 @@ class Layout(ABC):
     wnids: list[str]
     """Sorted, as nets and libraries number classes."""
     words: dict[str, str]
-    """What a WNID means, where the data set says so."""
+    """Nouns of a WNID, where the data set has them."""
 
     @abstractmethod
     def items(self, split: Split) -> list[Item]:
         """The images of a split, in a fixed order."""
 
     def _grouped(self, pattern: str) -> dict[str, list[str]]:
-        """Image files by the WNID that the first group of `pattern` finds in their names; a ValueError for an empty class."""
+        """Image files by WNID, which is the first group of `pattern`; a ValueError that names a class without images."""
         grouped: dict[str, list[str]] = defaultdict(list)
         for name in self.files.names:
             if (match := re.fullmatch(pattern, name)) and name.lower().endswith(IMAGE):
@@ -63,7 +63,7 @@ class Layout(ABC):
             raise ValueError(
                 f"{self.files.path}: class {empty[0]} has no image in {pattern.split('/(')[0]}"
                 + (f" (and {len(empty) - 1} more classes)" if len(empty) > 1 else "")
-                + ": the data set is incomplete"
+                + ": the data set is incomplete, fetch it again"
             )
         return grouped
 
@@ -78,9 +78,7 @@ class TinyImageNet(Layout):
         self.files = Files(path)
         lists = sorted((n for n in self.files.names if n.split("/")[-1] == "wnids.txt"), key=len)
         if not lists:
-            raise ValueError(
-                f"{path}: not Tiny ImageNet: no wnids.txt in it; expected tiny-imagenet-200.zip or its folder"
-            )
+            raise ValueError(f"{path}: no wnids.txt in it: expected tiny-imagenet-200.zip or its folder")
         self.root = lists[0].removesuffix("wnids.txt")
         self.wnids = sorted(line.strip() for line in self.files.lines(lists[0]))
         if len(set(self.wnids)) < len(self.wnids):
@@ -107,7 +105,7 @@ class TinyImageNet(Layout):
     def _val(self) -> list[Item]:
         listing = f"{self.root}val/val_annotations.txt"
         if listing not in self.files.names:
-            raise ValueError(f"{self.files.path}: not Tiny ImageNet: {listing} is missing")
+            raise ValueError(f"{self.files.path}: {listing} is missing: expected all of Tiny ImageNet")
         boxes = self._boxes(listing, box_column=2)
         labels = {wnid: label for label, wnid in enumerate(self.wnids)}
         present, items = set(self.files.names), []
@@ -137,13 +135,15 @@ class TinyImageNet(Layout):
                     f"{self.files.path}: {listing}, line {number}: expected four numbers, got {line!r}"
                 ) from None
             if not (0 <= x0 <= x1 < LARGEST and 0 <= y0 <= y1 < LARGEST):
-                raise ValueError(f"{self.files.path}: {listing}, line {number}: no box: {x0} {y0} {x1} {y1}")
+                raise ValueError(
+                    f"{self.files.path}: {listing}, line {number}: expected a box, got {x0} {y0} {x1} {y1}"
+                )
             boxes[fields[0]] = (*boxes.get(fields[0], ()), (x0, y0, x1, y1))
         return boxes
 
 
 def natural(name: str) -> tuple[int | str, ...]:
-    """`val_2` before `val_10`."""
+    """A key that sorts `val_2` before `val_10`."""
     return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name)))
 
 
@@ -154,10 +154,11 @@ def select(items: list[Item], classes: int | None, per_class: int | None) -> lis
         if (classes is None or item.label < classes) and (per_class is None or len(taken[item.label]) < per_class):
             taken[item.label].append(item)
     if classes is not None and len(taken) < classes:
-        raise ValueError(f"data.classes: expected at most the {len(taken)} classes that there are, got {classes}")
-    for label, found in taken.items():
-        if per_class is not None and len(found) < per_class:
+        raise ValueError(f"data.classes: expected at most {len(taken)}, the classes of the data set, got {classes}")
+    for label, images in taken.items():
+        if per_class is not None and len(images) < per_class:
             raise ValueError(
-                f"class number {label} has {len(found)} images, {per_class} are asked for: lower data.*_per_class"
+                f"data.train_per_class or data.val_per_class: expected at most {len(images)}, the images of class number "
+                f"{label}, got {per_class}"
             )
     return [item for label in sorted(taken) for item in taken[label]]

@@ -1,4 +1,4 @@
-"""From a data set as it lies on disk to the prepared stores of its two splits, and to stores of rescaled images."""
+"""Preparing: from a data set on disk to the stores of its two splits, and to stores of rescaled images. No torch."""
 
 from __future__ import annotations
 
@@ -25,25 +25,26 @@ from vggrepro.data.writer import StoredImage, StoreSource, free_bytes, gigabytes
 
 LAYOUTS: dict[str, Callable[[Path], Layout]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": open_ilsvrc}
 SAMPLE = 200
-"""Images that are looked at to estimate the size of a store."""
+"""Images that a store's size is estimated from."""
 QUALITY = 95
-"""Of the JPEGs in a store of rescaled images."""
+"""JPEG quality in a store of rescaled images."""
 
 
 @dataclass(frozen=True)
 class StoreTask:
-    """A store that is to be written, and how true its images will be."""
+    """A store to be written."""
 
     folder: Path
     source: StoreSource
     exactness: str
+    """How its images will differ from the originals, for the user."""
 
     def run(self, workers: int) -> None:
-        """Write it."""
+        """Write the store."""
         writer.write_store(self.folder, self.source, workers=workers, about=f"{self.source.name}: {self.folder.name}")
 
-    def say(self) -> str:
-        """What it will take, and what its images will be."""
+    def description(self) -> str:
+        """The bytes that the store will take, and the exactness of its images."""
         about = "" if self.source.exact else "about "
         return (
             f"{self.folder}: {len(self.source.ids):,} images, {about}{gigabytes(self.source.expected_bytes)} "
@@ -51,10 +52,11 @@ class StoreTask:
         )
 
 
-def _do(tasks: list[StoreTask], workers: int, dry_run: bool) -> None:
+def _run(tasks: list[StoreTask], *, workers: int, dry_run: bool) -> None:
+    """Write the stores, or print their descriptions."""
     for task in tasks:
         if dry_run:
-            print(task.say())
+            print(task.description())
         else:
             task.run(workers)
 
@@ -71,28 +73,29 @@ def prepare_stores(
     workers: int,
     dry_run: bool = False,
 ) -> None:
-    """Write the stores of the splits that have a folder; that of training carries the colour statistics. Or say what that
-    would take.
+    """Write a store for each split that has a folder; or, `dry_run`, print what the stores would take.
 
-    A ValueError names the file where the data set is not what it should be, before anything is trained on it.
+    The training store has the colour statistics. `classes` and `per_class` (training, validation) take the first so many; of
+    the stand-in, `per_class` says how many are drawn. Raises ValueError that names a wrong file of the data set, so that no
+    training meets it.
     """
     folders = {split: f for split, f in zip(SPLITS, (train_folder, val_folder), strict=True) if f is not None}
     if len({folder.resolve() for folder in folders.values()}) < max(len(folders), 1):
-        raise ValueError(f"--train and --val: a store needs a folder of its own, got {train_folder} and {val_folder}")
+        raise ValueError(f"--train, --val: expected one folder for each store, got {train_folder} and {val_folder}")
     if layout == "stand-in":
         drawn = Path(tempfile.mkdtemp(prefix="stand-in-"))
         try:
             standin.draw_data_set(
                 drawn / "images", train_per_class=per_class[0] or 200, val_per_class=per_class[1] or 40
             )
-            found = standin.StandIn(drawn / "images")
-            _do(_tasks(found, folders, classes, per_class, encoding), workers, dry_run)
+            tasks = _tasks(standin.StandIn(drawn / "images"), folders, classes, per_class, encoding)
+            _run(tasks, workers=workers, dry_run=dry_run)
         finally:
             shutil.rmtree(drawn)
         return
     if path is None or str(path) in ("", "."):
         raise ValueError(f"the layout {layout} needs --path: the folder or archive of the data set")
-    _do(_tasks(LAYOUTS[layout](path), folders, classes, per_class, encoding), workers, dry_run)
+    _run(_tasks(LAYOUTS[layout](path), folders, classes, per_class, encoding), workers=workers, dry_run=dry_run)
 
 
 def _tasks(
@@ -102,21 +105,21 @@ def _tasks(
     per_class: tuple[int | None, int | None],
     encoding: Encoding,
 ) -> list[StoreTask]:
-    # all lists are read and checked before the first image is decoded
+    # all lists are checked before the first image is decoded, so that a wrong list is found in seconds
     counts = dict(zip(SPLITS, per_class, strict=True))
     lists = {split: select(layout.items(split), classes, counts[split]) for split in folders}
-    exactness = "Exact: " + ("decoded pixels" if encoding == "pixels" else "the files as they came")
+    exactness = "Exact: " + ("decoded pixels" if encoding == "pixels" else "the original files")
     return [
         StoreTask(
             folders[split],
-            original(layout, items, classes=classes, encoding=encoding, training=split == "train"),
+            original_images(layout, items, classes=classes, encoding=encoding, training=split == "train"),
             exactness,
         )
         for split, items in lists.items()
     ]
 
 
-def original(
+def original_images(
     layout: Layout,
     items: list[Item],
     *,
@@ -124,11 +127,11 @@ def original(
     encoding: Encoding = "pixels",
     training: bool = False,
 ) -> StoreSource:
-    """The images of a data set: every one is decoded, so that a damaged one stops here and not in the middle of a training.
+    """The images of a data set as they are; each is decoded, so that a damaged image stops here and not during a training.
 
-    A training set gets its colour statistics; a box of its images that is no box, or was drawn on an image of another size,
-    is left out, and one that reaches over the image's edge is cut there, with a message: ILSVRC's own have such. Boxes that
-    others are judged by stay as they are, or are a ValueError.
+    A training set gets colour statistics. Some training boxes of ILSVRC are wrong: a box outside of its image, or drawn on an
+    image of another size, is left out, and a box that crosses the image's edge is cut there, with a warning. Validation boxes
+    stay as they are, because predictions are judged by them; a wrong one is a ValueError.
     """
     wnids = layout.wnids[:classes]
 
@@ -139,19 +142,19 @@ def original(
         return StoredImage(image.tobytes() if encoding == "pixels" else data, (image.shape[0], image.shape[1]), sums)
 
     def boxes(sizes: NDArray[np.int64]) -> NDArray[np.int32]:
-        warnings, found = RepeatedWarnings(), []
+        warnings, rows = RepeatedWarnings(), []
         for i, (item, size) in enumerate(zip(items, sizes.tolist(), strict=True)):
             where = f"{layout.files.path}: {item.name}"
-            found += [(i, *box) for box in _usable(item, tuple(size), where, warnings if training else None)]
+            rows += [(i, *box) for box in _usable(item, tuple(size), where, warnings if training else None)]
         warnings.end()
-        return np.array(found, np.int32).reshape(-1, 5)
+        return np.array(rows, np.int32).reshape(-1, 5)
 
     about = {
         "data set": layout.title,
         "encoding": encoding,
         "wnids": wnids,
         "words": {wnid: layout.words[wnid] for wnid in wnids if wnid in layout.words},
-        "colours": ... if training else None,
+        "colours": None,
         "blacklisted": [item.id for item in items if item.blacklisted],
     }
     expected, exact = _bytes(layout, items, encoding)
@@ -159,6 +162,7 @@ def original(
         name=str(layout.files.path) if layout.title != standin.StandIn.title else layout.title,
         identity=[str(layout.files.path.resolve()), encoding, training, wnids, [asdict(item) for item in items]],
         about=about,
+        measure_colours=training,
         ids=[item.id for item in items],
         labels=[item.label for item in items],
         read=read,
@@ -169,7 +173,7 @@ def original(
 
 
 def _bytes(layout: Layout, items: list[Item], encoding: Encoding) -> tuple[int, bool]:
-    """Bytes of the images in a store, and whether that is exact: files as they are, pixels from a sample of headers."""
+    """Bytes of the images in a store, and whether they are exact: pixels are estimated from a sample of file headers."""
     if encoding == "files":
         sizes = layout.files.sizes()
         return sum(sizes[item.name] for item in items), True
@@ -187,36 +191,35 @@ def _pixels(layout: Layout, item: Item) -> int:
 
 
 def _usable(item: Item, size: tuple[int, int], where: str, warnings: RepeatedWarnings | None) -> list[Box]:
-    """The boxes of an image [height, width] that are boxes in it; without `warnings`, all or a ValueError. See `write`."""
+    """The usable boxes of an image of `size` (height, width), see `original_images`; without `warnings`, a ValueError."""
     (height, width), kept = size, []
     for box in item.boxes:
         x0, y0, x1, y1 = box
         cut = max(x0, 0), max(y0, 0), min(x1, width - 1), min(y1, height - 1)
-        said = f"{where}: {box} is no box in an image of {width} x {height} px"
+        problem = f"{where}: expected a box inside {width} x {height} px, got {box}"
         if item.annotated and item.annotated != size:
             drawn_on = "{1} x {0} px".format(*item.annotated)
-            said = f"{where}: {box} was drawn on an image of {drawn_on}, this has {width} x {height}"
+            problem = f"{where}: {box} was drawn on an image of {drawn_on}, but this image has {width} x {height} px"
         elif cut[0] <= cut[2] and cut[1] <= cut[3]:
             if warnings and cut != box:
-                warnings.add(f"{where}: {box} reaches out of an image of {width} x {height} px: cut at its edge")
+                warnings.add(f"{where}: {box} crosses the edge of an image of {width} x {height} px: cut at the edge")
             kept.append(cut if warnings else box)
             continue
         if warnings is None:
-            raise ValueError(f"{said}: correct its annotation")
-        warnings.add(f"{said}: left out")
+            raise ValueError(f"{problem}: correct its annotation")
+        warnings.add(f"{problem}: left out")
     return kept
 
 
-def rescaled(store: Store, smallest: int, encoding: Encoding) -> tuple[StoreSource, str]:
-    """The images of a store with smallest side `smallest` (section 3.1: S), and how true they are.
+def rescaled_images(store: Store, smallest: int, encoding: Encoding) -> tuple[StoreSource, str]:
+    """The images of a store, rescaled to the smallest side `smallest` (section 3.1: S), and how exact they are, as text.
 
-    Where S is fixed nothing but the crop's place and the mirroring is random, so that pixels kept are pixels seen. Sizes and
-    boxes stay those of the original images.
+    For runs with one S, which otherwise rescale every image anew in every epoch. Sizes and boxes stay the originals'.
     """
     if encoding not in ("pixels", "jpeg"):
-        raise ValueError(f"rescaled images are kept as pixels or jpeg, got {encoding}")
+        raise ValueError(f"--encoding: expected pixels or jpeg for rescaled images, got {encoding}")
     if store.smallest:
-        raise ValueError(f"{store.folder}: is rescaled already: give the store of the originals")
+        raise ValueError(f"{store.folder}: its images are rescaled already: give the store of the original images")
 
     def read(i: int) -> StoredImage:
         image = rescale(store.image(i), smallest)
@@ -227,15 +230,16 @@ def rescaled(store: Store, smallest: int, encoding: Encoding) -> tuple[StoreSour
         exactness = "Exact: the rescaled pixels that training crops are cut from"
     else:
         chosen = range(0, len(store), max(1, len(store) // SAMPLE))
-        made = [(rescale(store.image(i), smallest), read(i).data) for i in chosen]
-        count, exact = round(len(store) * float(np.mean([len(data) for _, data in made]))), False
-        off = np.mean([np.abs(decode(data, "").astype(int) - image).mean() for image, data in made])
-        exactness = f"Not exact: JPEG of quality {QUALITY} moves a pixel by {off:.1f} of 255 levels on average"
+        sample = [(rescale(store.image(i), smallest), read(i).data) for i in chosen]
+        count, exact = round(len(store) * float(np.mean([len(data) for _, data in sample]))), False
+        error = np.mean([np.abs(decode(data, "").astype(int) - image).mean() for image, data in sample])
+        exactness = f"Not exact: JPEG of quality {QUALITY} changes a pixel by {error:.1f} of 255 levels on average"
     kept = {name: value for name, value in store.about.items() if name not in ("images", "digest")}
     source = StoreSource(
         name=str(store.folder),
         identity=[store.digest, smallest, encoding],
         about=kept | {"encoding": encoding, "smallest": smallest, "of": store.digest},
+        measure_colours=False,
         ids=store.ids,
         labels=store.labels.tolist(),
         read=read,
@@ -248,8 +252,7 @@ def rescaled(store: Store, smallest: int, encoding: Encoding) -> tuple[StoreSour
 
 def _jpeg(image: NDArray[np.uint8]) -> bytes:
     buffer = io.BytesIO()
-    # decoding takes time by the byte. Colour at half resolution, as in the originals, and tables of its own halve the time
-    # of colour at full resolution; of what halves it, it moves pixels least
+    # decoding time grows with bytes: colour at half resolution and optimised tables halve it, with the least change of pixels
     Image.fromarray(image).save(buffer, "JPEG", quality=QUALITY, subsampling="4:2:0", optimize=True)
     return buffer.getvalue()
 
@@ -257,6 +260,6 @@ def _jpeg(image: NDArray[np.uint8]) -> bytes:
 def prepare_rescaled(
     folder: Path, smallest: int, encoding: Encoding, out: Path, *, workers: int, dry_run: bool = False
 ) -> None:
-    """Write a store of the images of another, rescaled; or say what that would take."""
-    source, exactness = rescaled(Store(folder), smallest, encoding)
-    _do([StoreTask(out, source, exactness)], workers, dry_run)
+    """Write a store of another store's images, rescaled; or, `dry_run`, print what it would take."""
+    source, exactness = rescaled_images(Store(folder), smallest, encoding)
+    _run([StoreTask(out, source, exactness)], workers=workers, dry_run=dry_run)

@@ -1,8 +1,8 @@
-"""PIL's antialiased bilinear resizing, compiled: the same pixels to the bit, of no more than a window, mirrored on the way.
+"""PIL's antialiased bilinear resizing, compiled with numba: PIL's pixels to the bit, but only of a window, perhaps mirrored.
 
-PIL goes over columns, rounds to bytes, and goes over rows. Weights are a triangle as wide as the reduction, in fixed point.
-(Pillow 13 goes over rows first in images twice as high as wide: there a value may be one level off.) Other threads run
-meanwhile.
+PIL resizes along columns, rounds to bytes, and resizes along rows. The weights are a triangle as wide as the reduction, in
+fixed point. (Pillow 13 resizes along rows first where an image is twice as high as wide: there, values may differ by one
+level.) The interpreter lock is released, so that other threads run at the same time.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from numba import njit, types
 from numpy.typing import NDArray
 
 BITS = 22
-"""Of a weight behind the point: PIL's, so that 255 times the weights' sum fits into 32 bits."""
+"""Binary places of a weight, as in PIL: 255 times the weights' sum fits into 32 bits."""
 HALF = 1 << (BITS - 1)
+"""One half, added before rounding down."""
 _READ, _WRITTEN, _PAIR = (
     types.Array(types.uint8, 2, "C", readonly=True),
     types.uint8[:, ::1],
@@ -25,7 +26,7 @@ _READ, _WRITTEN, _PAIR = (
 
 @njit(cache=True, nogil=True)
 def _weights(side: int, rescaled: int, first: int, count: int):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    """Of `count` outputs from `first` on: their first input [count], how many inputs [count], and what each weighs."""
+    """For `count` outputs from `first` on: the first input [count], the number of inputs [count], the weight of each input."""
     scale = side / rescaled
     width = max(scale, 1.0)
     start, taps = np.empty(count, np.uintp), np.empty(count, np.uintp)
@@ -49,10 +50,10 @@ def _weights(side: int, rescaled: int, first: int, count: int):  # type: ignore[
 def _along_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202
     rows: NDArray[np.uint8], size: int, first: int, mirrored: bool, out: NDArray[np.uint8]
 ):
-    """Rows [n, 3 W] of pixels as rows `size` pixels wide, of which the pixels from `first` on, into `out` [n, 3 w]."""
+    """Resize rows [n, 3 W] of pixels to `size` pixels; the pixels from `first` on go into `out` [n, 3 w]."""
     width = out.shape[1] // 3
     start, taps, weights = _weights(rows.shape[1] // 3, size, first, width)
-    # indices without a sign: none counts from the end, and the compiler need not look
+    # unsigned indices: the compiler need not handle negative ones, which count from the end
     one, two, three = np.uintp(1), np.uintp(2), np.uintp(3)
     for y in range(rows.shape[0]):
         row, target = rows[y], out[y]
@@ -69,13 +70,15 @@ def _along_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202
             target[to], target[to + one], target[to + two] = red >> BITS, green >> BITS, blue >> BITS
 
 
-# named types: compiled once, for memory that may be written and for files' maps that may not
+# explicit types: one compilation serves writable arrays and read-only maps of files
 @njit(types.void(_READ, _PAIR, _PAIR, types.boolean, _WRITTEN), cache=True, nogil=True)
 def resample(  # type: ignore[no-untyped-def]  # noqa: ANN201
     rows: NDArray[np.uint8], size: tuple[int, int], corner: tuple[int, int], mirrored: bool, out: NDArray[np.uint8]
 ):
-    """Into `out` [h, 3 w] the window at `corner` (top, left) of an image, given as rows [H, 3 W], resized to `size` (height,
-    width); perhaps mirrored."""
+    """Write into `out` [h, 3 w] the window at `corner` (top, left) of an image that is resized to `size` (height, width).
+
+    `rows` [H, 3 W] are the image's pixels; `mirrored` flips the window from left to right.
+    """
     start, taps, weights = _weights(rows.shape[0], size[0], corner[0], out.shape[0])
     first, last = start[0], start[-1] + taps[-1]
     narrowed = np.empty((last - first, out.shape[1]), np.uint8)

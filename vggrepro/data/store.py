@@ -1,11 +1,11 @@
-"""The prepared store: a split of a data set in one flat file with an index, read by memory map.
+"""The prepared store: a split of a data set in one flat file with an index, read through a memory map. No torch.
 
-images.bin     the images one after another: decoded pixels (H x W x 3 bytes), or the files as they came
+images.bin     the images one after another: decoded pixels (H x W x 3 bytes), or the original files
 index.npy      per image: offset, length, height, width, label
-ids.txt        per image: its id, one a line
+ids.txt        per image: its id on a line
 boxes.npy      [M, 5]: number of the image, xmin, ymin, xmax, ymax (0-based, inclusive)
-store.json     encoding, classes, colour statistics (of the training set), blacklisted images, digest of all the above, and
-               the smallest side where the images are kept rescaled
+store.json     encoding, classes, colour statistics (of a training set), blacklisted images, digest of all the above, and the
+               smallest side of rescaled images
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from vggrepro.core.files import read_json
 from vggrepro.data.colours import Colours
 from vggrepro.data.transforms import rescaled_size
 
-# a file of the user's own is no decompression bomb: the largest images of ILSVRC are near PIL's limit
+# PIL's limit is meant for hostile files, and the largest images of ILSVRC come near it
 Image.MAX_IMAGE_PIXELS = 1_000_000_000
 
 Encoding = Literal["pixels", "files", "jpeg"]
@@ -35,26 +35,26 @@ AGAIN = "prepare the store again"
 
 
 def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
-    """An image file as RGB pixels [H, W, 3], always PIL's; EXIF orientation is ignored.
+    """An image file as RGB pixels [H, W, 3], equal to PIL's in every case; EXIF orientation is ignored.
 
-    A ValueError names a file that is damaged.
+    Raises ValueError that calls a damaged file by `name`.
     """
     try:
-        # libjpeg-turbo called directly: the same pixels in two thirds of the time, and other threads run meanwhile
+        # libjpeg-turbo gives the same pixels in two thirds of the time, and releases the interpreter lock
         if simplejpeg.decode_jpeg_header(data)[2] in ("YCbCr", "RGB", "Gray"):
-            found: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
-            return found
+            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
+            return pixels
     except ValueError:
-        pass  # no JPEG, or one with a flaw: PIL decides
+        pass  # no JPEG, or a flawed one: PIL decides whether it can be read
     try:
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image.convert("RGB"))
     except Exception as error:  # PIL raises OSError, SyntaxError, ValueError, struct.error ... for damaged files
-        raise ValueError(f"{name} is no image that can be decoded: {error}. Replace the file or leave it out") from None
+        raise ValueError(f"{name} cannot be decoded as an image: {error}. Replace the file or leave it out") from None
 
 
 def count_boxes(folder: Path) -> int:
-    """How many boxes a prepared store has; a ValueError where it is damaged."""
+    """The number of boxes in a prepared store; a ValueError where it is damaged."""
     return len(read_array(folder / "boxes.npy", np.int32, (None, 5), AGAIN))
 
 
@@ -62,7 +62,7 @@ class Store:
     """A prepared split, open for reading. Safe to read from many threads."""
 
     def __init__(self, folder: Path) -> None:
-        """Open a store; a ValueError that names the file where it is missing or cut short."""
+        """Open a store; a ValueError that names a file that is missing, damaged, or cut short."""
         self.folder = folder
         self.about: dict[str, Any] = read_json(
             folder / "store.json", keys=("wnids", "images", "encoding", "blacklisted", "digest")
@@ -78,27 +78,29 @@ class Store:
         images = folder / "images.bin"
         expected = int(self.index["length"].sum())
         if images.stat().st_size != expected:
-            raise ValueError(f"{images}: expected {expected} bytes, got {images.stat().st_size}: prepare it again")
-        # a plain array over the map: slicing a memmap object takes eight times as long
+            raise ValueError(
+                f"{images}: expected {expected} bytes, got {images.stat().st_size}: delete {folder} and {AGAIN}"
+            )
+        # a plain array over the map, because slicing a memmap object takes eight times as long
         self._bytes = np.asarray(np.memmap(images, np.uint8, mode="r"))
 
     def part(self, which: slice) -> Store:
-        """The store of some of the images, in their order."""
-        found, chosen = copy.copy(self), np.arange(len(self))[which]
-        found.index, found.labels, found.ids = self.index[which], self.labels[which], self.ids[which]
+        """A store of the images in a slice, in their order."""
+        store, chosen = copy.copy(self), np.arange(len(self))[which]
+        store.index, store.labels, store.ids = self.index[which], self.labels[which], self.ids[which]
         boxes = self._boxes[np.isin(self._boxes[:, 0], chosen)]
-        found._boxes = np.column_stack([np.searchsorted(chosen, boxes[:, 0]), boxes[:, 1:]]).astype(np.int32)
-        found._first_box = np.searchsorted(found._boxes[:, 0], np.arange(len(chosen) + 1))
-        return found
+        store._boxes = np.column_stack([np.searchsorted(chosen, boxes[:, 0]), boxes[:, 1:]]).astype(np.int32)
+        store._first_box = np.searchsorted(store._boxes[:, 0], np.arange(len(chosen) + 1))
+        return store
 
     def __len__(self) -> int:
         return len(self.index)
 
     @property
     def smallest(self) -> int | None:
-        """The smallest side in pixels that the images are kept rescaled to, if they are."""
-        found: int | None = self.about.get("smallest")
-        return found
+        """The smallest side of the stored images in pixels, where they are rescaled; None for originals."""
+        smallest: int | None = self.about.get("smallest")
+        return smallest
 
     @property
     def digest(self) -> str:
@@ -107,19 +109,21 @@ class Store:
 
     @property
     def colours(self) -> Colours:
-        """The colour statistics; only the store of a training set has them."""
-        found = self.about["colours"]
-        if found is None:
-            raise ValueError(f"{self.folder}: not a training set: it has no colour statistics")
-        return Colours(tuple(found["mean"]), tuple(found["eigenvalues"]), tuple(map(tuple, found["eigenvectors"])))
+        """The colour statistics; a ValueError for a store that is not of a training set."""
+        colours = self.about["colours"]
+        if colours is None:
+            raise ValueError(f"{self.folder}: no colour statistics: expected the store of a training set")
+        return Colours(
+            tuple(colours["mean"]), tuple(colours["eigenvalues"]), tuple(map(tuple, colours["eigenvectors"]))
+        )
 
     def boxes(self, i: int) -> NDArray[np.int32]:
-        """The true boxes [T, 4] of image `i`; none in an image that was not annotated."""
+        """The true boxes [T, 4] of image `i`; T is 0 for an image that was not annotated."""
         return self._boxes[self._first_box[i] : self._first_box[i + 1], 1:]
 
     @property
     def truth(self) -> NDArray[np.int32]:
-        """[M, 5]: number of the image and true box, of all true boxes."""
+        """[M, 5]: number of the image, and box, of all true boxes."""
         return self._boxes
 
     @property
@@ -142,7 +146,7 @@ class Store:
         return np.stack([self.index["height"], self.index["width"]], 1).astype(np.int64)
 
     def image(self, i: int) -> NDArray[np.uint8]:
-        """The pixels [H, W, 3] of image `i`, in its original size or rescaled to the `smallest` side."""
+        """The pixels [H, W, 3] of image `i`, in its original size, or rescaled to the `smallest` side."""
         row, size = self.index[i], self.size(i)
         data = self._bytes[int(row["offset"]) : int(row["offset"]) + int(row["length"])]
         if self.about["encoding"] == "pixels":

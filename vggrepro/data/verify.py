@@ -1,4 +1,4 @@
-"""Is a data set whole? Every image is decoded; a manifest says what it is, a second file what is wrong."""
+"""Verifying a data set: every image is decoded; a manifest lists all images, a second file the damaged ones. No torch."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from vggrepro.data.store import decode
 
 MANIFEST_COLUMNS = ("split", "id", "wnid", "file", "width", "height", "mode", "bytes", "sha256", "problem")
 LINES_PER_SYNC = 1000
-"""Lines after which what is found is on the disk."""
+"""Lines of the manifest between two moments at which it is written to the disk."""
 ManifestRow = dict[str, str]
 
 
 def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> str:
-    """Decode every image of a data set in parallel; write `manifest.csv` and `problems.csv` into `out`; say what was found.
+    """Decode every image of a data set; write `manifest.csv` and `problems.csv` into `out`; return a summary for the user.
 
-    What an interrupted call has found (`manifest.part.csv`) is gone on from; images whose files have another size now are
-    looked at again. Raises ValueError if anything is wrong, naming `problems.csv`.
+    An interrupted call (`manifest.part.csv`) is resumed; an image whose file has another size by now is decoded again. Raises
+    ValueError that names `problems.csv` if an image or an archive is damaged.
     """
-    found = LAYOUTS[layout](path)
-    images: list[tuple[Split, Item]] = [(split, item) for split in SPLITS for item in found.items(split)]
+    data_set = LAYOUTS[layout](path)
+    images: list[tuple[Split, Item]] = [(split, item) for split in SPLITS for item in data_set.items(split)]
     out.mkdir(parents=True, exist_ok=True)
-    part, sizes = out / "manifest.part.csv", found.files.sizes()
+    part, sizes = out / "manifest.part.csv", data_set.files.sizes()
     known = {row["file"]: row for row in _read(part) if row["bytes"] == str(sizes.get(row["file"]))}
     if known:
-        print(f"{path}: goes on after {len(known):,} of {len(images):,} images", file=sys.stderr, flush=True)
+        print(f"{path}: resumes after {len(known):,} of {len(images):,} images", file=sys.stderr, flush=True)
     left = [(split, item) for split, item in images if item.name not in known]
-    rows = prefetch(lambda image: look(found, *image), left, workers=workers, waiting=8 * workers)
+    rows = prefetch(lambda image: check_image(data_set, *image), left, workers=workers, waiting=8 * workers)
     _write(part, list(known.values()))
     with part.open("a", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, MANIFEST_COLUMNS)
@@ -49,7 +49,7 @@ def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> 
                 file.flush()
     everything = [known[item.name] for _, item in images]
     wrong = wrong_digests(path) if path.is_dir() else {}
-    problems = [{"file": str(archive), "problem": said} for archive, said in wrong.items()]
+    problems = [{"file": str(archive), "problem": message} for archive, message in wrong.items()]
     problems += [row for row in everything if row["problem"]]
     _write(out / "manifest.csv", everything)
     _write(out / "problems.csv", problems)
@@ -60,12 +60,12 @@ def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> 
             f"{problems[0]['problem']}. All are listed in {out / 'problems.csv'}"
         )
     modes = sorted({row["mode"] for row in everything} - {"RGB"})
-    other = f" ({', '.join(modes)} among them, which become RGB)" if modes else ""
+    other = f" (some are {', '.join(modes)} and are converted to RGB)" if modes else ""
     return f"{path}: all {len(images):,} images are whole{other}: {out / 'manifest.csv'}"
 
 
-def look(layout: Layout, split: Split, item: Item) -> ManifestRow:
-    """The line of an image in the manifest. In a thread."""
+def check_image(layout: Layout, split: Split, item: Item) -> ManifestRow:
+    """The row of an image in the manifest, with its problem, if it has one. Called in several threads."""
     row = dict.fromkeys(MANIFEST_COLUMNS, "") | {
         "split": split,
         "id": item.id,
@@ -85,12 +85,12 @@ def look(layout: Layout, split: Split, item: Item) -> ManifestRow:
 
 
 def _read(path: Path) -> Iterator[ManifestRow]:
-    """The whole lines of a manifest that was cut off anywhere."""
+    """The complete lines of a manifest that may be cut off anywhere."""
     if not path.exists():
         return
     text = path.read_text(encoding="utf-8", errors="replace")
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
-        # the problem may be empty, but it is there
+        # a line that was cut off lacks its last fields; the problem of a complete line may be empty
         if row.get("problem") is not None and row.get("sha256"):
             yield row
 

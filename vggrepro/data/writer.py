@@ -1,7 +1,7 @@
-"""How a prepared store is written: in one pass, in parallel, going on where it was cut off, and put in place only when whole.
+"""Writing a prepared store: in one pass, in parallel, resumed after an interruption, put in place when it is complete.
 
-What is there so far lies beside the store, in `.<name>.part/`: the images, and a record for each of them. A record is written
-after its image is on the disk.
+An unfinished store lies beside its place in `.<name>.part/`: the images, and a record for each of them. A record is written
+after its image is on the disk, so that every record has its image, whenever the power fails. No torch.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from vggrepro.data.colours import Sums
 from vggrepro.data.store import INDEX
 
 RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13)])
-"""Of an image that is written: its line of the index, its SHA-256, its colours."""
+"""The record of a written image: its row of the index, its SHA-256, its sums of colours."""
 IMAGES_PER_SYNC = 256
-"""Images between two moments at which what is written is made sure of."""
+"""Images between two moments at which the written images and their records are forced to the disk."""
 
 
 class StoredImage(NamedTuple):
-    """An image as a store keeps it."""
+    """An image in the form that the store keeps."""
 
     data: bytes
     size: tuple[int, int]
@@ -44,28 +44,30 @@ class StoredImage(NamedTuple):
 
 @dataclass(frozen=True)
 class StoreSource:
-    """What a store is written from."""
+    """The images and metadata that a store is written from."""
 
     name: str
-    """For messages: the data set."""
+    """The data set, for messages."""
     identity: Any
-    """All that decides the store, as JSON: a part of another identity is not gone on from."""
+    """All that determines the store's content, as JSON: an unfinished store of another identity is not resumed."""
     about: dict[str, Any]
-    """What `store.json` says of the images; with `colours` None they are not measured, with ... they are."""
+    """The metadata in `store.json`."""
+    measure_colours: bool
+    """Whether to compute the colour statistics, for the store of a training set."""
     ids: list[str]
     labels: list[int]
     read: Callable[[int], StoredImage]
-    """Image number i. In a thread."""
+    """Reads image number i; called in several threads."""
     boxes: Callable[[NDArray[np.int64]], NDArray[np.int32]]
-    """The true boxes [M, 5] in images of these heights and widths [N, 2]."""
+    """The true boxes [M, 5] (number of the image, box) for images of given heights and widths [N, 2]."""
     expected_bytes: int
-    """Bytes of the images, as far as is known beforehand."""
+    """Bytes of all images, exactly or estimated."""
     exact: bool
-    """Whether they are known exactly."""
+    """Whether `expected_bytes` is exact."""
 
 
 def gigabytes(count: float) -> str:
-    """`1.3 GB`, or MB or kB where it is little."""
+    """A number of bytes as text: `1.3 GB`, or in TB, MB or kB."""
     for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
@@ -73,33 +75,34 @@ def gigabytes(count: float) -> str:
 
 
 def free_bytes(folder: Path) -> int:
-    """Room on the disk where a folder lies or will lie."""
+    """Free bytes on the disk of a folder, which may not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
 def write_store(folder: Path, source: StoreSource, *, workers: int = 1, about: str = "") -> None:
-    """Write a store. What an interrupted call has written is gone on from; nothing lies at `folder` until it is whole.
+    """Write a store, resuming an interrupted call; nothing lies at `folder` until the store is complete.
 
-    Raises ValueError for a disk that is too small, beforehand where that can be known, and for an image that is there twice.
+    Raises ValueError for a disk that is too small (before writing where the bytes are known), for two images of one id, and
+    for a file name that does not fit on a line. `about` heads the progress.
     """
-    if twice := [name for name, n in Counter(source.ids).items() if n > 1]:
-        raise ValueError(f"{source.name}: {len(twice)} images are there more than once, the first is {twice[0]}")
+    if repeated := [name for name, n in Counter(source.ids).items() if n > 1]:
+        raise ValueError(f"{source.name}: {len(repeated)} images are listed more than once, the first is {repeated[0]}")
     if odd := next((name for name in source.ids if _is_odd(name)), None):
-        raise ValueError(f"{source.name}: the file name {odd!r} has a line break or is no UTF-8: rename the file")
+        raise ValueError(f"{source.name}: the file name {odd!r} has a line break or is not UTF-8: rename the file")
     check_replaceable(folder, "store.json")
     with _part(folder, source) as part:
         done = _resume(part, source)
         written = int(done["row"]["length"].sum())
         free = free_bytes(part)
-        # an estimate may be off, and must not forbid what would fit
+        # an estimate may be too high, therefore 10% less than estimated may be free
         missing = (source.expected_bytes if source.exact else 0.9 * source.expected_bytes) - written
         if missing > free:
             about_size = "" if source.exact else " about"
             raise ValueError(
-                f"{folder}: the store needs{about_size} {gigabytes(missing)} more, the disk has {gigabytes(free)} free: make "
-                "room, or choose a smaller encoding (--dry-run tells their sizes)"
+                f"{folder}: the store needs{about_size} {gigabytes(missing)} more, the disk has {gigabytes(free)} free: free "
+                "some space, or choose a smaller encoding (--dry-run prints the bytes of each)"
             )
         try:
             _write_images(part, source, done, workers, about)
@@ -108,20 +111,20 @@ def write_store(folder: Path, source: StoreSource, *, workers: int = 1, about: s
             if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
                 raise
             raise ValueError(
-                f"{folder}: no space left on the disk after {len(_records(part))} of {len(source.ids)} images: make room, and "
-                f"the same command goes on from there; or delete {part}"
+                f"{folder}: no space left on the disk after {len(_records(part))} of {len(source.ids)} images: free some "
+                f"space and repeat the command, which resumes there; or delete {part}"
             ) from None
         put_in_place(part, folder)
 
 
 def _is_odd(name: str) -> bool:
-    """Whether a name does not fit on a line of a text file."""
+    """Whether a name cannot be a line of a UTF-8 text file."""
     return name.splitlines() != [name] or name.encode("utf-8", "replace").decode() != name
 
 
 @contextmanager
 def _part(folder: Path, source: StoreSource) -> Iterator[Path]:
-    """The folder of what is written so far, for this process alone."""
+    """The folder of the unfinished store, locked for this process."""
     part = folder.with_name(f".{folder.name}.part")
     part.mkdir(parents=True, exist_ok=True)
     with (part / "lock").open("w") as file:
@@ -135,7 +138,7 @@ def _identity(source: StoreSource) -> str:
 
 
 def _resume(part: Path, source: StoreSource) -> NDArray[np.void]:
-    """The records of an earlier call whose images are there; none where it wrote something else."""
+    """The records of an interrupted call whose images are complete; none where its store had another identity."""
     known = part / "part.json"
     if not known.exists() or read_json(known, ("identity",))["identity"] != _identity(source):
         for name in ("images.bin", "records.bin"):
@@ -148,7 +151,7 @@ def _resume(part: Path, source: StoreSource) -> NDArray[np.void]:
     os.truncate(images, int(done["row"]["length"].sum()))
     done.tofile(part / "records.bin")
     if len(done):
-        print(f"{source.name}: goes on after {len(done):,} of {len(source.ids):,} images", file=sys.stderr, flush=True)
+        print(f"{source.name}: resumes after {len(done):,} of {len(source.ids):,} images", file=sys.stderr, flush=True)
     return done
 
 
@@ -164,7 +167,7 @@ def _write_images(part: Path, source: StoreSource, done: NDArray[np.void], worke
     offset, fresh = int(done["row"]["length"].sum()), list[tuple[Any, ...]]()
     with (part / "images.bin").open("ab") as images, (part / "records.bin").open("ab") as records:
 
-        def make_sure() -> None:
+        def sync() -> None:
             images.flush()
             os.fsync(images.fileno())
             np.array(fresh, RECORD).tofile(records)
@@ -177,12 +180,12 @@ def _write_images(part: Path, source: StoreSource, done: NDArray[np.void], worke
             offset += len(entry.data)
             fresh.append((row, list(hashlib.sha256(entry.data).digest()), entry.sums.as_row()))
             if len(fresh) == IMAGES_PER_SYNC:
-                make_sure()
-        make_sure()
+                sync()
+        sync()
 
 
 def _finish(part: Path, source: StoreSource) -> None:
-    """Everything but the images: index, boxes, ids, what the store says of itself."""
+    """Write everything but the images: index, boxes, ids, metadata."""
     done = _records(part)
     index = done["row"]
     boxes = source.boxes(np.stack([index["height"], index["width"]], 1).astype(np.int64))
@@ -190,12 +193,11 @@ def _finish(part: Path, source: StoreSource) -> None:
     np.save(part / "index.npy", index)
     np.save(part / "boxes.npy", boxes)
     (part / "ids.txt").write_text(ids, encoding="utf-8")
-    about = dict(source.about)
-    if about["colours"] is ...:
-        about["colours"] = vars(Sums.from_rows(done["sums"]).colours())
+    colours = {"colours": vars(Sums.from_rows(done["sums"]).colours())} if source.measure_colours else {}
+    about = source.about | colours
     hasher = hashlib.sha256(done["digest"].tobytes())
-    for found in (index.tobytes(), boxes.tobytes(), ids.encode(), "\n".join(about["blacklisted"]).encode()):
-        hasher.update(found)
+    for data in (index.tobytes(), boxes.tobytes(), ids.encode(), "\n".join(about["blacklisted"]).encode()):
+        hasher.update(data)
     write_json(part / "store.json", about | {"images": len(done), "digest": hasher.hexdigest()})
     for name in ("records.bin", "part.json", "lock"):
         (part / name).unlink()

@@ -71,7 +71,7 @@ class ImportedImages:
             raise ValueError(
                 "classes in the devkit's order need the devkit: give --devkit, the folder with meta_clsloc.mat"
             )
-        return devkit.places(self.numbered, self.wnids)
+        return devkit.class_indices(self.numbered, self.wnids)
 
     def places(self, names: Sequence[str], where: str) -> NDArray[np.int64]:
         """For every row of a file its image's place; a ValueError unless all images are named, each of them once."""

@@ -248,7 +248,7 @@ def convert_released(
     released, store = read_released_net(file), Store(val_folder)
     sized = model.model_copy(update={"width": len(released.layers[0].bias), "fc": len(released.layers[-3].bias)})
     known = devkit.read_wnids(devkit_folder) if devkit_folder else None
-    numbered = devkit.places(known, store.about["wnids"]) if known else None
+    numbered = devkit.class_indices(known, store.about["wnids"]) if known else None
     candidate = ReleasedCandidate(released, run, sized, store, numbered, device, workers)
     reading = reading_of(released, said)
     try:

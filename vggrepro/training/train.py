@@ -150,7 +150,7 @@ class Trainer:
     def batches(self, epoch: int, start: int = 0) -> Batches:
         """The batches of an epoch (counted from 1), but for the first `start`."""
         low, high = (self.model.pixels(int(side)) for side in (self.run.S.split("-") * 2)[:2])
-        draws = Draws.of(self.run.seed, epoch, len(self.store), (low, high))
+        draws = Draws.for_epoch(self.run.seed, epoch, len(self.store), (low, high))
         return Batches(
             self.store,
             draws,
