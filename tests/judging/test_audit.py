@@ -11,7 +11,7 @@ import pytest
 from tests.oracles.records import made_json, run_json, svms_json, write_runs
 from vggrepro.judging.audit import Audit, Finding, Source, compared, findings, read_record
 from vggrepro.judging.records import measured
-from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, holds, protocol_rules
+from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, call, holds, protocol_rules
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
 from vggrepro.paper.tasks import TASKS
@@ -106,6 +106,12 @@ def test_a_field_beside_the_record_has_to_be_there(section, stage, key):
     without = {name: value for name, value in document(section, stage).items() if name != key}
     with pytest.raises(ValueError, match=f"it.json: {key} is missing, which rule .* is about: make it again"):
         findings(section, stage, names_of(section, stage, without), SOURCE)
+
+
+@pytest.mark.parametrize("section", ["training", "evaluation", "transfer"])
+def test_no_rule_measures_what_the_tables_settings_say(section):
+    fields = [call(rule.measured)[1][0] for rule in protocol_rules()[section]]
+    assert not {field.partition(".")[0] for field in fields} & set(Settings.model_fields)
 
 
 @pytest.mark.parametrize(("section", "stage"), [(section, stage) for section in STAGES for stage in STAGES[section]])

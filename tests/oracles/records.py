@@ -13,6 +13,7 @@ from vggrepro.nets.vgg import LAYERS, Conv
 from vggrepro.paper.protocol import call, protocol_rules
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.tasks import TASKS
+from vggrepro.settings.blocks import TrainSettings
 from vggrepro.settings.models import Settings
 
 IMAGES = {"ilsvrc": (1_281_167, 50_000, 1000), "tiny-imagenet": (100_000, 10_000, 200), "stand-in": (2_000, 400, 10)}
@@ -38,25 +39,31 @@ def layers_of(net: str) -> list[str]:
 
 def run_json(run: Run, settings: Settings) -> dict[str, Any]:
     """What `vggrepro train` writes, as far as the audit reads it."""
-    mine, parent = settings.for_run(run), run.parent(staged=settings.staged)
-    train, model, layers = mine.train, mine.model, layers_of(run.net)
+    settings_of_run, parent = settings.for_run(run), run.parent(staged=settings.staged)
+    record = fill_in(training_record(run, settings), "training")
+    return {
+        "run": run.name,
+        "settings": settings_of_run.model_dump(mode="json"),
+        "parent": {"run": parent.name, "weights": weights_of(parent)} if parent else None,
+        "epochs": settings_of_run.train.epochs,
+        "iterations": record["iterations"],
+        "weights": weights_of(run),
+        "record": record,
+    }
+
+
+def training_record(run: Run, settings: Settings) -> dict[str, Any]:
+    """What a training measures that does as its settings say."""
+    train, model = settings.for_run(run).train, settings.model
     images, val, classes = IMAGES[settings.data.layout]
-    steps = ceil(images / min(train.batch, images))
-    drops = list(
-        train.drop_epochs if train.drop_epochs is not None else range(1, 1 + min(train.drops, train.epochs - 1))
-    )
-    rates = [[epoch + 1, train.learning_rate * 0.1**k] for k, epoch in enumerate([0, *drops])]
-    whole = parent and parent.net == run.net
-    lent = [] if not parent else [n for n in layers if (whole or n in STAGED) and not (run.localises and n == "fc8")]
-    low, high = (model.pixels(int(side)) for side in (run.S.split("-") * 2)[:2])
-    random = {name: 0.01 for name in layers if name not in lent}
-    record = {
+    return {
+        **weights_record(run, settings),
         "optimiser": "SGD",
         "batch": min(train.batch, images),
         "images": images * train.epochs,
         "in_epoch": [images],
-        "iterations": steps * train.epochs,
-        "rates": rates,
+        "iterations": ceil(images / min(train.batch, images)) * train.epochs,
+        "rates": rates_of(train),
         "momentum": [train.momentum],
         "weight_decay": [train.weight_decay],
         "precision": [train.precision],
@@ -68,15 +75,37 @@ def run_json(run: Run, settings: Settings) -> dict[str, Any]:
         "mean": [[123.7, 116.8, 103.9]],
         "mean_of_data": [123.7, 116.8, 103.9],
         "drawn": images * train.epochs,
-        "S": [low, high],
+        "S": [model.pixels(int(side)) for side in (run.S.split("-") * 2)[:2]],
         "flipped": 0.5 * train.flip,
         "colour_std": train.colour_std,
         "units": 10**9,
         "dropout": model.dropout,
+        "data_set": NAMES[settings.data.layout],
+        "classes": settings.data.classes or classes,
+        "train_images": images,
+        "val_images": val,
+    }
+
+
+def rates_of(train: TrainSettings) -> list[list[float]]:
+    """From which epoch on, which learning rate."""
+    drops = train.drop_epochs
+    if drops is None:
+        drops = tuple(range(1, 1 + min(train.drops, train.epochs - 1)))
+    return [[epoch + 1, train.learning_rate * 0.1**k] for k, epoch in enumerate([0, *drops])]
+
+
+def weights_record(run: Run, settings: Settings) -> dict[str, Any]:
+    """What a net is made of, and where its first weights come from."""
+    model, layers, parent = settings.model, layers_of(run.net), run.parent(staged=settings.staged)
+    of_parent = [] if not parent else layers if parent.net == run.net else [name for name in layers if name in STAGED]
+    transferred = [name for name in of_parent if not (run.localises and name == "fc8")]
+    random = {name: 0.01 for name in layers if name not in transferred}
+    return {
         "lent_by": parent.name if parent else None,
-        "lent": lent,
+        "lent": transferred,
         "random": random,
-        "init": train.init if random else "none",
+        "init": settings.for_run(run).train.init if random else "none",
         "biases": 0.0,
         "still": [name for name in layers if name.startswith("conv")] if run.layers == "fc" else [],
         "net": {
@@ -87,33 +116,19 @@ def run_json(run: Run, settings: Settings) -> dict[str, Any]:
             "pooling": model.pooling,
             "lrn": [[2.0, 5.0, 1e-4, 0.75]] * (run.net == "A-LRN"),
         },
-        "data_set": NAMES[settings.data.layout],
-        "classes": settings.data.classes or classes,
-        "train_images": images,
-        "val_images": val,
-    }
-    fill_in(record, "training")
-    return {
-        "run": run.name,
-        "settings": mine.model_dump(mode="json"),
-        "parent": {"run": parent.name, "weights": weights_of(parent)} if parent else None,
-        "epochs": train.epochs,
-        "iterations": steps * train.epochs,
-        "weights": weights_of(run),
-        "record": record,
     }
 
 
 def write_runs(folder: Path, settings: Settings, runs: list[Run]) -> Path:
-    """`run.json` of runs and of all that they began from; returns the folder."""
-    wanted = list(runs)
-    while wanted:
-        run = wanted.pop()
+    """`run.json` of runs and of all that they are initialised from; returns the folder."""
+    missing = list(runs)
+    while missing:
+        run = missing.pop()
         file = folder / run.name / "run.json"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(run_json(run, settings)), encoding="utf-8")
         if parent := run.parent(staged=settings.staged):
-            wanted.append(parent)
+            missing.append(parent)
     return folder
 
 
@@ -129,7 +144,6 @@ def made_json(evaluation: Evaluation, settings: Settings, images: int) -> dict[s
         "precision": [settings.evaluate.precision],
         "scales": [evaluation.Q],
     }
-    fill_in(record, "evaluation")
     return {
         "run": run.name,
         "protocol": evaluation.protocol,
@@ -137,7 +151,7 @@ def made_json(evaluation: Evaluation, settings: Settings, images: int) -> dict[s
         "weights": weights_of(run),
         "data set": NAMES[settings.data.layout],
         "settings": settings.evaluate.model_dump(mode="json"),
-        "record": record,
+        "record": fill_in(record, "evaluation"),
     }
 
 
@@ -156,11 +170,12 @@ def svms_json(task: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def fill_in(record: dict[str, Any], section: str) -> None:
-    """The paper's values of plain fields that are not in a record: of rules that nobody has written into it above."""
+def fill_in(record: dict[str, Any], section: str) -> dict[str, Any]:
+    """A record with the paper's values of the plain fields that are missing: of rules that the lists above do not know."""
     for rule in protocol_rules()[section]:
-        reader, fields = call(rule.measured)
-        name = fields[0].removeprefix("record.")
-        if reader in TYPES and fields[0].startswith("record.") and "." not in name:
+        reader, [field, *_] = call(rule.measured)
+        name = field.removeprefix("record.")
+        if reader in TYPES and field.startswith("record.") and "." not in name:
             expected = rule.expect.get("every")
             record.setdefault(name, [expected] if reader.endswith("s") else expected)
+    return record

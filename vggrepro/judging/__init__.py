@@ -1,5 +1,6 @@
 """What may be said of a number: the audit of how it was made, footnotes, verdicts, and the claims of the paper.
 
 In: tables, and the records that trainings and evaluations left. Out: the same tables with footnotes and verdicts, or a
-message where a record contradicts its settings. Begin with `pipeline.py`, then `audit.py` and `ledger.py`.
+message where a record contradicts its settings. Begin with `pipeline.py`, then `audit.py` beside `tables/protocol.yaml`,
+then `ledger.py`.
 """
