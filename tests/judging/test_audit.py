@@ -199,7 +199,7 @@ TAMPERED = {
     ("record", "mean"): ([[0.0, 0.0, 0.0]], "record.mean: mean RGB off by 123.7"),
     ("record", "pixels"): ([-2.1, 2.6], "record.pixels: pixel values that span 4.7"),
     ("record", "optimiser"): ("Adam", "record.optimiser: optimiser Adam, expected SGD"),
-    ("record", "biases"): (0.1, "record.biases: biases begin at 0.1, expected 0"),
+    ("record", "biases"): (0.1, "record.biases: biases initialised to 0.1, expected 0"),
     ("record", "net", "layers"): (["BatchNorm2d", "Conv2d"], "record.net.layers: layers of the kinds BatchNorm2d"),
     ("record", "net", "width"): (64, "record.net.width: 64 channels .* but model.width says 8"),
     ("record", "net", "pooling"): ("ceil", "record.net.pooling: .* ceil, but model.pooling says floor"),
