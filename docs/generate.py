@@ -23,7 +23,7 @@ from rooms import module_paths, room_names, rooms_svg
 from vggrepro.cli import main as vggrepro
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
-from vggrepro.settings.choices import CHOICES, FIXED_CHOICES, list_choices
+from vggrepro.settings.choices import CHOICES, choices_by_number
 from vggrepro.settings.loading import load_settings, settings_schema
 
 if TYPE_CHECKING:
@@ -58,25 +58,21 @@ def kept_pages() -> dict[Path, str]:
 
 def choices_page() -> str:
     """The paper's silences by their number, and what fills each: settings with their defaults, and fixed choices."""
-    rows: dict[int, list[str]] = {number: [] for number in CHOICES}
-    for key, value, text in list_choices(load_settings({})):
-        number, _, meaning = text.partition(":")
-        rows[int(number)].append(f"| `{key}` | {_cell(value)} | {_cell(meaning)} |")
-    for name, value, text in FIXED_CHOICES:
-        number, _, meaning = text.partition(":")
-        rows[int(number)].append(f"| {_cell(name)} | {_cell(value)} | {_cell(meaning)} (fixed) |")
     parts = [
         "# Choices where the paper is silent\n",
         "Made from the code by `make docs`. Each silence of the paper has a number, which the code, the settings and the",
         "report cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting.\n",
     ]
-    for number, title in CHOICES.items():
+    for number, choices in choices_by_number(load_settings({})).items():
         parts += [
-            f'## <a id="choice-{number}"></a>{number}. {title}\n',
+            f'## <a id="choice-{number}"></a>{number}. {CHOICES[number]}\n',
             "| setting | default | what it decides |",
             "| --- | --- | --- |",
         ]
-        parts += [*rows[number], ""]
+        for name, value, meaning, fixed in choices:
+            key, mark = (_cell(name), " (fixed)") if fixed else (f"`{name}`", "")
+            parts.append(f"| {key} | {_cell(value)} | {_cell(meaning)}{mark} |")
+        parts.append("")
     return "\n".join(parts)
 
 

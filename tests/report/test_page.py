@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from tests.conftest import set_width, small
 from vggrepro.core.files import write_json
 from vggrepro.paper.runs import Run
 from vggrepro.report.page import _common, report_warning, write_report
-from vggrepro.settings.choices import departures, list_choices
+from vggrepro.settings.choices import CHOICES, departures, list_choices
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 from vggrepro.tables.build import make_table
@@ -50,6 +51,13 @@ def test_the_facts_name_data_hardware_versions_and_commit(page):
     text = page.read_text(encoding="utf-8")
     for fact in ("stand-in (drawn by the program), 160 training images", "CPU: ", "torch 2", "commit", "A_256_s0"):
         assert fact in text
+
+
+def test_a_numbered_choice_leads_to_its_entry_in_the_list(page):
+    anchors = re.findall(r'id="choice-(\d+)"', page.read_text(encoding="utf-8"))
+    assert anchors == [str(number) for number in CHOICES]
+    linked = render.choice_links("1 epoch (choice 7: 3), 3.1, choice 12")
+    assert linked == '1 epoch (<a href="#choice-7">choice 7</a>: 3), 3.1, <a href="#choice-12">choice 12</a>'
 
 
 def test_every_choice_of_the_settings_is_listed():

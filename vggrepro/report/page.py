@@ -26,7 +26,7 @@ from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.report.figures.trainings import draw_cost, draw_learning_curves
 from vggrepro.scores import outcomes
-from vggrepro.settings.choices import FIXED_CHOICES, departures, list_choices
+from vggrepro.settings.choices import CHOICES, choices_by_number, departures
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Table
@@ -81,7 +81,7 @@ def write_report(
         "adopted": released,
         "trainings": [_training_row(t) for t in trainings],
         "deviations": deviations_section(list(tables.values())),
-        "choices": [*list_choices(settings), *FIXED_CHOICES],
+        "choices": [(number, CHOICES[number], listed) for number, listed in choices_by_number(settings).items()],
         "departures": departures(settings),
         "origins": all_origins,
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),

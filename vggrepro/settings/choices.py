@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from pydantic import BaseModel
 
 from vggrepro.paper.tasks import TRANSFER_SETS
@@ -120,6 +122,26 @@ def list_choices(settings: Settings) -> list[tuple[str, str, str]]:
     """Every setting that fills a silence of the paper: key, value, and what it decides, from the settings' own docs."""
     found = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in described(settings))
     return [(key, value, text) for key, value, text in found if text]
+
+
+class Choice(NamedTuple):
+    """What fills a silence of the paper."""
+
+    name: str
+    """The key of a setting, or the name of a fixed choice."""
+    value: str
+    meaning: str
+    fixed: bool
+
+
+def choices_by_number(settings: Settings) -> dict[int, list[Choice]]:
+    """What fills each silence of `CHOICES` under some settings: settings first, then fixed choices."""
+    by_number: dict[int, list[Choice]] = {number: [] for number in CHOICES}
+    listed = [(entry, False) for entry in list_choices(settings)] + [(entry, True) for entry in FIXED_CHOICES]
+    for (name, value, text), fixed in listed:
+        number, _, meaning = text.partition(":")
+        by_number[int(number)].append(Choice(name, value, meaning.strip(), fixed))
+    return by_number
 
 
 def departures(settings: Settings) -> list[tuple[str, str, str]]:

@@ -255,6 +255,7 @@ def _environment() -> jinja2.Environment:
         "tex_layers": tex_layers,
         "html_layers": html_layers,
         "bold": marked_bold,
+        "choice_links": choice_links,
     }
     return environment
 
@@ -289,6 +290,13 @@ def escape_tex(text: str) -> str:
 def marked_bold(text: str, *, markup: str) -> str:
     """`**text**` as `markup`, in which `{}` stands for the text."""
     return re.sub(r"\*\*(.+?)\*\*", lambda match: markup.replace("{}", match[1]), text)
+
+
+def choice_links(html: str) -> jinja2.utils.markupsafe.Markup:  # type: ignore[name-defined]
+    """HTML of the report in which each `choice 7` leads to the entry of that number in the report's list of choices."""
+    from markupsafe import Markup
+
+    return Markup(re.sub(r"\bchoice (\d+)", r'<a href="#choice-\1">choice \1</a>', html))
 
 
 def tex_layers(text: str) -> str:
