@@ -113,7 +113,7 @@ def at_its_best(net: nn.Module, files: list[bytes], protocol: str, scales: tuple
             with Image.open(io.BytesIO(data)) as opened:
                 image = opened.convert("RGB")
             for s, Q in enumerate(scales):
-                views = shown(rescaled_images(image, Q), protocol)
+                views = shown(rescaled(image, Q), protocol)
                 scores = net(torch.cat(views).to(memory_format=torch.channels_last))
                 found[s, i] = (scores.mean((2, 3)) if protocol == DENSE else scores).softmax(1).mean(0)
     return found.numpy()

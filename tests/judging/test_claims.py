@@ -121,8 +121,8 @@ def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
             "claim it: quantity: 'top-3' of Table 3: B, 256, 256 is not measured. .*: top-1, top-5",
         ),
         ({"table": "13"}, "claim it: table: the paper has no table '13'"),
-        ({"pairs": [{"cell": {"net": "F"}, "against": {"net": "A"}}]}, "claim it: 0 rows of table 3 are {'net': 'F'}"),
-        ({"pairs": [{"cell": {"net": "D"}, "against": {"net": "A"}}]}, "claim it: 3 rows of table 3 are {'net': 'D'}"),
+        ({"pairs": [{"cell": {"net": "F"}, "against": {"net": "A"}}]}, "claim it: expected one row of table 3 with {'net': 'F'}, got 0"),
+        ({"pairs": [{"cell": {"net": "D"}, "against": {"net": "A"}}]}, "claim it: expected one row of table 3 with {'net': 'D'}, got 3"),
         ({"pairs": [{"cell": {"net": "A"}}]}, r"claim it: pairs.0.against is missing"),
         ({"id": "It"}, "claim It: id: "),
     ],
@@ -146,7 +146,7 @@ def test_a_file_without_claims_is_named(tmp_path, text, message):
 
 def test_two_claims_of_one_name_are_refused(tmp_path):
     (tmp_path / "c.yaml").write_text(yaml.safe_dump([claim(), claim()], sort_keys=False))
-    with pytest.raises(ValueError, match="c.yaml: claim it: id: there are two"):
+    with pytest.raises(ValueError, match="c.yaml: claim it: id: expected a different one"):
         claims.load_claims(PAPER.table, tmp_path / "c.yaml")
 
 

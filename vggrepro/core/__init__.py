@@ -1,6 +1,6 @@
-"""What every other room stands on: files, paths, progress, provenance, devices.
+"""Files, stored arrays, validation, progress, provenance and devices: what all other rooms use.
 
-In: paths and bytes. Out: files that are whole or absent, threads that work ahead, and what a result says of the machine
-that made it. Nothing here knows about the paper.
-Begin with `files.py`: `atomic_file` and `atomic_folder` are how every result is written.
+In: paths, bytes, values of the user. Out: files that are complete or absent, checked arrays and typed values, prefetched work,
+and a record of the machine that computed a result. Nothing here depends on the paper.
+Begin with `files.py`: every result is written with `atomic_file` or `atomic_folder`; `arrays.py` and `validation.py` read back.
 """

@@ -17,7 +17,7 @@ _V = TypeVar("_V")
 
 
 class FrozenModel(BaseModel):
-    """Frozen, no unknown keys, the docstring under a field is its description in the schema."""
+    """Frozen and strict, without unknown keys; the docstring under a field is its description in the schema."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", use_attribute_docstrings=True, strict=True, allow_inf_nan=False
@@ -25,15 +25,18 @@ class FrozenModel(BaseModel):
 
 
 def validated(kind: type[_T], values: Mapping[str, Any], where: str, *, also_known: Iterable[str] = ()) -> _T:
-    """`values` as a `kind`; a ValueError in one message for all that is wrong."""
+    """`values` as a `kind`; a ValueError with a line for each wrong key, headed by `where`.
+
+    `also_known` are keys that the caller handles itself, which are proposed for a mistyped key at the top.
+    """
     try:
         return kind.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        found = error.errors()
-        # pydantic calls a list too short besides, where an entry is wrong
-        wrong = {problem["loc"][:-1] for problem in found if problem["loc"]}
-        told = [problem for problem in found if problem["type"] != "too_short" or problem["loc"] not in wrong]
-        raise ValueError("\n".join(_explain(kind, problem, where, also_known) for problem in told)) from None
+        problems = error.errors()
+        # where an entry of a list is wrong, pydantic also reports the list as too short
+        wrong = {problem["loc"][:-1] for problem in problems if problem["loc"]}
+        problems = [p for p in problems if p["type"] != "too_short" or p["loc"] not in wrong]
+        raise ValueError("\n".join(_explain(kind, problem, where, also_known) for problem in problems)) from None
 
 
 def read_typed(kind: type[_V], path: Path, again: str) -> _V:
@@ -46,7 +49,7 @@ def read_typed(kind: type[_V], path: Path, again: str) -> _V:
 
 
 def _explain(kind: type[BaseModel], problem: Any, where: str, also_known: Iterable[str]) -> str:  # noqa: ANN401
-    """One line for one problem: the key, what was expected, what came, the nearest key."""
+    """A line for a problem: the key, the expected value, the given one; for an unknown key, the nearest known key."""
     path = [part for part in problem["loc"] if not (isinstance(part, str) and "[" in part)]
     key = ".".join(str(part) for part in path)
     if problem["type"] == "extra_forbidden":
@@ -69,6 +72,6 @@ def _explain(kind: type[BaseModel], problem: Any, where: str, also_known: Iterab
 
 
 def nearest_hint(word: str, known: tuple[str, ...] | list[str]) -> str:
-    """` (did you mean 'threads'?)` for a mistyped word of which something similar is known, else nothing."""
+    """` (did you mean 'threads'?)` for a mistyped word that resembles a known one, else an empty text."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""

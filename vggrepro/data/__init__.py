@@ -1,5 +1,6 @@
-"""Images: how they lie on disk, the prepared store, and what happens to them before a net sees them.
+"""Images: data sets on disk, prepared stores, and the views that a net sees.
 
-In: a data set's folder, archives or zip. Out: a store of one flat file and an index, and views cut from its images.
-Begin with `layouts.py` (what lies on disk), then `store.py` (what is read) and `transforms.py` (what a net is shown).
+In: a data set's folder, archives or zip. Out: a store of one flat file with an index, and crops of its images.
+Begin with `layouts.py` (data sets), then `store.py` (what is read) and `transforms.py` (what a net sees); `collections.py` has
+the data sets of transfer, `devkit.py` ILSVRC's own files.
 """

@@ -1,6 +1,6 @@
-"""What the paper says, as typed values: its tables, runs, systems, tasks, protocol and claims.
+"""The paper as typed values: its tables, runs, systems, tasks, protocol and claims.
 
-In: `tables/published/*.csv`, `tables/protocol.yaml`, `tables/claims.yaml`. Out: frozen values; nothing is computed.
-A row of a CSV names a system; from its key columns follow the trainings and the evaluations.
-Begin with `runs.py` and `systems.py`, then `tables.py`: `published_table` reads a table, its rows name systems.
+In: `tables/published/*.csv`, `tables/protocol.yaml`, `tables/claims.yaml`. Out: frozen values.
+The key columns of a CSV's row name a system, from which the trainings and the evaluations follow.
+Begin with `runs.py` and `systems.py`; then `published_table` of `tables.py` reads a table, whose rows name systems.
 """

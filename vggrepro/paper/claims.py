@@ -1,6 +1,6 @@
 """The paper's claims as typed values: `tables/claims.yaml`, checked. No torch.
 
-The file says how a claim is written. What is wrong in it is named by file, claim and key.
+The file documents its keys. A wrong entry is a ValueError that names the file, the claim and the key.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Pair(FrozenModel):
     """Two cells that are compared."""
 
     cell: PrintedCell
-    """The one that is claimed to be better, or as good."""
+    """The cell that is claimed to be better, or as good."""
     against: PrintedCell
 
 
@@ -59,11 +59,11 @@ class Claim(FrozenModel):
             "arithmetic": ("of",),
             "speed": ("of", "by", "margin", "why"),
         }[self.test]
-        given = self.model_fields_set - {"id", "section", "claim", "test"}
+        keys = self.model_fields_set - {"id", "section", "claim", "test"}
         optional = {"table", "by"} if "pairs" in needed or "order" in needed else set()
-        if missing := [key for key in needed if key not in given or getattr(self, key) in ("", ())]:
+        if missing := [key for key in needed if key not in keys or getattr(self, key) in ("", ())]:
             raise ValueError(f"{', '.join(missing)}: needed for a test of {self.test}")
-        if unused := sorted(given - set(needed) - optional):
+        if unused := sorted(keys - set(needed) - optional):
             raise ValueError(f"{', '.join(unused)}: means nothing for a test of {self.test}")
         if self.test == "ordering" and len(self.order) < 2:
             raise ValueError("order: expected two cells at least, worst first")
@@ -89,23 +89,23 @@ class Claim(FrozenModel):
 
 @dataclass(frozen=True)
 class CellPlace:
-    """Where a cell stands."""
+    """A cell of a table, by the key columns of its row."""
 
     table: str
     keys: tuple[tuple[str, str], ...]
-    """Key columns that name its row."""
+    """(key column, value) that select the row."""
     of: str = ""
-    """The name of other results than those that are judged."""
+    """The name of other results that the cell is of; empty for the results that are judged."""
 
     @property
     def label(self) -> str:
-        """As a reader is told: `Table 3: D, 256, 256`."""
+        """The cell as a reader sees it: `Table 3: D, 256, 256`."""
         row = ", ".join(value for _, value in self.keys)
         table = f"Table {self.table}" if self.table.isdigit() else "numbers in the text"
         return f"{table}: {row}{f' ({self.of})' if self.of else ''}"
 
     def cell(self, quantity: str, tables: Tables) -> str:
-        """The id of the cell of some quantity there; of other results, which are not shown, that of the table."""
+        """The id of the cell that measures `quantity`; of other results, which are not shown, the name of the table."""
         table = tables(self.table)
         if self.of:
             return table.name
@@ -114,27 +114,27 @@ class CellPlace:
         return cell_id(table.name, row, column)
 
     def matches(self, row: Mapping[str, str]) -> bool:
-        """Whether it names a row."""
+        """Whether the keys select this row."""
         return all(row.get(key) == value for key, value in self.keys)
 
 
 def load_claims(tables: Tables, path: Path = CLAIMS_FILE) -> tuple[Claim, ...]:
-    """Every claim of the file; a ValueError that names the file, the claim and the key of the first thing that is wrong.
+    """Every claim of the file; a ValueError that names the file, the claim and the first wrong key.
 
-    Each cell has to name one row of its table, that of an imported system included, and a quantity that is measured there.
+    Each cell has to select one row of its table, which may be that of an imported system, and a quantity measured there.
     """
     entries = read_yaml(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{path}: expected a list of claims, each with id, section, claim, test")
-    found = []
+    claims = []
     for number, entry in enumerate(entries, start=1):
         claim = validated(Claim, entry, f"{path}: claim {entry.get('id', f'number {number}')}")
         for place in dict.fromkeys(place for pair in claim.compared() for place in pair):
             _check_place(place, claim, tables, path)
-        found.append(claim)
-    if twice := [name for name, count in Counter(claim.id for claim in found).items() if count > 1]:
-        raise ValueError(f"{path}: claim {twice[0]}: id: there are two of this name")
-    return tuple(found)
+        claims.append(claim)
+    if repeated := [name for name, count in Counter(claim.id for claim in claims).items() if count > 1]:
+        raise ValueError(f"{path}: claim {repeated[0]}: id: expected a different one for each claim")
+    return tuple(claims)
 
 
 def _check_place(place: CellPlace, claim: Claim, tables: Tables, path: Path) -> None:
@@ -146,12 +146,12 @@ def _check_place(place: CellPlace, claim: Claim, tables: Tables, path: Path) -> 
     rows = [row for row in table.rows if place.matches(row.keys)]
     if len(rows) != 1:
         raise ValueError(
-            f"{where}: {len(rows)} rows of table {place.table} are {dict(place.keys)}, expected one. Its key columns: "
+            f"{where}: expected one row of table {place.table} with {dict(place.keys)}, got {len(rows)}. Its key columns: "
             f"{', '.join(table.rows[0].keys)}"
         )
     quantities = {column.quantity for column in table.columns}
     if not rows[0].ours or rows[0].minus or claim.quantity not in quantities:
         raise ValueError(
-            f"{where}: quantity: {claim.quantity!r} of {place.label} is not measured. Quantities there: "
+            f"{where}: quantity: {claim.quantity!r} of {place.label} is not measured. Measured there: "
             f"{', '.join(sorted(quantities))}"
         )

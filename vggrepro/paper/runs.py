@@ -1,7 +1,7 @@
 """The trainings and the evaluations that the paper measured, as typed values. No torch.
 
-Nothing here is chosen by us: section 3.1 says which run each one is initialised from.
-A *run* is one training; an *evaluation* is a run under a protocol at one test scale Q.
+A *run* is one training; section 3.1 says which other run it is initialised from. An *evaluation* is a run under a protocol
+at one test scale Q.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ SCALES = ("256", "384", "256-512")
 """Training scales S, in the order in which they are trained (section 3.1)."""
 
 SMALLEST_Q = 224
-"""A net sees no less than its input."""
+"""The smallest test scale, because a net needs an image at least as large as its input."""
 
 PROTOCOLS = ("dense", "multi-crop", "centre-crop")
+"""How a net is tested (section 3.2 and, for the centre crop of Table 8, appendix A)."""
 
 OBJECTIVES = ("classification", "SCR", "PCR")
 """What a net is trained for: class scores, or a box shared by all classes (SCR) or one per class (PCR; appendix A)."""
@@ -28,7 +29,7 @@ OBJECTIVES = ("classification", "SCR", "PCR")
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: a net at a training scale, for an objective, with all layers moving or the fully connected ones only."""
+    """One training: a net at a training scale S, for an objective, of all layers or of the fully connected ones alone."""
 
     net: str
     S: str
@@ -40,10 +41,10 @@ class Run:
         known = (self.net, NETS), (self.S, SCALES), (self.layers, ("all", "fc")), (self.objective, OBJECTIVES)
         for value, values in known:
             if value not in values:
-                raise ValueError(f"no run with {value!r}: expected one of {', '.join(values)}")
+                raise ValueError(f"no run has {value!r}: expected one of {', '.join(values)}")
         if self.seed < 0 or (self.layers == "fc" and self.S == "256" and not self.localises):
             raise ValueError(
-                f"no run {self.name}: seeds count from 0, and fine-tuning FC layers needs a trained net: S > 256"
+                f"no run is called {self.name}: expected a seed of at least 0, and S > 256 where only FC layers are fine-tuned"
             )
 
     @property
@@ -64,7 +65,7 @@ class Run:
         return "-".join(part for part in parts if part) + f"/{printed_scale(self.S)}"
 
     def outputs(self, classes: int) -> int:
-        """Outputs of the last layer: a score per class, one box of 4 numbers (SCR), or a box per class (PCR)."""
+        """The number of outputs: a score per class, one box of 4 numbers (SCR), or a box per class (PCR)."""
         return {"classification": classes, "SCR": 4, "PCR": 4 * classes}[self.objective]
 
     @classmethod
@@ -72,16 +73,18 @@ class Run:
         """The inverse of `name`; a ValueError for anything else."""
         match = re.fullmatch(r"([A-Zx0-9-]+?)_(256|384|256-512)(?:_(scr|pcr))?(_fc)?_s(0|[1-9][0-9]*)", name)
         if not match:
-            raise ValueError(f"no run is called {name!r}: a name looks like D_256_s0, D_256-512_fc_s0 or D_384_pcr_s0")
+            raise ValueError(
+                f"no run is called {name!r}: expected a name like D_256_s0, D_256-512_fc_s0 or D_384_pcr_s0"
+            )
         objective: Any = match[3].upper() if match[3] else "classification"
         return cls(match[1], match[2], "fc" if match[4] else "all", int(match[5]), objective)
 
     def parent(self, *, staged: bool = True) -> Run | None:
-        """The run that this one is initialised from, None where it starts from random weights.
+        """The run that this one is initialised from; None where it starts from random weights.
 
         PAPER 3.1: B-E from A; S = 384 from S = 256 of the same net; S in [256;512] from S = 384.
         PAPER A.1: a net that predicts boxes from the classification net of its scale.
-        `staged=False` is the paper's remark that a good random initialisation needs no A.
+        `staged=False` follows the paper's remark that a good random initialisation makes A unnecessary.
         """
         if self.localises:
             return Run(self.net, self.S, seed=self.seed)
@@ -92,7 +95,7 @@ class Run:
 
 @dataclass(frozen=True, order=True)
 class Evaluation:
-    """A run under a protocol at one test scale Q: one score store, or box store."""
+    """A run under a protocol at one test scale Q, which gives one store of scores or of boxes."""
 
     run: Run
     protocol: str
@@ -100,16 +103,16 @@ class Evaluation:
 
     @property
     def path(self) -> str:
-        """Where its scores lie below `scores/`, or its boxes below `boxes/`."""
+        """Its folder below `scores/` or `boxes/`."""
         return f"{self.run.name}/{self.protocol}/{self.Q}"
 
     @property
     def job(self) -> str:
-        """Where one job writes its scores at every Q, below `scores/`, or its boxes."""
+        """The folder below `scores/` or `boxes/` into which one job writes the stores of every Q."""
         return f"{self.run.name}/{self.protocol}"
 
     def seeded(self, seed: int) -> Evaluation:
-        """The same of a run trained with another seed."""
+        """The same evaluation of the run with another seed."""
         return replace(self, run=replace(self.run, seed=seed))
 
 
@@ -119,7 +122,7 @@ def printed_scale(S: str) -> str:
 
 
 def with_ancestors(runs: Iterable[Run], *, staged: bool = True, adopted: Collection[Run] = ()) -> list[Run]:
-    """Runs and all that they began from, parents before children. What `adopted` nets began from was not trained here."""
+    """Runs and all runs that they are initialised from, parents first; `adopted` runs are not trained and need no parent."""
     wanted: dict[Run, None] = {}
 
     def visit(run: Run) -> None:
@@ -133,5 +136,5 @@ def with_ancestors(runs: Iterable[Run], *, staged: bool = True, adopted: Collect
 
 
 def members_name(members: tuple[Run, ...], seed: int) -> str:
-    """Nets whose features are stacked, in file names: `D_256-512_s0+E_256-512_s0`."""
+    """Runs whose features are stacked, in file names: `D_256-512_s0+E_256-512_s0`."""
     return "+".join(replace(run, seed=seed).name for run in members)

@@ -1,4 +1,4 @@
-"""Systems: what a row of a table measures, and how a table's CSV or the user writes it. No torch.
+"""Systems: what the rows of tables measure, parsed from the text in a CSV or in the settings. No torch.
 
 A *system* is a weighted average of evaluations (over scales, protocols and nets), or the union of their boxes.
 """
@@ -16,24 +16,24 @@ from vggrepro.paper.runs import NETS, PROTOCOLS, SCALES, SMALLEST_Q, Evaluation,
 
 @dataclass(frozen=True, order=True)
 class Imported:
-    """A system of somebody else, by the name that the user gives it: a store that takes the place of an evaluation."""
+    """Somebody else's system, under the name that the user gives it; its store takes the place of an evaluation's."""
 
     name: str
 
     @property
     def path(self) -> str:
-        """Where its scores lie below `scores/`."""
+        """Its folder below `scores/`."""
         return "imported/" + re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")
 
     job = path
 
     def seeded(self, seed: int) -> Imported:
-        """Itself: it is what it is, whatever the seed of ours."""
+        """Itself, because seeds are of runs that are trained here."""
         return self
 
 
 System = tuple[tuple[Evaluation | Imported, Fraction], ...]
-"""Evaluations and their weights, which sum to one, for seed 0. Of boxes the union is taken, and weights say nothing."""
+"""Evaluations of seed 0 and their weights, which sum to one; boxes are pooled instead, whatever their weights."""
 
 
 def evaluations_of(system: System) -> tuple[Evaluation, ...]:
@@ -42,7 +42,7 @@ def evaluations_of(system: System) -> tuple[Evaluation, ...]:
 
 
 def with_seed(system: System, seed: int) -> System:
-    """The same system, of runs trained with another seed."""
+    """The same system of the runs with another seed."""
     return tuple((member.seeded(seed), weight) for member, weight in system)
 
 
@@ -52,22 +52,22 @@ def parse_system(
     """The evaluations and weights of `D/256/224,256,288 + E/[256;512]/384` under `dense`, `multi-crop & dense`, ...
 
     PAPER 3.2, 4.3, 4.4: posteriors are averaged over scales, then over protocols, then over nets.
-    PAPER A.1: with an objective of localisation, whose fine-tuned layers are named apart, boxes are pooled instead.
-    A member may be one of the `imported` systems, by its name, whatever the protocol of ours.
+    PAPER A.1: with an `objective` of localisation and its fine-tuned `layers`, boxes are pooled instead.
+    A member may be the name of an `imported` system. Raises ValueError for a text that is no system.
     """
     members, protocols = text.split(" + "), protocol.split(" & ")
     if set(protocols) - set(PROTOCOLS) or len(set(protocols)) < len(protocols):
-        raise ValueError(f"no protocol {protocol!r}: expected one of {PROTOCOLS}, or several with ' & ' between")
+        raise ValueError(f"no protocol is called {protocol!r}: expected one of {PROTOCOLS}, or several joined by ' & '")
     weights: dict[Evaluation | Imported, Fraction] = {}
     for member in members:
         if member in imported:
-            theirs = Imported(member)
-            weights[theirs] = weights.get(theirs, Fraction(0)) + Fraction(1, len(members))
+            system = Imported(member)
+            weights[system] = weights.get(system, Fraction(0)) + Fraction(1, len(members))
             continue
         run, scales = _parse_member(member)
         if objective:
-            moved: Any = {"objective": objective, "layers": layers}
-            run = replace(run, **moved)
+            localising: Any = {"objective": objective, "layers": layers}
+            run = replace(run, **localising)
         for name in protocols:
             for q in scales:
                 key = Evaluation(run, name, q)
@@ -77,7 +77,7 @@ def parse_system(
 
 
 def averaged_system(evaluations: Iterable[Evaluation]) -> System:
-    """The system that fuses some evaluations as the paper does: over scales, then over protocols, then over nets."""
+    """The average of evaluations as the paper takes it: over scales, then over protocols, then over nets."""
     nets: dict[Run, dict[str, set[int]]] = {}
     for evaluation in evaluations:
         nets.setdefault(evaluation.run, {}).setdefault(evaluation.protocol, set()).add(evaluation.Q)
@@ -90,7 +90,7 @@ def averaged_system(evaluations: Iterable[Evaluation]) -> System:
 
 
 def parse_fusion(text: str, imported: Collection[str]) -> System:
-    """A system that the user declares: as in a table, dense if not said otherwise: `D/384/384 + Theirs (multi-crop)`."""
+    """A system that the user writes as in a table, such as `D/384/384 + My net (multi-crop)`; without brackets, dense."""
     match = re.fullmatch(rf"(.*) \(({'|'.join(PROTOCOLS)})((?: & [a-z-]+)*)\)", text)
     systems, protocol = (match[1], match[2] + match[3]) if match else (text, "dense")
     return parse_system(systems, protocol, imported=imported)
@@ -102,7 +102,7 @@ def _parse_member(text: str) -> tuple[Run, list[int]]:
     scales = [int(q) for q in match[4].split(",")] if match else []
     if not match or match[1] not in NETS or len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
         raise ValueError(
-            f"{text!r} is no system: expected net/train S/test Q like D/256/224,256,288, Q of at least {SMALLEST_Q}"
+            f"{text!r} is no system: expected net/train S/test Q, such as D/256/224,256,288, with Q of at least {SMALLEST_Q}"
         )
     return Run(match[1], match[3].strip("[]").replace(";", "-"), "fc" if match[2] else "all"), scales
 
@@ -112,5 +112,5 @@ def parse_net(text: str) -> Run:
     net, _, scale = text.partition("/")
     S = scale.strip("[]").replace(";", "-")
     if net not in NETS or S not in SCALES:
-        raise ValueError(f"{text!r} is no net: expected net/train S like D/[256;512]")
+        raise ValueError(f"{text!r} is no net: expected net/train S, such as D/[256;512]")
     return Run(net, S)

@@ -1,6 +1,6 @@
 """The published tables as typed values: cells, rows, columns, and the runs and evaluations that their rows measure. No torch.
 
-Whoever adds a line to a CSV of `tables/published/` adds its runs and evaluations to the DAG.
+A line that is added to a CSV of `tables/published/` adds its runs and evaluations to the DAG.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from vggrepro.paper.runs import Evaluation, Run, with_ancestors
 from vggrepro.paper.systems import System, evaluations_of, parse_net, parse_system
 
 PUBLISHED = ROOT / "tables" / "published"
+"""The CSVs, and `tables.yaml` with their titles, captions and columns."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,9 @@ class TableKind:
 
     name: Literal["layers", "parameters", "scores", "boxes", "svms"]
     results: Literal["", "scores", "boxes", "transfer"] = ""
-    """The folder of results that cells are measured from; none where they follow from the nets alone."""
+    """The folder of results that cells are measured from; empty where cells follow from the nets alone."""
     layout: Literal["errors", "layers", "parameters"] = "errors"
-    """How cells are printed: `kind` in a table's JSON."""
+    """How cells are printed; `kind` in a table's JSON."""
     numbers: bool = True
     """Whether printed cells are numbers, not layers."""
     averages: bool = False
@@ -50,7 +51,7 @@ TABLE_KINDS = {
 
 @dataclass(frozen=True)
 class Published:
-    """A cell as it is printed. See tables/published/README.md for how a cell is written."""
+    """A printed cell. tables/published/README.md says how a cell is written."""
 
     text: str
     value: float | None
@@ -58,11 +59,11 @@ class Published:
     bold: bool = False
     mark: str = ""
     spanned: bool = False
-    """The cell is the continuation of the one to its left."""
+    """Whether the cell continues the one to its left."""
 
     @classmethod
     def verbatim(cls, text: str) -> Published:
-        """A cell that is no number, such as a list of layers: bold in it is part of its text."""
+        """A cell that is not a number, such as a list of layers; marks for bold belong to its text."""
         return cls(text, None, spanned=text == "<")
 
     @property
@@ -74,7 +75,7 @@ class Published:
     def parse(cls, text: str) -> Published:
         """Read a cell such as `**25.5**`, `-`, `<`, `93.4 +- 0.5`, `70.2*` or `81.5 (85.2*)`.
 
-        Value and bold are those of the first number; what follows in brackets is kept in the text.
+        Value and bold are those of the first number; a second number in brackets stays in the text.
         """
         if text in ("-", "<"):
             return cls(text, None, spanned=text == "<")
@@ -82,7 +83,9 @@ class Published:
         bracket = r" \((?:\*\*[0-9.]+\*{3}|[0-9.]+\*)\)"
         match = re.fullmatch(rf"(?:(\*\*){number}\*\*|{number})(?:{bracket})?", text)
         if not match:
-            raise ValueError(f"a published cell reads {text!r}: expected a number, '-', '<', or see the README there")
+            raise ValueError(
+                f"a published cell reads {text!r}: expected a number, '-' or '<', see tables/published/README.md"
+            )
         bold, *first = match.groups()
         value, spread = first[:2] if bold else first[2:]
         mark = "*" if "*" in text.replace("**", "") else ""
@@ -91,7 +94,7 @@ class Published:
 
 @dataclass(frozen=True)
 class Column:
-    """A value column of a table: what is measured, on which images."""
+    """A value column of a table: the quantity, and the images that it is measured on."""
 
     name: str
     heading: str
@@ -102,18 +105,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """A row as printed: its key columns, its cells, and the system that it measures.
-
-    None where another paper is quoted, and in the tables of transfer, whose rows have `members`.
-    """
+    """A printed row: its key columns, its cells, and the system that it measures."""
 
     keys: dict[str, str]
     cells: dict[str, Published]
     system: System | None
+    """None where another paper is quoted, and in the tables of transfer, whose rows have `members`."""
     minus: System | None = None
-    """For a printed difference: the system that is subtracted."""
+    """The subtracted system, where the row prints a difference."""
     members: tuple[Run, ...] = ()
-    """In the tables of transfer: the nets whose features are stacked."""
+    """The nets whose features are stacked, in the tables of transfer."""
 
     @property
     def ours(self) -> bool:
@@ -136,23 +137,23 @@ class PublishedTable:
     rows: tuple[Row, ...]
     footnotes: dict[str, str] = field(default_factory=dict)
     best: Literal["table", "group", "none"] = "table"
-    """Where the best is sought: in the whole `table`, in each `group` of rows, or nowhere (`none`)."""
+    """Among which rows the best is marked: the whole `table`, each `group` of rows, or `none`."""
     higher_is_better: bool = False
     """Whether cells are precisions and recalls, not errors."""
     compares_methods: bool = False
-    """Whether systems of others have rows in it: those that the user imports."""
+    """Whether the systems that the user imports get rows in it."""
     members_alone: bool = False
     """Whether the outcomes of each averaged evaluation are kept beside those of the average."""
     figure: Literal["", "depth", "scale"] = ""
-    """The figure of the report that is drawn from it."""
+    """The figure of the report that is drawn from the table."""
 
     @property
     def name(self) -> str:
-        """The stem of its files: `table03`, `text`."""
+        """The stem of the table's files: `table03`, `text`."""
         return table_name(self.number)
 
     def runs(self, seeds: tuple[int, ...]) -> list[Run]:
-        """Every run of ours that a row of the table measures, for every seed."""
+        """Every run that a row of the table measures, for every seed."""
         measured = [evaluation.run for evaluation in self.evaluations()]
         members = [run for row in self.rows for run in row.members]
         return [replace(run, seed=seed) for seed in seeds for run in (*measured, *members)]
@@ -179,12 +180,12 @@ def table_label(number: str) -> str:
 
 
 def cell_id(table: str, row: int, column: int) -> str:
-    """The id of a cell, in the report and in what is exported: `table03-1-2`, rows and columns counted from 1."""
+    """The id of a cell in the report and in exported data, `table03-1-2`: row and column count from 1."""
     return f"{table}-{row + 1}-{column + 1}"
 
 
 def with_systems(table: PublishedTable, systems: Mapping[str, System]) -> PublishedTable:
-    """A table that compares methods, with rows at its end for systems of the user's, of which the paper prints nothing."""
+    """A table that compares methods, with rows added at its end for the user's systems, of which the paper prints nothing."""
     cells = {column.name: Published("-", None) for column in table.columns}
     added = [
         Row({**dict.fromkeys(table.headings, ""), "method": name}, cells, system) for name, system in systems.items()
@@ -194,7 +195,7 @@ def with_systems(table: PublishedTable, systems: Mapping[str, System]) -> Publis
 
 @cache
 def published_table(number: str) -> PublishedTable:
-    """Table `number` ("1" to "12", or "text") with every cell that the paper prints."""
+    """Table `number` ("1" to "12", or "text") with every cell that the paper prints; a ValueError that names a wrong line."""
     described = _described()
     if number not in described:
         raise ValueError(f"the paper has no table {number!r}: expected one of {', '.join(described)}")
@@ -215,15 +216,15 @@ def published_table(number: str) -> PublishedTable:
 
 @cache
 def _described() -> dict[str, Any]:
-    """`tables.yaml`: titles, captions and what each column is."""
+    """`tables.yaml`: the kind, title, caption and columns of each table."""
     described: dict[str, Any] = read_yaml(PUBLISHED / "tables.yaml")
     return described
 
 
 def _row(record: dict[str, str], columns: tuple[Column, ...], parse: Callable[[str], Published]) -> Row:
-    """A line of a CSV: value columns into cells, the others into keys and, where they name one, a system."""
+    """The row of a CSV's line: value columns become cells, the others keys and, where they name one, a system."""
     if None in record or None in record.values():
-        raise ValueError(f"expected {len([key for key in record if key])} cells, got another number of them")
+        raise ValueError(f"expected {len([key for key in record if key])} cells, got more or fewer")
     names = [column.name for column in columns]
     cells = {name: parse(record[name]) for name in names}
     keys = {name: text for name, text in record.items() if name not in names}
@@ -234,26 +235,26 @@ def _row(record: dict[str, str], columns: tuple[Column, ...], parse: Callable[[s
         return Row(keys, cells, None, members=members)
     if bool(member) != bool(protocol):
         raise ValueError(
-            f"a row of ours has nets and a protocol, another paper's has neither: got {member!r}, {protocol!r}"
+            f"expected nets and a protocol for a row that is measured, or neither: got {member!r} and {protocol!r}"
         )
-    how = keys.get("objective", ""), keys.get("layers", "")
-    system = parse_system(member, protocol, *how) if protocol else None
+    objective, layers = keys.get("objective", ""), keys.get("layers", "")
+    system = parse_system(member, protocol, objective, layers) if protocol else None
     minus = parse_system(keys["minus"], protocol) if keys.get("minus") else None
     return Row(keys, cells, system, minus)
 
 
 def table_evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation, ...]:
     """The evaluations that a table needs, for every seed."""
-    found = published_table(number).evaluations()
-    return tuple(e.seeded(seed) for seed in seeds for e in found)
+    evaluations = published_table(number).evaluations()
+    return tuple(evaluation.seeded(seed) for seed in seeds for evaluation in evaluations)
 
 
 def needed_runs(
     numbers: tuple[str, ...] | None = None, seeds: tuple[int, ...] = (0,), *, staged: bool = True
 ) -> list[Run]:
-    """The trainings that some tables need, or all, parents before children."""
-    wanted = table_numbers() if numbers is None else numbers
-    return with_ancestors((run for number in wanted for run in published_table(number).runs(seeds)), staged=staged)
+    """The runs that the tables of these numbers need, or all tables, parents before children."""
+    chosen = table_numbers() if numbers is None else numbers
+    return with_ancestors((run for number in chosen for run in published_table(number).runs(seeds)), staged=staged)
 
 
 def scales_of(run: Run, protocol: str) -> tuple[int, ...]:
@@ -266,11 +267,11 @@ def _scales_by_run() -> dict[tuple[Run, str], tuple[int, ...]]:
     scales: dict[tuple[Run, str], set[int]] = {}
     for evaluation in (e for number in table_numbers() for e in table_evaluations(number)):
         scales.setdefault((evaluation.run, evaluation.protocol), set()).add(evaluation.Q)
-    return {key: tuple(sorted(found)) for key, found in scales.items()}
+    return {key: tuple(sorted(each)) for key, each in scales.items()}
 
 
 SHALLOW_AND_DEEP = ("A/256/256", "E/256/256")
-"""Rows of Table 3 whose answers the report shows image by image: 11 and 19 weight layers, all else the same."""
+"""Rows of Table 3 that the report compares image by image: 11 and 19 weight layers, everything else the same."""
 
 
 def best_classification() -> System:
@@ -279,14 +280,14 @@ def best_classification() -> System:
 
 
 def localisation_systems() -> dict[str, System]:
-    """What the rows of Table 9 measure, by their names: `D/384/352,384`, with the objective and layers where not PCR, all."""
+    """The systems of Table 9 by name: `D/384/352,384`, with objective and layers in brackets unless they are PCR and all."""
     rows = [row for row in published_table("9").rows if row.system]
-    how = {id(row): (row.keys["objective"], row.keys["layers"]) for row in rows}
-    names = [row.keys["systems"] + (f" ({', '.join(how[id(row)])})" * (how[id(row)] != ("PCR", "all"))) for row in rows]
-    return {name: row.system for name, row in zip(names, rows, strict=True) if row.system}
+    trained = [(row.keys["objective"], row.keys["layers"]) for row in rows]
+    notes = ["" if pair == ("PCR", "all") else f" ({', '.join(pair)})" for pair in trained]
+    return {row.keys["systems"] + note: row.system for row, note in zip(rows, notes, strict=True) if row.system}
 
 
 def best_localisation() -> str:
-    """The name of the system that Table 10 compares with others: the fusion of Table 9."""
+    """The name of the system of Table 9, a fusion, that Table 10 compares with others."""
     ours = next(row.system for row in published_table("10").rows if row.system)
     return next(name for name, system in localisation_systems().items() if system == ours)

@@ -1,4 +1,4 @@
-"""The problems of transfer that Tables 11 and 12 measure (appendix B). No torch."""
+"""The tasks of transfer that Tables 11 and 12 measure (appendix B). No torch."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """A problem of transfer: a column of Table 11, or a row of Table 12."""
+    """A task of transfer: a column of Table 11, or a row of Table 12."""
 
     data: str
-    """The data set, by the name that it has in the settings."""
+    """The data set, by its name in the settings."""
     collections: tuple[str, ...]
-    """What is described: images, or the persons in them. Descriptors of several are stacked."""
+    """The images, or the persons in them, whose features are computed; descriptors of several collections are stacked."""
     scales: tuple[int, ...]
     """PAPER B: test scales Q."""
     combine: Literal["average", "stack"]
-    """PAPER B: what becomes of an image's features at several Q."""
+    """PAPER B: how an image's features at several Q are combined."""
     classes: int
-    """How many the data set has in the paper."""
+    """The number of classes in the paper."""
     counted: Literal["all", "but other"] = "all"
-    """The classes whose mean is printed. VOC's "other" is no action."""
+    """The classes whose mean is printed; VOC's "other" is not an action."""
 
 
 VOC_SCALES, CALTECH_SCALES = (256, 384, 512, 640, 768), (256, 384, 512)
@@ -37,12 +37,13 @@ TASKS = {
     "actions-image": Task("voc2012", ("actions-image",), VOC_SCALES, "average", 11, "but other"),
     "actions-image-and-box": Task("voc2012", ("actions-image", "actions-box"), VOC_SCALES, "average", 11, "but other"),
 }
-"""Every problem of Tables 11 and 12, by the name of its folder."""
+"""Every task of Tables 11 and 12, by the name of its folder."""
 
 COLLECTIONS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.collections))
+"""All collections of pictures whose features are computed."""
 
 TRANSFER_SETS = tuple(dict.fromkeys(task.data for task in TASKS.values()))
-"""Their data sets, as the settings name them."""
+"""The data sets of transfer, by their names in the settings."""
 
 
 def task_of(row: Row, column: Column) -> str:

@@ -1,5 +1,5 @@
-"""What a user sets: models of all settings, the presets that fill them, and the choices that they stand for.
+"""The settings: typed models, presets that fill them, and the choices that they make where the paper is silent.
 
 In: a preset's YAML file and the user's `--config`. Out: a frozen `Settings`, or one message that names every wrong key.
-Begin with `models.py`; `load_settings` of `loading.py` is what the workflow and the command line call.
+Begin with `models.py` and its `blocks.py`; the workflow and the command line call `load_settings` of `loading.py`.
 """

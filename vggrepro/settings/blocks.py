@@ -22,38 +22,38 @@ NonEmptyText = Annotated[str, Field(min_length=1)]
 
 
 class DataSettings(FrozenModel):
-    """Which images, and how many of them."""
+    """The data set, and how many of its images."""
 
     layout: Literal["ilsvrc", "tiny-imagenet", "stand-in"]
-    """How the images lie on disk; `stand-in` is drawn by the program itself."""
+    """How the images lie on disk; the `stand-in` is drawn by the program."""
     path: str | None = None
     """Folder or archive of the data set; the stand-in needs none. `ilsvrc=PATH` and `tiny_imagenet=PATH` set it."""
     encoding: Literal["pixels", "files"] = "pixels"
-    """What the prepared store keeps of an image: its decoded pixels, or its file as it came (a tenth of the bytes)."""
+    """What the prepared store keeps of an image: its decoded pixels, or its original file (a tenth of the bytes)."""
     rescaled: Literal["no", "pixels", "jpeg"] = "no"
-    """Keep the training images of runs with one S rescaled to it, in a store of their own: as pixels, which are exactly those
-    that crops are cut from (ILSVRC at S = 256: 0.3 TB), or as JPEG, which is smaller and not exact. `vggrepro rescale
-    --dry-run` tells the bytes. Jittered runs read the originals."""
+    """Keep the training images of runs with a fixed S in a store of their own, rescaled to S: as pixels, which equal those of
+    the originals after rescaling (ILSVRC at S = 256: 0.3 TB), or as JPEG, which is smaller and not exact. `vggrepro rescale
+    --dry-run` prints the bytes. Jittered runs read the originals."""
     classes: Count | None = None
-    """Take the first so many classes in WNID order; all if not set."""
+    """Use the first so many classes in WNID order; all if not set."""
     train_per_class: Count | None = None
-    """Take the first so many training images of each class; all if not set."""
+    """Use the first so many training images of each class; all if not set."""
     val_per_class: Count | None = None
-    """Take the first so many validation images of each class; all if not set."""
+    """Use the first so many validation images of each class; all if not set."""
 
 
 class NetSettings(FrozenModel):
     """The size of the nets. The layer lists are Table 1's for every preset."""
 
     scale_unit: Literal[8, 16, 32] = 32
-    """Pixels that stand for 32 px of the paper, and the stride of the net: 8 makes the crop of 224 one of 56 px and
-    S = 256 the 64 px of Tiny ImageNet. A net of stride 8 keeps the first three of the five poolings."""
+    """Pixels that stand for 32 px of the paper, and the stride of the net: with 8, the crop of 224 px has 56 px, and S = 256
+    is the 64 px of Tiny ImageNet. A net of stride 8 has the first three of the five poolings."""
     width: Annotated[int, Field(ge=1, le=64)] = 64
-    """Channels of the first convolution; the others keep the paper's proportions to it."""
+    """Channels of the first convolution; the other layers keep the paper's proportions to it."""
     fc: Count = 4096
     """Units of the first two fully connected layers."""
     pooling: Literal["floor", "ceil"] = "floor"
-    """CHOICE 3: an odd side is halved down (PyTorch) or up (Caffe). The two differ only in dense evaluation."""
+    """CHOICE 3: half of an odd side is rounded down (PyTorch) or up (Caffe); they differ in dense evaluation only."""
     dropout: Share = 0.5
     """PAPER 3.1: dropout on the first two fully connected layers."""
 
@@ -83,13 +83,13 @@ class TrainSettings(FrozenModel):
     drops: Annotated[int, Field(ge=0)] = 3
     """PAPER 3.1: how often the learning rate is divided by 10."""
     patience: Count = 5
-    """CHOICE 7: epochs without a better validation accuracy after which the rate drops, or, after the last drop,
-    training ends. The paper says only "stopped improving"."""
+    """CHOICE 7: epochs without a better validation accuracy after which the rate drops, or, after the last drop, training
+    ends. The paper says "stopped improving"."""
     stuck_epochs: Count = 10
-    """Training stops, with advice, when the loss has stayed at ln(classes) for so many epochs."""
+    """Epochs with a loss of ln(classes), that of guessing, after which training stops with advice."""
     drop_epochs: tuple[Count, ...] | None = None
-    """CHOICE 12: a fixed schedule instead: the rate drops after these epochs, and training runs for all `epochs`.
-    A finished run records where its drops fell, so that it can be repeated without looking at validation images."""
+    """CHOICE 12: a fixed schedule instead of `patience`: the rate drops after these epochs, and training lasts all `epochs`.
+    A finished run records its drops, so that it can be repeated without validation images."""
     init: Literal["normal-0.01", "normal-0.1", "glorot", "he"] = "normal-0.01"
     """CHOICE 1: random weights: normal with standard deviation 0.01, or 0.1 (the printed variance of 10^-2), or scaled by
     fan-in and fan-out (Glorot) or fan-in (He)."""
@@ -98,22 +98,22 @@ class TrainSettings(FrozenModel):
     flip: bool = True
     """Random horizontal flip."""
     on_device: bool = False
-    """Keep the training images in the device's memory and cut crops there: for small images of one size that are never made
-    smaller. Pixels are within one level of what they are otherwise."""
+    """Keep the training images in the device's memory and cut crops there, for small images of one size that are never
+    reduced. A pixel differs by at most one level from that of the usual way."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of the forward and backward pass; weights and updates are always fp32. tf32: a GPU's short mantissa."""
+    """Arithmetic of the forward and backward pass; weights and updates are always fp32. tf32 has a mantissa of 10 bits."""
     compile: bool = False
-    """Let torch compile the net, a minute or two at the start: on a GPU, pointwise work is then done on the way. The same
-    arithmetic in another order, so that losses differ by rounding."""
+    """Compile the net with torch, which takes a minute or two and fuses pointwise operations on a GPU. The order of arithmetic
+    changes, so that losses differ by rounding."""
 
 
 class FinetuneSettings(FrozenModel):
-    """What differs in the runs at S = 384 and S in [256;512], which go on from a run of the same net."""
+    """What differs in the runs at S = 384 and S in [256;512], which are initialised from a run of the same net."""
 
     epochs: Count | None = None
     """CHOICE 7: the paper gives no length; not set: as many as from scratch."""
     learning_rate: Positive = 1e-3
-    """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for the jitter stage, of which the paper says nothing."""
+    """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for S in [256;512], about which the paper is silent."""
     drops: Annotated[int, Field(ge=0)] | None = None
     """CHOICE 7: drops of the learning rate; not set: as from scratch."""
     drop_epochs: tuple[Count, ...] | None = None
@@ -121,48 +121,48 @@ class FinetuneSettings(FrozenModel):
 
 
 class LocaliseSettings(FrozenModel):
-    """What differs in the runs that predict boxes, which begin as the classification net of their scale (appendix A)."""
+    """What differs in the runs that predict boxes, initialised from the classification net of their scale (appendix A)."""
 
     epochs: Count | None = None
     """CHOICE 9: the paper gives no length; not set: as many as from scratch."""
     learning_rate: Positive = 1e-3
     """PAPER A.1: 10^-3."""
     drops: Annotated[int, Field(ge=0)] | None = None
-    """CHOICE 9: drops of the learning rate; not set: as from scratch. What has to stop improving is the error on the box of
-    the true class, on a centre crop."""
+    """CHOICE 9: drops of the learning rate; not set: as from scratch. The rate drops when the error of the true class's box,
+    on a centre crop, stops improving."""
     drop_epochs: tuple[Count, ...] | None = None
     """CHOICE 12: a fixed schedule for these runs."""
 
 
 class BoxTargets(FrozenModel):
-    """What a net that predicts boxes is trained towards (appendix A)."""
+    """The targets of a net that predicts boxes (appendix A)."""
 
     target: Literal["largest", "random"] = "largest"
-    """CHOICE 9: of several true boxes, the target is the largest, or one drawn anew in every epoch."""
+    """CHOICE 9: of several true boxes, the target is the largest, or a random one in every epoch."""
     min_inside: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """CHOICE 9: share of the target that must lie in the crop for it to count in the loss. At 0 every crop counts: a box is
-    predicted where it is, though the net may see none of it. OverFeat asked for half."""
+    """CHOICE 9: share of the target that must lie in the crop for it to count in the loss. At 0 every crop counts, even one
+    that shows nothing of the target. OverFeat required half."""
 
 
 class MergeSettings(FrozenModel):
-    """How the boxes of all locations, scales and nets become one per label (appendix A, after OverFeat)."""
+    """How the boxes of all locations, scales and nets are merged into one per label (appendix A, after OverFeat)."""
 
     match: Literal["distance+overlap", "distance", "overlap"] = "distance+overlap"
-    """CHOICE 9: match score of two boxes, the smaller the better: distance of the centres over the root of the mean area,
-    1 - IoU, or the sum of the two. OverFeat adds the intersection, under which boxes that overlap would match worse."""
+    """CHOICE 9: match score of two boxes, where smaller is better: the distance of their centres over the root of their mean
+    area, 1 - IoU, or the sum of the two. OverFeat adds the intersection, with which overlapping boxes would match worse."""
     threshold: Positive = 0.83
-    """CHOICE 9: the two boxes that match best are merged until their match score exceeds this. At 5/6 are two equal boxes,
-    one shifted along a side, that overlap by one half: each would pass for the other."""
+    """CHOICE 9: the two boxes that match best are merged until their match score exceeds this. 5/6 is the score of two equal
+    boxes, one shifted along a side, with an IoU of one half: each would count as right for the other."""
     top_k: Count | None = None
-    """CHOICE 9: boxes of a label take part from so many locations a scale, those of its highest scores; all if not set.
-    (OverFeat's k counts classes a scale; here the five labels of the classification system are given.)"""
+    """CHOICE 9: merge only the boxes of the so many locations with the label's highest scores, at each scale; all if not set.
+    (OverFeat's k counts classes; here the five labels are those of the classification system.)"""
     average: Literal["pairs", "members", "scores"] = "pairs"
-    """CHOICE 9: two boxes are replaced by the mean of their coordinates, whatever they were merged from (OverFeat's
-    words), or weighted by the number of their members, or by their scores."""
+    """CHOICE 9: two boxes are replaced by the mean of their coordinates, unweighted (as OverFeat says), weighted by the
+    numbers of boxes that were merged into them, or weighted by their scores."""
 
 
 class TransferSettings(FrozenModel):
-    """Data sets that features are tried on, in their official layouts, and how (appendix B). One not given is not run."""
+    """The data sets of transfer, their features and SVMs (appendix B). A data set that is not given is not run."""
 
     voc2007: NonEmptyText | None = None
     """Folder or zip of PASCAL VOC-2007, its test part included. `voc2007=PATH` sets it."""
@@ -173,104 +173,103 @@ class TransferSettings(FrozenModel):
     caltech256: NonEmptyText | None = None
     """Folder or zip of Caltech-256. `caltech256=PATH` sets it."""
     stand_in: bool = False
-    """Draw small data sets in the same layouts in place of those that are not given."""
+    """Draw small data sets, in the same layouts, for those that are not given."""
     normalise: Literal["after", "before"] = "after"
-    """CHOICE 10: an image's features are scaled to unit length once, after those of several Q were averaged or stacked, or
-    before that too."""
+    """CHOICE 10: an image's features are scaled to unit length after those of several Q are combined, or also before that."""
     C: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
-    """CHOICE 10: the SVM's costs to choose from, on held-out training images."""
+    """CHOICE 10: costs of the SVM, of which held-out training images choose one."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """PAPER B: share of the training images of a class on which C is chosen; in VOC-2007 it is the part called val."""
     ap_2007: Literal["11-point", "area"] = "11-point"
-    """CHOICE 10: average precision on VOC-2007, as VOC counted it that year, or as from 2010 on."""
+    """CHOICE 10: average precision on VOC-2007: of 11 points, as VOC computed it that year, or the area, as from 2010 on."""
     splits: Count = 3
-    """PAPER B: random splits of Caltech."""
+    """PAPER B: number of random splits of Caltech."""
     caltech101_train: Count = 30
     """PAPER B: training images of a class of Caltech-101."""
     caltech101_test: Count = 50
-    """PAPER B: test images of a class of Caltech-101, at most."""
+    """PAPER B: largest number of test images of a class of Caltech-101."""
     caltech256_train: Count = 60
-    """PAPER B: training images of a class of Caltech-256; the others are for testing."""
+    """PAPER B: training images of a class of Caltech-256; the others are test images."""
 
     @property
     def paths(self) -> dict[str, str | None]:
-        """Where the data sets are, by name."""
+        """Paths of the data sets by name; None for those that are not given."""
         return {name: getattr(self, name) for name in TRANSFER_SETS}
 
     def given(self, name: str) -> bool:
-        """Whether a data set is there, or a stand-in is drawn for it."""
+        """Whether a data set is given, or a stand-in is drawn for it."""
         return self.stand_in or self.paths[name] is not None
 
 
 class ImportSettings(FrozenModel):
-    """A system of somebody else, by what it says of the validation images."""
+    """Somebody else's system: its scores or labels of the validation images."""
 
     file: NonEmptyText
     """A row per image, with a number per class or up to five labels: .npy, .npz, .csv, .tsv or .parquet; or .txt, ILSVRC's
     official format, up to five `label xmin ymin xmax ymax`, or up to five labels, in validation order with devkit ids."""
     order: NonEmptyText | None = None
-    """Where the rows have no ids: `validation`, by image number; `folders`, by class and file name, as torchvision has it; or
-    a text file that lists all images in the order of the rows."""
+    """Order of rows without ids: `validation`, by image number; `folders`, by class and file name, as in torchvision; or a
+    text file that lists all images in the order of the rows."""
     ids: NonEmptyText | None = None
-    """The column or array with the images' ids, where it is not plain which one that is."""
+    """The column or array with the images' ids, where several could have them."""
     classes: Literal["wnid", "sorted", "devkit"] | None = None
-    """What a column or a label says: a WNID, the place among the sorted WNIDs, from 0, or the devkit's id, from 1. Not set:
-    WNIDs where they are there, devkit ids in a .txt, else places."""
+    """Meaning of a column or a label: a WNID, the index among the sorted WNIDs, from 0, or the devkit's id, from 1. Not set:
+    WNIDs where the file has them, devkit ids in a .txt, else indices."""
     logits: bool = False
-    """The numbers are scores before the soft-max."""
+    """Whether the numbers are scores before the soft-max."""
 
 
 class ReadingSettings(FrozenModel):
-    """What the numbers of a released net mean. What is not set is as usual in the file's format."""
+    """Conventions of a released net's file. A convention that is not set is the usual one of the file's format."""
 
     channels: Literal["rgb", "bgr"] | None = None
-    """Order of the colours that the first layer is given: BGR in Caffe."""
+    """Order of the colours in the first layer's input: BGR in Caffe."""
     input: Literal["caffe", "torchvision"] | None = None
-    """Pixels of 0-255 less their mean, or, in torchvision, of 0-1 less a mean and divided by a standard deviation."""
+    """Pixels of 0-255 minus their mean (Caffe), or of 0-1 minus a mean and divided by a standard deviation (torchvision)."""
     classes: Literal["sorted", "devkit"] | None = None
-    """Order of the outputs: the sorted WNIDs, or the devkit's ids. A file that has WNIDs says so itself."""
+    """Order of the outputs: the sorted WNIDs, or the devkit's ids. A file with WNIDs needs no setting."""
     full: Literal["chw", "hwc"] | None = None
-    """How the first fully connected layer counts its inputs: channel by channel, or place by place."""
+    """Order of the first fully connected layer's inputs: channel by channel (chw), or position by position (hwc)."""
     kernels: Literal["hw", "wh"] | None = None
-    """Order of the sides of a kernel."""
+    """Order of a kernel's sides: height first, or width first."""
     mean: Annotated[tuple[float, float, float] | None, Field(strict=False)] = None
-    """Mean RGB, 0-255, where it is neither in the file nor that of the authors (Caffe) or of torchvision."""
+    """Mean RGB, 0-255, where it is neither in the file nor the authors' (Caffe) nor torchvision's."""
 
 
 class ReleaseSettings(ReadingSettings):
-    """A released net, by its file; `{D: FILE}` is short for `{D: {file: FILE}}`."""
+    """A released net; `{D: FILE}` is short for `{D: {file: FILE}}`."""
 
     file: NonEmptyText
     """Caffe's .caffemodel, MatConvNet's .mat, or PyTorch's .pth or .safetensors in torchvision's layout."""
 
     @model_validator(mode="before")
     @classmethod
-    def _of_text(cls, given: Any) -> Any:  # noqa: ANN401
-        return {"file": given} if isinstance(given, str) else given
+    def _of_text(cls, value: Any) -> Any:  # noqa: ANN401
+        return {"file": value} if isinstance(value, str) else value
 
     @property
     def reading(self) -> ReadingSettings:
-        """All but the file."""
+        """The conventions, without the file."""
         return ReadingSettings(**self.model_dump(exclude={"file"}))
 
 
 class DevkitSettings(FrozenModel):
-    """ILSVRC's own files: what is true of the validation images, and how it numbers classes."""
+    """ILSVRC's own files: true labels and boxes of the validation images, and its numbers of classes."""
 
     folder: NonEmptyText
     """ILSVRC's devkit: the folder with meta_clsloc.mat, the validation labels and the blacklist."""
     solution: NonEmptyText | None = None
-    """LOC_val_solution.csv: the true boxes of the validation images, to judge boxes of others by."""
+    """LOC_val_solution.csv: the true boxes of the validation images, by which imported boxes are judged."""
 
 
 class EvaluateSettings(FrozenModel):
-    """How the nets are tested (section 3.2)."""
+    """The evaluations (section 3.2)."""
 
     average: Literal["scores", "posteriors"] = "scores"
-    """CHOICE 4: dense evaluation averages the class score map over space before the soft-max, or after it."""
+    """CHOICE 4: dense evaluation averages class scores over space before the soft-max, or posteriors after it."""
     crop_grid: Literal["whole", "square"] = "whole"
     """CHOICE 5: the 5x5 grid of crops spans the whole image, or its central square."""
     batch_pixels: Count = 20_000_000
-    """Upper bound of pixels in one batch of the net: images of equal shape are evaluated together."""
+    """Largest number of pixels in a batch; images of equal shape are evaluated together."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of the forward pass; posteriors are always computed and stored in fp32."""

@@ -1,4 +1,4 @@
-"""What the settings decide beyond the paper's text: the choices that fill its silences, and the departures from it."""
+"""The choices that fill the paper's silences, and the settings that depart from the paper. No torch."""
 
 from __future__ import annotations
 
@@ -115,13 +115,13 @@ FIXED_CHOICES = [
         "19: so that a crop ends as 7x7 features, as in the paper.",
     ),
 ]
-"""Silences of the paper that are filled once and for all: what, how, and the number in the list of silences."""
+"""Choices without a setting: (silence, choice, its number in `CHOICES` with details)."""
 
 
 def list_choices(settings: Settings) -> list[tuple[str, str, str]]:
-    """Every setting that fills a silence of the paper: key, value, and what it decides, from the settings' own docs."""
-    found = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in described(settings))
-    return [(key, value, text) for key, value, text in found if text]
+    """(key, value, decision) of every setting whose description says CHOICE, because it fills a silence of the paper."""
+    choices = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in described(settings))
+    return [(key, value, text) for key, value, text in choices if text]
 
 
 class Choice(NamedTuple):
@@ -145,7 +145,7 @@ def choices_by_number(settings: Settings) -> dict[int, list[Choice]]:
 
 
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
-    """Every setting that decides numbers and is not the paper preset's: key, value here, value there."""
+    """(key, value, value in the paper preset) of every setting that influences numbers and differs from the paper preset."""
     paper = {key: value for key, value, _ in described(load_settings({}))}
     skipped = (
         "preset",
@@ -164,21 +164,24 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
     )
     values = ((key, value) for key, value, _ in described(settings))
     here = ((key, value) for key, value in values if key not in skipped and key.split(".")[0] not in skipped)
-    # pixels that are kept rescaled are those that would be made anew for every crop
+    # rescaled pixels that are stored equal those that would be computed for every crop
     same = ("data.rescaled", "pixels")
     return [(key, value, paper[key]) for key, value in here if value != paper[key] and (key, value) != same]
 
 
 def described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:
-    """(key, value, description) of every setting, blocks opened."""
-    found = []
+    """(key, value, description) of every setting; keys of blocks have dots, such as `train.batch`."""
+    rows = []
     for name, field in type(model).model_fields.items():
         value = getattr(model, name)
         if isinstance(value, BaseModel):
-            found += described(value, f"{prefix}{name}.")
+            rows += described(value, f"{prefix}{name}.")
         else:
-            shown = (
-                ", ".join(map(str, value)) if isinstance(value, tuple) else "not set" if value is None else str(value)
-            )
-            found.append((prefix + name, shown, " ".join((field.description or "").split())))
-    return found
+            rows.append((prefix + name, _text(value), " ".join((field.description or "").split())))
+    return rows
+
+
+def _text(value: object) -> str:
+    if isinstance(value, tuple):
+        return ", ".join(map(str, value))
+    return "not set" if value is None else str(value)

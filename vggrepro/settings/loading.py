@@ -1,4 +1,4 @@
-"""Settings from a preset's YAML file and what the user gives over it (`--config smoke=true seeds=[0,1,2]`)."""
+"""Loading settings: a preset's YAML file, overridden by the user (`--config smoke=true seeds=[0,1,2]`). No torch."""
 
 from __future__ import annotations
 
@@ -14,53 +14,55 @@ from vggrepro.settings.models import PRESETS, Settings, read_preset
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
 
 VERBATIM = ("path", "file", "order", "ids", "folder", "solution")
-"""Keys whose values are names of files and the like: nothing is read into them."""
+"""Keys whose values are file names or ids, which stay text even where they look like numbers."""
 
 LAYOUT_OF = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
+"""The layout that a shorthand for a data set's path stands for."""
 
 PATHS = (*LAYOUT_OF, *TRANSFER_SETS)
+"""Shorthands for the paths of data sets."""
 
 SHORTHANDS = ("smoke", *PATHS)
 """Keys of the command line that stand for longer ones."""
 
 
-def load_settings(given: Mapping[str, Any]) -> Settings:
-    """The settings for what the user gave: a preset's file with the user's values on top.
+def load_settings(config: Mapping[str, Any]) -> Settings:
+    """The settings of a preset's file, with the values of the user's `config` in their place.
 
     `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
     `voc2007=PATH` and its like for `transfer={voc2007: PATH}`.
-    A ValueError names the key, what was expected and, for a mistyped key, the nearest one.
+    Raises ValueError that names every wrong key, what was expected and, for a mistyped key, the nearest one.
     """
-    paths = {key: str(given[key]) for key in PATHS if given.get(key) is not None}
-    values = {key: _typed(value) for key, value in given.items() if key not in PATHS}
+    paths = {key: str(config[key]) for key in PATHS if config.get(key) is not None}
+    values = {key: _typed(value) for key, value in config.items() if key not in PATHS}
     preset = _preset(values, paths)
     preset_values = read_preset(preset)
     _check_schedule(preset_values, values)
-    values = _lay_over(preset_values, values)
+    values = _override(preset_values, values)
     if values.get("released"):
         values.setdefault("localisation", False)
     for key, path in paths.items():
         layout = LAYOUT_OF.get(key)
         block = {"data": {"layout": layout, "path": path}} if layout else {"transfer": {key: path}}
-        values = _lay_over(values, block)
+        values = _override(values, block)
     return validated(Settings, values, "config", also_known=SHORTHANDS)
 
 
 def _preset(values: dict[str, Any], paths: Mapping[str, str]) -> str:
-    """The preset that is asked for, and its name put in place of `smoke`; a ValueError where the user contradicts himself."""
+    """The name of the chosen preset, also written into `values` in place of `smoke`; a ValueError for contradictions."""
     smoke = values.pop("smoke", False)
     if not isinstance(smoke, bool):
         raise ValueError(f"config: smoke: expected true or false, got {smoke!r}")
     if smoke and values.get("preset", "smoke") != "smoke":
         raise ValueError(
-            f"config: smoke=true asks for the preset smoke and preset={values['preset']} for another: give one"
+            f"config: smoke=true stands for preset=smoke, but preset={values['preset']} is given too: give one of them"
         )
     if "tiny_imagenet" in paths and not smoke and "preset" not in values:
         raise ValueError(
             "config: tiny_imagenet is given without a preset: add smoke=true (minutes) or preset=tiny (one GPU)"
         )
     if {"tiny_imagenet", "ilsvrc"} <= set(paths):
-        raise ValueError("config: tiny_imagenet and ilsvrc are both given: one data set at a time")
+        raise ValueError("config: tiny_imagenet and ilsvrc are both given: give one data set")
     preset = str(values.setdefault("preset", "smoke" if smoke else "paper"))
     if preset not in PRESETS:
         raise ValueError(
@@ -69,29 +71,34 @@ def _preset(values: dict[str, Any], paths: Mapping[str, str]) -> str:
     return preset
 
 
-def _check_schedule(preset: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """A ValueError if the user gives a plateau rule where the preset fixes the epochs of the drops."""
+def _check_schedule(preset: dict[str, Any], config: Mapping[str, Any]) -> None:
+    """A ValueError if the user sets the plateau rule where the preset fixes the epochs of the drops."""
     for block in ("train", "finetune", "localise"):
-        said = given.get(block)
+        changes = config.get(block)
         fixed = preset.get(block, {}).get("drop_epochs")
-        if fixed and isinstance(said, Mapping) and {"drops", "patience"} & set(said) and "drop_epochs" not in said:
+        if (
+            fixed
+            and isinstance(changes, Mapping)
+            and "drop_epochs" not in changes
+            and {"drops", "patience"} & set(changes)
+        ):
             raise ValueError(
-                f"config: {block}.drops and {block}.patience do nothing, because {block}.drop_epochs={fixed} fixes the drops: "
+                f"config: {block}.drops and {block}.patience have no effect, because drop_epochs={fixed} fixes the drops: "
                 f"add drop_epochs: null to follow validation accuracy"
             )
 
 
-def _lay_over(base: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with the values of `given` on top; dictionaries are merged, everything else is replaced."""
+def _override(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`: dictionaries are merged, everything else is replaced."""
     merged = dict(base)
-    for key, value in given.items():
+    for key, value in changes.items():
         inner = merged.get(key)
-        merged[key] = _lay_over(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+        merged[key] = _override(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
     return merged
 
 
 def _typed(value: Any) -> Any:  # noqa: ANN401
-    """Snakemake hands most values of `--config` on as text: `true`, `[0,1]` and `1e-3` become what they say."""
+    """The typed value of a text such as `true` or `1e-3`, because Snakemake passes most values of `--config` on as text."""
     if isinstance(value, Mapping):
         return {key: inner if key in (*VERBATIM, *TRANSFER_SETS) else _typed(inner) for key, inner in value.items()}
     if isinstance(value, list | tuple):

@@ -34,62 +34,72 @@ from vggrepro.settings.blocks import (
 )
 
 PRESETS = ("paper", "tiny", "smoke")
+"""Names of the presets, each a YAML file."""
 
 PRESETS_FOLDER = ROOT / "workflow" / "config"
 
 
 class Settings(FrozenModel):
-    """Everything that a preset fixes."""
+    """All settings of a reproduction."""
 
     preset: Literal["paper", "tiny", "smoke"]
     """Name of the preset, and of the folder below `results/`."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
-    """Every run is trained once per seed; with several, tables show the mean and the spread."""
+    """Every run is trained once per seed; with several seeds, tables show the mean and the spread."""
     threads: Count = 8
-    """CPU threads of a training or an evaluation. The smoke preset takes one, so that its numbers do not depend on the
-    number of cores."""
+    """CPU threads of a training or an evaluation. The smoke preset uses one, so that its numbers do not depend on the number
+    of cores."""
     staged: bool = True
-    """PAPER 3.1: initialise B-E from A. False: from random weights, as the paper's remark on Glorot allows."""
+    """PAPER 3.1: initialise B-E from A. False: from random weights, which the paper found to be possible with Glorot's."""
     localisation: bool = True
     """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
     higher: Literal["points", "relative"] = "points"
-    """CHOICE 8: the shallow net's error "7% higher" is read as percentage points or as a ratio."""
+    """CHOICE 8: the shallow net's error "7% higher" means percentage points, or a ratio."""
     released: dict[Literal["D", "E"], ReleaseSettings] = {}
-    """The authors' 16- and 19-layer nets, or others of their layers, in place of the jittered D and E: `released={D: FILE, E:
-    FILE}`. Nothing is trained, and what needs other nets is not run. Localisation is off if not asked for."""
+    """Released weights, the authors' or of the same layers, in place of the jittered D and E: `released={D: FILE, E: FILE}`.
+    Nothing is trained, and what needs other nets is not run. Localisation is off unless it is set."""
     imported: dict[str, ImportSettings] = {}
-    """Systems of others, by the name that Tables 7 and 10 show: `imported={"My net": {file: PATH}}`."""
+    """Imported systems, by their names in Tables 7 and 10: `imported={"My net": {file: PATH}}`."""
     fusions: dict[str, str] = {}
-    """More rows of Table 7, by name, written as in its CSV, imported systems by their names: `fusions={"Ours & theirs":
-    "D/[256;512]/256,384,512 + My net"}`. Ours are dense if not said otherwise in brackets: `(multi-crop & dense)`."""
+    """More rows of Table 7, by name, written as in its CSV, with imported systems by name: `fusions={"Fused":
+    "D/[256;512]/256,384,512 + My net"}`. Evaluations are dense, or those in brackets at the end: `(multi-crop & dense)`."""
     devkit: DevkitSettings | None = None
-    """What is true of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it imported systems are
-    compared with the prepared images, and may be of any data set."""
+    """True labels and boxes of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it, imported
+    systems are compared with the prepared images, which may be of any data set."""
     unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], NonEmptyText] = {}
-    """Results of the same nets from random weights (`staged=false train={init: glorot}`), which the claim on initialisation
-    is judged by: `unstaged={glorot: FOLDER}`, a folder below `results/` of that run."""
+    """Folders below `results/` of the same nets trained from random weights (`staged=false train={init: glorot}`), by which
+    the claim on initialisation is judged: `unstaged={glorot: FOLDER}`."""
     data: DataSettings
+    """The data set, and how many of its images are used."""
     model: NetSettings = NetSettings()
+    """The size of the nets."""
     train: TrainSettings = TrainSettings()
+    """The trainings."""
     finetune: FinetuneSettings = FinetuneSettings()
+    """What differs in the runs at S = 384 and S in [256;512]."""
     localise: LocaliseSettings = LocaliseSettings()
+    """What differs in the runs that predict boxes."""
     boxes: BoxTargets = BoxTargets()
+    """The targets of the nets that predict boxes."""
     evaluate: EvaluateSettings = EvaluateSettings()
+    """The evaluations."""
     merge: MergeSettings = MergeSettings()
+    """How predicted boxes are merged."""
     transfer: TransferSettings = TransferSettings()
+    """The data sets of transfer, and their features and SVMs."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: each one once, got {list(self.seeds)}")
+            raise ValueError(f"seeds: expected each seed once, got {list(self.seeds)}")
         self._check_imported()
         if self.released and (len(self.seeds) > 1 or (self.localisation and len(self.released) < 2)):
             raise ValueError(
-                "released: these nets were trained once, so give one seed, and localisation needs both of them, D and E"
+                "released: expected one seed, because these nets were trained once, and for localisation both D and E"
             )
         if self.data.layout == "stand-in" and self.data.path:
             raise ValueError(
-                f"data.path: the stand-in has none, got {self.data.path}: for real images, tiny_imagenet=PATH"
+                f"data.path: expected none for the stand-in, got {self.data.path}: for real images, give tiny_imagenet=PATH"
             )
         stages = ("train", self.train), ("finetune", self._with(self.finetune)), ("localise", self._with(self.localise))
         for name, stage in stages:
@@ -110,8 +120,8 @@ class Settings(FrozenModel):
             if len(same) > 1 or "/" in name or " + " in name or name in self.fusions or not Imported(name).path[9:]:
                 raise ValueError(f"imported: expected different names without '/' and ' + ', got {', '.join(same)}")
             if self.devkit is None and (system.classes == "devkit" or system.file.endswith(".txt")):
-                where = "devkit={folder: PATH, solution: PATH}"
-                raise ValueError(f"imported.{name}: {system.file} has devkit ids: give ILSVRC's devkit, {where}")
+                advice = "devkit={folder: PATH, solution: PATH}"
+                raise ValueError(f"imported.{name}: {system.file} has devkit ids: give ILSVRC's devkit, {advice}")
         known = {e for number in table_numbers("scores") for e in table_evaluations(number)}
         for name, fused in (fusion for number in table_numbers() for fusion in self.added(number).items()):
             if new := [e.path for e in evaluations_of(fused) if e not in known]:
@@ -120,7 +130,7 @@ class Settings(FrozenModel):
                 )
 
     def added(self, number: str) -> dict[str, System]:
-        """Rows that the user adds to a table that compares methods: systems of others, and fusions where it averages."""
+        """Rows that the user adds to a table that compares methods: imported systems, and fusions where the table averages."""
         table = published_table(number)
         if not table.compares_methods:
             return {}
@@ -137,37 +147,39 @@ class Settings(FrozenModel):
 
     @property
     def folder(self) -> str:
-        """The folder below `results/`: two data sets under one preset do not share one."""
+        """The folder below `results/`, a different one for each data set under a preset."""
         usual = read_preset(self.preset)["data"]["layout"]
         name = self.preset if self.data.layout == usual else f"{self.preset}-{self.data.layout}"
-        # a net that was trained for weeks is not to be written over
+        # released weights must not overwrite runs that were trained for weeks
         return f"{name}-released" if self.released else name
 
     def _with(self, stage: FinetuneSettings | LocaliseSettings) -> TrainSettings:
-        """The training settings with what differs in a stage."""
-        given = {name: value for name, value in stage.model_dump().items() if value is not None}
-        if "epochs" in given and "drop_epochs" not in given:
-            given["drop_epochs"] = None
-        return self.train.model_copy(update=given)
+        """The training settings, with the values that a stage sets."""
+        changes = {name: value for name, value in stage.model_dump().items() if value is not None}
+        if "epochs" in changes and "drop_epochs" not in changes:
+            changes["drop_epochs"] = None
+        return self.train.model_copy(update=changes)
 
     def for_run(self, run: Run) -> RunSettings:
-        """All that decides the weights of a run: a change of one value retrains it."""
+        """All settings that determine the weights of a run; a change of one of them retrains it."""
         if run.localises:
             return RunSettings(model=self.model, train=self._with(self.localise), boxes=self.boxes)
         return RunSettings(model=self.model, train=self.train if run.S == "256" else self._with(self.finetune))
 
 
 class RunSettings(FrozenModel):
-    """What `vggrepro train` needs to know: the value of `Settings.for_run`."""
+    """The settings of one training, as `vggrepro train` gets them."""
 
     model: NetSettings
+    """The size of the net."""
     train: TrainSettings
+    """The training."""
     boxes: BoxTargets | None = None
-    """Of a run that predicts boxes."""
+    """The targets of a run that predicts boxes; not set for classification."""
 
 
 def read_preset(preset: str) -> dict[str, Any]:
-    """The values that a preset's file sets."""
+    """The values in a preset's file; a ValueError that names the file where it cannot be read."""
     path = PRESETS_FOLDER / f"{preset}.yaml"
     values = read_yaml(path)
     if not isinstance(values, dict):

@@ -1,4 +1,4 @@
-"""Settings: what the user gives, checked, and one message for what is wrong."""
+"""Settings of the user are typed, checked and laid over a preset; one message names all wrong keys."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def test_tiny_is_a_quarter_of_the_papers_resolution_with_its_widths():
     assert (model.crop, model.pixels(256), model.pixels(384), model.width) == (56, 64, 96, 64)
 
 
-@pytest.mark.parametrize("given", [{"smoke": True}, {"smoke": "true"}, {"smoke": "True"}, {"preset": "smoke"}])
-def test_smoke_is_asked_for_in_one_word(given):
-    assert load_settings(given).preset == "smoke"
+@pytest.mark.parametrize("config", [{"smoke": True}, {"smoke": "true"}, {"smoke": "True"}, {"preset": "smoke"}])
+def test_smoke_is_short_for_its_preset(config):
+    assert load_settings(config).preset == "smoke"
 
 
-def test_snakemakes_text_values_become_what_they_say():
+def test_text_values_of_snakemake_become_typed():
     settings = load_settings(
         {"smoke": "true", "seeds": ["0", "1", "2"], "train": {"learning_rate": "1e-3", "flip": "false"}}
     )
@@ -40,7 +40,7 @@ def test_snakemakes_text_values_become_what_they_say():
     assert settings.train.flip is False
 
 
-def test_a_given_value_is_laid_over_the_presets():
+def test_a_value_of_the_user_overrides_the_presets():
     settings = load_settings({"smoke": True, "train": {"epochs": 9}})
     assert settings.train.epochs == 9
     assert settings.train.batch == load_settings({"smoke": True}).train.batch
@@ -68,31 +68,31 @@ WRONG = [
         r"drop_epochs: expected ascending epochs below epochs=6, got \[4, 2\]",
     ),
     ({"smoke": True, "train": {"drop_epochs": [6]}}, r"below epochs=6, got \[6\]"),
-    ({"smoke": True, "seeds": [1, 1]}, r"seeds: each one once"),
+    ({"smoke": True, "seeds": [1, 1]}, r"seeds: expected each seed once"),
     ({"smoke": "perhaps"}, r"smoke: expected true or false, got 'perhaps'"),
-    ({"smoke": True, "preset": "paper"}, r"smoke=true asks for the preset smoke"),
+    ({"smoke": True, "preset": "paper"}, r"smoke=true stands for preset=smoke"),
     ({"tiny_imagenet": "x.zip"}, r"without a preset: add smoke=true"),
-    ({"smoke": True, "tiny_imagenet": "x", "ilsvrc": "y"}, r"both given: one data set at a time"),
-    ({"smoke": True, "data": {"path": "x"}}, r"data.path: the stand-in has none, got x"),
-    ({"smoke": True, "train": {"patience": 1}}, r"train.patience do nothing, because train.drop_epochs=\[5\]"),
+    ({"smoke": True, "tiny_imagenet": "x", "ilsvrc": "y"}, r"both given: give one data set"),
+    ({"smoke": True, "data": {"path": "x"}}, r"data.path: expected none for the stand-in, got x"),
+    ({"smoke": True, "train": {"patience": 1}}, r"train.patience have no effect, because drop_epochs=\[5\]"),
     ({"smoke": True, "train": {"learning_rate": float("inf")}}, r"train.learning_rate: .*finite"),
     ({"smoke": True, "seeds": [10**30]}, r"seeds.0: "),
     ({"smoke": True, "data": {"layout": "ilsvrc", "path": None}}, r"data.path: the layout ilsvrc needs"),
 ]
 
 
-@pytest.mark.parametrize(("given", "message"), WRONG)
-def test_what_is_wrong_is_named(given, message):
+@pytest.mark.parametrize(("config", "message"), WRONG)
+def test_a_wrong_value_is_named(config, message):
     with pytest.raises(ValueError, match=f"^config: .*{message}"):
-        load_settings(given)
+        load_settings(config)
 
 
-def test_several_mistakes_are_told_at_once():
+def test_all_wrong_values_are_named_at_once():
     with pytest.raises(ValueError, match=r"train.batch.*\n.*train.epochs"):
         load_settings({"smoke": True, "train": {"batch": 0, "epochs": 0}})
 
 
-def test_later_stages_go_on_at_a_lower_rate():
+def test_later_stages_have_their_own_number_of_epochs():
     settings = load_settings({"smoke": True})
     assert settings.for_run(Run("D", "256")).train.epochs == 6
     assert settings.for_run(Run("D", "384")).train.epochs == 2
@@ -103,8 +103,8 @@ def test_settings_of_a_run_come_back_from_the_command_line():
     assert validated(RunSettings, json.loads(sent.model_dump_json()), "--settings") == sent
 
 
-def test_the_schema_is_the_classes():
-    assert SCHEMA_FILE.read_text(encoding="utf-8") == settings_schema(), "write it anew with: vggrepro schema"
+def test_the_schema_file_follows_from_the_classes():
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == settings_schema(), "generate it again with: vggrepro schema"
 
 
 def test_every_setting_says_what_it_is():

@@ -1,0 +1,91 @@
+"""A line that is added to a CSV adds its runs and evaluations, and a malformed one is named."""
+
+import shutil
+
+import pytest
+
+from tests.paper.printed import EVALUATIONS, PARENTS, names, paths, stores
+from vggrepro.paper import tables
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import (
+    PUBLISHED,
+    needed_runs,
+    published_table,
+    scales_of,
+    table_evaluations,
+)
+
+
+def clear_caches():
+    for cached in (published_table, tables._described, tables._scales_by_run):
+        cached.cache_clear()
+
+
+@pytest.fixture
+def append(tmp_path, monkeypatch):
+    """A function that adds a line to a copy of a CSV, which is then read."""
+    folder = shutil.copytree(PUBLISHED, tmp_path / "published")
+    monkeypatch.setattr("vggrepro.paper.tables.PUBLISHED", folder)
+
+    def add(name, line):
+        with (folder / name).open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+        clear_caches()
+
+    clear_caches()
+    yield add
+    clear_caches()
+
+
+def test_an_added_line_adds_its_run_its_ancestors_and_its_evaluation(append):
+    append("table03.csv", "B,[256;512],384,dense,-,-")
+    assert set(names(needed_runs())) - set(PARENTS) == {"B_384_s0", "B_256-512_s0"}
+    assert set(paths(table_evaluations("3"))) - stores(EVALUATIONS["3"]) == {"B_256-512_s0/dense/384"}
+
+
+def test_an_added_line_adds_a_scale_to_a_known_run(append):
+    append("table04.csv", 'A,256,"224,320",dense,-,-')
+    assert set(names(needed_runs())) == set(PARENTS)
+    assert scales_of(Run("A", "256"), "dense") == (224, 256, 320)
+
+
+def test_an_added_line_adds_an_ensemble(append):
+    append("table06.csv", 'ours,"C/[256;512]/256,384 + E-fc/[256;512]/384",multi-crop,-,-,-')
+    added = set(paths(table_evaluations("6"))) - stores(EVALUATIONS["6"])
+    assert added == stores("C_256-512/multi-crop/256,384 E_256-512_fc/multi-crop/384")
+    assert set(names(needed_runs())) - set(PARENTS) == {"E_256-512_fc_s0"}
+
+
+def test_a_difference_needs_both_sides(append):
+    append("text.csv", "C against D,4.1,C/256/256,D/256/256,centre-crop,-,-,-")
+    added = set(paths(table_evaluations("text"))) - stores(EVALUATIONS["text"])
+    assert added == stores("C_256/centre-crop/256 D_256/centre-crop/256")
+
+
+def test_an_added_line_adds_a_net_that_predicts_boxes(append):
+    append("table09.csv", "E/384/384,dense,SCR,fc,-,-")
+    assert set(names(needed_runs())) - set(PARENTS) == {"E_384_scr_fc_s0"}
+    assert set(paths(table_evaluations("9"))) - stores(EVALUATIONS["9"]) == {"E_384_scr_fc_s0/dense/384"}
+
+
+def test_a_line_of_another_method_adds_a_row_only(append):
+    append("table07.csv", "Somebody (2015),,,20.1,-,4.9")
+    assert published_table("7").rows[-1].system is None
+    assert set(paths(table_evaluations("7"))) == stores(EVALUATIONS["7"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["F,256,256,dense,-,-", "A,256,x,dense,-,-", "A,256,256,denes,-,-", "A,256,256,dense,,-", "A,256,256,dense,?,-"]
+    + ["A,256,256,dense,-", "A,256,256,dense,-,-,9", "A,256,256,,-,-"],
+)
+def test_a_malformed_line_is_named_in_the_error(append, line):
+    append("table03.csv", line)
+    with pytest.raises(ValueError, match=r"table03\.csv, line 14"):
+        published_table("3")
+
+
+def test_a_missing_column_is_named_in_the_error(append, tmp_path):
+    (tmp_path / "published" / "table03.csv").write_text("net,S,Q,protocol,top1_val\nA,256,256,dense,29.6\n")
+    with pytest.raises(ValueError, match=r"table03\.csv, line 2: .*top5_val"):
+        published_table("3")
