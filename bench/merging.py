@@ -31,13 +31,13 @@ def made_up(seed: int) -> BoxStore:
         boxes=boxes.reshape(-1, LABELS, 4),
         scores=rng.random((IMAGES * LOCATIONS, LABELS)).astype(np.float32),
         offsets=np.arange(IMAGES + 1) * LOCATIONS,
-        answers=np.tile(np.arange(LABELS), (IMAGES, 1)),
+        box_labels=np.tile(np.arange(LABELS), (IMAGES, 1)),
         labels=np.zeros(IMAGES, np.int64),
         sizes=np.full((IMAGES, 2), 500),
         counted=np.ones(IMAGES, bool),
         truth=np.array([(i, 10, 10, 300, 300) for i in range(IMAGES)], np.int32),
         ids=tuple(map(str, range(IMAGES))),
-        made={},
+        metadata={},
     )
 
 

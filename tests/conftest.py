@@ -114,6 +114,23 @@ def write_devkit(folder: Path, val: Store, blacklisted: tuple[int, ...] = ()) ->
 
 
 @pytest.fixture(scope="session")
+def box_stores(stores: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made-up box stores of two seeds of every evaluation of Tables 8 to 10."""
+    from tests.box_stores import write_all_boxes
+
+    write_all_boxes(folder := tmp_path_factory.mktemp("boxes"), Store(stores[1]))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_devkit(stores: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A devkit of the stand-in's validation images, two of which are blacklisted."""
+    folder = tmp_path_factory.mktemp("official") / "devkit"
+    write_devkit(folder, Store(stores[1]), blacklisted=(3, 4))
+    return folder
+
+
+@pytest.fixture(scope="session")
 def smoke() -> Settings:
     return load_settings({"smoke": True})
 

@@ -8,7 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vggrepro.data.devkit import Guess, format_guesses, read_guesses, read_truth
+from vggrepro.data.devkit import (
+    Guess,
+    format_guesses,
+    official_order,
+    predictions_have_boxes,
+    read_guesses,
+    read_truth,
+)
 
 FIRST_TEN = [65, 970, 230, 809, 516, 57, 334, 415, 674, 332]
 
@@ -108,3 +115,33 @@ def test_a_cut_list_of_synsets_is_named(ilsvrc_folder, tmp_path):
     (tmp_path / "meta_clsloc.mat").write_bytes((ilsvrc_folder / "devkit/meta_clsloc.mat").read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"meta_clsloc.mat: cannot be read"):
         read_truth(tmp_path, ilsvrc_folder / "LOC_val_solution.csv")
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (["a_1.JPEG", "b.JPEG"], "b.JPEG: expected a number in its name"),
+        (["a_1.JPEG", "b_01.JPEG"], "b_01.JPEG: expected number 2 next"),
+        (["a_5.JPEG", "a_6.JPEG"], "predict for the whole validation set"),
+        (["a_1.JPEG", "a_3.JPEG"], "a_3.JPEG: expected number 2 next"),
+    ],
+)
+def test_images_are_listed_by_number(ids, message):
+    assert official_order(["v_3.JPEG", "v_2.JPEG", "v_1.JPEG"]) == [2, 1, 0]
+    with pytest.raises(ValueError, match=message):
+        official_order(ids)
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (["1 2 3 4 5", "5 4 3 2 1"], False),
+        (["1 2 3 4 5", "7 0 0 5 5"], True),
+        (["1 2 3", "5 4 3 2 1"], False),
+        (["1 0 0 5.5 5"], True),
+        (["1 0 0 5 9 2 0 0 5 9", "5 4 3 2 1"], True),
+    ],
+)
+def test_whether_predictions_have_boxes_shows_in_their_numbers_of_fields(tmp_path, lines, expected):
+    (tmp_path / "p.txt").write_text("\n".join(lines) + "\n")
+    assert predictions_have_boxes(tmp_path / "p.txt") == expected

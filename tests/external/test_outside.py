@@ -292,18 +292,3 @@ def test_contradictions_are_named(stores, val, posteriors, tmp_path):
         imported(tmp_path / "o.h5", val=stores[1])
     with pytest.raises(ValueError, match="give --val STORE, or --devkit FOLDER"):
         imported(tmp_path / "q.npy")
-
-
-@pytest.mark.parametrize(
-    ("lines", "expected"),
-    [
-        (["1 2 3 4 5", "5 4 3 2 1"], False),
-        (["1 2 3 4 5", "7 0 0 5 5"], True),
-        (["1 2 3", "5 4 3 2 1"], False),
-        (["1 0 0 5.5 5"], True),
-        (["1 0 0 5 9 2 0 0 5 9", "5 4 3 2 1"], True),
-    ],
-)
-def test_labels_and_boxes_are_told_apart_by_their_fields(tmp_path, lines, expected):
-    (tmp_path / "p.txt").write_text("\n".join(lines) + "\n")
-    assert devkit.predictions_have_boxes(tmp_path / "p.txt") == expected

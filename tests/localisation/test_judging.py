@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
+from tests.box_stores import random_boxes
 from vggrepro import cli
 from vggrepro.data.devkit import Guess, Truth, read_truth
-from vggrepro.localisation.judging import judge_guesses
+from vggrepro.data.store import Store
+from vggrepro.localisation.judging import judge_guesses, missed_images
+from vggrepro.localisation.stores import merged_label_boxes
+from vggrepro.settings.blocks import MergeSettings
 
 
 def made_up(labels: list[int], boxes: list[list[list[int]]], blacklisted: list[bool]) -> Truth:
@@ -69,6 +73,22 @@ def test_top_1_and_top_5():
     truth = made_up([7, 7, 7], [[[0, 0, 1, 1]]] * 3, [False] * 3)
     judgement = judge_guesses(truth, [Guess((7, 1), None), Guess((1, 2, 3, 4, 7), None), Guess((1, 2, 3), None)])
     assert (judgement.top1, judgement.top5, judgement.localisation) == (2, 1, None)
+
+
+def test_images_that_a_box_store_misses_are_those_of_the_devkit(stores):
+    """The box of the true label alone against the devkit's way with all five; some images are blacklisted."""
+    val = Store(stores[1])
+    store, blacklisted = random_boxes(val, 0), np.arange(len(val)) % 5 == 0
+    store.counted[:] = ~blacklisted
+    of_all = merged_label_boxes([store], MergeSettings())[0]
+    of_true = merged_label_boxes([store], MergeSettings(), true_only=True)[0]
+    truth = Truth({}, val.labels, tuple(val.boxes(i).astype(np.int64) for i in range(len(val))), blacklisted)
+    guesses = [Guess(tuple(row.tolist()), boxes) for row, boxes in zip(store.box_labels, of_all, strict=True)]
+    judgement = judge_guesses(truth, guesses)
+    for boxes in (of_all, of_true):
+        missed = missed_images(store, boxes)
+        assert (int(missed.sum()), missed.size) == (judgement.localisation, judgement.localisation_images)
+    assert 0 < judgement.localisation < judgement.localisation_images
 
 
 def test_judge_from_the_command_line(ilsvrc_folder, ilsvrc_truth, tmp_path, capsys):

@@ -9,6 +9,9 @@ from vggrepro.paper import tables
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import (
     PUBLISHED,
+    best_classification,
+    best_localisation,
+    localisation_systems,
     needed_runs,
     published_table,
     scales_of,
@@ -89,3 +92,13 @@ def test_a_missing_column_is_named_in_the_error(append, tmp_path):
     (tmp_path / "published" / "table03.csv").write_text("net,S,Q,protocol,top1_val\nA,256,256,dense,29.6\n")
     with pytest.raises(ValueError, match=r"table03\.csv, line 2: .*top5_val"):
         published_table("3")
+
+
+def test_a_line_added_to_table_9_is_a_system_of_its_own(append):
+    fused, best = best_localisation(), best_classification()
+    append("table09.csv", "D/384/384,dense,SCR,fc,-,-")
+    append("table06.csv", 'ours,"D/[256;512]/384 + E/[256;512]/384",multi-crop,-,-,-')
+    assert (best_localisation(), best_classification()) == (fused, best)
+    systems = localisation_systems()
+    assert list(systems)[-2:] == [fused, "D/384/384 (SCR, fc)"]
+    assert systems["D/384/384"] != systems["D/384/384 (SCR, fc)"]

@@ -109,3 +109,8 @@ def test_released_nets_name_their_file_and_reading(tmp_path):
 def test_runs_of_different_code_are_not_hidden():
     assert _common(["a", "a", "b"]) == "a (2 runs); b (1 runs)"
     assert _common(["a", "a"]) == "a"
+
+
+def test_settings_with_imported_systems_cause_no_warning(smoke):
+    imported = {"imported": {"Theirs": {"file": "p.npy"}}, "fusions": {"both": "D/256/256 + Theirs"}}
+    assert report_warning(load_settings({"smoke": True} | imported)) == report_warning(smoke)

@@ -123,3 +123,10 @@ def test_boxes_are_learnt_in_a_few_steps(stores, objective):
     rows = [trainer.epoch(EpochPart(epoch), 0.01) for epoch in range(1, 6)]
     assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
     assert rows[-1]["train_localisation"] < rows[0]["train_localisation"]
+
+
+@pytest.mark.parametrize(("run", "boxes"), [(Run("D", "256"), BoxTargets()), (Run("D", "256", "all", 0, "PCR"), None)])
+def test_settings_of_boxes_belong_to_runs_that_predict_them(stores, run, boxes):
+    settings = small().model_copy(update={"boxes": boxes})
+    with pytest.raises(ValueError, match=f"{run.name}: the settings of a run for {run.objective} (need|have no) boxes"):
+        Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)

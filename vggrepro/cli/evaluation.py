@@ -54,7 +54,7 @@ def answers(
     """Write the five best labels of every image, from the best classification system (appendix A)."""
     from vggrepro.localisation.top5_labels import write_top5_labels
 
-    write_top5_labels(scores, seed, out)
+    write_top5_labels(scores, seed=seed, out=out)
 
 
 @command
@@ -79,8 +79,8 @@ def boxes(
         )
     from vggrepro.localisation.prediction import localise
 
-    files = {"classifier_file": classifier, "answers_folder": answers}
-    localise(run, protocol, scales, val_folder=val, **files, **step.start())
+    files = {"classifier_file": classifier, "labels_folder": answers}
+    localise(run, protocol=protocol, scales=scales, val_folder=val, **files, **step.start())
 
 
 @command

@@ -86,7 +86,7 @@ def submission(
 
     write_submission_file(
         read_settings(settings),
-        system or best_localisation(),
+        system=system or best_localisation(),
         boxes_folder=boxes,
         val_folder=val,
         devkit_folder=devkit,

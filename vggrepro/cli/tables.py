@@ -67,7 +67,7 @@ def merging(
     """Measure how Table 9 moves with the parameters of merging, with examples."""
     from vggrepro.localisation.sensitivity import write_sensitivity
 
-    write_sensitivity(read_settings(settings), boxes, val, out, threads)
+    write_sensitivity(read_settings(settings), boxes_folder=boxes, val_folder=val, out=out, workers=threads)
 
 
 @command

@@ -1,5 +1,6 @@
-"""Boxes (section 4 and appendix A): predicted at every location, merged into one per label, judged.
+"""Boxes (section 4 and appendix A): predicted at every location of an image, merged into one per label, judged.
 
-In: weights of a box-predicting net and the top-5 labels of the images. Out: box stores, merged boxes, the official
-submission format. Begin with `prediction.py`, then `merging.py`.
+In: weights of a box-predicting net and the top-5 labels of the images. Out: box stores, the images that they miss, ILSVRC's
+official submission format. Begin with `prediction.py`, which runs the net and writes a box store (`stores.py`); `merging.py`
+makes one box per label of it, and `judging.py` counts errors by the devkit's rule.
 """

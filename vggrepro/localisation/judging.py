@@ -1,4 +1,4 @@
-"""Classification and localisation errors of predictions in ILSVRC's official format, as its devkit counts them. No torch."""
+"""Classification and localisation errors as ILSVRC's devkit counts them, of its own format and of box stores. No torch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from numpy.typing import NDArray
 
 from vggrepro.data.boxes import OVERLAP, BoxArray, iou
 from vggrepro.data.devkit import MAX_GUESSES, Guess, Truth
+from vggrepro.localisation.stores import BoxStore
 from vggrepro.scores.ranks import TOP, wrong_images
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Errors as counts and denominators."""
+    """Counts of errors, and of the images that they are shares of."""
 
     images: int
     top1: int
     top5: int
     localisation: int | None
-    """Images without a right box, None for guesses without boxes."""
+    """Images without a right box; None for guesses without boxes."""
     localisation_images: int
     """Images that are not blacklisted."""
 
@@ -36,11 +37,12 @@ class Judgement:
 def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
     """Classification and localisation errors, as the official devkit counts them.
 
-    Every image counts for classification; a blacklisted one does not count for localisation. Stricter than the devkit in
-    what it takes (see `read_guesses`): that drops a sixth label in silence and takes boxes that are upside down.
+    Every image counts for classification; a blacklisted one does not count for localisation. What guesses may be is stricter
+    than in the devkit (see `read_guesses`), which drops a sixth label silently and takes boxes that are upside down. Raises
+    ValueError unless there is a guess per image.
     """
     if len(guesses) != len(truth.labels):
-        raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images")
+        raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images: expected one per image")
     ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
     top1, top5 = (int(wrong_images(ranks, name).sum()) for name in TOP)
     localisation = missed_guesses(truth, guesses)
@@ -54,17 +56,17 @@ def missed_guesses(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | No
     for i in np.flatnonzero(~truth.blacklisted):
         if (guess := guesses[i]).boxes is None:
             return None
-        missed.append(not localised(guess.labels, guess.boxes, int(truth.labels[i]), truth.boxes[i]))
+        missed.append(not is_localised(guess.labels, guess.boxes, int(truth.labels[i]), truth.boxes[i]))
     return np.array(missed, bool)
 
 
-def localised(labels: Sequence[int], guesses: BoxArray, true_label: int, truth: BoxArray) -> bool:
-    """Whether one of up to five guesses has the right label and overlaps any true box of it enough.
+def is_localised(labels: Sequence[int], guesses: BoxArray, true_label: int, truth: BoxArray) -> bool:
+    """Whether one of up to five guesses has the right label and a box that overlaps any true box of it enough.
 
     `labels` and `guesses` [G, 4] belong together, best first; `truth` [T, 4] are the true boxes of `true_label`. An image
     without a true box cannot be localised.
     """
-    right = [i for i, label in enumerate(labels[:5]) if label == true_label]
+    right = [i for i, label in enumerate(labels[:MAX_GUESSES]) if label == true_label]
     if not right or not len(truth):
         return False
     return bool((iou(np.asarray(guesses)[right][:, None], np.asarray(truth)[None]) >= OVERLAP).any())
@@ -72,3 +74,21 @@ def localised(labels: Sequence[int], guesses: BoxArray, true_label: int, truth: 
 
 def _rank(labels: tuple[int, ...], true_label: int) -> int:
     return labels.index(true_label) if true_label in labels else MAX_GUESSES
+
+
+def missed_images(store: BoxStore, label_boxes: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which of the counted images are not localised, [..., counted], by one box [..., N, K, 4] for each of the store's labels.
+
+    An image is localised if its true class is among the labels, and the box of that label overlaps any true box by at least
+    one half.
+    """
+    is_true = store.box_labels == store.labels[:, None]
+    has_true = is_true.any(1)
+    boxes = np.where(has_true[:, None], label_boxes[..., np.arange(len(store)), is_true.argmax(1), :], np.nan)
+    image = store.truth[:, 0]
+    with np.errstate(invalid="ignore"):
+        overlaps = iou(boxes[..., image, :], store.truth[:, 1:]) >= OVERLAP
+    localised = np.zeros((*boxes.shape[:-2], len(store)), bool)
+    for index in np.ndindex(boxes.shape[:-2]):
+        localised[index] = np.bincount(image, overlaps[index], len(store)) > 0
+    return ~localised[..., store.counted]

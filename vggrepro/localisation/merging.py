@@ -1,9 +1,9 @@
-"""The boxes of all locations, scales and nets become one per label: OverFeat's greedy merging (appendix A). No torch.
+"""OverFeat's greedy merging makes one box per label of those of all locations, scales and nets (appendix A). No torch.
 
-Repeat: of all pairs the two boxes that match best are replaced by their average, until none match well enough. A merged
-box is rated by the sum of its members' scores; the best rated one is the answer.
+Of all pairs the two boxes that match best are replaced by their average, again and again, until no pair matches well enough.
+The score of a merged box is the sum of its members' scores; the box with the best score is the label's box.
 
-One pass serves many thresholds: up to the first pair that exceeds a threshold, every larger one does the same.
+One pass serves many thresholds: merging at a larger threshold begins with the same pairs as at a smaller one.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ MATCH = {"distance+overlap": (1.0, 1.0), "distance": (1.0, 0.0), "overlap": (0.0
 """Weights of the distance of centres and of 1 - IoU in a match score."""
 
 AVERAGE = {"pairs": 0, "members": 1, "scores": 2}
-"""What two boxes weigh in their average: the same, as many as their members, or their scores."""
+"""How two boxes are weighted in their average: equally, by their numbers of members, or by their scores."""
 
 
-# no number here is a NaN: the compiler may use vector instructions for min and max
+# no number here is a NaN, so that the compiler may use vector instructions for min and max
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"}, error_model="numpy")
 def match_scores(  # type: ignore[no-untyped-def]  # noqa: ANN201
     box: NDArray[np.float64], sides: NDArray[np.float64], distance: float, overlap: float, out: NDArray[np.float64]
 ):
-    """How badly a box [4] matches each of some others, whose coordinates are the rows of `sides` [4, n], into `out` [n].
+    """How badly a box [4] matches each of n others, whose coordinates are the rows of `sides` [4, n], into `out` [n].
 
-    Weighted distance of the centres, in units of box size, plus weighted 1 - IoU.
+    The weighted distance of the centres, in units of box size, plus the weighted 1 - IoU.
     """
     x0, y0, x1, y1 = box
     area = (x1 - x0 + 1) * (y1 - y0 + 1)
@@ -51,14 +51,15 @@ def _merge(  # type: ignore[no-untyped-def]  # noqa: ANN202
     overlap: float,
     average: int,
 ):
-    """Merge in place; the best rated box [T, 4] at every threshold (ascending), and which boxes live on at the last.
+    """Merge in place; the box with the best score [T, 4] at every ascending threshold, and which boxes are left at the last.
 
-    All match scores are kept, and for every box the one after it that it matches best: a merger costs a row and a column.
+    All match scores are kept, and for every box the later one that it matches best, so that a merger updates only a row and
+    a column.
     """
     n = len(boxes)
     sides = boxes.T.copy()
     alive, members, row = np.ones(n, np.bool_), np.ones(n), np.empty(n)
-    table = np.full((n, n), np.inf)  # of i < j; infinite for boxes that are no more
+    table = np.full((n, n), np.inf)  # of i < j; infinite for boxes that were merged into another
     partner, score = np.zeros(n, np.int64), np.full(n, np.inf)
     for i in range(n - 1):
         match_scores(sides[:, i].copy(), sides[:, i + 1 :], distance, overlap, table[i, i + 1 :])
@@ -75,12 +76,12 @@ def _merge(  # type: ignore[no-untyped-def]  # noqa: ANN202
             boxes[:] = sides.T
             return best, alive
         j = partner[i]
-        of_i, of_j = 1.0, 1.0
+        weight_i, weight_j = 1.0, 1.0
         if average == 1:
-            of_i, of_j = members[i], members[j]
+            weight_i, weight_j = members[i], members[j]
         elif average == 2 and scores[i] + scores[j] > 0:
-            of_i, of_j = scores[i], scores[j]
-        sides[:, i] = (of_i * sides[:, i] + of_j * sides[:, j]) / (of_i + of_j)
+            weight_i, weight_j = scores[i], scores[j]
+        sides[:, i] = (weight_i * sides[:, i] + weight_j * sides[:, j]) / (weight_i + weight_j)
         members[i] += members[j]
         scores[i] += scores[j]
         alive[j], score[j] = False, np.inf
@@ -107,11 +108,11 @@ def _arguments(settings: MergeSettings) -> tuple[float, float, int]:
 def best_boxes(
     boxes: NDArray[np.floating], scores: NDArray[np.floating], settings: MergeSettings, thresholds: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """The answer [T, 4] at each of some ascending thresholds, of the boxes [n, 4] of a label and their scores [n]."""
-    found: NDArray[np.float64] = _merge(
+    """The box with the best score [T, 4] at each of T ascending thresholds, of boxes [n, 4] with scores [n]."""
+    best: NDArray[np.float64] = _merge(
         np.array(boxes, np.float64), np.array(scores, np.float64), thresholds, *_arguments(settings)
     )[0]
-    return found
+    return best
 
 
 def merged_boxes(

@@ -18,7 +18,7 @@ LABELS = 5
 """Labels of an image that get a box: the error of localisation is a top-5 error."""
 
 
-def write_top5_labels(scores_folder: Path, seed: int, out: Path) -> None:
+def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
     """Write the best labels of every image: `answers.npy` [N, 5], best first, `ids.txt`, `made.json`.
 
     PAPER A.1: of "our best-performing classification system", fusion included.
@@ -26,17 +26,16 @@ def write_top5_labels(scores_folder: Path, seed: int, out: Path) -> None:
     mixture = {evaluation.path: share for evaluation, share in with_seed(best_classification(), seed)}
     stores = {path: read_scores(scores_folder / path) for path in mixture}
     first = next(iter(stores.values()))
-    found = best_labels(stores, mixture, LABELS)
+    labels = best_labels(stores, mixture, LABELS)
     with atomic_folder(out, "made.json") as root:
-        np.save(root / "answers.npy", found)
+        np.save(root / "answers.npy", labels)
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in first.ids), encoding="utf-8")
         write_json(root / "made.json", {"system": sorted(mixture), "data": first.metadata["data"]})
 
 
 def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:
-    """The labels [N, K] for the images of a prepared store; a ValueError where they are of other images."""
-    made = read_json(folder / "made.json", keys=("data",))
-    again = "make the labels again"
-    if made["data"] != store.digest or read_ids(folder / "ids.txt", again) != tuple(store.ids):
+    """The labels [N, K] for the images of a prepared store; a ValueError for labels of other images, or damaged ones."""
+    metadata, again = read_json(folder / "made.json", keys=("data",)), "make the labels again"
+    if metadata["data"] != store.digest or read_ids(folder / "ids.txt", again) != tuple(store.ids):
         raise ValueError(f"{folder}: labels of other images than those in {store.folder}: make them again")
     return read_array(folder / "answers.npy", np.int64, (len(store), None), again)

@@ -15,7 +15,8 @@ from typing import Any, Literal
 import numpy as np
 
 from vggrepro.judging import verdicts
-from vggrepro.localisation.stores import BoxStore, merged_label_boxes, missed_boxes, read_boxes
+from vggrepro.localisation.judging import missed_images
+from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes
 from vggrepro.paper.systems import Imported, System, evaluations_of, with_seed
 from vggrepro.paper.tables import Column, PublishedTable, Row, published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, ids_digest
@@ -195,7 +196,7 @@ def _localised(
                 boxes = merged_label_boxes(
                     stores, settings.merge, true_only=True, workers=workers, about=", ".join(paths)
                 )
-                missed.append(missed_boxes(stores[0], boxes)[0])
+                missed.append(missed_images(stores[0], boxes)[0])
         if len(missed) == len(settings.seeds):
             counted = ids_digest(np.array(stores[0].ids)[stores[0].counted].tolist())
             outcomes[system] = {"localisation": Errors(np.stack(missed), counted, tuple(e.path for e, _ in system))}

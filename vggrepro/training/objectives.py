@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from vggrepro.data.boxes import OVERLAP, clip
 from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
+from vggrepro.localisation.judging import missed_images
 from vggrepro.localisation.prediction import predict_boxes
-from vggrepro.localisation.stores import missed_boxes
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import Run
@@ -108,10 +108,11 @@ def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: Evalua
 def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
     """The error of Table 8: the true class's box, on a centre crop."""
     labels, net = val.labels[:, None], ready_for_inference(net, settings)
-    found = predict_boxes(net, None, val, mean, "centre-crop", (Q,), labels, settings=settings, **how)[Q]  # type: ignore[arg-type]
+    where = {"mean": mean, "protocol": "centre-crop", "scales": (Q,)}
+    boxes = predict_boxes(net, val, classifier=None, labels=labels, settings=settings, **where, **how)[Q]  # type: ignore[arg-type]
     # one location, one label: [N, 1, 4] as it is
-    answers = clip(found.boxes, val.sizes[:, None])
-    return {"val_localisation": missed_boxes(found, answers)}
+    clipped = clip(boxes.boxes, val.sizes[:, None])
+    return {"val_localisation": missed_images(boxes, clipped)}
 
 
 CLASSIFICATION_LOSS = Objective("top1", class_loss, _validate_classes)

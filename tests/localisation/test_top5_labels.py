@@ -1,0 +1,26 @@
+"""The labels that boxes are predicted for are the five best of the best classification system."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vggrepro.data.store import Store
+from vggrepro.localisation.top5_labels import read_top5_labels, write_top5_labels
+from vggrepro.paper.tables import best_classification
+
+
+def test_labels_are_the_five_best_of_the_fused_system(stores, best_scores, tmp_path):
+    write_top5_labels(best_scores, seed=0, out=tmp_path / "labels")
+    fused = sum(
+        np.load(best_scores / e.path / "posteriors.npy").astype(np.float64) * float(weight)
+        for e, weight in best_classification()
+    )
+    best = [sorted(range(10), key=lambda c, row=row: (-row[c], c))[:5] for row in fused]
+    assert read_top5_labels(tmp_path / "labels", Store(stores[1])).tolist() == best
+
+
+def test_labels_of_other_images_are_refused(stores, best_scores, tmp_path):
+    write_top5_labels(best_scores, seed=0, out=tmp_path / "labels")
+    with pytest.raises(ValueError, match="labels of other images"):
+        read_top5_labels(tmp_path / "labels", Store(stores[0]))
