@@ -1,0 +1,65 @@
+"""What the settings declare: the value that a record must have."""
+
+from __future__ import annotations
+
+import pytest
+
+from vggrepro.judging.declarations import declaration
+from vggrepro.paper.protocol import SILENT, Ends, protocol_rules
+from vggrepro.paper.runs import Run
+from vggrepro.settings.loading import load_settings
+
+RULES = {rule.id: rule for rules in protocol_rules().values() for rule in rules}
+
+
+def declared(name: str, given: dict, **more: object) -> object:
+    return declaration(RULES[name], dict(load_settings(given)) | more)[0]
+
+
+def test_a_setting_declares_its_value_and_a_message_names_it():
+    assert declaration(RULES["colour"], dict(load_settings({"train": {"colour_std": 0.2}}))) == (
+        0.2,
+        "train.colour_std",
+    )
+    assert declared("svm-c", {"transfer": {"C": [1.0, 2.0]}}) == [1.0, 2.0]
+    assert declared("optimiser", {}) == SILENT
+
+
+def test_a_setting_can_declare_another_value_by_a_table():
+    assert declared("flip", {"train": {"flip": False}}) == 0
+    assert declared("crop", {"smoke": True}) == 56
+    assert declared("precision", {"train": {"precision": "tf32"}}) == {"one_of": ["tf32", "fp32"]}
+
+
+def test_a_stage_declares_by_its_own_block():
+    settings = load_settings({"finetune": {"learning_rate": 0.002}})
+    names = {"stage": "finetune", "finetune": settings.for_run(Run("D", "384")).train}
+    assert declaration(RULES["rate-384"], names) == (0.002, "finetune.learning_rate")
+
+
+def test_images_that_nobody_limited_have_to_be_the_papers():
+    assert declared("train-images", {}) == SILENT
+    assert declared("train-images", {"data": {"classes": 10}}) == {"from": 1, "to": float("inf")}
+    assert declared("train-images", {"smoke": True}) == {"from": 1, "to": 2000}
+    assert declared("classes", {"preset": "tiny"}) == {"from": 1, "to": 200}
+
+
+@pytest.mark.parametrize(("drop_epochs", "epochs", "drops"), [([5], 74, {"from": 0, "to": 1}), (None, None, None)])
+def test_a_fixed_schedule_declares_its_epochs_and_its_drops(drop_epochs, epochs, drops):
+    given = {"train": {"drop_epochs": drop_epochs}}
+    assert declared("drop-epochs", given, stage="train") == (drop_epochs or SILENT)
+    assert declared("length", given, stage="train") == (epochs or {"from": 1, "to": 74})
+    assert declared("drops", given, stage="train") == (drops or {"from": 0, "to": 3})
+
+
+def test_a_run_declares_its_scale_and_its_parent_by_name():
+    run = Run("D", "256-512")
+    assert declaration(RULES["scale"], {"run": run} | dict(load_settings({}))) == (Ends(256, 512), "the run's name")
+    assert declared("parent", {}, run=Run("D", "256")) == "A_256_s0"
+    assert declared("parent", {"staged": False}, run=Run("D", "256")) is None
+
+
+def test_a_batch_is_no_larger_than_an_epoch():
+    record = {"in_epoch": [100]}
+    assert declared("batch", {}, record=record) == 100
+    assert declared("iterations", {"train": {"batch": 30}}, record=record, epochs=2, stage="train") == 8
