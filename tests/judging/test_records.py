@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from vggrepro.judging.records import READERS, record_form, value_at
+from vggrepro.judging.records import FIELD_READERS, record_form, value_at
 from vggrepro.paper.protocol import Ends, SampleSpread, call, protocol_rules
 from vggrepro.settings.blocks import NetSettings
 
@@ -14,13 +14,13 @@ RATES = [[1, 0.01], [4, 0.001], [6, 0.0002]]
 
 
 def read(reader: str, *fields: object) -> object:
-    return READERS[reader][0](*fields)
+    return FIELD_READERS[reader][0](*fields)
 
 
 def test_every_rule_has_a_reader_that_takes_its_fields():
     for rule in (rule for rules in protocol_rules().values() for rule in rules):
         reader, fields = call(rule.measured)
-        assert len(fields) == len(READERS[reader][1]), rule.id
+        assert len(fields) == len(FIELD_READERS[reader][1]), rule.id
 
 
 @pytest.mark.parametrize("section", ["training", "evaluation"])

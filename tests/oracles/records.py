@@ -7,7 +7,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from vggrepro.judging.records import TYPES
+from vggrepro.judging.records import PLAIN_TYPES
 from vggrepro.nets.initialisation import STAGED
 from vggrepro.nets.vgg import LAYERS, Conv
 from vggrepro.paper.protocol import call, protocol_rules
@@ -175,7 +175,7 @@ def fill_in(record: dict[str, Any], section: str) -> dict[str, Any]:
     for rule in protocol_rules()[section]:
         reader, [field, *_] = call(rule.measured)
         name = field.removeprefix("record.")
-        if reader in TYPES and field.startswith("record.") and "." not in name:
+        if reader in PLAIN_TYPES and field.startswith("record.") and "." not in name:
             expected = rule.expect.get("every")
             record.setdefault(name, [expected] if reader.endswith("s") else expected)
     return record

@@ -39,7 +39,7 @@ def _scales(_: str, run: Run, model: NetSettings) -> Ends:
     return Ends(*(model.pixels(side) * 224 / model.crop for side in scale_ends(run)))
 
 
-FUNCTIONS: dict[str, Callable[..., Any]] = {
+DECLARATIONS: dict[str, Callable[..., Any]] = {
     "value": _value,
     "at_most": lambda _, most: _range(most),
     # of other data sets than ILSVRC no more classes than were asked for
@@ -68,5 +68,5 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     fields = [field.format_map(names) for field in ([name] if table else fields)]
     values = [value_at(names, field) for field in fields]
     key = values[0] if isinstance(values[0], str) else json.dumps(values[0])
-    expected = table[key] if table else FUNCTIONS[name](*values)
+    expected = table[key] if table else DECLARATIONS[name](*values)
     return expected, "the run's name" if fields[0].startswith("run.") else fields[0]

@@ -23,8 +23,8 @@ Several = Annotated[list[T], Field(min_length=1)]
 """The different values that occurred."""
 Rates = Several[tuple[int, Annotated[float, Field(gt=0)]]]
 """From which epoch on, which learning rate."""
-Draws = Annotated[int, Field(ge=0)]
-RGB = Annotated[list[float], Field(min_length=3, max_length=3)]
+DrawCount = Annotated[int, Field(ge=0)]
+MeanRGB = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
 def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> Ends:
@@ -51,7 +51,7 @@ def _views(
     return [views.get(str(model.pixels(scale)), 0) / max(n, 1) for scale in Q]
 
 
-TYPES: dict[str, Any] = {
+PLAIN_TYPES: dict[str, Any] = {
     "value": Any,
     "flag": bool,
     "count": int,
@@ -65,18 +65,18 @@ TYPES: dict[str, Any] = {
     "names": list[str],
 }
 """Readers that take a field as it is, by its type."""
-READERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
-    **{name: (lambda value: value, (kind,)) for name, kind in TYPES.items()},
+FIELD_READERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
+    **{name: (lambda value: value, (kind,)) for name, kind in PLAIN_TYPES.items()},
     "number_of": (len, (Any,)),
     "sorted_names": (sorted, (dict[str, float],)),
     "span": (lambda ends: ends[1] - ends[0], (tuple[float, float],)),
     # statistics of random draws, with their standard errors
-    "share": (lambda mean, draws: SampleSpread(mean, 0.5 / sqrt(draws) if draws else 0.0), (float, Draws)),
-    "deviation": (lambda std, draws: SampleSpread(std, std / sqrt(2 * max(draws, 1))), (float, Draws)),
-    "drawn_scales": (_ends, (tuple[int, int], Draws, Several[int])),
+    "share": (lambda mean, draws: SampleSpread(mean, 0.5 / sqrt(draws) if draws else 0.0), (float, DrawCount)),
+    "deviation": (lambda std, draws: SampleSpread(std, std / sqrt(2 * max(draws, 1))), (float, DrawCount)),
+    "drawn_scales": (_ends, (tuple[int, int], DrawCount, Several[int])),
     "largest_difference": (
         lambda means, expected: max(abs(a - b) for mean in means for a, b in zip(mean, expected, strict=True)),
-        (Several[RGB], RGB),
+        (Several[MeanRGB], MeanRGB),
     ),
     "every_image_once": (
         lambda shown, images, epochs: [shown] == [n * epochs for n in images],
@@ -101,7 +101,7 @@ def record_form(section: str) -> type[BaseModel]:
     fields: dict[str, Any] = {}
     for rule in protocol_rules()[section]:
         reader, names = call(rule.measured)
-        fields |= zip(names, READERS[reader][1], strict=True)
+        fields |= zip(names, FIELD_READERS[reader][1], strict=True)
     return _model({name.removeprefix("record."): kind for name, kind in fields.items() if name.startswith("record.")})
 
 
@@ -117,7 +117,7 @@ def _model(fields: Mapping[str, Any]) -> type[BaseModel]:
 def measured(rule: Rule, document: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """The value of a rule in a document; a LookupError names the field that is not there."""
     reader, fields = call(rule.measured)
-    return READERS[reader][0](*(value_at(document, field) for field in fields))
+    return FIELD_READERS[reader][0](*(value_at(document, field) for field in fields))
 
 
 def value_at(document: Any, field: str) -> Any:  # noqa: ANN401
