@@ -121,8 +121,14 @@ def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
             "claim it: quantity: 'top-3' of Table 3: B, 256, 256 is not measured. .*: top-1, top-5",
         ),
         ({"table": "13"}, "claim it: table: the paper has no table '13'"),
-        ({"pairs": [{"cell": {"net": "F"}, "against": {"net": "A"}}]}, "claim it: expected one row of table 3 with {'net': 'F'}, got 0"),
-        ({"pairs": [{"cell": {"net": "D"}, "against": {"net": "A"}}]}, "claim it: expected one row of table 3 with {'net': 'D'}, got 3"),
+        (
+            {"pairs": [{"cell": {"net": "F"}, "against": {"net": "A"}}]},
+            "claim it: expected one row of table 3 with {'net': 'F'}, got 0",
+        ),
+        (
+            {"pairs": [{"cell": {"net": "D"}, "against": {"net": "A"}}]},
+            "claim it: expected one row of table 3 with {'net': 'D'}, got 3",
+        ),
         ({"pairs": [{"cell": {"net": "A"}}]}, r"claim it: pairs.0.against is missing"),
         ({"id": "It"}, "claim It: id: "),
     ],

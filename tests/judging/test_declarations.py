@@ -31,6 +31,13 @@ def test_a_setting_can_declare_another_value_by_a_table():
     assert declared("precision", {"train": {"precision": "tf32"}}) == {"one_of": ["tf32", "fp32"]}
 
 
+@pytest.mark.parametrize("written", [{"twice": "train.momentum"}, {"train.momentum": {"0.5": 1}}], ids=str)
+def test_a_rule_whose_declaration_is_unknown_is_named(written):
+    rule = RULES["momentum"].model_copy(update={"declared": written})
+    with pytest.raises(ValueError, match="protocol.yaml: rule momentum: declared: expected one of .*, got (twice|0.9)"):
+        declaration(rule, dict(load_settings({})))
+
+
 def test_a_stage_declares_by_its_own_block():
     settings = load_settings({"finetune": {"learning_rate": 0.002}})
     names = {"stage": "finetune", "finetune": settings.for_run(Run("D", "384")).train}

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from vggrepro.judging.records import FIELD_READERS, record_form, value_at
-from vggrepro.paper.protocol import Ends, SampleSpread, call, protocol_rules
+from vggrepro.judging.records import FIELD_READERS, measured, record_form, value_at
+from vggrepro.paper.protocol import STAGES, Ends, SampleSpread, call, protocol_rules
 from vggrepro.settings.blocks import NetSettings
 
 RATES = [[1, 0.01], [4, 0.001], [6, 0.0002]]
@@ -17,10 +17,20 @@ def read(reader: str, *fields: object) -> object:
     return FIELD_READERS[reader][0](*fields)
 
 
-def test_every_rule_has_a_reader_that_takes_its_fields():
-    for rule in (rule for rules in protocol_rules().values() for rule in rules):
+@pytest.mark.parametrize("section", STAGES)
+def test_every_rule_has_a_reader_and_every_field_one_type(section):
+    types: dict[str, object] = {}
+    for rule in protocol_rules()[section]:
         reader, fields = call(rule.measured)
-        assert len(fields) == len(FIELD_READERS[reader][1]), rule.id
+        for field, kind in zip(fields, FIELD_READERS[reader][1], strict=True):
+            assert types.setdefault(field, kind) == kind, field
+
+
+@pytest.mark.parametrize("reading", [{"half": "record.flipped"}, {"share": "record.flipped"}], ids=str)
+def test_a_rule_without_a_reader_is_named(reading):
+    rule = protocol_rules()["training"][0].model_copy(update={"measured": reading})
+    with pytest.raises(ValueError, match=r"protocol.yaml: rule data-set: measured: expected .* share of 2, .* got \{'"):
+        measured(rule, {"record": {"flipped": 0.5}})
 
 
 @pytest.mark.parametrize("section", ["training", "evaluation"])

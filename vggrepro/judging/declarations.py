@@ -12,7 +12,7 @@ from math import ceil, inf
 from typing import Any
 
 from vggrepro.judging.records import value_at
-from vggrepro.paper.protocol import SILENT, Ends, Rule, call, scale_ends
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, Ends, Rule, call, scale_ends
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 
@@ -68,5 +68,10 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     fields = [field.format_map(names) for field in ([name] if table else fields)]
     values = [value_at(names, field) for field in fields]
     key = values[0] if isinstance(values[0], str) else json.dumps(values[0])
+    if (key if table else name) not in (table or DECLARATIONS):
+        known = ", ".join(table or DECLARATIONS)
+        raise ValueError(
+            f"{PROTOCOL_FILE}: rule {rule.id}: declared: expected one of {known}, got {key if table else name}"
+        )
     expected = table[key] if table else DECLARATIONS[name](*values)
     return expected, "the run's name" if fields[0].startswith("run.") else fields[0]

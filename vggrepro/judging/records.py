@@ -15,7 +15,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, Field, create_model
 
 from vggrepro.core.validation import FrozenModel
-from vggrepro.paper.protocol import Ends, Rule, SampleSpread, call, protocol_rules
+from vggrepro.paper.protocol import PROTOCOL_FILE, Ends, Rule, SampleSpread, call, protocol_rules
 from vggrepro.settings.blocks import NetSettings
 
 T = TypeVar("T")
@@ -95,13 +95,25 @@ FIELD_READERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 """By name: a function of fields, and the types of the fields."""
 
 
+def _reader(rule: Rule) -> tuple[Callable[..., Any], tuple[Any, ...], list[str]]:
+    """The reader of a rule, the types of the fields that it takes, and these."""
+    name, fields = call(rule.measured)
+    reader, types = FIELD_READERS.get(name, (None, ()))
+    if reader is None or len(types) != len(fields):
+        known = ", ".join(f"{name} of {len(types)}" for name, (_, types) in FIELD_READERS.items())
+        raise ValueError(
+            f"{PROTOCOL_FILE}: rule {rule.id}: measured: expected fields and one of {known}, got {rule.measured}"
+        )
+    return reader, types, fields
+
+
 @cache
 def record_form(section: str) -> type[BaseModel]:
     """What a record of a training or an evaluation has to hold: every field that a rule is read from, and no other."""
     fields: dict[str, Any] = {}
     for rule in protocol_rules()[section]:
-        reader, names = call(rule.measured)
-        fields |= zip(names, FIELD_READERS[reader][1], strict=True)
+        _, types, names = _reader(rule)
+        fields |= zip(names, types, strict=True)
     return _model({name.removeprefix("record."): kind for name, kind in fields.items() if name.startswith("record.")})
 
 
@@ -116,8 +128,8 @@ def _model(fields: Mapping[str, Any]) -> type[BaseModel]:
 
 def measured(rule: Rule, document: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """The value of a rule in a document; a LookupError names the field that is not there."""
-    reader, fields = call(rule.measured)
-    return FIELD_READERS[reader][0](*(value_at(document, field) for field in fields))
+    reader, _, fields = _reader(rule)
+    return reader(*(value_at(document, field) for field in fields))
 
 
 def value_at(document: Any, field: str) -> Any:  # noqa: ANN401
