@@ -1,4 +1,4 @@
-"""Slow, obvious versions of what `vggrepro.nets` does."""
+"""Slow, obvious versions of layers in `vggrepro.nets`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def krizhevsky_lrn(a: Tensor) -> Tensor:
 
 
 def slid_head(net: VGG, features: Tensor) -> Tensor:
-    """The fully connected layers at every 7x7 window of a feature map, one window at a time."""
+    """The class score map: the fully connected layers at every 7x7 window of a feature map, one window at a time."""
     rows, columns = features.shape[2] - 6, features.shape[3] - 6
     scores = torch.empty(len(features), net.fc8.out_features, rows, columns)
     for y in range(rows):

@@ -20,8 +20,8 @@ class Conv(NamedTuple):
     channels: int
 
 
-# A number is a 3x3 convolution of so many channels, "M" a 2x2 max-pooling of stride 2, "LRN" Krizhevsky's normalisation.
 Layer = int | Conv | str
+"""A number is a 3x3 convolution with so many channels, "M" a 2x2 max-pooling of stride 2, "LRN" Krizhevsky's normalisation."""
 LAYERS: dict[str, list[Layer]] = {
     "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
     "A-LRN": [64, "LRN", "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
@@ -54,35 +54,35 @@ LAYERS: dict[str, list[Layer]] = {
 
 
 def blocks_of(net: str) -> list[list[Conv | str]]:
-    """The layers of a net between its poolings: five lists of convolutions (and LRN)."""
+    """The layers of a net between its poolings: five lists of convolutions (and LRN). Raises ValueError for an unknown net."""
     if net not in LAYERS:
         raise ValueError(f"no net is called {net!r}: expected one of {', '.join(LAYERS)}")
-    found: list[list[Conv | str]] = [[]]
+    blocks: list[list[Conv | str]] = [[]]
     for layer in LAYERS[net]:
         if layer == "M":
-            found.append([])
+            blocks.append([])
         else:
-            found[-1].append(Conv(3, layer) if isinstance(layer, int) else layer)
-    return found[:-1]
+            blocks[-1].append(Conv(3, layer) if isinstance(layer, int) else layer)
+    return blocks[:-1]
 
 
 def net_input(pixels: Tensor, shift: Tensor, out: Tensor | None = None) -> Tensor:
-    """Images [B, 3, H, W] as a net is given them, float32, channels-last: pixels [B, H, W, 3] plus a shift [B or 1, 3].
+    """A net's input [B, 3, H, W], float32, channels-last: pixels [B, H, W, 3] plus a shift [B or 1, 3].
 
-    Made in memory that is there, `out` [at least B, H, W, 3], if given: on a CPU new memory costs more than the arithmetic.
+    Written into `out` [at least B, H, W, 3] if given, because on a CPU new memory costs more than the arithmetic.
     """
     count, height, width, _ = pixels.shape
     out = torch.empty(pixels.shape, device=pixels.device) if out is None else out[:count]
-    # rows of numbers: a colour at a time, three wide, would be ten times slower on a CPU
+    # whole rows at a time, because inner loops over three colours are ten times slower on a CPU
     rows = out.view(count, height, 3 * width).copy_(pixels.view(count, height, 3 * width))
     rows += shift.repeat(1, width)[:, None]
     return out.permute(0, 3, 1, 2)
 
 
 class LocalResponseNorm(nn.Module):
-    """Krizhevsky's formula: b_i = a_i / (k + alpha * sum of a_j^2 over the n channels around i)^beta, of [N, C, H, W].
+    """Krizhevsky's formula: b_i = a_i / (k + alpha * sum of a_j^2 over the n channels around i)^beta, for a [N, C, H, W].
 
-    CHOICE 2: k = 2, n = 5, alpha = 1e-4, beta = 0.75, and alpha is not divided by n, as torch's and Caffe's layers do.
+    CHOICE 2: k = 2, n = 5, alpha = 1e-4, beta = 0.75. Alpha is not divided by n; torch's and Caffe's layers divide it.
     """
 
     k, n, alpha, beta = 2.0, 5, 1e-4, 0.75
@@ -101,8 +101,8 @@ WINDOWS = 1 << 23
 class VGG(nn.Module):
     """A net of Table 1, for crops (`forward`) and for whole images (`scores`, `score_map`).
 
-    Layers carry the names of the released nets (conv1_1 ... conv5_4, fc6, fc7, fc8), so that "the first four
-    convolutions of A" (section 3.1) have the names of the layers of B-E that they initialise.
+    Layers have the names of the released nets (conv1_1 ... conv5_4, fc6, fc7, fc8), so that "the first four convolutions of
+    A" (section 3.1) have the names of the layers of B-E that they initialise.
     """
 
     def __init__(self, net: str, outputs: int, model: NetSettings) -> None:
@@ -115,31 +115,31 @@ class VGG(nn.Module):
         self.fc8 = nn.Linear(model.fc, outputs)
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
-        """Scores before the soft-max, or box vectors, [N, outputs] of crops [N, 3, 7u, 7u] of the scale unit u.
+        """Scores before the soft-max, or box vectors, [N, outputs] of crops [N, 3, 7u, 7u], where u is the scale unit.
 
-        The mean is already subtracted. In training, `kept` [N, 2, fc] is what dropout multiplies the FC layers by.
+        The mean is already subtracted. In training `kept` [N, 2, fc], from `dropout`, multiplies the first two FC layers.
         """
-        x = F.relu(self.at_windows(self.features(x)))
+        x = F.relu(self.fc6_at_windows(self.features(x)))
         x = x if kept is None else x * kept[:, 0].to(x.dtype)
         x = F.relu(self.fc7(x))
         x = x if kept is None else x * kept[:, 1].to(x.dtype)
         scores: Tensor = self.fc8(x)
         return scores
 
-    def at_windows(self, x: Tensor) -> Tensor:
-        """fc6 at the 7x7 windows at every place of features [N, C, H, W]: [N (H - 6) (W - 6), fc]."""
+    def fc6_at_windows(self, x: Tensor) -> Tensor:
+        """fc6 at every 7x7 window of features [N, C, H, W]: [N (H - 6) (W - 6), fc]."""
         if x.shape[2:] == (7, 7):
-            found: Tensor = self.fc6(x.flatten(1))
-            return found
-        # a 7x7 convolution as a matrix product: several times as fast for a CPU
+            hidden: Tensor = self.fc6(x.flatten(1))
+            return hidden
+        # as a matrix product, which on a CPU is several times as fast as a 7x7 convolution
         windows = x.contiguous().unfold(2, 7, 1).unfold(3, 7, 1).permute(0, 2, 3, 1, 4, 5)
         images = max(1, WINDOWS // windows.shape[1:].numel()) if x.device.type == "cpu" else len(x)
-        return torch.cat([self.fc6(some.reshape(-1, self.fc6.in_features)) for some in torch.split(windows, images)])
+        return torch.cat([self.fc6(part.reshape(-1, self.fc6.in_features)) for part in torch.split(windows, images)])
 
     def dropout(self, images: int, seed: int, device: torch.device) -> Tensor | None:
-        """What dropout multiplies the two FC layers of a batch by, [images, 2, fc]: 0, or 1/(1 - p); None without dropout.
+        """The factors [images, 2, fc] of the first two FC layers of a batch: 0, or 1/(1 - p); None without dropout.
 
-        Drawn for the whole batch from the step's seed: an image loses the same units whichever process it falls to.
+        Drawn for the whole batch from the step's seed, so that an image loses the same units whichever process it falls to.
         """
         p = self.model.dropout
         if not p:
@@ -148,9 +148,9 @@ class VGG(nn.Module):
         return (draws >= p) / (1 - p)
 
     def hidden_map(self, x: Tensor) -> Tensor:
-        """PAPER 3.2: the first two FC layers as 7x7 and 1x1 convolutions: [N, H/u - 6, W/u - 6, fc] of images [N, 3, H, W].
+        """The second FC layer's activations [N, H/u - 6, W/u - 6, fc] for whole images [N, 3, H, W].
 
-        Raises ValueError for an image smaller than the crop.
+        PAPER 3.2: the first two FC layers become 7x7 and 1x1 convolutions. Raises ValueError for images smaller than the crop.
         """
         if min(x.shape[-2:]) < self.model.crop:
             raise ValueError(
@@ -158,22 +158,22 @@ class VGG(nn.Module):
             )
         x = self.features(x)
         rows, columns = x.shape[2] - 6, x.shape[3] - 6
-        x = F.relu(self.at_windows(x))
+        x = F.relu(self.fc6_at_windows(x))
         return F.relu(self.fc7(x)).view(-1, rows, columns, self.model.fc)
 
     def score_map(self, x: Tensor) -> Tensor:
-        """The map [N, outputs, H/u - 6, W/u - 6] of class scores, or of box vectors, of whole images [N, 3, H, W].
+        """The map [N, outputs, H/u - 6, W/u - 6] of class scores, or of box vectors, for whole images [N, 3, H, W].
 
-        Its place (y, x) belongs to the window of the crop's size whose top-left corner is (u y, u x): strides multiply to u,
-        and every layer's padding keeps the middle of what it sees.
+        Location (y, x) belongs to the window of the crop's size whose top-left corner is (u y, u x), because the strides
+        multiply to u and every layer is padded evenly.
         """
         scores: Tensor = self.fc8(self.hidden_map(x))
         return scores.permute(0, 3, 1, 2)
 
     def scores(self, x: Tensor) -> Tensor:
-        """The class score map averaged over space: [N, classes] of whole images [N, 3, H, W].
+        """The class score map averaged over space, [N, classes], for whole images [N, 3, H, W].
 
-        The last layer is linear, so that averaging before it is exact, and saves its map.
+        Averaged before the last layer, which is exact because that layer is linear, and computes no map of 1000 classes.
         """
         scores: Tensor = self.fc8(self.hidden_map(x).mean((1, 2)))
         return scores
@@ -187,10 +187,11 @@ def _width(channels: int, model: NetSettings) -> int:
 def _feature_layers(net: str, model: NetSettings) -> Iterator[tuple[str, nn.Module]]:
     """Names and modules of the convolutional part.
 
-    CHOICE: a net of stride 8 or 16 leaves out the last poolings, so that a crop of 7 scale units ends as 7x7 as in the paper.
+    CHOICE: a net with a scale unit of 8 or 16 px leaves out the last poolings, so that its crop of 7 units ends as 7x7, as in
+    the paper.
     """
     poolings = model.scale_unit.bit_length() - 1
-    before = 3
+    channels = 3
     for b, block in enumerate(blocks_of(net), start=1):
         i = 0
         for layer in block:
@@ -198,16 +199,16 @@ def _feature_layers(net: str, model: NetSettings) -> Iterator[tuple[str, nn.Modu
                 yield f"lrn{b}", LocalResponseNorm()
                 continue
             i += 1
-            after = _width(layer.channels, model)
-            yield f"conv{b}_{i}", nn.Conv2d(before, after, layer.size, padding=layer.size // 2)
+            outputs = _width(layer.channels, model)
+            yield f"conv{b}_{i}", nn.Conv2d(channels, outputs, layer.size, padding=layer.size // 2)
             yield f"relu{b}_{i}", nn.ReLU(inplace=True)
-            before = after
+            channels = outputs
         if b <= poolings:
             yield f"pool{b}", nn.MaxPool2d(2, 2, ceil_mode=model.pooling == "ceil")
 
 
 def full_size_net(net: str) -> VGG:
-    """The paper's net for 1000 classes, without memory behind its parameters: for Tables 1 and 2."""
+    """The paper's net for 1000 classes, with parameters that take no memory: for Tables 1 and 2."""
     with torch.device("meta"):
         return VGG(net, 1000, NetSettings())
 

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, with all that is needed to use them in the header. Nothing is ever unpickled."""
+"""Weights on disk: safetensors, whose header holds all that is needed to use them. Nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ class Weights:
     run: Run
     model: NetSettings
     wnids: tuple[str, ...]
-    """The classes, in the order of the net's outputs: a score each, or a box each (PCR)."""
+    """The classes in the order of the net's outputs: each has a score, or a box (PCR)."""
     mean: tuple[float, float, float]
-    """Mean RGB of the training set, 0-255, that images are reduced by."""
+    """Mean RGB of the training set, 0-255, which is subtracted from images."""
     tensors: dict[str, Tensor]
+    """By the parameters' names in a `VGG`."""
 
     def net(self) -> VGG:
         """The net with these weights, in evaluation mode."""
-        # without memory of its own: no random weights are drawn to be thrown away, and the file's are not copied
+        # on the meta device, so that no random weights are drawn to be thrown away, and the file's are not copied
         with torch.device("meta"):
             net = VGG(self.run.net, self.run.outputs(len(self.wnids)), self.model)
         net.load_state_dict(self.tensors, assign=True)
         return net.eval()
 
     def net_on(self, device: torch.device) -> VGG:
-        """The same on a device, in channels-last memory, which convolutions are fastest with."""
+        """The net on a device, in channels-last memory, in which convolutions are fastest."""
         net: VGG = self.net().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         return net
 
@@ -52,15 +53,17 @@ def save_weights(path: Path, net: VGG, run: Run, mean: tuple[float, float, float
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] | None = None) -> None:
-    """A safetensors file; an OSError where the disk is full."""
+    """Write a safetensors file, `about` in its header; an OSError where the disk is full."""
     try:
         save_file({name: t.detach().cpu().contiguous() for name, t in tensors.items()}, path, about)
     except SafetensorError as error:
-        raise OSError(f"{path} cannot be written: {error}. Make room, and the same command goes on") from None
+        raise OSError(
+            f"{path} cannot be written: {error}. Make room, then the same command goes on where it stopped"
+        ) from None
 
 
 def load_weights(path: Path) -> Weights:
-    """Read the weights of a run; a ValueError that names the file where they are missing, cut short or not ours."""
+    """Read the weights of a run; a ValueError that names the file where they are missing, damaged or not ours."""
     try:
         with safe_open(path, "pt") as file:
             about = (file.metadata() or {}).get("vggrepro")
@@ -70,11 +73,11 @@ def load_weights(path: Path) -> Weights:
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: damaged weights ({error}): delete the file and train the run again") from None
     if about is None:
-        raise ValueError(f"{path}: not written by vggrepro: it does not say which net it holds")
+        raise ValueError(f"{path}: its header does not say which net it holds: expected a file that vggrepro wrote")
     try:
-        said = json.loads(about)
-        run, wnids, mean = Run.parse(said["run"]), tuple(said["wnids"]), tuple(said["mean"])
-        weights = Weights(run, validated(NetSettings, said["model"], str(path)), wnids, mean, tensors)
+        header = json.loads(about)
+        run, wnids, mean = Run.parse(header["run"]), tuple(header["wnids"]), tuple(header["mean"])
+        weights = Weights(run, validated(NetSettings, header["model"], str(path)), wnids, mean, tensors)
         weights.net()
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise ValueError(f"{path}: its header and its weights do not fit together: {error}") from None
