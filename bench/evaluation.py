@@ -2,16 +2,21 @@
 
     python bench/evaluation.py IMAGES.zip [--images 12]       any zip of JPEGs
 
-The peer is the plain loop: torchvision's vgg16 with its FC layers as convolutions (for crops, as it is), float32; for every
-scale an image is decoded by PIL, rescaled, and shown with its mirror image, a view at a time. Its best flags: channels-last,
-inference mode, all views of an image in one batch, decoded once. Ours is `evaluate.posteriors` on the same files and weights.
-Weights are random (He). Prints how far the posteriors of both are apart, and, where the CPU multiplies bf16, how many answers
-bf16 changes.
+Three peers, with our weights:
+
+- the plain loop: torchvision's vgg16 with its FC layers as convolutions (for crops, as it is), float32; for every scale an
+  image is decoded by PIL, rescaled, and shown with its mirror image, a view at a time;
+- its best flags: channels-last, inference mode, all views of an image in one batch, decoded once;
+- OpenVINO, where it is installed (`pip install openvino`): the same batches, in float32.
+
+Ours is `compute_posteriors` on the same files, with `evaluate.cpu_kernels` on and off, and in bf16 where the CPU has
+instructions for it. Weights are random (He). Prints how far posteriors are apart, and how many top-1 labels bf16 changes.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import io
 import tempfile
 import zipfile
@@ -30,43 +35,62 @@ from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original_images
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescaled_size
-from vggrepro.data.writer import write_store as write_store
+from vggrepro.data.writer import write_store
 from vggrepro.evaluation.evaluate import compute_posteriors
+from vggrepro.nets.inference import cpu_has_bf16, ready_for_inference
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 
 MEAN = (123.68, 116.779, 103.939)
-CORES, CROP = 2, 224
+CORES, CROP, CLASSES = 2, 224, 1000
 DENSE, CROPS = "dense", "multi-crop"
+OURS = {
+    "ours": EvaluateSettings(),
+    "kernels off": EvaluateSettings(cpu_kernels=False),
+    "bf16": EvaluateSettings(precision="bf16"),
+}
+
+Net = Callable[[Tensor], Tensor]
+"""Scores of images: [B, classes, h, w] of whole ones, [B, classes] of crops."""
 
 
 def net_d() -> VGG:
     """Net D of the paper's size."""
-    net = VGG("D", 1000, NetSettings(dropout=0)).eval()
+    net = VGG("D", CLASSES, NetSettings(dropout=0)).eval()
     initialise_randomly(net, "he", seed=0)
-    # a random net's soft-max would be all or nothing, and hide differences
+    # a random net's soft-max would be saturated, and hide differences
     net.fc8.weight.data *= 0.02
     return net
 
 
-def theirs(net: VGG, dense: bool) -> nn.Module:
+def torchvision_net(net: VGG, dense: bool) -> nn.Module:
     """torchvision's net with our weights; its FC layers as convolutions for whole images."""
-    made = vgg16().eval()
-    convolutions = [layer for layer in made.features if isinstance(layer, nn.Conv2d)]
-    layers = [*convolutions, *(made.classifier[i] for i in (0, 3, 6))]
-    mine = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
-    for layer, own in zip(layers, mine, strict=True):
+    vgg = vgg16().eval()
+    convolutions = [layer for layer in vgg.features if isinstance(layer, nn.Conv2d)]
+    layers = [*convolutions, *(vgg.classifier[i] for i in (0, 3, 6))]
+    ours = [module for module in net.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
+    for layer, own in zip(layers, ours, strict=True):
         layer.load_state_dict(own.state_dict())
     if not dense:
-        return nn.Sequential(made.features, nn.Flatten(), made.classifier)
+        return nn.Sequential(vgg.features, nn.Flatten(), vgg.classifier)
     as_convolutions = []
-    for layer, size in ((made.classifier[0], 7), (made.classifier[3], 1), (made.classifier[6], 1)):
+    for layer, size in ((vgg.classifier[0], 7), (vgg.classifier[3], 1), (vgg.classifier[6], 1)):
         convolution = nn.Conv2d(layer.in_features // size**2, layer.out_features, size)
         convolution.weight.data = layer.weight.data.view(convolution.weight.shape)
         convolution.bias = layer.bias
         as_convolutions += [convolution, nn.ReLU(inplace=True)]
-    return nn.Sequential(made.features, *as_convolutions[:-1])
+    return nn.Sequential(vgg.features, *as_convolutions[:-1])
+
+
+def openvino_net(net: nn.Module) -> Net:
+    """The net compiled by OpenVINO, for images of any size."""
+    import openvino
+
+    model = openvino.convert_model(net, example_input=torch.zeros(1, 3, 256, 341))
+    options = {"INFERENCE_NUM_THREADS": CORES, "INFERENCE_PRECISION_HINT": "f32"}
+    compiled = openvino.Core().compile_model(model, "CPU", options)
+    return lambda views: torch.from_numpy(compiled(views.numpy())[0])
 
 
 def decoded(data: bytes, Q: int) -> Tensor:
@@ -82,7 +106,7 @@ def rescaled(image: Image.Image, Q: int) -> Tensor:
     return (pixels.float() - torch.tensor(MEAN)[:, None, None])[None]
 
 
-def shown(image: Tensor, protocol: str) -> list[Tensor]:
+def views_of(image: Tensor, protocol: str) -> list[Tensor]:
     """The views of an image under a protocol."""
     if protocol == DENSE:
         return [image, image.flip(3)]
@@ -91,32 +115,39 @@ def shown(image: Tensor, protocol: str) -> list[Tensor]:
     return cuts + [cut.flip(3) for cut in cuts]
 
 
-def plain_loop(net: nn.Module, files: list[bytes], protocol: str, scales: tuple[int, ...]) -> np.ndarray:
+def plain_loop(net: Net, files: list[bytes], protocol: str, scales: tuple[int, ...]) -> np.ndarray:
     """Posteriors [scales, images, classes], a view at a time."""
-    found = torch.empty(len(scales), len(files), 1000)
+    posteriors = torch.empty(len(scales), len(files), CLASSES)
     with torch.no_grad():
         for s, Q in enumerate(scales):
             for i, data in enumerate(files):
-                posteriors = []
-                for view in shown(decoded(data, Q), protocol):
+                of_views = []
+                for view in views_of(decoded(data, Q), protocol):
                     scores = net(view)
-                    posteriors.append((scores.mean((2, 3)) if protocol == DENSE else scores).softmax(1)[0])
-                found[s, i] = torch.stack(posteriors).mean(0)
-    return found.numpy()
+                    of_views.append((scores.mean((2, 3)) if protocol == DENSE else scores).softmax(1)[0])
+                posteriors[s, i] = torch.stack(of_views).mean(0)
+    return posteriors.numpy()
 
 
-def at_its_best(net: nn.Module, files: list[bytes], protocol: str, scales: tuple[int, ...]) -> np.ndarray:
+def in_batches(net: Net, files: list[bytes], protocol: str, scales: tuple[int, ...]) -> np.ndarray:
     """The same, all views of an image at once."""
-    found = torch.empty(len(scales), len(files), 1000)
+    posteriors = torch.empty(len(scales), len(files), CLASSES)
     with torch.inference_mode():
         for i, data in enumerate(files):
             with Image.open(io.BytesIO(data)) as opened:
                 image = opened.convert("RGB")
             for s, Q in enumerate(scales):
-                views = shown(rescaled(image, Q), protocol)
-                scores = net(torch.cat(views).to(memory_format=torch.channels_last))
-                found[s, i] = (scores.mean((2, 3)) if protocol == DENSE else scores).softmax(1).mean(0)
-    return found.numpy()
+                views = views_of(rescaled(image, Q), protocol)
+                scores = net(torch.cat(views).contiguous(memory_format=torch.channels_last))
+                posteriors[s, i] = (scores.mean((2, 3)) if protocol == DENSE else scores).softmax(1).mean(0)
+    return posteriors.numpy()
+
+
+def ours(net: VGG, settings: EvaluateSettings, store: Store, protocol: str, scales: tuple[int, ...]) -> np.ndarray:
+    """The same by this package, its net made ready anew, as at the start of an evaluation."""
+    ready = ready_for_inference(net, settings)
+    by_scale = compute_posteriors(ready, store, MEAN, protocol, scales, settings=settings, workers=1)
+    return np.stack([by_scale[Q] for Q in scales])
 
 
 def store_of(path: Path, count: int, folder: Path) -> tuple[Store, list[bytes]]:
@@ -134,55 +165,47 @@ def store_of(path: Path, count: int, folder: Path) -> tuple[Store, list[bytes]]:
         target.write_bytes(data)
     layout = open_ilsvrc(folder)
     items = layout.items("train")
-    layout.wnids = [f"n{c:08d}" for c in range(1000)]
+    layout.wnids = [f"n{c:08d}" for c in range(CLASSES)]
     write_store(folder / "store", original_images(layout, items, encoding="files"))
     return Store(folder / "store"), [data for _, data in chosen]
-
-
-def has_bf16() -> bool:
-    """Whether this CPU multiplies bf16."""
-    found = torch.cpu.get_capabilities()
-    return any(found.get(unit) for unit in ("avx512_bf16", "amx_bf16"))
 
 
 def measured(
     net: VGG, store: Store, files: list[bytes], protocol: str, scales: tuple[int, ...], repeats: int
 ) -> list[Row]:
-    """A row in fp32, and one in bf16 where the CPU has it."""
-    peer = theirs(net, dense=protocol == DENSE)
-    best = theirs(net, dense=protocol == DENSE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    kept: dict[str, np.ndarray] = {}
+    """A row with the kernels on, one with them off, and one in bf16 where the CPU has it, beside the same peers."""
+    plain = torchvision_net(net, dense=protocol == DENSE)
+    best = torchvision_net(net, dense=protocol == DENSE).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    results: dict[str, np.ndarray] = {}
 
-    def ours(precision: str) -> np.ndarray:
-        settings = EvaluateSettings(precision=precision)
-        found = compute_posteriors(net, store, MEAN, protocol, scales, settings=settings, workers=1)
-        return np.stack([found[Q] for Q in scales])
-
-    def work(name: str, make: Callable[[], np.ndarray]) -> Callable[[], float]:
+    def work(name: str, compute: Callable[[], np.ndarray]) -> Callable[[], float]:
         def run() -> float:
-            kept[name] = make()
+            results[name] = compute()
             return len(files)
 
         return run
 
     works = {
-        "peer": work("peer", lambda: plain_loop(peer, files, protocol, scales)),
-        "best": work("best", lambda: at_its_best(best, files, protocol, scales)),
-        "ours": work("ours", lambda: ours("fp32")),
+        "peer": work("peer", lambda: plain_loop(plain, files, protocol, scales)),
+        "best": work("best", lambda: in_batches(best, files, protocol, scales)),
     }
-    if has_bf16():
-        works["bf16"] = work("bf16", lambda: ours("bf16"))
+    if importlib.util.find_spec("openvino"):
+        runtime = openvino_net(torchvision_net(net, dense=protocol == DENSE))
+        works["runtime"] = work("runtime", lambda: in_batches(runtime, files, protocol, scales))
+    for name, settings in OURS.items():
+        if name != "bf16" or cpu_has_bf16():
+            works[name] = work(name, lambda settings=settings: ours(net, settings, store, protocol, scales))  # type: ignore[misc]
     times = in_turn(works, repeats)
-    what = f"{protocol}, Q = {', '.join(map(str, scales))}"
-    apart = float(np.abs(kept["ours"] - kept["peer"]).max())
-    print(f"posteriors are at most {apart:.1e} apart")
-    half = times.pop("bf16", None)
-    rows = [row(f"{what}, fp32", "images/s", times, reach=2.0 if protocol == DENSE else None, apart=apart)]
-    if half:
-        changed = int((kept["bf16"].argmax(-1) != kept["ours"].argmax(-1)).sum())
-        print(f"bf16 changes {changed} of {kept['ours'][..., 0].size} answers")
-        reach = 3.5 if protocol == DENSE else 2.5
-        rows.append(row(f"{what}, bf16", "images/s", times | {"ours": half}, reach=reach, changed=changed))
+    peers = {name: times[name] for name in times if name not in OURS}
+    what, rows = f"{protocol}, Q = {', '.join(map(str, scales))}", []
+    for name in (name for name in OURS if name in times):
+        label = {"ours": "fp32", "kernels off": "fp32, cpu_kernels: false", "bf16": "bf16"}[name]
+        reach = {"ours": 2.0, "kernels off": None, "bf16": None}[name] if protocol == DENSE else None
+        apart = float(np.abs(results[name] - results["peer"]).max())
+        changed = int((results[name].argmax(-1) != results["ours"].argmax(-1)).sum())
+        print(f"{name}: posteriors at most {apart:.1e} apart, {changed} of {results[name][..., 0].size} labels changed")
+        about = {"apart": apart, "changed": changed}
+        rows.append(row(f"{what}, {label}", "images/s", peers | {"ours": times[name]}, reach=reach, **about))
     return rows
 
 
@@ -210,6 +233,7 @@ def main() -> None:
         "title": f"Testing net D, {CORES} cores",
         "peer": "plain loop",
         "best": "its best flags",
+        "runtime": "OpenVINO",
         "ours": "vggrepro",
     }
     write("evaluation", about, rows)

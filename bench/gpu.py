@@ -34,6 +34,7 @@ from vggrepro.core.files import write_json
 from vggrepro.core.provenance import provenance_record
 from vggrepro.data.colours import Colours
 from vggrepro.evaluation.evaluate import compute_posteriors
+from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG, blocks_of
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
@@ -336,7 +337,7 @@ def evaluation(clock: Clock, size: Size) -> list[dict[str, Any]]:
 
         def work() -> None:
             answers[protocol, Q, precision] = compute_posteriors(
-                net,
+                ready_for_inference(net, how),
                 store,
                 store.colours.mean,
                 protocol,

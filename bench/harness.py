@@ -27,8 +27,11 @@ MADE = provenance_record()
 """By what hardware and versions: asked before any core is left out."""
 MARKS = "<!-- made by bench/harness.py -->", "<!-- end -->"
 
+PEERS = ("peer", "best", "runtime")
+"""What ours is measured beside: a usual way, its best flags, and a kept runtime where one is installed."""
+
 Row = dict[str, Any]
-"""What is measured, its unit, and speeds or times of `ours`, of the `peer`, and of the `best` flags of the peer."""
+"""What is measured, its unit, and speeds or times of `ours` and of some of the `PEERS`."""
 
 
 def pin(cores: int) -> None:
@@ -94,7 +97,7 @@ def table(results: dict[str, dict[str, Any]]) -> str:
         if "rows" not in result:
             continue
         about, when = result["about"], result["made"]
-        peers = [peer for peer in ("peer", "best") if any(peer in found["median"] for found in result["rows"])]
+        peers = [peer for peer in PEERS if any(peer in found["median"] for found in result["rows"])]
         head = ["", *(about[peer] for peer in peers), about["ours"], *("ratio" for _ in peers)]
         lines = [f"**{about['title']}** (`bench/{name}.py`; {when['processor'].split(',')[0]}; {when['at'][:10]})", ""]
         lines += [_line(head), _line(["---"] * len(head))]

@@ -207,7 +207,7 @@ class Plan:
 
     def features_settings(self, wildcards: Wildcards) -> str:
         """What decides features, as JSON."""
-        return self.settings.evaluate.model_dump_json(include={"precision", "batch_pixels"})
+        return self.settings.evaluate.model_dump_json(include={"precision", "batch_pixels", "cpu_kernels"})
 
     def drawn_size(self, wildcards: Wildcards) -> int:
         """Images of a class of a drawn Caltech: a few more than for training, to test."""

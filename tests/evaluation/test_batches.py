@@ -6,12 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import torch
 
 from vggrepro.evaluation import batches
-from vggrepro.evaluation.batches import BatchMembers, batches_by_shape
+from vggrepro.evaluation.batches import CPU_BATCH_PIXELS, BatchMembers, batch_limit, batches_by_shape
 from vggrepro.evaluation.views import whole_image
 from vggrepro.nets.vgg import VGG
-from vggrepro.settings.blocks import NetSettings
+from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 
 NET = VGG("A", 10, NetSettings(scale_unit=8, width=1, fc=4))
 
@@ -71,3 +72,9 @@ def test_images_of_rare_shapes_do_not_all_wait_in_memory(monkeypatch):
 def test_senseless_scales_are_refused(scales):
     with pytest.raises(ValueError, match="expected different ones of at least 224"):
         next(batched(Images([(64, 64)]), scales))
+
+
+def test_a_cpu_takes_smaller_batches_than_a_gpu():
+    large, small = EvaluateSettings(), EvaluateSettings(batch_pixels=1000)
+    limits = [batch_limit(settings, torch.device(name)) for settings in (large, small) for name in ("cpu", "cuda")]
+    assert limits == [CPU_BATCH_PIXELS, 20_000_000, 1000, 1000]

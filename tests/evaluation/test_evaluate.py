@@ -12,9 +12,12 @@ from vggrepro.data.prepare import original_images
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import grid, rescale
 from vggrepro.data.writer import write_store
-from vggrepro.evaluation.evaluate import compute_posteriors
+from vggrepro.evaluation.evaluate import compute_posteriors, evaluate_run
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
+from vggrepro.nets.weights import save_weights
+from vggrepro.paper.runs import Run
+from vggrepro.scores.stores import read_scores
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 
 MEAN = (120.0, 110.0, 100.0)
@@ -22,9 +25,9 @@ MEAN = (120.0, 110.0, 100.0)
 
 @pytest.fixture(scope="module")
 def net() -> VGG:
-    made = VGG("B", 10, NetSettings(scale_unit=8, width=8, fc=24)).eval()
-    initialise_randomly(made, "glorot", seed=0)
-    return made
+    net = VGG("B", 10, NetSettings(scale_unit=8, width=8, fc=24)).eval()
+    initialise_randomly(net, "glorot", seed=0)
+    return net
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +54,14 @@ def one_by_one(net: VGG, store: Store, protocol: str, Q: int, crop_grid: str = "
         image = rescale(store.image(i), net.model.pixels(Q)).astype(np.float32) - np.array(MEAN, np.float32)
         x = torch.from_numpy(image).permute(2, 0, 1)[None]
         if protocol == "dense":
-            shown = [x, x.flip(3)]
-            found = [net.score_map(view).mean((2, 3)).softmax(1) for view in shown]
+            posteriors = [net.score_map(view).mean((2, 3)).softmax(1) for view in (x, x.flip(3))]
         else:
             crop, (h, w) = net.model.crop, x.shape[2:]
             corners = grid(h, w, crop, crop_grid) if protocol == "multi-crop" else [((h - crop) // 2, (w - crop) // 2)]
             cuts = [x[:, :, top : top + crop, left : left + crop] for top, left in corners]
-            shown = cuts + [cut.flip(3) for cut in cuts] if protocol == "multi-crop" else cuts
-            found = [net(view).softmax(1) for view in shown]
-        rows.append(torch.stack(found).mean(0)[0].numpy())
+            views = cuts + [cut.flip(3) for cut in cuts] if protocol == "multi-crop" else cuts
+            posteriors = [net(view).softmax(1) for view in views]
+        rows.append(torch.stack(posteriors).mean(0)[0].numpy())
     return np.stack(rows)
 
 
@@ -68,17 +70,16 @@ def one_by_one(net: VGG, store: Store, protocol: str, Q: int, crop_grid: str = "
 def test_batches_of_equal_shape_equal_one_image_at_a_time(net, mixed, protocol, batch_pixels):
     settings = EvaluateSettings(batch_pixels=batch_pixels)
     with torch.inference_mode():
-        found = compute_posteriors(net, mixed, MEAN, protocol, (224, 288), settings=settings, workers=2)
+        posteriors = compute_posteriors(net, mixed, MEAN, protocol, (224, 288), settings=settings, workers=2)
         for Q in (224, 288):
-            np.testing.assert_allclose(found[Q], one_by_one(net, mixed, protocol, Q), atol=2e-5)
+            np.testing.assert_allclose(posteriors[Q], one_by_one(net, mixed, protocol, Q), atol=2e-5)
 
 
-def test_the_grid_of_the_central_square(net, mixed):
+def test_crops_may_be_of_the_central_square(net, mixed):
+    settings = EvaluateSettings(crop_grid="square")
     with torch.inference_mode():
-        found = compute_posteriors(
-            net, mixed, MEAN, "multi-crop", (256,), settings=EvaluateSettings(crop_grid="square")
-        )
-        np.testing.assert_allclose(found[256], one_by_one(net, mixed, "multi-crop", 256, "square"), atol=2e-5)
+        posteriors = compute_posteriors(net, mixed, MEAN, "multi-crop", (256,), settings=settings)
+        np.testing.assert_allclose(posteriors[256], one_by_one(net, mixed, "multi-crop", 256, "square"), atol=2e-5)
 
 
 def test_averaging_posteriors_instead_of_scores_is_another_choice(net, mixed):
@@ -96,13 +97,13 @@ def test_dense_on_a_224_image_is_the_crop_and_its_mirror(net, stores):
     with torch.inference_mode():
         dense = compute_posteriors(net, Store(stores[1]), MEAN, "dense", (224,))[224]
         crops = compute_posteriors(net, Store(stores[1]), MEAN, "multi-crop", (224,))[224]
-    np.testing.assert_allclose(dense, crops, atol=2e-5)  # all 25 places of the grid are the same one
+    np.testing.assert_allclose(dense, crops, atol=2e-5)  # all 25 crops of the grid are the same one
 
 
-def test_every_image_is_seen(net, mixed):
-    found = compute_posteriors(net, mixed, MEAN, "dense", (256,))[256]
-    assert found.shape == (7, 10)
-    np.testing.assert_allclose(found.sum(1), 1, atol=1e-5)
+def test_every_image_has_a_posterior(net, mixed):
+    posteriors = compute_posteriors(net, mixed, MEAN, "dense", (256,))[256]
+    assert posteriors.shape == (7, 10)
+    np.testing.assert_allclose(posteriors.sum(1), 1, atol=1e-5)
 
 
 def fitted(store: Store, seed: int = 0) -> VGG:
@@ -137,6 +138,23 @@ def test_an_unknown_protocol_is_refused(net, mixed):
         compute_posteriors(net, mixed, MEAN, "ten-crop", (256,))
 
 
+@pytest.mark.parametrize("cpu_kernels", [True, False])
+def test_the_switch_of_cpu_kernels_is_recorded_only_where_it_is_off(cpu_kernels, stores, tmp_path):
+    """Results of versions without the switch had them on: their settings must read like those of today."""
+    wide = VGG("B", 10, NetSettings(scale_unit=8, width=64, fc=24)).eval()
+    initialise_randomly(wide, "he", seed=0)
+    run, val = Run("B", "256"), Store(stores[1])
+    save_weights(tmp_path / "weights.safetensors", wide, run, MEAN, val.about["wnids"])
+    files = {"weights_file": tmp_path / "weights.safetensors", "val_folder": val.folder, "out": tmp_path / "scores"}
+    settings = EvaluateSettings(cpu_kernels=cpu_kernels)
+    evaluate_run(run, "centre-crop", (256,), settings, **files, device=torch.device("cpu"), workers=0)
+    store = read_scores(tmp_path / "scores" / "256")
+    assert store.metadata["settings"].get("cpu_kernels", True) == cpu_kernels
+    assert ("cpu_kernels" in store.metadata["settings"]) != cpu_kernels
+    expected = compute_posteriors(wide, val, MEAN, "centre-crop", (256,))[256]
+    np.testing.assert_allclose(store.posteriors, expected, atol=1e-5)
+
+
 def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
     import zipfile
 
@@ -153,5 +171,5 @@ def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):
     )
     store = Store(tmp_path / "store")
     with torch.inference_mode():
-        found = compute_posteriors(net, store, MEAN, "dense", (256, 384), workers=2)
-        np.testing.assert_allclose(found[384], one_by_one(net, store, "dense", 384), atol=5e-5)
+        posteriors = compute_posteriors(net, store, MEAN, "dense", (256, 384), workers=2)
+        np.testing.assert_allclose(posteriors[384], one_by_one(net, store, "dense", 384), atol=5e-5)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vggrepro.core.progress import prefetch, show_progress
@@ -14,9 +15,20 @@ from vggrepro.data.transforms import Pixels, rescale
 from vggrepro.evaluation.views import Views
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import SMALLEST_Q
+from vggrepro.settings.blocks import EvaluateSettings
 
 WAITING_BATCHES = 8
 """So many batches' worth of pixels may wait for more images of their shape."""
+
+
+CPU_BATCH_PIXELS = 2**20
+"""The most pixels of a batch on a CPU, whatever the settings allow: net D evaluates a dozen whole images as fast as a hundred,
+whose feature maps take 256 bytes a pixel, 5 GB for the 20 million pixels that suit a GPU."""
+
+
+def batch_limit(settings: EvaluateSettings, device: torch.device) -> int:
+    """The most pixels of a batch on this device."""
+    return min(settings.batch_pixels, CPU_BATCH_PIXELS) if device.type == "cpu" else settings.batch_pixels
 
 
 class ImageSequence(Protocol):

@@ -15,7 +15,7 @@ from vggrepro.core import provenance
 from vggrepro.core.devices import device_name
 from vggrepro.core.files import file_digest
 from vggrepro.data.store import Store
-from vggrepro.evaluation.batches import batches_by_shape
+from vggrepro.evaluation.batches import batch_limit, batches_by_shape
 from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.evaluation.views import input_of_views, views_of
 from vggrepro.nets.inference import ready_for_inference
@@ -86,7 +86,7 @@ def compute_posteriors(
     result = {Q: np.zeros((len(store), store.classes), np.float32) for Q in scales}
     show = partial(views_of, protocol=protocol, crop=net.model.crop, crop_grid=settings.crop_grid)
     mirrored = protocol != "centre-crop"
-    batch_pixels = settings.batch_pixels // (1 + mirrored)
+    batch_pixels = batch_limit(settings, mean_rgb.device) // (1 + mirrored)
     batches = batches_by_shape(store, net, scales, show, batch_pixels=batch_pixels, workers=workers, about=about)
     with torch.inference_mode():
         for members, views in batches:

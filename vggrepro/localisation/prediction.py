@@ -15,7 +15,7 @@ from vggrepro.core.files import file_digest
 from vggrepro.data.boxes import from_vectors
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
-from vggrepro.evaluation.batches import batches_by_shape
+from vggrepro.evaluation.batches import batch_limit, batches_by_shape
 from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, load_run_weights, result_metadata
 from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.evaluation.views import input_of_views
@@ -129,7 +129,7 @@ def predict_boxes(
     predictions: dict[int, dict[int, ImageBoxes]] = {Q: {} for Q in scales}
     show = partial(_views, protocol=protocol, crop=net.model.crop)
     batches = batches_by_shape(
-        store, net, scales, show, batch_pixels=settings.batch_pixels, workers=workers, about=about
+        store, net, scales, show, batch_pixels=batch_limit(settings, device), workers=workers, about=about
     )
     with torch.inference_mode():
         for members, views in batches:

@@ -94,10 +94,6 @@ class LocalResponseNorm(nn.Module):
         return a * (self.k + self.alpha * total) ** -self.beta
 
 
-WINDOWS = 1 << 23
-"""Numbers in the windows that a CPU copies at a time, to memory that is at hand: new memory costs more than the copying."""
-
-
 class VGG(nn.Module):
     """A net of Table 1, for crops (`forward`) and for whole images (`scores`, `score_map`).
 
@@ -129,12 +125,12 @@ class VGG(nn.Module):
     def fc6_at_windows(self, x: Tensor) -> Tensor:
         """fc6 at every 7x7 window of features [N, C, H, W]: [N (H - 6) (W - 6), fc]."""
         if x.shape[2:] == (7, 7):
-            hidden: Tensor = self.fc6(x.flatten(1))
-            return hidden
-        # as a matrix product, which on a CPU is several times as fast as a 7x7 convolution
-        windows = x.contiguous().unfold(2, 7, 1).unfold(3, 7, 1).permute(0, 2, 3, 1, 4, 5)
-        images = max(1, WINDOWS // windows.shape[1:].numel()) if x.device.type == "cpu" else len(x)
-        return torch.cat([self.fc6(part.reshape(-1, self.fc6.in_features)) for part in torch.split(windows, images)])
+            windows = x.flatten(1)
+        else:
+            # a matrix product, which on a CPU is several times as fast as a 7x7 convolution
+            windows = x.contiguous().unfold(2, 7, 1).unfold(3, 7, 1).permute(0, 2, 3, 1, 4, 5)
+        hidden: Tensor = self.fc6(windows.reshape(-1, self.fc6.in_features))
+        return hidden
 
     def dropout(self, images: int, seed: int, device: torch.device) -> Tensor | None:
         """The factors [images, 2, fc] of the first two FC layers of a batch: 0, or 1/(1 - p); None without dropout.

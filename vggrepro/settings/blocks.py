@@ -270,6 +270,10 @@ class EvaluateSettings(FrozenModel):
     crop_grid: Literal["whole", "square"] = "whole"
     """CHOICE 5: the 5x5 grid of crops spans the whole image, or its central square."""
     batch_pixels: Count = 20_000_000
-    """Largest number of pixels in a batch; images of equal shape are evaluated together."""
+    """Largest number of pixels in a batch; images of equal shape are evaluated together. On a CPU a million at most."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of the forward pass; posteriors are always computed and stored in fp32."""
+    """Arithmetic of the forward pass; posteriors are always computed and stored in fp32. A CPU without bf16 instructions
+    emulates bf16, several times slower than fp32."""
+    cpu_kernels: bool = Field(default=True, exclude_if=bool)
+    """In fp32 on a CPU, compute wide 3x3 convolutions by Winograd's filtering, which is faster and the same within rounding.
+    False: by torch alone. Recorded only where it is false, so that results of versions without this setting stay current."""

@@ -161,6 +161,7 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         *(f"transfer.{name}" for name in TRANSFER_SETS),
         "data.encoding",
         "evaluate.batch_pixels",
+        "evaluate.cpu_kernels",
     )
     values = ((key, value) for key, value, _ in described(settings))
     here = ((key, value) for key, value in values if key not in skipped and key.split(".")[0] not in skipped)

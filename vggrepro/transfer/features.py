@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder, file_digest, write_json
 from vggrepro.data.collections import Collection
-from vggrepro.evaluation.batches import batches_by_shape
+from vggrepro.evaluation.batches import batch_limit, batches_by_shape
 from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, computation_metadata
 from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.evaluation.views import input_of_views, whole_image
@@ -41,7 +41,13 @@ def extract_features(
     mean_rgb = torch.tensor(mean, device=device)
     features = {Q: np.zeros((len(collection), net.model.fc), np.float32) for Q in scales}
     batches = batches_by_shape(
-        collection, net, scales, whole_image, batch_pixels=settings.batch_pixels // 2, workers=workers, about=about
+        collection,
+        net,
+        scales,
+        whole_image,
+        batch_pixels=batch_limit(settings, device) // 2,
+        workers=workers,
+        about=about,
     )
     with torch.inference_mode():
         for members, views in batches:
