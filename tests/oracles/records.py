@@ -98,7 +98,9 @@ def rates_of(train: TrainSettings) -> list[list[float]]:
 def weights_record(run: Run, settings: Settings) -> dict[str, Any]:
     """What a net is made of, and where its first weights come from."""
     model, layers, parent = settings.model, layers_of(run.net), run.parent(staged=settings.staged)
-    of_parent = [] if not parent else layers if parent.net == run.net else [name for name in layers if name in TRANSFERRED]
+    of_parent = (
+        [] if not parent else layers if parent.net == run.net else [name for name in layers if name in TRANSFERRED]
+    )
     transferred = [name for name in of_parent if not (run.localises and name == "fc8")]
     random = {name: 0.01 for name in layers if name not in transferred}
     return {
