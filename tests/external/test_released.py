@@ -1,4 +1,4 @@
-"""Released nets in the formats of their programs: read to the last bit, and no wrong reading of them is taken."""
+"""Released nets in the formats of their programs: read to the last bit, and no wrong reading of them is accepted."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from tests.formats import layers_of, torchvision_like, write_caffe, write_mat
 from vggrepro import cli
 from vggrepro.data.store import Store
 from vggrepro.external.formats import read_released_net
-from vggrepro.external.released import MEAN, STD, ReleasedCandidate, mean_of, reading_of, tensors_in_our_layout
+from vggrepro.external.readings import MEAN, STD, mean_of, reading_of, tensors_in_our_layout
+from vggrepro.external.released import ReleasedCandidate
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper.runs import Run
@@ -37,12 +38,12 @@ def random_net(name: str, classes: int = 4) -> VGG:
     return net.eval()
 
 
-def our_net(file: Path, name: str, said: ReadingSettings | None = None) -> tuple[VGG, tuple[float, float, float]]:
+def our_net(file: Path, name: str, declared: ReadingSettings | None = None) -> tuple[VGG, tuple[float, float, float]]:
     """A released net as ours, and its mean."""
-    found = read_released_net(file)
-    net, reading = VGG(name, 4, MODEL), reading_of(found, said or ReadingSettings())
-    net.load_state_dict(tensors_in_our_layout(found, reading, net))
-    return net.eval(), mean_of(found, reading)
+    released = read_released_net(file)
+    net, reading = VGG(name, 4, MODEL), reading_of(released, declared or ReadingSettings())
+    net.load_state_dict(tensors_in_our_layout(released, reading, net))
+    return net.eval(), mean_of(released, reading)
 
 
 def equal(a: VGG, b: VGG) -> bool:
@@ -54,8 +55,8 @@ def equal(a: VGG, b: VGG) -> bool:
 def test_caffe_nets_come_back_to_the_last_bit(tmp_path, name, form):
     net = random_net(name)
     write_caffe(tmp_path / "n.caffemodel", layers_of(net), form)
-    found, mean = our_net(tmp_path / "n.caffemodel", name)
-    assert equal(found, net)
+    converted, mean = our_net(tmp_path / "n.caffemodel", name)
+    assert equal(converted, net)
     assert mean == (123.68, 116.779, 103.939)
 
 
@@ -63,50 +64,50 @@ def test_caffe_nets_come_back_to_the_last_bit(tmp_path, name, form):
 def test_matconvnet_nets_come_back_with_mean_and_classes(tmp_path, old):
     net = random_net("D")
     write_mat(tmp_path / "n.mat", layers_of(net), WNIDS, PIXEL, old=old)
-    found, mean = our_net(tmp_path / "n.mat", "D")
-    assert equal(found, net)
+    converted, mean = our_net(tmp_path / "n.mat", "D")
+    assert equal(converted, net)
     assert mean == pytest.approx(PIXEL)
     assert read_released_net(tmp_path / "n.mat").wnids == tuple(WNIDS)
 
 
 @pytest.mark.parametrize("kind", ["pth", "safetensors", "state_dict"])
 def test_torchvisions_nets_give_the_same_scores_on_pixels(tmp_path, kind):
-    theirs = torchvision_like(random_net("E"))
+    released = torchvision_like(random_net("E"))
     file = tmp_path / f"n.{'safetensors' if kind == 'safetensors' else 'pth'}"
-    state = {name: tensor.contiguous() for name, tensor in theirs.state_dict().items()}
+    state = {name: tensor.contiguous() for name, tensor in released.state_dict().items()}
     if kind == "safetensors":
         save_file(state, file)
     else:
         torch.save(
             {"state_dict": {f"module.{k}": v for k, v in state.items()}} if kind == "state_dict" else state, file
         )
-    found, mean = our_net(file, "E")
+    converted, mean = our_net(file, "E")
     pixels = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (2, 3, 56, 56)).astype(np.float32))
     column = (1, 3, 1, 1)
     with torch.inference_mode():
         normalised = (pixels / 255 - torch.tensor(MEAN).view(column)) / torch.tensor(STD).view(column)
-        expected = theirs.classifier(theirs.features(normalised).flatten(1))
-        ours = found(pixels - torch.tensor(mean).view(column))
-    torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
+        expected = released.classifier(released.features(normalised).flatten(1))
+        scores = converted(pixels - torch.tensor(mean).view(column))
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-4 * float(expected.abs().max()))
 
 
 def test_torchvisions_own_net_has_these_layers():
     from torchvision.models import vgg16
 
     with torch.device("meta"):
-        theirs, full = vgg16().state_dict(), VGG("D", 1000, NetSettings())
+        of_torchvision, full = vgg16().state_dict(), VGG("D", 1000, NetSettings())
         ours = torchvision_like(full).state_dict()
-    assert {name: tensor.shape for name, tensor in theirs.items()} == {
+    assert {name: tensor.shape for name, tensor in of_torchvision.items()} == {
         name: tensor.shape for name, tensor in ours.items()
     }
 
 
-def test_other_layouts_of_the_same_net_come_back_when_they_are_said(tmp_path):
+def test_other_layouts_of_the_same_net_come_back_when_they_are_declared(tmp_path):
     net = random_net("D")
     layers = {name: (weight, bias) for name, weight, bias in layers_of(net)}
     weight, bias = layers["fc6"]
     layers["fc6"] = weight.reshape(len(weight), -1, 7, 7).transpose(0, 2, 3, 1).reshape(len(weight), -1), bias
-    write_caffe(tmp_path / "n.caffemodel", [(name, *found) for name, found in layers.items()])
+    write_caffe(tmp_path / "n.caffemodel", [(name, *arrays) for name, arrays in layers.items()])
     assert equal(our_net(tmp_path / "n.caffemodel", "D", ReadingSettings(full="hwc"))[0], net)
     assert not equal(our_net(tmp_path / "n.caffemodel", "D")[0], net)
 
@@ -138,11 +139,14 @@ def broken(path: Path, kind: str) -> Path:
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("cut", "n.caffemodel: no whole net of Caffe: cut short"),
-        ("text", "t.caffemodel: no whole net of Caffe"),
+        ("cut", "n.caffemodel: not a complete net of Caffe: cut short"),
+        ("text", "t.caffemodel: not a complete net of Caffe"),
         ("bn", "b.pth: expected features.N and classifier.N .* a net with batch normalisation is not the paper's"),
         ("pickle", "p.pth: cannot be read as tensors of PyTorch"),
-        ("hdf5", r"x.mat: is of MATLAB 7.3 \(HDF5\): load it in MATLAB and save it with -v7"),
+        (
+            "hdf5",
+            r"x.mat: is of MATLAB 7.3 \(HDF5\): load it in MATLAB and save it with -v7",
+        ),
         ("nan", "x.mat: layer conv2_1 has weights that are not finite"),
         ("words", "x.mat: the names of its classes are no WNIDs, the first is 'cat'"),
     ],
@@ -227,8 +231,8 @@ def test_every_other_reading_of_the_net_set_by_hand_is_wrong_on_half_of_the_imag
         torch.save(torchvision_like(net).state_dict(), tmp_path / "n.pth")
     else:
         write_caffe(tmp_path / "n.caffemodel", layers_of(net))
-    found, store = read_released_net(tmp_path / f"n.{suffix}"), Store(coloured[1])
-    candidate = ReleasedCandidate(found, Run("A", "256"), MODEL, store, np.arange(4)[::-1], torch.device("cpu"), 0)
+    released, store = read_released_net(tmp_path / f"n.{suffix}"), Store(coloured[1])
+    candidate = ReleasedCandidate(released, Run("A", "256"), MODEL, store, np.arange(4)[::-1], torch.device("cpu"), 0)
     errors = sorted(int(candidate.wrong(reading).sum()) for reading in candidate.readings())
     assert len(errors) == 32
     assert (errors[0], errors[1]) == (0, 50)
@@ -250,17 +254,17 @@ def test_a_net_is_adopted_as_a_run(knowing, coloured, tmp_path):
     net, mean = knowing
     write_mat(tmp_path / "n.mat", layers_of(net), WNIDS, mean)
     assert adopt(tmp_path / "n.mat", coloured) == 0
-    found = load_weights(tmp_path / "run/weights.safetensors")
-    assert equal(found.net(), net)
-    assert (found.run.name, found.wnids, found.model) == (
+    weights = load_weights(tmp_path / "run/weights.safetensors")
+    assert equal(weights.net(), net)
+    assert (weights.run.name, weights.wnids, weights.model) == (
         "A_256_s0",
         tuple(WNIDS),
         MODEL.model_copy(update={"dropout": 0.5}),
     )
-    assert found.mean == pytest.approx(mean)
-    said = json.loads((tmp_path / "run/adopted.json").read_text())
-    assert (said["format"], said["reading"]["channels"], said["checked"]["images"]) == ("MatConvNet", "rgb", 100)
-    assert said["checked"]["top-1 errors"] == 0
+    assert weights.mean == pytest.approx(mean)
+    record = json.loads((tmp_path / "run/adopted.json").read_text())
+    assert (record["format"], record["reading"]["channels"], record["checked"]["images"]) == ("MatConvNet", "rgb", 100)
+    assert record["checked"]["top-1 errors"] == 0
 
 
 def test_outputs_in_an_order_of_their_own_are_brought_into_ours(knowing, coloured, tmp_path):
@@ -299,9 +303,9 @@ def test_a_wrong_reading_is_told_and_the_right_one_named(knowing, coloured, tmp_
     for kept in (tmp_path / "run").iterdir():
         kept.unlink()
     assert adopt(file, coloured, *by, reading=reading | {name: wrong}) == 2
-    said = capsys.readouterr().err
-    assert f"{name} {wrong}" in said
-    assert f"with {name} {right} it is" in said
+    message = capsys.readouterr().err
+    assert f"{name} {wrong}" in message
+    assert f"with {name} {right} it is" in message
     assert not list((tmp_path / "run").iterdir())
 
 
@@ -315,7 +319,7 @@ def test_two_things_wrong_at_once_are_both_named(knowing, coloured, tmp_path, ca
 def test_a_net_that_knows_nothing_or_is_another_is_refused(coloured, tmp_path, capsys):
     write_caffe(tmp_path / "n.caffemodel", layers_of(random_net("D")))
     assert adopt(tmp_path / "n.caffemodel", coloured, run="D_256-512_s0") == 2
-    assert "as by chance, and with every other order of channels" in capsys.readouterr().err
+    assert "as by chance, and so they are with every other order of channels" in capsys.readouterr().err
     assert adopt(tmp_path / "n.caffemodel", coloured, run="E_256-512_s0") == 2
     assert "it has 16 layers with weights, E has 19: it is no E" in capsys.readouterr().err
     write_caffe(tmp_path / "n.caffemodel", layers_of(random_net("D", classes=5)))
@@ -329,9 +333,9 @@ def test_released_nets_have_a_folder_of_their_own_and_train_nothing():
     assert (one.folder, one.localisation) == ("paper-released", False)
     assert one.released["D"].file == "d.mat"
     assert one.released["E"].reading == ReadingSettings(input="caffe", mean=(1, 2, 3.5))
-    with pytest.raises(ValueError, match="released: these nets were trained once"):
+    with pytest.raises(ValueError, match="released: expected one seed, because these nets were trained once"):
         load_settings({"released": {"D": "d.mat"}, "seeds": [0, 1]})
-    with pytest.raises(ValueError, match="localisation needs both of them"):
+    with pytest.raises(ValueError, match="for localisation both D and E"):
         load_settings({"released": {"D": "d.mat"}, "localisation": True})
     with pytest.raises(ValueError, match=r"released.A"):
         load_settings({"released": {"A": "a.mat"}})

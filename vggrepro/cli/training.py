@@ -80,9 +80,9 @@ def adopt(
 
     convert_released(
         run,
-        file,
-        model,
-        read_as,
+        file=file,
+        model=model,
+        declared=read_as,
         val_folder=val,
         devkit_folder=devkit,
         out=out,

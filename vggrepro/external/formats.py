@@ -1,4 +1,4 @@
-"""Nets as others release them, read as they are: Caffe's `.caffemodel`, MatConvNet's `.mat`, PyTorch's `.pth` (or
+"""Released nets as their files have them: Caffe's `.caffemodel`, MatConvNet's `.mat`, PyTorch's `.pth` (or
 `.safetensors`) in torchvision's layout. Nothing is unpickled but tensors.
 """
 
@@ -50,29 +50,29 @@ def read_released_net(path: Path) -> ReleasedNet:
         raise ValueError(f"{path}: expected a net in a file that ends in {', '.join(readers)}")
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    found = readers[path.suffix](path)
-    if len(found.layers) < 4:
+    net = readers[path.suffix](path)
+    if len(net.layers) < 4:
         raise ValueError(
-            f"{path}: expected convolutions and three fully connected layers, got {len(found.layers)} layers"
+            f"{path}: expected convolutions and three fully connected layers, got {len(net.layers)} layers"
         )
-    for layer in found.layers:
+    for layer in net.layers:
         if layer.bias.shape != layer.weight.shape[:1] or layer.weight.ndim not in (2, 4):
             raise ValueError(
                 f"{path}: layer {layer.name} has weights {layer.weight.shape} and biases {layer.bias.shape}"
             )
         if not (np.isfinite(layer.weight).all() and np.isfinite(layer.bias).all()):
             raise ValueError(f"{path}: layer {layer.name} has weights that are not finite")
-    return found
+    return net
 
 
-# Caffe. Numbers of fields are those of its caffe.proto: what is not named here is passed over.
+# Caffe. Numbers of fields are those of its caffe.proto; fields that are not named here are skipped.
 
 LAYER_LISTS = {100: (1, 7), 2: (4, 6)}
 """Of a net: the field of its layers (100, or 2 in the files of 2014), and in a layer the fields of name and blobs."""
 V0, V0_FIELDS = 1, (1, 50)
-"""In a layer of the oldest files, all is in this field."""
+"""The field that holds everything in a layer of the oldest files, and in it the fields of name and blobs."""
 LEGACY_SHAPE, DATA, DOUBLES, SHAPE, DIM = (1, 2, 3, 4), 5, 8, 7, 1
-"""Of a blob: number, channels, height, width; numbers, in single or double precision; and its shape in newer files."""
+"""Of a blob: its four sides in older files; its numbers in single or double precision; its shape in newer files."""
 
 Wire = int | memoryview
 """A number, or the bytes of anything longer."""
@@ -111,11 +111,11 @@ def _varint(data: memoryview, at: int) -> tuple[int, int]:
 
 
 def _message(data: Wire) -> dict[int, list[Wire]]:
-    """The values of every field; of a number, which is no message, none."""
-    found: dict[int, list[Wire]] = {}
+    """The values of every field; none for a number, which is no message."""
+    values: dict[int, list[Wire]] = {}
     for number, value in _fields(data if isinstance(data, memoryview) else memoryview(b"")):
-        found.setdefault(number, []).append(value)
-    return found
+        values.setdefault(number, []).append(value)
+    return values
 
 
 def _blob(data: Wire) -> Array:
@@ -141,7 +141,7 @@ def _read_caffe(path: Path) -> ReleasedNet:
         net = _message(memoryview(path.read_bytes()))
         layers = [layer for number, names in LAYER_LISTS.items() for layer in _caffe_layers(net.get(number, []), names)]
     except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: no whole net of Caffe: {error}") from None
+        raise ValueError(f"{path}: not a complete net of Caffe: {error}") from None
     return ReleasedNet("Caffe", tuple(layers))
 
 
@@ -150,16 +150,16 @@ def _caffe_layers(messages: list[Wire], names: tuple[int, int]) -> Iterator[Rele
         fields, (name, blobs) = _message(message), names
         if V0 in fields and name != V0:
             fields, (name, blobs) = _message(fields[V0][0]), V0_FIELDS
-        found = [_blob(blob) for blob in fields.get(blobs, [])]
-        if not found:
+        arrays = [_blob(blob) for blob in fields.get(blobs, [])]
+        if not arrays:
             continue
-        said = bytes(fields[name][0]).decode() if isinstance(fields.get(name, [0])[0], memoryview) else "without name"
-        if len(found) != 2:
-            raise ValueError(f"layer {said} has {len(found)} blobs, expected weights and biases")
-        weight, bias = found
+        label = bytes(fields[name][0]).decode() if isinstance(fields.get(name, [0])[0], memoryview) else "without name"
+        if len(arrays) != 2:
+            raise ValueError(f"layer {label} has {len(arrays)} blobs, expected weights and biases")
+        weight, bias = arrays
         # the blobs of 2014 have four sides: a fully connected layer's are 1 x 1 x outputs x inputs
         yield ReleasedLayer(
-            said, weight.reshape(weight.shape[2:]) if weight.shape[:2] == (1, 1) else weight, bias.reshape(-1)
+            label, weight.reshape(weight.shape[2:]) if weight.shape[:2] == (1, 1) else weight, bias.reshape(-1)
         )
 
 
@@ -173,7 +173,7 @@ def _read_mat(path: Path) -> ReleasedNet:
         net: Any = loadmat(path)
     except NotImplementedError:
         raise ValueError(f"{path}: is of MATLAB 7.3 (HDF5): load it in MATLAB and save it with -v7") from None
-    except Exception as error:  # scipy raises many kinds for files that are none of MATLAB's
+    except Exception as error:  # scipy raises many kinds of errors for other files
         raise ValueError(f"{path}: cannot be read as MATLAB's: {error}") from None
     if "net" in net:
         net = _struct(net["net"])
@@ -208,8 +208,8 @@ def _mat_layer(fields: Mapping[str, Any]) -> ReleasedLayer | None:
         return None
     # height x width x inputs x outputs; MATLAB drops last sides of 1
     weight = weight.reshape(weight.shape + (1,) * (4 - weight.ndim))
-    found = np.ascontiguousarray(weight.transpose(3, 2, 0, 1), np.float32)
-    return ReleasedLayer(str(fields["name"].ravel()[0]), found, bias.ravel().astype(np.float32))
+    kernel = np.ascontiguousarray(weight.transpose(3, 2, 0, 1), np.float32)
+    return ReleasedLayer(str(fields["name"].ravel()[0]), kernel, bias.ravel().astype(np.float32))
 
 
 def _mean(image: NDArray[Any]) -> RGB:
@@ -226,19 +226,21 @@ def _read_torch(path: Path) -> ReleasedNet:
     from safetensors.torch import load_file
 
     try:
-        found: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds for files that are none of its own
+        content: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds of errors for other files
         raise ValueError(f"{path}: cannot be read as tensors of PyTorch: {error}") from None
-    found = found.get("state_dict", found) if isinstance(found, dict) else {}
-    found = {str(name).removeprefix("module."): tensor for name, tensor in found.items()}
-    if odd := [name for name in found if not re.fullmatch(r"(features|classifier)\.\d+\.(weight|bias)", name)]:
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    tensors = {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+    if odd := [name for name in tensors if not re.fullmatch(r"(features|classifier)\.\d+\.(weight|bias)", name)]:
         hint = (
             ": a net with batch normalisation is not the paper's" if any("running_mean" in name for name in odd) else ""
         )
         raise ValueError(f"{path}: expected features.N and classifier.N as of torchvision's VGG, got {odd[0]}{hint}")
-    stems = {name.rpartition(".")[0] for name in found}
+    stems = {name.rpartition(".")[0] for name in tensors}
     ordered = sorted(stems, key=lambda stem: (stem.startswith("classifier"), int(stem.split(".")[1])))
-    if lonely := [stem for stem in ordered if not {f"{stem}.weight", f"{stem}.bias"} <= set(found)]:
-        raise ValueError(f"{path}: {lonely[0]} lacks its weights or its biases")
-    layers = [ReleasedLayer(s, *(found[f"{s}.{kind}"].float().numpy() for kind in ("weight", "bias"))) for s in ordered]
+    if incomplete := [stem for stem in ordered if not {f"{stem}.weight", f"{stem}.bias"} <= set(tensors)]:
+        raise ValueError(f"{path}: {incomplete[0]} lacks its weights or its biases")
+    layers = [
+        ReleasedLayer(s, *(tensors[f"{s}.{kind}"].float().numpy() for kind in ("weight", "bias"))) for s in ordered
+    ]
     return ReleasedNet("torchvision", tuple(layers))

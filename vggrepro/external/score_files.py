@@ -1,4 +1,4 @@
-"""Files in which others keep what their nets say of images, read as they are: a row per image. No torch.
+"""Files in which others keep scores or labels of images, read as they are: a row per image. No torch.
 
 A row has a number per class, or up to five labels, best first, and perhaps the image's id. Formats: `.npy`, `.npz`, `.csv`,
 `.tsv`, `.parquet`, and `.txt`, ILSVRC's official one.
@@ -37,7 +37,7 @@ def read_score_file(path: Path, known: Collection[str], classes: int, ids: str |
     """The rows of a file, whichever of the formats it has; a ValueError where it has none.
 
     `known` are the names of the images without endings. `ids` names the column (or the array of an npz) with the images' ids,
-    where it is not plain which one that is.
+    where the file leaves that open.
     """
     readers = {
         ".npy": _read_numpy,
@@ -53,10 +53,10 @@ def read_score_file(path: Path, known: Collection[str], classes: int, ids: str |
     if path.suffix == ".txt":
         guesses = devkit.read_guesses(path, len(known), classes, with_boxes=devkit.predictions_have_boxes(path))
         return ScoreFile(np.array([[*g.labels, *[-1] * (MAX_LABELS - len(g.labels))] for g in guesses]))
-    found = readers[path.suffix](path, known, classes, ids)
-    if found.values.ndim != 2 or not found.values.size:
-        raise ValueError(f"{path}: expected a row per image with a column per class or label, got {found.values.shape}")
-    return found
+    file = readers[path.suffix](path, known, classes, ids)
+    if file.values.ndim != 2 or not file.values.size:
+        raise ValueError(f"{path}: expected a row per image with a column per class or label, got {file.values.shape}")
+    return file
 
 
 def _read_numpy(path: Path, known: Collection[str], classes: int, ids: str | None) -> ScoreFile:
@@ -67,23 +67,25 @@ def _read_numpy(path: Path, known: Collection[str], classes: int, ids: str | Non
         with loaded:
             arrays = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: no arrays of NumPy that can be read without unpickling: {error}") from None
+        raise ValueError(f"{path}: not arrays of NumPy that can be read without unpickling: {error}") from None
     tables = [name for name, array in arrays.items() if array.ndim == 2]
     if len(tables) != 1:
         raise ValueError(f"{path}: expected one array [images, classes or labels], got {_shapes(arrays)}")
     lists = {name: array.tolist() for name, array in arrays.items() if array.ndim == 1 and array.dtype.kind in "US"}
-    lists = {name: [v.decode() if isinstance(v, bytes) else v for v in found] for name, found in lists.items()}
+    lists = {name: [v.decode() if isinstance(v, bytes) else v for v in values] for name, values in lists.items()}
     if ids is not None and ids not in arrays:
         raise ValueError(f"{path}: no array is called {ids!r}, expected one of {', '.join(arrays)}")
-    names = [found for found in lists.values() if all(map(WNID.fullmatch, found))]
-    named = (
-        [[str(v) for v in arrays[ids].tolist()]] if ids else [found for found in lists.values() if found not in names]
+    names = [values for values in lists.values() if all(map(WNID.fullmatch, values))]
+    id_lists = (
+        [[str(v) for v in arrays[ids].tolist()]]
+        if ids
+        else [values for values in lists.values() if values not in names]
     )
-    if len(names) > 1 or len(named) > 1:
+    if len(names) > 1 or len(id_lists) > 1:
         raise ValueError(
             f"{path}: several lists of ids or of WNIDs: {', '.join(lists)}: say which are ids with --ids NAME"
         )
-    return ScoreFile(arrays[tables[0]], named[0] if named else None, names[0] if names else None)
+    return ScoreFile(arrays[tables[0]], id_lists[0] if id_lists else None, names[0] if names else None)
 
 
 def _shapes(arrays: dict[str, NDArray[Any]]) -> str:
@@ -110,20 +112,20 @@ def _read_table(path: Path, known: Collection[str], classes: int, ids: str | Non
     column = ids or _id_column(columns)
     if ids is not None and ids not in columns:
         raise ValueError(f"{path}: no column is called {ids!r}, expected one of {', '.join(list(columns)[:9])} ...")
-    named = [str(value) for value in columns.pop(column).to_pylist()] if column else None
+    image_ids = [str(value) for value in columns.pop(column).to_pylist()] if column else None
     lists = [c for c in columns.values() if pa.types.is_list(c.type) or pa.types.is_fixed_size_list(c.type)]
     if len(lists) == len(columns) == 1:
         rows = lists[0].to_pylist()
         if len({len(row) for row in rows}) != 1:
             raise ValueError(f"{path}: its rows are of different lengths")
-        return ScoreFile(np.array(rows), named)
+        return ScoreFile(np.array(rows), image_ids)
     arrays = [_column(c, f"{path}: column {name}") for name, c in columns.items()]
     if len({array.dtype.kind for array in arrays} & {"U"}) and any(array.dtype.kind != "U" for array in arrays):
         odd = [name for name, array in zip(columns, arrays, strict=True) if array.dtype.kind == "U"]
         raise ValueError(
             f"{path}: column {odd[0]} is text among numbers: if it has the images' ids, say --ids {odd[0]}"
         )
-    return ScoreFile(np.column_stack(arrays) if arrays else np.empty((len(table), 0)), named, list(columns))
+    return ScoreFile(np.column_stack(arrays) if arrays else np.empty((len(table), 0)), image_ids, list(columns))
 
 
 def _column(column: Any, where: str) -> NDArray[Any]:  # noqa: ANN401
@@ -141,7 +143,7 @@ def _column(column: Any, where: str) -> NDArray[Any]:  # noqa: ANN401
 
 
 def _id_column(columns: dict[str, Any]) -> str | None:
-    """The column that has the images' ids: by its name, or the first of text that is none of WNIDs."""
+    """The column that has the images' ids: by its name, or the first text column that does not hold WNIDs."""
     for name, column in columns.items():
         if name.strip().lower() in ID_COLUMNS:
             return name
@@ -153,7 +155,7 @@ def _id_column(columns: dict[str, Any]) -> str | None:
 
 
 def _has_header(path: Path, delimiter: str, known: Collection[str], classes: int) -> bool:
-    """Whether the first line names columns: it is no image's, and not all of it are numbers or labels."""
+    """Whether the first line names columns: it begins with no image, and is neither all numbers nor all labels."""
     with path.open(encoding="utf-8", newline="") as file:
         first = [field.strip() for field in next(csv.reader(file, delimiter=delimiter), [])]
     if first and stem(first[0]) in known:
