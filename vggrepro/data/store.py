@@ -30,7 +30,7 @@ Image.MAX_IMAGE_PIXELS = 1_000_000_000
 
 Encoding = Literal["pixels", "files", "jpeg"]
 INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
-AGAIN = "prepare the store again"
+PREPARE_AGAIN = "prepare the store again"
 """What to do about a damaged store."""
 
 
@@ -55,7 +55,7 @@ def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
 
 def count_boxes(folder: Path) -> int:
     """The number of boxes in a prepared store; a ValueError where it is damaged."""
-    return len(read_array(folder / "boxes.npy", np.int32, (None, 5), AGAIN))
+    return len(read_array(folder / "boxes.npy", np.int32, (None, 5), PREPARE_AGAIN))
 
 
 class Store:
@@ -67,19 +67,21 @@ class Store:
         self.about: dict[str, Any] = read_json(
             folder / "store.json", keys=("wnids", "images", "encoding", "blacklisted", "digest")
         )
-        self.ids = list(read_ids(folder / "ids.txt", AGAIN))
-        self.index: NDArray[np.void] = read_array(folder / "index.npy", INDEX, (self.about["images"],), AGAIN)
+        self.ids = list(read_ids(folder / "ids.txt", PREPARE_AGAIN))
+        self.index: NDArray[np.void] = read_array(folder / "index.npy", INDEX, (self.about["images"],), PREPARE_AGAIN)
         self.labels: NDArray[np.int64] = self.index["label"].astype(np.int64)
-        self._boxes: NDArray[np.int32] = read_array(folder / "boxes.npy", np.int32, (None, 5), AGAIN)
+        self._boxes: NDArray[np.int32] = read_array(folder / "boxes.npy", np.int32, (None, 5), PREPARE_AGAIN)
         self.classes = len(self.about["wnids"])
         self._first_box = np.searchsorted(self._boxes[:, 0], np.arange(len(self.index) + 1))
         if len(self.ids) != len(self.index):
-            raise ValueError(f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder and {AGAIN}")
+            raise ValueError(
+                f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder and {PREPARE_AGAIN}"
+            )
         images = folder / "images.bin"
         expected = int(self.index["length"].sum())
         if images.stat().st_size != expected:
             raise ValueError(
-                f"{images}: expected {expected} bytes, got {images.stat().st_size}: delete {folder} and {AGAIN}"
+                f"{images}: expected {expected} bytes, got {images.stat().st_size}: delete {folder} and {PREPARE_AGAIN}"
             )
         # a plain array over the map, because slicing a memmap object takes eight times as long
         self._bytes = np.asarray(np.memmap(images, np.uint8, mode="r"))

@@ -23,7 +23,7 @@ from vggrepro.scores.ranks import true_class_ranks
 
 IMAGES_PER_CHUNK = 1000
 """Images that are averaged at a time, because 4 MB of 1,000 classes stay in the processor's cache."""
-AGAIN = "evaluate again"
+EVALUATE_AGAIN = "evaluate again"
 """What to do about damaged scores."""
 
 
@@ -104,14 +104,14 @@ def _write_ids(folder: Path, ids: list[str] | tuple[str, ...]) -> None:
 def read_scores(folder: Path) -> Scores:
     """Open a store; a ValueError that names the file where it is missing or damaged."""
     metadata = read_json(folder / "made.json")
-    ids = read_ids(folder / "ids.txt", AGAIN)
+    ids = read_ids(folder / "ids.txt", EVALUATE_AGAIN)
     posteriors = _map_posteriors(folder, (len(ids), None))
-    labels = read_array(folder / "labels.npy", np.int64, (len(ids),), AGAIN)
+    labels = read_array(folder / "labels.npy", np.int64, (len(ids),), EVALUATE_AGAIN)
     return Scores(folder, posteriors, labels, ids, metadata)
 
 
 def _map_posteriors(folder: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
-    return read_array(folder / "posteriors.npy", np.float32, shape, AGAIN, mapped=True)
+    return read_array(folder / "posteriors.npy", np.float32, shape, EVALUATE_AGAIN, mapped=True)
 
 
 class EvaluationStore(Protocol):

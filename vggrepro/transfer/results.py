@@ -22,7 +22,7 @@ from vggrepro.core.files import read_json
 from vggrepro.data.collections import Collection
 from vggrepro.transfer.average_precision import ScoreMatrix, TargetMatrix, measure_of
 
-AGAIN = "classify again"
+CLASSIFY_AGAIN = "classify again"
 """What to do about damaged results."""
 
 
@@ -66,7 +66,7 @@ def read_svm_result(folder: Path) -> SVMResult:
     scores, targets, groups = [], [], []
     for k in range(len(metadata["C"])):
         split = folder / str(k)
-        scores.append(read_array(split / "scores.npy", np.float32, (None, len(metadata["classes"])), AGAIN))
-        targets.append(read_array(split / "targets.npy", np.int8, scores[-1].shape, AGAIN))
-        groups.append(read_array(split / "groups.npy", np.int64, scores[-1].shape[:1], AGAIN))
+        scores.append(read_array(split / "scores.npy", np.float32, (None, len(metadata["classes"])), CLASSIFY_AGAIN))
+        targets.append(read_array(split / "targets.npy", np.int8, scores[-1].shape, CLASSIFY_AGAIN))
+        groups.append(read_array(split / "groups.npy", np.int64, scores[-1].shape[:1], CLASSIFY_AGAIN))
     return SVMResult(folder, metadata, tuple(scores), tuple(targets), tuple(groups))
