@@ -34,8 +34,8 @@ def import_(
 
     store = import_scores(
         file,
-        name,
-        out,
+        name=name,
+        out=out,
         val=val,
         devkit_folder=devkit,
         solution=solution,

@@ -1,6 +1,6 @@
-"""Scores of others: anyone's posteriors or best labels of every validation image, checked and put into a store. No torch.
+"""Imported scores: anyone's posteriors or best labels of every validation image, checked and put into a store. No torch.
 
-Which image a row is of is said by an id in the row, by a list of all images (`--order FILE`), or by a known order:
+The image of a row is known by an id in the row, by a list of all images (`--order FILE`), or by a known order:
 `validation`, by image number, or `folders`, by class and file name, as torchvision and our stores have it. Classes are WNIDs
 in the file's header or labels, or places: among the sorted WNIDs, from 0, or in the devkit's order, from 1.
 """
@@ -32,34 +32,34 @@ ORDERS = ("validation", "folders")
 
 @dataclass(frozen=True)
 class ImportedImages:
-    """The validation images in the order of our stores, by class and file name, with what is true of them."""
+    """The validation images in the order of our stores, by class and file name, with their true classes."""
 
     ids: list[str]
     labels: NDArray[np.int64]
     """[N]: places among the sorted WNIDs."""
     wnids: list[str]
     numbered: dict[int, str] | None
-    """Devkit id -> WNID, where the devkit is at hand."""
+    """Devkit id -> WNID; None without a devkit."""
     about: dict[str, object]
     """`data`, the digest of the images, and `data set`."""
 
     @classmethod
     def of_store(cls, store: Store, folder: Path | None) -> ImportedImages:
-        """Those of a prepared store; the devkit in `folder` numbers classes."""
+        """The images of a prepared store; the devkit in `folder` numbers classes."""
         about = {"data": store.digest, "data set": store.about["data set"]}
         numbered = devkit.read_wnids(folder) if folder else None
         return cls(store.ids, store.labels, list(store.about["wnids"]), numbered, about)
 
     @classmethod
     def of_devkit(cls, folder: Path) -> ImportedImages:
-        """All that the devkit labels, without an image: the same ids in the same order as in a store of ILSVRC."""
+        """All images that the devkit labels, without their pixels: the same ids in the same order as in a store of ILSVRC."""
         numbered, labels = devkit.read_labels(folder)
         wnids = sorted(numbered.values())
         place = {wnid: i for i, wnid in enumerate(wnids)}
-        found = np.array([place[numbered[label]] for label in labels])
-        order = np.argsort(found, kind="stable")
+        places = np.array([place[numbered[label]] for label in labels])
+        order = np.argsort(places, kind="stable")
         ids = [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in order]
-        return cls(ids, found[order], wnids, numbered, {"data": None, "data set": "ILSVRC-2012"})
+        return cls(ids, places[order], wnids, numbered, {"data": None, "data set": "ILSVRC-2012"})
 
     def ordered(self, name: str) -> NDArray[np.int64]:
         """For every row of a file in a known order, the place of its image; a ValueError for images without numbers."""
@@ -81,28 +81,28 @@ class ImportedImages:
         if unknown:
             raise ValueError(
                 f"{where}: {len(unknown)} of {len(names)} images are not among the {len(known)} validation images, the first "
-                f"is {unknown[0]!r}: ids look like {self.ids[0]}"
+                f"is {unknown[0]!r}: expected ids such as {self.ids[0]}"
             )
-        if twice := [stem for stem, n in Counter(stems).items() if n > 1]:
-            raise ValueError(f"{where}: {len(twice)} images are there more than once, the first is {twice[0]}")
+        if repeated := [stem for stem, n in Counter(stems).items() if n > 1]:
+            raise ValueError(f"{where}: {len(repeated)} images have more than one row, the first is {repeated[0]}")
         if missing := known.keys() - set(stems):
             raise ValueError(f"{where}: {len(missing)} of {len(known)} images are missing, the first is {min(missing)}")
         return np.array([known[stem] for stem in stems])
 
 
 def orders_of(
-    given: ScoreFile, order: str | None, images: ImportedImages, path: Path
+    file: ScoreFile, order: str | None, images: ImportedImages, path: Path
 ) -> tuple[str, dict[str, NDArray[np.int64]]]:
-    """Which order a file's rows have, and for that and any other order that they might have, the place of every row's image.
+    """The order of a file's rows, and for that and any other order that they might have, the place of every row's image.
 
-    Raises ValueError where the order is not said, said twice, or leaves images out.
+    Raises ValueError where the order is not given, given twice, or leaves images out.
     """
-    if given.ids is not None:
+    if file.ids is not None:
         if order is not None:
             raise ValueError(f"{path}: has the images' ids itself: leave out the order {order}")
-        return "ids", {"ids": images.places(given.ids, str(path))}
-    if len(given.values) != len(images.ids):
-        raise ValueError(f"{path}: expected {len(images.ids)} rows, one per validation image, got {len(given.values)}")
+        return "ids", {"ids": images.places(file.ids, str(path))}
+    if len(file.values) != len(images.ids):
+        raise ValueError(f"{path}: expected {len(images.ids)} rows, one per validation image, got {len(file.values)}")
     order = order or ("validation" if path.suffix == ".txt" else None)
     if order is None:
         raise ValueError(
@@ -116,51 +116,51 @@ def orders_of(
             raise ValueError(f"order {order}: neither {' nor '.join(ORDERS)} nor a list of images: {error}") from None
         # Caffe's lists have a label behind every name
         return order, {order: images.places([re.sub(r"\s+\d+$", "", line) for line in lines], order)}
-    found = {order: images.ordered(order)}
+    orders = {order: images.ordered(order)}
     for other in set(ORDERS) - {order}:
         with suppress(ValueError):
-            found[other] = images.ordered(other)
-    return order, found
+            orders[other] = images.ordered(other)
+    return order, orders
 
 
-def is_scores(given: ScoreFile, images: ImportedImages, path: Path) -> bool:
+def is_scores(file: ScoreFile, images: ImportedImages, path: Path) -> bool:
     """Whether a row has a number per class; False: up to five labels. A ValueError where it has neither."""
-    count, classes, kind = given.values.shape[1], len(images.wnids), given.values.dtype.kind
+    count, classes, kind = file.values.shape[1], len(images.wnids), file.values.dtype.kind
     if count == classes and kind in "fiub" and (classes > MAX_LABELS or kind == "f"):
         return True
     if count <= MAX_LABELS and kind in "iuU":
         return False
     raise ValueError(
         f"{path}: expected {classes} numbers an image, one per class, or up to {MAX_LABELS} labels, got {count} columns of "
-        f"{given.values.dtype}"
+        f"{file.values.dtype}"
     )
 
 
 def classes_of(
-    given: ScoreFile, classes: Classes | None, images: ImportedImages, path: Path, *, scored: bool
+    file: ScoreFile, classes: Classes | None, images: ImportedImages, path: Path, *, scored: bool
 ) -> tuple[str, dict[str, NDArray[np.int64]]]:
-    """What the numbers of a file's classes mean, and what else they might: the place among the sorted WNIDs of every number.
+    """The meaning of the numbers of a file's classes, and others that they might have: each number's place among sorted WNIDs.
 
-    Numbers are columns, from 0, or labels as they are written. Raises ValueError where the file says something else.
+    Numbers are columns, from 0, or labels as they are written. Raises ValueError where the file contradicts `classes`.
     """
     start = [] if scored else [-1]
     places = np.arange(len(images.wnids))
-    named = given.names if scored and given.names and all(map(WNID.fullmatch, given.names)) else None
+    named = file.names if scored and file.names and all(map(WNID.fullmatch, file.names)) else None
     if named and sorted(named) != images.wnids:
         odd = set(named) ^ set(images.wnids)
         raise ValueError(
-            f"{path}: the WNIDs of its header are not the images' classes: {min(odd, default='one is there twice')}"
+            f"{path}: the WNIDs of its header are not the images' classes: {min(odd, default='one occurs twice')}"
         )
-    if named or given.values.dtype.kind == "U":
-        found = {"wnid": np.array([images.wnids.index(name) for name in named]) if named else places}
+    if named or file.values.dtype.kind == "U":
+        meanings = {"wnid": np.array([images.wnids.index(name) for name in named]) if named else places}
     else:
-        found = {"sorted": places} | ({} if scored else {"sorted, counted from 1": np.array([*start, *places])})
+        meanings = {"sorted": places} | ({} if scored else {"sorted, counted from 1": np.array([*start, *places])})
         if images.numbered is not None or classes == "devkit":
-            found["devkit"] = np.array([*start, *images.devkit_places()])
-    chosen: str = classes or ("devkit" if path.suffix == ".txt" else next(iter(found)))
-    if chosen not in found:
-        raise ValueError(f"{path}: its classes are {' or '.join(found)}, not {chosen}")
-    return chosen, found
+            meanings["devkit"] = np.array([*start, *images.devkit_places()])
+    chosen: str = classes or ("devkit" if path.suffix == ".txt" else next(iter(meanings)))
+    if chosen not in meanings:
+        raise ValueError(f"{path}: its classes are {' or '.join(meanings)}, not {chosen}")
+    return chosen, meanings
 
 
 def suspicion(
@@ -169,31 +169,31 @@ def suspicion(
     classes: tuple[str, dict[str, NDArray[np.int64]]],
     orders: tuple[str, dict[str, NDArray[np.int64]]],
 ) -> str:
-    """Which other order of classes or images a file seems to have, with the errors that say so; "" for none.
+    """The other order of classes or images that a file seems to have, with the errors that show it; "" for none.
 
-    `first` [rows] are the numbers of the best classes, as in the file, and `labels` [N] are true. A wrong order leaves an
-    accuracy near chance; the right one is known by one several times higher.
+    `first` [rows] are the numbers of the best classes, as in the file, and `labels` [N] the true classes. A wrong order has
+    an accuracy near chance, the right one an accuracy several times higher.
     """
 
-    def accuracy(name: str, how: str) -> float:
+    def accuracy(name: str, order: str) -> float:
         numbers, inside = classes[1][name], (first >= 0) & (first < len(classes[1][name]))
-        return float((np.where(inside, numbers[np.where(inside, first, 0)], -1) == labels[orders[1][how]]).mean())
+        return float((np.where(inside, numbers[np.where(inside, first, 0)], -1) == labels[orders[1][order]]).mean())
 
-    tried = {(name, how): accuracy(name, how) for name in classes[1] for how in orders[1]}
-    now, (best, (name, how)) = tried[classes[0], orders[0]], max((a, names) for names, a in tried.items())
+    tried = {(name, order): accuracy(name, order) for name in classes[1] for order in orders[1]}
+    now, (best, (name, order)) = tried[classes[0], orders[0]], max((a, names) for names, a in tried.items())
     if best <= 3 * (now + 1 / max(len(numbers) for numbers in classes[1].values())):
         return ""
-    changes = [f"classes {name}"] * (name != classes[0]) + [f"images in the order {how}"] * (how != orders[0])
+    changes = [f"classes {name}"] * (name != classes[0]) + [f"images in the order {order}"] * (order != orders[0])
     return (
         f"with classes {classes[0]} and images in the order {orders[0]} the top-1 error is {1 - now:.1%}, as of a wrong "
-        f"order; with {' and '.join(changes)} it is {1 - best:.1%}: give that order, if it is theirs"
+        f"order; with {' and '.join(changes)} it is {1 - best:.1%}: give that order, if the file has it"
     )
 
 
 def posteriors_of(values: NDArray[Any], path: Path, *, logits: bool) -> NDArray[np.float32]:
     """The rows of a file as posteriors [N, classes]; with `logits` after the soft-max.
 
-    Raises ValueError for a row that is not finite, or that is no posterior, and where posteriors are said to be logits.
+    Raises ValueError for a row that is not finite, or that is no posterior, and for `logits` that are posteriors already.
     """
     finite = np.isfinite(values).all(1)
     if not finite.all():
@@ -209,10 +209,10 @@ def posteriors_of(values: NDArray[Any], path: Path, *, logits: bool) -> NDArray[
         row = int(right.argmin())
         raise ValueError(
             f"{path}, row {row + 1}: no posterior: it sums to {total[row]:g}, its smallest number is {lowest[row]:g}. If "
-            "these are scores before the soft-max, say --logits"
+            "these are scores before the soft-max, give --logits"
         )
-    found: NDArray[np.float32] = values.astype(np.float32)
-    return found
+    posteriors: NDArray[np.float32] = values.astype(np.float32)
+    return posteriors
 
 
 def labels_of(values: NDArray[Any], images: ImportedImages, path: Path) -> NDArray[np.int64]:
@@ -226,35 +226,38 @@ def labels_of(values: NDArray[Any], images: ImportedImages, path: Path) -> NDArr
     return np.array([[known[name] for name in names] for names in values.tolist()])
 
 
-def answers_of(numbers: NDArray[np.int64], places: NDArray[np.int64], path: Path, *, again: bool) -> NDArray[np.int64]:
+def label_places(
+    numbers: NDArray[np.int64], places: NDArray[np.int64], path: Path, *, repeats: bool
+) -> NDArray[np.int64]:
     """Lists of labels as places among the sorted WNIDs, [rows, K], -1 for none.
 
-    Raises ValueError for a number that is no class, a list with a gap or without a label, and, unless `again`, for one that
-    names a label again.
+    Raises ValueError for a number that is no class, a list with a gap or without a label, and, unless `repeats`, for a list
+    with the same label twice.
     """
 
-    def refuse(bad: NDArray[np.bool_], said: str) -> None:
+    def refuse(bad: NDArray[np.bool_], expected: str) -> None:
         if bad.any():
             row = int(bad.argmax())
-            raise ValueError(f"{path}, row {row + 1}: {said}, got {' '.join(map(str, numbers[row]))}")
+            raise ValueError(f"{path}, row {row + 1}: {expected}, got {' '.join(map(str, numbers[row]))}")
 
-    low, there = int(places[0] == -1), numbers != -1
-    said = "sorted WNIDs are counted from 0, devkit ids from 1"
+    low, present = int(places[0] == -1), numbers != -1
+    counting = "sorted WNIDs are counted from 0, devkit ids from 1"
     refuse(
-        (there & ((numbers < low) | (numbers >= len(places)))).any(1), f"expected {low} to {len(places) - 1} ({said})"
+        (present & ((numbers < low) | (numbers >= len(places)))).any(1),
+        f"expected {low} to {len(places) - 1} ({counting})",
     )
-    refuse(~there[:, 0] | (there[:, 1:] & ~there[:, :-1]).any(1), "expected labels, best first, without a gap")
-    ordered = np.sort(np.where(there, numbers, -1 - np.arange(numbers.shape[1])), 1)
-    if not again:
+    refuse(~present[:, 0] | (present[:, 1:] & ~present[:, :-1]).any(1), "expected labels, best first, without a gap")
+    ordered = np.sort(np.where(present, numbers, -1 - np.arange(numbers.shape[1])), 1)
+    if not repeats:
         refuse((ordered[:, 1:] == ordered[:, :-1]).any(1), "expected different labels")
-    return np.where(there, places[np.where(there, numbers, 0)], -1)
+    return np.where(present, places[np.where(present, numbers, 0)], -1)
 
 
 def import_scores(
     path: Path,
+    *,
     name: str,
     out: Path,
-    *,
     val: Path | None = None,
     devkit_folder: Path | None = None,
     solution: Path | None = None,
@@ -265,22 +268,22 @@ def import_scores(
 ) -> Scores | TopLabels:
     """Check somebody else's scores of the validation images, and write them to `out` as a store that has their `name`.
 
-    What is true comes from the prepared store `val`, or from the devkit alone. With a `solution`, boxes are judged too.
+    The true classes come from the prepared store `val`, or from the devkit alone. With a `solution`, boxes are judged too.
     """
     if val is None and devkit_folder is None:
-        raise ValueError("give --val STORE, or --devkit FOLDER: what is true of the images")
+        raise ValueError("give --val STORE, or --devkit FOLDER: one of them has the true classes of the images")
     images = (
         ImportedImages.of_store(Store(val), devkit_folder) if val else ImportedImages.of_devkit(devkit_folder or Path())
     )
-    given = read_score_file(path, {stem(name) for name in images.ids}, len(images.wnids), ids)
-    scored = is_scores(given, images, path)
-    orders = orders_of(given, order, images, path)
-    meaning = classes_of(given, classes, images, path, scored=scored)
-    numbers = given.values if scored else labels_of(given.values, images, path)
-    if said := suspicion(numbers.argmax(1) if scored else numbers[:, 0], images.labels, meaning, orders):
-        raise ValueError(f"{path}: {said}")
+    file = read_score_file(path, {stem(name) for name in images.ids}, len(images.wnids), ids)
+    scored = is_scores(file, images, path)
+    orders = orders_of(file, order, images, path)
+    meaning = classes_of(file, classes, images, path, scored=scored)
+    numbers = file.values if scored else labels_of(file.values, images, path)
+    if message := suspicion(numbers.argmax(1) if scored else numbers[:, 0], images.labels, meaning, orders):
+        raise ValueError(f"{path}: {message}")
     sort, places = np.argsort(orders[1][orders[0]]), meaning[1][meaning[0]]
-    made = {
+    metadata = {
         "name": name,
         "file": path.name,
         "digest": file_digest(path),
@@ -291,26 +294,30 @@ def import_scores(
     }
     if scored:
         posteriors = posteriors_of(numbers, path, logits=logits)[sort][:, np.argsort(places)]
-        write_scores(out, posteriors, images.labels, images.ids, made)
+        write_scores(out, posteriors, images.labels, images.ids, metadata)
         return read_scores_or_labels(out)
     if logits:
         raise ValueError(f"{path}: lists labels, not scores: leave out --logits")
-    boxes = _judged(path, images, devkit_folder, solution)
-    answers = answers_of(numbers, places, path, again=boxes is not None)[sort]
+    boxes = _judge_boxes(path, images, devkit_folder, solution)
+    predicted = label_places(numbers, places, path, repeats=boxes is not None)[sort]
     write_top_labels(
         out,
-        TopLabels(out, answers, images.labels, tuple(images.ids), made, None if boxes is None else boxes[:, sort]),
+        TopLabels(
+            out, predicted, images.labels, tuple(images.ids), metadata, None if boxes is None else boxes[:, sort]
+        ),
     )
     return read_scores_or_labels(out)
 
 
-def _judged(path: Path, images: ImportedImages, folder: Path | None, solution: Path | None) -> NDArray[np.bool_] | None:
+def _judge_boxes(
+    path: Path, images: ImportedImages, folder: Path | None, solution: Path | None
+) -> NDArray[np.bool_] | None:
     """Which images the boxes of the official format do not localise, and which count, [2, rows]; None without boxes, or
     without true ones."""
     if path.suffix != ".txt" or not devkit.predictions_have_boxes(path) or folder is None or solution is None:
         return None
     truth = devkit.read_truth(folder, solution)
-    found = judging.missed_guesses(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
+    missed_counted = judging.missed_guesses(truth, devkit.read_guesses(path, len(images.ids), len(images.wnids)))
     missed = np.zeros(len(truth.labels), bool)
-    missed[~truth.blacklisted] = found
+    missed[~truth.blacklisted] = missed_counted
     return np.stack([missed, ~truth.blacklisted])

@@ -1,4 +1,4 @@
-"""Scores of others: known errors come out to the image, in whatever file, order and numbering they are given."""
+"""Imported scores: known errors come out to the image, in whatever file, order and numbering they are stored."""
 
 from __future__ import annotations
 
@@ -58,13 +58,13 @@ def lists(official) -> tuple[list[str], np.ndarray, list[str]]:
     return names, np.array(rows)[shuffled], ordered
 
 
-def imported(file: Path, **given) -> Scores | TopLabels:
+def imported(file: Path, **options) -> Scores | TopLabels:
     """The store of a file, written beside it."""
-    return import_scores(file, "Theirs", file.parent / "store", **given)
+    return import_scores(file, name="Theirs", out=file.parent / "store", **options)
 
 
-def errors(found: Scores | TopLabels) -> dict[str, int]:
-    ranks = mixture_ranks({"theirs": found}, {"theirs": {"theirs": Fraction(1)}})["theirs"]
+def errors(store: Scores | TopLabels) -> dict[str, int]:
+    ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}})[""]
     return {name: int(wrong_images(ranks, name).sum()) for name in TOP}
 
 
@@ -91,17 +91,16 @@ def test_top_5_lists_of_50_000_images_in_another_order_come_out_to_the_image(off
     else:
         columns = {f"label {k}": values[:, k].tolist() for k in range(5)}
         parquet.write_table(pa.table(columns | {"filename": names}), file)
-    given = {"devkit_folder": official / "devkit", "order": order, "classes": classes}
-    found = imported(file, **given)
-    assert errors(found) == {"top-1": TOP1, "top-5": TOP5}
+    options = {"devkit_folder": official / "devkit", "order": order, "classes": classes}
+    assert errors(imported(file, **options)) == {"top-1": TOP1, "top-5": TOP5}
     assert errors(read_scores_or_labels(tmp_path / "store")) == {"top-1": TOP1, "top-5": TOP5}
     if classes == "devkit":
         with pytest.raises(ValueError, match=r"the top-1 error is 99.\d%.*with classes devkit it is 28.6%"):
-            imported(file, **given | {"classes": "sorted"})
+            imported(file, **options | {"classes": "sorted"})
 
 
 @pytest.mark.parametrize(("order", "other"), [("validation", "folders"), ("folders", "validation")])
-def test_a_wrong_order_of_images_is_told(official, lists, tmp_path, order, other):
+def test_a_wrong_order_of_images_is_refused_and_the_right_one_named(official, lists, tmp_path, order, other):
     names, rows, ordered = lists
     key = [int(name[-13:-5]) for name in names]
     images = ImportedImages.of_devkit(official / "devkit")
@@ -109,10 +108,10 @@ def test_a_wrong_order_of_images_is_told(official, lists, tmp_path, order, other
         place = {name: i for i, name in enumerate(images.ids)}
         key = [place[name] for name in names]
     np.save(tmp_path / "p.npy", numbered(rows, official, "sorted", ordered)[np.argsort(key)])
-    given = {"devkit_folder": official / "devkit"}
-    assert errors(imported(tmp_path / "p.npy", **given, order=order))["top-1"] == TOP1
+    options = {"devkit_folder": official / "devkit"}
+    assert errors(imported(tmp_path / "p.npy", **options, order=order))["top-1"] == TOP1
     with pytest.raises(ValueError, match=f"with images in the order {order} it is 28.6%"):
-        imported(tmp_path / "p.npy", **given, order=other)
+        imported(tmp_path / "p.npy", **options, order=other)
 
 
 def test_the_devkit_alone_has_the_images_of_a_store_in_its_order(official):
@@ -135,9 +134,9 @@ def val(stores) -> Store:
 def posteriors(val) -> np.ndarray:
     """Of a net that is right for three images in four."""
     rng = np.random.default_rng(0)
-    found = rng.dirichlet(np.ones(val.classes), len(val))
-    found[np.arange(len(val)), val.labels] += np.where(rng.random(len(val)) < 0.75, 2, 0)
-    return (found / found.sum(1, keepdims=True)).astype(np.float32)
+    posteriors = rng.dirichlet(np.ones(val.classes), len(val))
+    posteriors[np.arange(len(val)), val.labels] += np.where(rng.random(len(val)) < 0.75, 2, 0)
+    return (posteriors / posteriors.sum(1, keepdims=True)).astype(np.float32)
 
 
 def write(path: Path, p: np.ndarray, ids: list[str], wnids: list[str]) -> None:
@@ -159,18 +158,18 @@ def write(path: Path, p: np.ndarray, ids: list[str], wnids: list[str]) -> None:
 def test_posteriors_come_back_in_our_order(stores, val, posteriors, tmp_path, kind):
     write(tmp_path / f"p.{kind}", posteriors, val.ids, val.about["wnids"])
     imported(tmp_path / f"p.{kind}", val=stores[1])
-    found = read_scores(tmp_path / "store")
-    assert np.array_equal(found.posteriors, posteriors)
-    assert (list(found.ids), found.labels.tolist()) == (val.ids, val.labels.tolist())
-    assert (found.metadata["name"], found.metadata["data"], found.metadata["classes"]) == ("Theirs", val.digest, 10)
+    scores = read_scores(tmp_path / "store")
+    assert np.array_equal(scores.posteriors, posteriors)
+    assert (list(scores.ids), scores.labels.tolist()) == (val.ids, val.labels.tolist())
+    assert (scores.metadata["name"], scores.metadata["data"], scores.metadata["classes"]) == ("Theirs", val.digest, 10)
 
 
 def test_logits_are_scores_before_the_soft_max(stores, val, posteriors, tmp_path):
     logits = np.log(posteriors) * 1.0 + np.random.default_rng(3).normal(0, 50, (len(val), 1))
     np.save(tmp_path / "l.npy", logits)
-    found = imported(tmp_path / "l.npy", val=stores[1], order="folders", logits=True)
-    np.testing.assert_allclose(found.posteriors, posteriors, rtol=1e-5)
-    with pytest.raises(ValueError, match=r"l.npy, row 1: no posterior: it sums to .* say --logits"):
+    scores = imported(tmp_path / "l.npy", val=stores[1], order="folders", logits=True)
+    np.testing.assert_allclose(scores.posteriors, posteriors, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"l.npy, row 1: no posterior: it sums to .* give --logits"):
         imported(tmp_path / "l.npy", val=stores[1], order="folders")
     np.save(tmp_path / "p.npy", posteriors)
     with pytest.raises(ValueError, match="every row is a posterior already: leave out --logits"):
@@ -180,11 +179,11 @@ def test_logits_are_scores_before_the_soft_max(stores, val, posteriors, tmp_path
 def test_columns_in_the_devkits_order(stores, val, posteriors, tmp_path):
     write_devkit(tmp_path / "devkit", val)
     np.save(tmp_path / "p.npy", posteriors[:, ::-1])  # that devkit numbers classes backwards
-    given = {"val": stores[1], "devkit_folder": tmp_path / "devkit", "order": "folders"}
-    found = imported(tmp_path / "p.npy", **given, classes="devkit")
-    assert np.array_equal(found.posteriors, posteriors)
+    options = {"val": stores[1], "devkit_folder": tmp_path / "devkit", "order": "folders"}
+    scores = imported(tmp_path / "p.npy", **options, classes="devkit")
+    assert np.array_equal(scores.posteriors, posteriors)
     with pytest.raises(ValueError, match="with classes devkit it is"):
-        imported(tmp_path / "p.npy", **given)
+        imported(tmp_path / "p.npy", **options)
     with pytest.raises(ValueError, match="need the devkit: give --devkit"):
         imported(tmp_path / "p.npy", val=stores[1], order="folders", classes="devkit")
 
@@ -202,34 +201,37 @@ def test_the_official_format_is_judged_as_the_devkit_does(stores, val, tmp_path,
         guesses = [devkit.Guess(guess.labels, None) for guess in guesses]
     (tmp_path / "p.txt").write_text("".join(f"{line}\n" for line in devkit.format_guesses(guesses)))
     judged = judging.judge_guesses(truth, guesses)
-    given = {"devkit_folder": tmp_path / "devkit", "solution": tmp_path / "devkit/LOC_val_solution.csv"}
-    imported(tmp_path / "p.txt", val=stores[1], **given)
-    found = read_scores_or_labels(tmp_path / "store")
-    assert errors(found) == {"top-1": judged.top1, "top-5": judged.top5}
-    assert (found.boxes is not None) == boxes
+    options = {"devkit_folder": tmp_path / "devkit", "solution": tmp_path / "devkit/LOC_val_solution.csv"}
+    imported(tmp_path / "p.txt", val=stores[1], **options)
+    store = read_scores_or_labels(tmp_path / "store")
+    assert errors(store) == {"top-1": judged.top1, "top-5": judged.top5}
+    assert (store.boxes is not None) == boxes
     if boxes:
-        missed, counted = found.boxes
+        missed, counted = store.boxes
         assert (int(missed.sum()), int(counted.sum())) == (judged.localisation, judged.localisation_images)
-        assert [found.ids[i] for i in np.flatnonzero(~counted)] == [val.ids[devkit.official_order(val.ids)[1]]]
+        assert [store.ids[i] for i in np.flatnonzero(~counted)] == [val.ids[devkit.official_order(val.ids)[1]]]
 
 
 def test_labels_alone_cannot_be_averaged(stores, val, posteriors, tmp_path):
     np.save(tmp_path / "l.npy", np.argsort(-posteriors, 1)[:, :5])
     np.save(tmp_path / "p.npy", posteriors)
     lists, dense = (
-        import_scores(tmp_path / f"{kind}.npy", kind, tmp_path / kind, val=stores[1], order="folders") for kind in "lp"
+        import_scores(tmp_path / f"{kind}.npy", name=kind, out=tmp_path / kind, val=stores[1], order="folders")
+        for kind in "lp"
     )
     assert errors(lists) == errors(dense)
     with pytest.raises(ValueError, match="holds the best labels alone, which cannot be averaged"):
         mixture_ranks({"x": lists, "y": dense}, {"both": {"x": Fraction(1, 2), "y": Fraction(1, 2)}})
 
 
-def test_a_short_list_is_no_top_5_answer_for_what_it_does_not_name(stores, val, tmp_path):
+def test_a_short_list_is_wrong_for_labels_that_it_does_not_name(stores, val, tmp_path):
     np.save(
         tmp_path / "l.npy", np.column_stack([(val.labels + 1 + np.arange(len(val)) % 9) % 10, np.full(len(val), -1)])
     )
-    found = imported(tmp_path / "l.npy", val=stores[1], order="folders")
-    assert errors(found) == {"top-1": len(val), "top-5": len(val)}
+    assert errors(imported(tmp_path / "l.npy", val=stores[1], order="folders")) == {
+        "top-1": len(val),
+        "top-5": len(val),
+    }
 
 
 def spoilt(p: np.ndarray, row: int, column: int, value: float) -> np.ndarray:
@@ -252,7 +254,7 @@ def spoilt(p: np.ndarray, row: int, column: int, value: float) -> np.ndarray:
             lambda p, ids: (p, ["nobody.JPEG", *ids[1:]]),
             "1 of 40 images are not among the 40 .* the first is 'nobody.JPEG'",
         ),
-        (lambda p, ids: (p, [ids[1], *ids[1:]]), "1 images are there more than once, the first is val_"),
+        (lambda p, ids: (p, [ids[1], *ids[1:]]), "1 images have more than one row, the first is val_"),
         (lambda p, ids: (p[1:], ids[1:]), "1 of 40 images are missing, the first is val_"),
         (lambda p, ids: (p[1:], []), "expected 40 rows, one per validation image, got 39"),
         (lambda p, ids: (p, []), "does not say which image a row is of: give --order"),
@@ -275,13 +277,13 @@ def test_what_is_wrong_with_a_file_is_named(stores, val, posteriors, tmp_path, c
 
 def test_contradictions_are_named(stores, val, posteriors, tmp_path):
     write(tmp_path / "p.csv", posteriors, val.ids, val.about["wnids"])
-    given = {"val": stores[1], "file": tmp_path / "p.csv"}
+    options = {"val": stores[1], "file": tmp_path / "p.csv"}
     with pytest.raises(ValueError, match="has the images' ids itself: leave out the order validation"):
-        imported(**given, order="validation")
+        imported(**options, order="validation")
     with pytest.raises(ValueError, match="its classes are wnid, not sorted"):
-        imported(**given, classes="sorted")
+        imported(**options, classes="sorted")
     with pytest.raises(ValueError, match="no column is called 'nobody'"):
-        imported(**given, ids="nobody")
+        imported(**options, ids="nobody")
     with pytest.raises(ValueError, match=r"order nowhere: neither validation nor folders nor a list of images"):
         np.save(tmp_path / "q.npy", posteriors)
         imported(tmp_path / "q.npy", val=stores[1], order="nowhere")
