@@ -136,4 +136,6 @@ def classify(
     from vggrepro.transfer import classification
 
     block = read_block(settings, TransferSettings, lambda preset: preset.transfer)
-    classification.classify(task, path=path, features=features, splits=splits, settings=block, out=out, workers=threads)
+    classification.classify_task(
+        task, path=path, features=features, splits=splits, settings=block, out=out, workers=threads
+    )

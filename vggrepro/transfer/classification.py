@@ -69,7 +69,7 @@ class _Problem:
         write_split_scores(folder, scores, targets, collection=self.collection, images=test)
 
 
-def classify(
+def classify_task(
     task_name: str,
     *,
     path: Path,
