@@ -4,6 +4,13 @@
 #   snakemake --cores all verify                  every image of the data set decoded
 from snakemake.utils import min_version
 
+from vggrepro.workflow.session import (
+    be_alone,
+    check_data,
+    print_report_path,
+    remove_checkpoints,
+)
+
 min_version("9.20")
 
 
@@ -29,12 +36,12 @@ rule all:
 
 
 # table1 ... table12, text
-for number, name in PLAN.targets.items():
+for name, number in PLAN.tables.items():
 
     rule:
         """One table and only what it needs."""
         name:
-            number
+            f"table{number}" if number.isdigit() else number
         input:
             f"<results>/tables/{name}.html",
 
@@ -52,10 +59,10 @@ rule verify:
 
 
 onstart:
-    PLAN.be_alone()
-    PLAN.check_data(workflow.dag.needrun_jobs())
+    be_alone()
+    check_data(PLAN, workflow.dag.needrun_jobs())
 
 
 onsuccess:
-    PLAN.clear_states(workflow.dag.jobs)
-    PLAN.say_where(log)
+    remove_checkpoints(PLAN, workflow.dag.jobs)
+    print_report_path(PLAN)

@@ -15,7 +15,8 @@ import pytest
 from vggrepro.core.paths import ROOT
 from vggrepro.settings.loading import load_settings
 from vggrepro.training.signals import TORCHRUN_SIGNALS
-from vggrepro.workflow import Plan, one_run_of
+from vggrepro.workflow.plan import Plan, one_run_of
+from vggrepro.workflow.train import launcher, processes
 
 
 def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -80,9 +81,9 @@ def test_a_missing_data_set_of_transfer_is_told_before_any_job(tmp_path):
 
 @pytest.mark.parametrize("given", [{"seeds": [0, 1, 11]}, {"seeds": [3], "released": {"D": "d.pth"}}, {"seeds": [7]}])
 def test_a_wildcard_stands_for_the_runs_of_the_plan_and_no_others(given):
-    plan = Plan(load_settings({"smoke": True} | given))
-    every = Plan(load_settings({"smoke": True, "seeds": list(range(13))})).runs
-    for runs in (plan.runs, plan.trained, plan.by_class, plan.by_box, list(plan.adopted)):
+    plan = Plan.of(load_settings({"smoke": True} | given))
+    every = Plan.of(load_settings({"smoke": True, "seeds": list(range(13))})).runs
+    for runs in (plan.runs, plan.trained, plan.classifiers, plan.localisers, tuple(plan.adopted)):
         assert [name for name in every if re.fullmatch(one_run_of(runs), name)] == [n for n in every if n in runs]
 
 
@@ -293,12 +294,11 @@ def test_every_rule_says_what_it_does():
         ),
     ],
 )
-def test_one_rule_trains_on_a_laptop_on_a_node_and_on_several(smoke, resources, expected):
-    plan = Plan(smoke)
-    assert plan.launcher(None, 8, resources) == expected.format(TORCHRUN_SIGNALS)
-    assert plan.processes(None, resources) == max(1, resources["gpu"])
+def test_one_rule_trains_on_a_laptop_on_a_node_and_on_several(resources, expected):
+    assert launcher(None, 8, resources) == expected.format(TORCHRUN_SIGNALS)
+    assert processes(None, resources) == max(1, resources["gpu"])
 
 
-def test_gpus_that_cannot_be_shared_out_are_named(smoke):
+def test_gpus_that_cannot_be_shared_out_are_named():
     with pytest.raises(ValueError, match="train: 3 GPUs on 2 nodes"):
-        Plan(smoke).launcher(None, 8, {"gpu": 3, "nodes": 2})
+        launcher(None, 8, {"gpu": 3, "nodes": 2})

@@ -1,22 +1,16 @@
 from snakemake.exceptions import WorkflowError
 
 from vggrepro.paper.runs import PROTOCOLS
-from vggrepro.paper.tables import SHALLOW_AND_DEEP
 from vggrepro.paper.tasks import COLLECTIONS, TASKS, TRANSFER_SETS
 from vggrepro.settings.loading import load_settings
-from vggrepro.workflow import (
-    Plan,
-    find_own_commands,
-    keep_what_is_planned,
-    one_of,
-    one_run_of,
-)
+from vggrepro.workflow.plan import Plan, one_of, one_run_of
+from vggrepro.workflow.session import collect_garbage_less, find_own_commands
 
 find_own_commands()
-keep_what_is_planned()
+collect_garbage_less()
 
 try:
-    PLAN = Plan(load_settings(config))
+    PLAN = Plan.of(load_settings(config))
 except ValueError as error:
     raise WorkflowError(str(error)) from None
 
@@ -32,5 +26,5 @@ wildcard_constraints:
     collection="|".join(COLLECTIONS),
     set="|".join(TRANSFER_SETS),
     task="|".join(TASKS),
-    members=f"({one_run_of(PLAN.by_class)})([+]({one_run_of(PLAN.by_class)}))*",
+    members=f"({one_run_of(PLAN.classifiers)})([+]({one_run_of(PLAN.classifiers)}))*",
     table="|".join(PLAN.tables),

@@ -1,3 +1,6 @@
+from vggrepro.workflow.data import manifest_job, prepare_job, rescale_job
+
+
 rule prepare:
     """Decode every image of a split once and write the store that is read from then on; draw the stand-in if need be."""
     output:
@@ -12,7 +15,7 @@ rule prepare:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        options=PLAN.prepare_options,
+        options=PLAN.options(prepare_job),
     shell:
         "vggrepro prepare {params.options:q}"
         " --{wildcards.split} {output:q}"
@@ -36,7 +39,7 @@ rule rescale:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        options=PLAN.rescale_options,
+        options=PLAN.options(rescale_job),
     shell:
         "vggrepro rescale {params.options:q}"
         " --store {input:q}"
@@ -57,8 +60,8 @@ rule manifest:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.results,
-        options=PLAN.verify_options,
+        results=PLAN.root,
+        options=PLAN.options(manifest_job),
     shell:
         "vggrepro verify {params.options:q}"
         " --out {params.results}/verified"

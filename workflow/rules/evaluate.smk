@@ -1,3 +1,6 @@
+from vggrepro.workflow.evaluate import evaluate_job
+
+
 rule evaluate:
     """Posteriors of the validation images, at every test scale of the paper's tables in one go (section 3.2)."""
     input:
@@ -10,15 +13,15 @@ rule evaluate:
     benchmark:
         "<results>/benchmarks/evaluate/{run}.{protocol}.tsv"
     wildcard_constraints:
-        run=one_run_of(PLAN.by_class),
+        run=one_run_of(PLAN.classifiers),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     resources:
         gpu=1,
     params:
-        scales=PLAN.scales,
-        settings=PLAN.evaluate_settings,
+        scales=PLAN.ask(evaluate_job, "scales"),
+        settings=PLAN.ask(evaluate_job, "settings"),
     shell:
         "vggrepro evaluate {wildcards.run} {wildcards.protocol}"
         " --scales {params.scales}"

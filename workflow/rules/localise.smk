@@ -1,7 +1,10 @@
+from vggrepro.workflow.evaluate import answers_job, boxes_job, merging_job
+
+
 rule answers:
     """The five best labels of every image, from the best classification system: what boxes are predicted for (appendix A)."""
     input:
-        PLAN.answer_scores,
+        PLAN.ask(answers_job, "scores"),
     output:
         directory("<results>/answers/s{seed}"),
     log:
@@ -11,7 +14,7 @@ rule answers:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.results,
+        results=PLAN.root,
     shell:
         "vggrepro answers {wildcards.seed}"
         " --scores {params.results}/scores"
@@ -22,7 +25,9 @@ rule answers:
 rule boxes:
     """Boxes of the validation images, at every test scale of the paper's tables in one go (appendix A)."""
     input:
-        unpack(PLAN.box_weights),
+        weights="<results>/runs/{run}/weights.safetensors",
+        classifier=PLAN.ask(boxes_job, "classifier"),
+        answers=PLAN.ask(boxes_job, "answers"),
         val="<results>/data/val",
     output:
         directory("<results>/boxes/{run}/{protocol}"),
@@ -31,16 +36,16 @@ rule boxes:
     benchmark:
         "<results>/benchmarks/boxes/{run}.{protocol}.tsv"
     wildcard_constraints:
-        run=one_run_of(PLAN.by_box),
+        run=one_run_of(PLAN.localisers),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     resources:
         gpu=1,
     params:
-        options=PLAN.box_options,
-        scales=PLAN.scales,
-        settings=PLAN.evaluate_settings,
+        options=PLAN.options(boxes_job, "classifier", "answers"),
+        scales=PLAN.ask(boxes_job, "scales"),
+        settings=PLAN.ask(boxes_job, "settings"),
     shell:
         "vggrepro boxes {wildcards.run} {wildcards.protocol} {params.options:q}"
         " --scales {params.scales}"
@@ -55,7 +60,7 @@ rule boxes:
 rule merging:
     """How Table 9 moves with the parameters of merging, and images with their boxes before and after it."""
     input:
-        boxes=PLAN.fusion_boxes,
+        boxes=PLAN.ask(merging_job, "boxes"),
         val="<results>/data/val",
     output:
         directory("<results>/merging"),
@@ -67,8 +72,8 @@ rule merging:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.results,
-        settings=PLAN.merging_settings,
+        results=PLAN.root,
+        settings=PLAN.ask(merging_job, "settings"),
     shell:
         "vggrepro merging"
         " --settings {params.settings:q}"

@@ -1,7 +1,10 @@
+from vggrepro.workflow.report import report_job, whatif_job
+
+
 rule whatif:
     """Scores packed so that the report fuses any of them in the browser."""
     input:
-        PLAN.class_scores,
+        PLAN.ask(whatif_job, "scores"),
     output:
         "<results>/whatif/whatif.json",
     log:
@@ -12,8 +15,8 @@ rule whatif:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.results,
-        settings=PLAN.whatif_settings,
+        results=PLAN.root,
+        settings=PLAN.ask(whatif_job, "settings"),
     shell:
         "vggrepro whatif"
         " --settings {params.settings:q}"
@@ -30,10 +33,10 @@ rule report:
         runs=expand("<results>/runs/{run}/run.json", run=PLAN.trained),
         metrics=expand("<results>/runs/{run}/metrics.csv", run=PLAN.trained),
         adopted=expand("<results>/runs/{run}/adopted.json", run=PLAN.adopted),
-        merging=PLAN.merging,
+        merging=PLAN.ask(report_job, "merging"),
         claims="<results>/claims/claims.json",
-        why=PLAN.why,
-        flips=PLAN.flips,
+        why=PLAN.ask(report_job, "why"),
+        flips=PLAN.ask(report_job, "flips"),
         whatif="<results>/whatif/whatif.json",
     output:
         html="<results>/report/report.html",
@@ -46,10 +49,10 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.results,
-        settings=PLAN.table_settings,
-        merging=PLAN.merging_option,
-        flips=PLAN.flips_option,
+        results=PLAN.root,
+        settings=PLAN.ask(report_job, "settings"),
+        merging=PLAN.options(report_job, "merging"),
+        flips=PLAN.options(report_job, "flips"),
     shell:
         "vggrepro report"
         " --settings {params.settings:q}"
@@ -86,8 +89,8 @@ rule bundle:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.results,
-        settings=PLAN.table_settings,
+        results=PLAN.root,
+        settings=PLAN.ask(report_job, "settings"),
     shell:
         "vggrepro export"
         " --settings {params.settings:q}"

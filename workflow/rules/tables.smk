@@ -1,8 +1,11 @@
+from vggrepro.workflow.tables import claims_job, import_scores_job, table_job
+
+
 rule import_scores:
     """What somebody else's system says of the validation images, checked, beside our own scores."""
     input:
-        PLAN.import_inputs,
-        file=PLAN.imported_file,
+        PLAN.ask(import_scores_job, "others"),
+        file=PLAN.ask(import_scores_job, "file"),
     output:
         directory("<results>/scores/imported/{system}"),
     log:
@@ -10,11 +13,21 @@ rule import_scores:
     benchmark:
         "<results>/benchmarks/import/{system}.tsv"
     wildcard_constraints:
-        system=one_of(PLAN.slugs),
+        system=one_of(PLAN.imported),
     conda:
         "../../environment.yml"
     params:
-        options=PLAN.import_options,
+        options=PLAN.options(
+            import_scores_job,
+            "name",
+            "order",
+            "ids",
+            "classes",
+            "devkit",
+            "solution",
+            "val",
+            "logits",
+        ),
     shell:
         "vggrepro import {input.file:q} {params.options:q}"
         " --out {output:q}"
@@ -24,10 +37,10 @@ rule import_scores:
 rule table:
     """One table of the paper beside the published numbers, from score stores (or box stores) alone."""
     input:
-        scores=PLAN.table_scores,
-        runs=PLAN.table_runs,
-        imported=PLAN.imported,
-        published=PLAN.published,
+        scores=PLAN.ask(table_job, "scores"),
+        runs=PLAN.ask(table_job, "runs"),
+        imported=PLAN.ask(table_job, "imported"),
+        published=PLAN.ask(table_job, "published"),
     output:
         multiext(
             "<results>/tables/{table}",
@@ -44,13 +57,13 @@ rule table:
         "<results>/benchmarks/tables/{table}.tsv"
     conda:
         "../../environment.yml"
-    threads: PLAN.table_threads
+    threads: PLAN.ask(table_job, "threads")
     params:
-        results=PLAN.results,
-        number=PLAN.table_number,
-        stores=PLAN.table_folder,
-        imported=PLAN.imported_option,
-        settings=PLAN.table_settings,
+        results=PLAN.root,
+        number=PLAN.ask(table_job, "number"),
+        stores=PLAN.ask(table_job, "folder"),
+        imported=PLAN.options(table_job, "imported"),
+        settings=PLAN.ask(table_job, "settings"),
     shell:
         "vggrepro table {params.number}"
         " --settings {params.settings:q}"
@@ -65,7 +78,7 @@ rule table:
 rule claims:
     """Every claim of the paper, judged on which images each system gets wrong."""
     input:
-        PLAN.claims,
+        PLAN.ask(claims_job, "files"),
         tables=expand("<results>/tables/{table}.npz", table=PLAN.tables),
         parameters="<results>/tables/table02.json",
         runs=expand("<results>/runs/{run}/run.json", run=PLAN.trained),
@@ -78,8 +91,8 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.results,
-        settings=PLAN.table_settings,
+        results=PLAN.root,
+        settings=PLAN.ask(claims_job, "settings"),
     shell:
         "vggrepro claims"
         " --settings {params.settings:q}"

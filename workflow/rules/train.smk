@@ -1,8 +1,11 @@
+from vggrepro.workflow.train import adopt_job, launcher, processes, train_job
+
+
 rule train:
     """Train a run, initialised from its parent (section 3.1)."""
     input:
-        parent=PLAN.parent_weights,
-        train=PLAN.train_store,
+        parent=PLAN.ask(train_job, "parent"),
+        train=PLAN.ask(train_job, "store"),
         val="<results>/data/val",
     output:
         weights="<results>/runs/{run}/weights.safetensors",
@@ -20,11 +23,11 @@ rule train:
     resources:
         gpu=1,
     params:
-        results=PLAN.results,
-        settings=PLAN.run_settings,
-        parent=PLAN.parent_option,
-        launcher=PLAN.launcher,
-        processes=PLAN.processes,
+        results=PLAN.root,
+        settings=PLAN.ask(train_job, "settings"),
+        parent=PLAN.options(train_job, "parent"),
+        launcher=launcher,
+        processes=processes,
     shell:
         "{params.launcher} vggrepro train {wildcards.run} {params.parent:q}"
         " --settings {params.settings:q}"
@@ -40,7 +43,7 @@ rule train:
 rule adopt:
     """A released net in place of a training: read, and checked on images."""
     input:
-        file=PLAN.adopted_file,
+        file=PLAN.ask(adopt_job, "file"),
         val="<results>/data/val",
     output:
         weights="<results>/runs/{run}/weights.safetensors",
@@ -57,8 +60,8 @@ rule adopt:
     resources:
         gpu=1,
     params:
-        results=PLAN.results,
-        options=PLAN.adopt_options,
+        results=PLAN.root,
+        options=PLAN.options(adopt_job, "settings", "reading", "devkit"),
     shell:
         "vggrepro adopt {wildcards.run} {input.file:q} {params.options:q}"
         " --val {input.val:q}"

@@ -1,3 +1,11 @@
+from vggrepro.workflow.transfer import (
+    classify_job,
+    draw_job,
+    features_job,
+    splits_job,
+)
+
+
 rule draw:
     """A small data set in the layout of VOC or Caltech, where none is given."""
     output:
@@ -9,7 +17,7 @@ rule draw:
     conda:
         "../../environment.yml"
     params:
-        size=PLAN.drawn_size,
+        size=PLAN.ask(draw_job, "size"),
     shell:
         "vggrepro draw {wildcards.set}"
         " --per-class {params.size}"
@@ -20,7 +28,7 @@ rule draw:
 rule features:
     """What a net without its last layer says of every image of a data set, at every test scale (appendix B)."""
     input:
-        PLAN.collection_drawn,
+        PLAN.ask(features_job, "drawn"),
         weights="<results>/runs/{run}/weights.safetensors",
     output:
         directory("<results>/features/{run}/{collection}"),
@@ -34,9 +42,9 @@ rule features:
     resources:
         gpu=1,
     params:
-        path=PLAN.collection_path,
-        scales=PLAN.collection_scales,
-        settings=PLAN.features_settings,
+        path=PLAN.ask(features_job, "path"),
+        scales=PLAN.ask(features_job, "scales"),
+        settings=PLAN.ask(features_job, "settings"),
     shell:
         "vggrepro features {wildcards.run} {wildcards.collection}"
         " --path {params.path:q}"
@@ -51,7 +59,7 @@ rule features:
 rule splits:
     """The random splits of a Caltech set, in files."""
     input:
-        PLAN.set_drawn,
+        PLAN.ask(splits_job, "drawn"),
     output:
         expand(
             "<results>/splits/{{set}}/{k}.csv",
@@ -64,9 +72,9 @@ rule splits:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.results,
-        path=PLAN.set_path,
-        settings=PLAN.splits_settings,
+        results=PLAN.root,
+        path=PLAN.ask(splits_job, "path"),
+        settings=PLAN.ask(splits_job, "settings"),
     shell:
         "vggrepro splits {wildcards.set}"
         " --path {params.path:q}"
@@ -78,7 +86,9 @@ rule splits:
 rule classify:
     """Linear SVMs on the features of one net or two (appendix B)."""
     input:
-        unpack(PLAN.task_inputs),
+        features=PLAN.ask(classify_job, "features"),
+        splits=PLAN.ask(classify_job, "splits"),
+        drawn=PLAN.ask(classify_job, "drawn"),
     output:
         directory("<results>/transfer/{task}/{members}"),
     log:
@@ -89,9 +99,9 @@ rule classify:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        path=PLAN.task_path,
-        splits=PLAN.splits_option,
-        settings=PLAN.classify_settings,
+        path=PLAN.ask(classify_job, "path"),
+        splits=PLAN.options(classify_job, "splits"),
+        settings=PLAN.ask(classify_job, "settings"),
     shell:
         "vggrepro classify {wildcards.task}"
         " --path {params.path:q}"

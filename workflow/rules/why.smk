@@ -1,7 +1,11 @@
+from vggrepro.paper.tables import SHALLOW_AND_DEEP
+from vggrepro.workflow.report import flips_job, why_job
+
+
 rule why:
     """Why is my number off? From a centre crop as often made to the paper's protocol, step by step."""
     input:
-        scores=PLAN.why_scores,
+        scores=PLAN.ask(why_job, "scores"),
         weights="<results>/runs/{run}/weights.safetensors",
         val="<results>/data/val",
     output:
@@ -11,16 +15,16 @@ rule why:
     benchmark:
         "<results>/benchmarks/why/{run}.tsv"
     wildcard_constraints:
-        run=one_run_of(PLAN.by_class),
+        run=one_run_of(PLAN.classifiers),
     conda:
         "../../environment.yml"
     threads: PLAN.settings.threads
     resources:
         gpu=1,
     params:
-        results=PLAN.results,
-        settings=PLAN.evaluate_settings,
-        devkit=PLAN.devkit_option,
+        results=PLAN.root,
+        settings=PLAN.ask(why_job, "settings"),
+        devkit=PLAN.options(why_job, "devkit"),
     shell:
         "vggrepro why {wildcards.run} {params.devkit:q}"
         " --settings {params.settings:q}"
@@ -35,7 +39,7 @@ rule why:
 rule flips:
     """Images that the shallowest net gets right and the deepest wrong, and the other way round."""
     input:
-        scores=PLAN.flips_scores,
+        scores=PLAN.ask(flips_job, "scores"),
         val="<results>/data/val",
     output:
         directory("<results>/flips"),
@@ -46,7 +50,7 @@ rule flips:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.results,
+        results=PLAN.root,
         systems=SHALLOW_AND_DEEP,
         seed=PLAN.settings.seeds[0],
     shell:

@@ -1,0 +1,25 @@
+"""From a data set to stores of images: what the rules of `data.smk` ask."""
+
+from __future__ import annotations
+
+from vggrepro.workflow.plan import Answers, Plan
+
+
+def prepare_job(plan: Plan, split: str) -> Answers:
+    """All that decides a prepared store: a change of any value prepares it again."""
+    data = plan.settings.data
+    names = ("layout", "path", "encoding", "classes", "train_per_class", "val_per_class")
+    return {name: getattr(data, name) for name in names}
+
+
+def rescale_job(plan: Plan, S: str) -> Answers:
+    """All that decides a store of training images rescaled to one S."""
+    return {"smallest": plan.settings.model.pixels(int(S)), "encoding": plan.settings.data.rescaled}
+
+
+def manifest_job(plan: Plan) -> Answers:
+    """Which data set to verify; a ValueError where the program draws the images."""
+    data = plan.settings.data
+    if data.path is None:
+        raise ValueError("verify: the images are drawn by the program: give a data set, such as ilsvrc=PATH")
+    return {"layout": data.layout, "path": data.path}

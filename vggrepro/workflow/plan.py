@@ -1,0 +1,169 @@
+"""The plan that follows from the settings and the published tables: which runs, and which results of them a table needs.
+
+A rule asks a job function by `Plan.ask`: `parent=PLAN.ask(train_job, "parent")`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from vggrepro.paper.runs import Run, members_name
+from vggrepro.paper.systems import Imported, evaluations_of
+from vggrepro.paper.tables import PublishedTable, needed_runs, table_name, table_numbers
+from vggrepro.paper.tasks import TASKS, task_of
+from vggrepro.settings.models import Settings
+
+Answers = dict[str, Any]
+"""What a job needs, by name: files, texts, numbers, None."""
+JobFunction = Callable[..., Answers]
+"""A function of the plan and of a rule's wildcards by name."""
+AskedFunction = Callable[[Mapping[str, str]], Any]
+"""A function of wildcards, as Snakemake takes them for inputs, params and threads."""
+
+_SIGNATURE = inspect.signature(lambda wildcards: ...)
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """The runs that some settings ask for."""
+
+    settings: Settings
+    root: str
+    """The folder of all results."""
+    tables: dict[str, str]
+    """Every table that is made: its number by its file's name."""
+    measured: tuple[str, ...]
+    """The numbers of the tables that are measured from trained nets."""
+    runs: tuple[str, ...]
+    """The names of all runs, parents before children."""
+    adopted: dict[str, str]
+    """The net of each run that a released net stands for."""
+
+    @classmethod
+    def of(cls, settings: Settings) -> Plan:
+        """The plan of some settings."""
+        kinds = ("scores", "boxes") if settings.localisation else ("scores",)
+        measured = table_numbers(*kinds, "svms")
+        has_transfer = any(settings.transfer.given(task.data) for task in TASKS.values())
+        wanted = measured if has_transfer else table_numbers(*kinds)
+        adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
+        # with released nets, only what is asked for beyond them is trained
+        trained = tuple(number for number in wanted if number in table_numbers("boxes")) if adopted else wanted
+        runs = [*adopted, *needed_runs(trained, settings.seeds, staged=settings.staged)]
+        return cls(
+            settings,
+            root=f"results/{settings.folder}",
+            tables={table_name(number): number for number in table_numbers()},
+            measured=measured,
+            runs=tuple(run.name for run in runs),
+            adopted={run.name: net for run, net in adopted.items()},
+        )
+
+    @property
+    def trained(self) -> tuple[str, ...]:
+        """The runs that are trained here."""
+        return tuple(run for run in self.runs if run not in self.adopted)
+
+    @property
+    def classifiers(self) -> tuple[str, ...]:
+        """The runs whose nets predict classes."""
+        return tuple(run for run in self.runs if not Run.parse(run).localises)
+
+    @property
+    def localisers(self) -> tuple[str, ...]:
+        """The runs whose nets predict boxes."""
+        return tuple(run for run in self.runs if Run.parse(run).localises)
+
+    @property
+    def imported(self) -> dict[str, str]:
+        """The folder below `scores/imported/` of every system of others, and its name."""
+        return {Imported(name).path.removeprefix("imported/"): name for name in self.settings.imported}
+
+    def ask(self, job: JobFunction, answer: str) -> AskedFunction:
+        """What a rule's job needs, by the job's wildcards."""
+        return _asked(lambda wildcards: job(self, **dict(wildcards.items()))[answer])
+
+    def options(self, job: JobFunction, *answers: str) -> AskedFunction:
+        """What a rule's job needs, as options of its command: all of it, or some by name."""
+
+        def texts(wildcards: Mapping[str, str]) -> list[str]:
+            values = job(self, **dict(wildcards.items()))
+            return _as_options({name: values[name] for name in answers or values})
+
+        return _asked(texts)
+
+    def has(self, runs: Iterable[Run]) -> bool:
+        """Whether the plan has all of some runs."""
+        return self._names.issuperset(run.name for run in runs)
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        return frozenset(self.runs)
+
+    def stores(self, number: str, *, seeds: Sequence[int]) -> list[str]:
+        """The folders of results that a table is measured from. A system of which the plan lacks a run is not measured."""
+        if number not in self.measured:
+            return []
+        table = self.settings.table(number)
+        jobs = self._svm_jobs(table, seeds) if table.kind.name == "svms" else self._system_jobs(table, seeds)
+        return sorted(f"{self.root}/{table.kind.results}/{job}" for job in jobs)
+
+    def _system_jobs(self, table: PublishedTable, seeds: Sequence[int]) -> set[str]:
+        systems = [system for row in table.rows for system in (row.system, row.minus) if system]
+        seeded = [[e.seeded(seed) for e in evaluations_of(system)] for system in systems for seed in seeds]
+        return {e.job for system in seeded if self.has(e.run for e in system) for e in system}
+
+    def _svm_jobs(self, table: PublishedTable, seeds: Sequence[int]) -> set[str]:
+        return {
+            f"{task}/{members_name(row.members, seed)}"
+            for row in table.rows
+            for task in {task_of(row, column) for column in table.columns if row.members}
+            if self.settings.transfer.given(TASKS[task].data)
+            and self.has(replace(run, seed=seed) for run in row.members for seed in seeds)
+            for seed in seeds
+        }
+
+
+def _asked(function: AskedFunction) -> AskedFunction:
+    # Snakemake asks for a function's signature at every job, and finding it out takes long
+    function.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+    return function
+
+
+def _as_options(values: Mapping[str, Any]) -> list[str]:
+    """`--name value` for every value; the name alone for True, several values of a list, nothing for None, False and []."""
+    texts = []
+    for name, value in values.items():
+        if value is None or value is False or value == []:
+            continue
+        arguments = [] if value is True else value if isinstance(value, list) else [str(value)]
+        texts += [f"--{name.replace('_', '-')}", *arguments]
+    return texts
+
+
+def of_first_seed(settings: Settings, *blocks: str) -> str:
+    """The settings that decide what is made for the first seed alone, as JSON: the preset, and some blocks."""
+    values = settings.model_dump(mode="json", include={"preset", "seeds", *blocks})
+    return json.dumps(values | {"seeds": values["seeds"][:1]})
+
+
+def one_of(names: Iterable[str]) -> str:
+    """The regular expression of a wildcard that is one of some names. Without a name it matches nothing."""
+    return "|".join(map(re.escape, names)) or "(?!)"
+
+
+def one_run_of(names: Sequence[str]) -> str:
+    """The regular expression of a wildcard that is one of some runs, short where each of them is there with every seed.
+
+    Snakemake applies a wildcard's constraint to every path that has it.
+    """
+    nets, seeds = (dict.fromkeys(name.rpartition("_s")[part] for name in names) for part in (0, 2))
+    if len(nets) * len(seeds) > len(names):
+        return one_of(names)
+    return f"({one_of(nets)})_s({one_of(seeds)})"

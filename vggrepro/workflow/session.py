@@ -1,0 +1,110 @@
+"""What happens around the jobs: before the first, and after the last."""
+
+from __future__ import annotations
+
+import gc
+import os
+import shutil
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import IO, Any
+
+from vggrepro.core.files import lock
+from vggrepro.settings.models import Settings
+from vggrepro.training.files import FINISHED
+from vggrepro.workflow.plan import Plan
+
+_LOCKS: list[IO[str]] = []
+"""Locks that are held until the process ends."""
+
+
+def find_own_commands() -> None:
+    """Let jobs run the `vggrepro` beside the Python that runs Snakemake, whether or not its environment is activated."""
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+
+
+def collect_garbage_less() -> None:
+    """Look for garbage less often: a DAG's objects live to its end, and going through them is a tenth of planning 50 seeds."""
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 50)
+
+
+def be_alone() -> None:
+    """Raise ValueError if another Snakemake works in this folder.
+
+    Snakemake's own lock outlives a kill and a power cut, and the same command would not go on; this one does not.
+    """
+    file = Path(".snakemake/vggrepro.lock").open("w")  # noqa: SIM115 (held until the process ends)
+    _LOCKS.append(file)
+    if not lock(file):
+        raise ValueError(f"{Path.cwd()}: another Snakemake is at work here: wait for it to end")
+
+
+def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
+    """Before the first job: raise ValueError if a job needs a data set, or boxes in it, that is not there."""
+    needed = {(job.rule.name, job.wildcards_dict.get("run")) for job in jobs}
+    rules = {rule for rule, _ in needed}
+    prepares, data = "prepare" in rules, plan.settings.data
+    if {"features", "splits", "classify"} & rules:
+        _check_transfer(plan.settings.transfer.paths)
+    if prepares and data.path is not None and not Path(data.path).exists():
+        raise ValueError(_missing_data(plan.settings))
+    if not {run for _, run in needed} & set(plan.localisers):
+        return
+    from vggrepro.data.ilsvrc import data_set_has_boxes
+    from vggrepro.data.store import count_boxes
+
+    stores = [Path(f"{plan.root}/data/{split}") for split in ("train", "val")]
+    has_boxes = data_set_has_boxes(data.layout, data.path) if prepares else all(map(count_boxes, stores))
+    if not has_boxes:
+        raise ValueError(_missing_boxes(plan.settings))
+
+
+def _check_transfer(paths: dict[str, str | None]) -> None:
+    for name, path in paths.items():
+        if path is not None and not Path(path).exists():
+            raise ValueError(
+                f"transfer.{name}: there is nothing at {Path(path).absolute()}: name the folder or zip with --config "
+                f"{name}=PATH, or leave it out: its column then says that it was not run"
+            )
+
+
+def _missing_data(settings: Settings) -> str:
+    option, data_set = {
+        "ilsvrc": ("ilsvrc", "ILSVRC-2012 (the official archives in one folder, torchvision's tree, or Kaggle's)"),
+        "tiny-imagenet": ("tiny_imagenet", "Tiny ImageNet (tiny-imagenet-200.zip or its folder)"),
+    }[settings.data.layout]
+    return (
+        f"The {settings.preset} preset needs {data_set}. It was looked for at {Path(str(settings.data.path)).absolute()} "
+        f"and is not there. Name its place with --config {option}=PATH, or run without any data set: "
+        "snakemake --cores all --config smoke=true"
+    )
+
+
+def _missing_boxes(settings: Settings) -> str:
+    expected = {
+        "ilsvrc": "LOC_train_solution.csv and LOC_val_solution.csv, XML files below Annotations/CLS-LOC/{train,val}, or the "
+        f"archives of boxes, in {settings.data.path}",
+        "tiny-imagenet": "the files *_boxes.txt and val_annotations.txt with boxes",
+        "stand-in": "the stand-in's own",
+    }[settings.data.layout]
+    return (
+        f"Tables 8 to 10 need boxes, and the data set has none. Expected {expected}. Add them (and, if the images are "
+        f"prepared already, delete results/{settings.folder}/data), or leave these tables out: --config localisation=false"
+    )
+
+
+def remove_checkpoints(plan: Plan, jobs: Iterable[Any]) -> None:
+    """Remove the checkpoints of finished trainings, now that Snakemake has noted that they are finished."""
+    for job in jobs:
+        folder = Path(f"{plan.root}/state") / str(job.wildcards_dict.get("run"))
+        if job.rule.name == "train" and (folder / FINISHED).exists():
+            shutil.rmtree(folder)
+
+
+def print_report_path(plan: Plan) -> None:
+    """Print where the report lies, if there is one."""
+    page = Path(f"{plan.root}/report/report.html").absolute()
+    if page.exists():
+        print(f"\nThe report: {page}")

@@ -1,0 +1,81 @@
+"""Tables and claims from results: what the rules of `tables.smk` ask."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from vggrepro.core.paths import ROOT
+from vggrepro.paper.runs import Run, with_ancestors
+from vggrepro.paper.systems import evaluations_of
+from vggrepro.paper.tables import PUBLISHED, PublishedTable, best_classification, table_name
+from vggrepro.workflow.plan import Answers, Plan
+from vggrepro.workflow.train import existing_file
+
+
+def import_scores_job(plan: Plan, system: str) -> Answers:
+    """The file of a system of others, how it is read, and what its scores are judged by: the devkit or the prepared images."""
+    name, devkit = plan.imported[system], plan.settings.devkit
+    imported, made = plan.settings.imported[name], imported_store(plan, system)
+    order = [imported.order] if imported.order and imported.order not in ("validation", "folders") else []
+    truth = [f"{devkit.folder}/meta_clsloc.mat", *([devkit.solution] if devkit.solution else [])] if devkit else []
+    val = None if devkit else f"{plan.root}/data/val"
+    named = [(file, f"imported.{name}.order") for file in order] + [(file, "devkit") for file in truth]
+    return {
+        "file": existing_file(imported.file, f"imported.{name}", made=made),
+        "others": [existing_file(file, key, made=made) for file, key in named] + ([val] if val else []),
+        "name": name,
+        "order": imported.order,
+        "ids": imported.ids,
+        "classes": imported.classes,
+        "devkit": devkit and devkit.folder,
+        "solution": devkit and devkit.solution,
+        "val": val,
+        "logits": imported.logits,
+    }
+
+
+def imported_store(plan: Plan, system: str) -> str:
+    """The score store of a system of others."""
+    return f"{plan.root}/scores/imported/{system}"
+
+
+@cache
+def table_job(plan: Plan, table: str) -> Answers:
+    """The results and records behind a table, the published numbers, and how near is near enough.
+
+    Merging boxes is work for several threads, averaging scores is not.
+    """
+    settings, number = plan.settings, plan.tables[table]
+    published = settings.table(number)
+    stores = plan.stores(number, seeds=settings.seeds)
+    words = [PUBLISHED / f"{table}.csv", PUBLISHED / "tables.yaml"]
+    words += [ROOT / "tables" / name for name in ("tolerances.yaml", "protocol.yaml")]
+    return {
+        "number": number,
+        "folder": f"{plan.root}/{published.kind.results or 'scores'}",
+        "scores": stores,
+        "runs": _records(plan, published) if stores else [],
+        "imported": [imported_store(plan, name) for name in plan.imported] if published.compares_methods else [],
+        "published": [str(path) for path in (*words, *sorted((ROOT / "tables" / "templates").glob("*.j2")))],
+        "settings": settings.model_dump_json(),
+        "threads": settings.threads if published.kind.results == "boxes" else 1,
+    }
+
+
+def _records(plan: Plan, table: PublishedTable) -> list[str]:
+    """The records of all the runs behind a table: those that it measures, and those that they are initialised from."""
+    runs = table.runs(plan.settings.seeds)
+    if any(e.run.localises and e.protocol == "dense" for e in table.evaluations()):
+        # dense boxes are of the labels that the best classification system gives
+        best = evaluations_of(best_classification())
+        runs += [e.seeded(seed).run for e in best for seed in plan.settings.seeds]
+    adopted = set(map(Run.parse, plan.adopted))
+    behind = with_ancestors((r for r in runs if plan.has([r])), staged=plan.settings.staged, adopted=adopted)
+    return [f"{plan.root}/runs/{run.name}/{'adopted' if run in adopted else 'run'}.json" for run in behind]
+
+
+def claims_job(plan: Plan) -> Answers:
+    """What claims are judged by besides our own tables: the claims, the tolerances, results of runs from random weights."""
+    files = [str(ROOT / "tables" / name) for name in ("claims.yaml", "tolerances.yaml")]
+    others = [f"{folder}/tables/{table_name('3')}.npz" for folder in plan.settings.unstaged.values()]
+    return {"files": files + others, "settings": plan.settings.model_dump_json()}

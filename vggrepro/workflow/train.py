@@ -1,0 +1,77 @@
+"""The weights of runs, by training or from released nets: what the rules of `train.smk` ask."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vggrepro.paper.runs import Run
+from vggrepro.training.signals import TORCHRUN_SIGNALS
+from vggrepro.workflow.plan import Answers, Plan
+
+
+@cache
+def train_job(plan: Plan, run: str) -> Answers:
+    """What a run is trained from: its parent's weights, its store of images, and all settings that decide its weights.
+
+    PAPER 3.1: a run at one S may be trained on images that were rescaled to it once and for all.
+    """
+    settings, trained = plan.settings, Run.parse(run)
+    rescaled = settings.data.rescaled != "no" and trained.S.isdigit()
+    return {
+        "parent": parent_weights(plan, trained),
+        "store": f"{plan.root}/data/train" + (f"-{trained.S}" if rescaled else ""),
+        "settings": settings.for_run(trained).model_dump_json(),
+    }
+
+
+def parent_weights(plan: Plan, run: Run) -> list[str]:
+    """The weights that a run is initialised from; none for a run from random weights."""
+    parent = run.parent(staged=plan.settings.staged)
+    return [f"{plan.root}/runs/{parent.name}/weights.safetensors"] if parent else []
+
+
+def processes(wildcards: Any, resources: Any) -> int:  # noqa: ANN401
+    """How many processes train a run: one a GPU. No setting of the run, so that a move to other GPUs retrains nothing."""
+    return max(1, int(resources.get("gpu", 1)))
+
+
+def launcher(wildcards: Any, threads: int, resources: Any) -> str:  # noqa: ANN401
+    """What starts the processes of a training: nothing, torchrun, or on several nodes one torchrun each.
+
+    Raises ValueError where the nodes cannot have equal numbers of GPUs.
+    """
+    count, nodes = processes(wildcards, resources), int(resources.get("nodes", 1))
+    if count == nodes == 1:
+        return ""
+    if count % nodes:
+        raise ValueError(f"train: {count} GPUs on {nodes} nodes: as many on each are needed")
+    torchrun = f"torchrun --signals-to-handle={TORCHRUN_SIGNALS} --no-python --nproc-per-node={count // nodes}"
+    if nodes == 1:
+        return f"{torchrun} --standalone"
+    # one port a job: several jobs may share a node
+    return (
+        f"{resources.get('mpi', 'srun')} --nodes={nodes} --ntasks={nodes} --cpus-per-task={max(1, threads // nodes)} "
+        f"{torchrun} --nnodes={nodes} --rdzv-backend=c10d --rdzv-id=$SLURM_JOB_ID "
+        "--rdzv-endpoint=$(hostname):$((20000 + SLURM_JOB_ID % 20000))"
+    )
+
+
+def adopt_job(plan: Plan, run: str) -> Answers:
+    """The file of the released net that stands for a run, and how it is read and sized."""
+    settings, net = plan.settings, plan.adopted[run]
+    release = next(release for name, release in settings.released.items() if name == net)
+    return {
+        "file": existing_file(release.file, f"released.{net}", made=f"{plan.root}/runs/{run}/adopted.json"),
+        "settings": settings.model.model_dump_json(exclude={"width", "fc"}),
+        "reading": release.reading.model_dump_json(exclude_none=True),
+        "devkit": settings.devkit and settings.devkit.folder,
+    }
+
+
+def existing_file(file: str, key: str, *, made: str) -> str:
+    """A file that a setting names; a ValueError if neither it nor what was made from it is there."""
+    if not Path(file).exists() and not Path(made).exists():
+        raise ValueError(f"{key}: there is no file {Path(file).absolute()}: name the one to read, or leave {key} out")
+    return file
