@@ -134,7 +134,7 @@ def test_a_schedulers_term_clears_away_what_was_begun(tmp_path):
     ("arguments", "message"),
     [
         (["prepare", "--layout", "stand-in", "--classes", "0", "--train", "a", "--val", "b"], "at least 1, got '0'"),
-        (["prepare", "--layout", "stand-in", "--train", "a", "--val", "./a"], "a store needs a folder of its own"),
+        (["prepare", "--layout", "stand-in", "--train", "a", "--val", "./a"], "expected one folder for each store"),
         (["prepare", "--layout", "tiny-imagenet", "--path", "", "--train", "a", "--val", "b"], "needs --path"),
         (["table", "3", "--settings", "{", "--out", "x"], "--settings: no JSON"),
         (["table", "13", "--settings", "smoke", "--out", "x"], "the paper has no table '13'"),
