@@ -190,6 +190,16 @@ def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, t
 
 
 @pytest.mark.slow
+def test_the_lesson_runs_from_top_to_bottom(made, monkeypatch, capsys):
+    monkeypatch.chdir(made)
+    names: dict[str, object] = {}
+    for cell in json.loads((ROOT / "docs" / "lesson.ipynb").read_text(encoding="utf-8"))["cells"]:
+        if cell["cell_type"] == "code":
+            exec("".join(cell["source"]), names)
+    assert "'agrees'" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(made):
     done = snakemake(made, *SMOKE)
     assert "Nothing to be done" in done.stdout + done.stderr
