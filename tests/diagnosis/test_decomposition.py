@@ -31,13 +31,13 @@ def written(stores, tmp_path) -> Path:
     """A decomposition of random ranks, with a step that is missing."""
     val, rng = Store(stores[1]), np.random.default_rng(0)
     ranks = {step.name: rng.integers(0, 9, len(val)).astype(np.int32) for step in (*COMPUTED_STEPS, *MISTAKES)}
-    given = {
+    options = {
         "steps": COMPUTED_STEPS,
         "mistakes": MISTAKES,
         "missing": {"Q = 384": "no scores"},
         "metadata": {"seconds": 1},
     }
-    write_decomposition(D, store=val, ranks=ranks, out=tmp_path / "why", **given)
+    write_decomposition(D, store=val, ranks=ranks, out=tmp_path / "why", **options)
     return tmp_path / "why"
 
 

@@ -37,12 +37,12 @@ def test_equal_to_the_slow_version(match, average, n, seed, whole, threshold):
 
 
 @pytest.mark.parametrize(("match", "average"), ALL)
-def test_one_pass_gives_the_answer_at_every_threshold(match, average):
+def test_one_pass_gives_the_best_box_at_every_threshold(match, average):
     thresholds = np.array([0.01, 0.2, 0.5, 0.83, 1.5, 9.0])
     for seed in range(30):
         boxes, scores = cloud(60, seed)
-        found = best_boxes(boxes, scores, MergeSettings(match=match, average=average), thresholds)
-        for threshold, box in zip(thresholds, found, strict=True):
+        best = best_boxes(boxes, scores, MergeSettings(match=match, average=average), thresholds)
+        for threshold, box in zip(thresholds, best, strict=True):
             left, summed = merged_boxes(boxes, scores, MergeSettings(match=match, average=average, threshold=threshold))
             assert np.array_equal(box, left[summed.argmax()])
 
@@ -56,7 +56,7 @@ def test_equal_boxes_shifted_along_a_side_match_at_five_sixths_where_they_overla
     assert row == pytest.approx([0, 1 / 2])
 
 
-def test_scores_are_summed_and_none_is_lost():
+def test_scores_of_merged_boxes_are_summed():
     boxes, scores = cloud(80, 3)
     for threshold in (0.1, 0.83, 100):
         assert merged_boxes(boxes, scores, MergeSettings(threshold=threshold))[1].sum() == pytest.approx(scores.sum())
@@ -64,11 +64,11 @@ def test_scores_are_summed_and_none_is_lost():
 
 def test_many_weak_boxes_that_agree_beat_a_strong_one():
     weak, strong = np.tile([10.0, 10, 60, 60], (5, 1)), np.array([[200.0, 200, 240, 240]])
-    found = best_boxes(np.vstack([strong, weak]), np.array([0.9] + [0.2] * 5), MergeSettings(), np.array([0.83]))
-    assert found.tolist() == [[10, 10, 60, 60]]
+    best = best_boxes(np.vstack([strong, weak]), np.array([0.9] + [0.2] * 5), MergeSettings(), np.array([0.83]))
+    assert best.tolist() == [[10, 10, 60, 60]]
 
 
-def test_one_box_stays_and_the_callers_boxes_too():
+def test_a_single_box_and_the_callers_arrays_stay_as_they_are():
     boxes, scores = np.array([[1.0, 2, 3, 4]]), np.array([0.0])
     assert best_boxes(boxes, scores, MergeSettings(), np.array([0.83])).tolist() == [[1, 2, 3, 4]]
     boxes, scores = cloud(20, 1)

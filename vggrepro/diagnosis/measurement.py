@@ -100,13 +100,13 @@ def computed_ranks(
         images, net, (START_Q,), show, batch_pixels=settings.batch_pixels, workers=workers, about=about
     )
     with torch.inference_mode():
-        for members, shown in batches:
+        for members, rescaled in batches:
             numbers = [i for i, _ in members]
             views = {
                 "square": images.take_crops(numbers),
-                "crop": centre_crops(shown[:, 0], crop),
-                "dense": shown[:, 0],
-                "mirrored": shown.reshape(-1, *shown.shape[2:]),
+                "crop": centre_crops(rescaled[:, 0], crop),
+                "dense": rescaled[:, 0],
+                "mirrored": rescaled.reshape(-1, *rescaled.shape[2:]),
             }
             posteriors = {}
             for view, input_format in _net_passes(steps):
