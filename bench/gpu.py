@@ -39,9 +39,9 @@ from vggrepro.nets.vgg import VGG, blocks_of
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 from vggrepro.settings.models import RunSettings
-from vggrepro.training.loader import ALONE, Batch
-from vggrepro.training.processes import ProcessGroup
-from vggrepro.training.train import Trainer
+from vggrepro.training.loader import Batch
+from vggrepro.training.processes import ALONE, ProcessGroup
+from vggrepro.training.train import Training, build_training
 
 NETS = ("D", "A", "E")
 AIM = {"of the floor": 0.8, "of torchvision": 1.3, "crops a second": 15_000}
@@ -167,18 +167,12 @@ class Drawn:
         return self._images[i]
 
 
-def trainer(net: str, batch: int, size: Size, clock: Clock, world: ProcessGroup = ALONE, **how: object) -> Trainer:
+def built(net: str, batch: int, size: Size, clock: Clock, group: ProcessGroup = ALONE, **options: object) -> Training:
     """A training that is ready for its first step."""
-    settings = RunSettings.model_validate(
-        {"model": size.model.model_dump(), "train": {"batch": batch, "init": "glorot", "learning_rate": 1e-4, **how}},
-        strict=False,
-    )
+    train = {"batch": batch, "init": "glorot", "learning_rate": 1e-4, **options}
+    settings = RunSettings.model_validate({"model": size.model.model_dump(), "train": train}, strict=False)
     store: Any = Drawn(1, size.classes, 1)
-    made = Trainer(Run(net, "256"), settings, store, device=clock.device, workers=0, world=world)
-    made.start(None)
-    made.join()
-    made.net.train()
-    return made
+    return build_training(Run(net, "256"), settings, store, store, device=clock.device, group=group)
 
 
 def drawn_batches(batch: int, size: Size, device: torch.device) -> list[Batch]:
@@ -237,7 +231,7 @@ def training(clock: Clock, size: Size, found: dict[str, float]) -> list[dict[str
             batches = drawn_batches(batch, size, clock.device)
 
             def ours(how: dict[str, Any], net: str = net, batch: int = batch, batches: list[Batch] = batches) -> Any:  # noqa: ANN401
-                run = trainer(net, batch, size, clock, **how)
+                run = built(net, batch, size, clock, **how)
                 return lambda: [run.step(batches[i % 2]) for i in range(size.steps)]
 
             works: dict[str, Callable[[], object]] = {}
@@ -302,10 +296,10 @@ def checks(clock: Clock, size: Size) -> dict[str, float]:
     gradients = {}
     for name, how in (HOW | {"fp32 compiled": {"precision": "fp32", "compile": True}}).items():
         try:
-            run = trainer("A", batch, size, clock, **how)
+            run = built("A", batch, size, clock, **how)
             run.step(crops)
             # the first step's velocity is the gradient
-            gradients[name] = torch.cat([v.flatten().double().cpu() for v in run.momentum().values()])
+            gradients[name] = torch.cat([v.flatten().double().cpu() for v in run.optimiser.velocities.values()])
         except RuntimeError as error:
             print(f"  {name}: {str(error).splitlines()[0][:150]}", flush=True)
     exact = gradients["fp32"]

@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from gpu import CPU, GPU, Clock, drawn_batches, trainer, training_floor
+from gpu import CPU, GPU, Clock, built, drawn_batches, training_floor
 
 from vggrepro.core.devices import choose_device, device_name
 from vggrepro.core.files import write_json
@@ -100,18 +100,19 @@ def model(measured: Path) -> list[dict[str, object]]:
     return rows
 
 
-def measure(device: torch.device, world: ProcessGroup, steps: int) -> list[float]:
+def measure(device: torch.device, group: ProcessGroup, steps: int) -> list[float]:
     """Seconds of steps at the global batch, of all processes together."""
     size = GPU if device.type == "cuda" else CPU
     batch = BATCH if device.type == "cuda" else size.batches[0]
     how = {"precision": "bf16", "compile": True} if device.type == "cuda" else {}
-    run = trainer("D", batch, size, Clock(device, 60), world=world, **how)
-    mine = world.rows(batch)
-    crops = drawn_batches(mine.stop - mine.start, size, device)[0]._replace(first=mine.start, of=batch, counted=batch)
+    run = built("D", batch, size, Clock(device, 60), group=group, **how)
+    share = group.share(batch)
+    crops = drawn_batches(share.stop - share.start, size, device)[0]
+    crops = crops._replace(first=share.start, global_size=batch, counted=batch)
     clock = Clock(device, 60)
     for _ in range(3):
         run.step(crops)
-    return [world.largest(clock.seconds(lambda: run.step(crops))) for _ in range(steps)]
+    return [group.largest(clock.seconds(lambda: run.step(crops))) for _ in range(steps)]
 
 
 def main() -> None:
@@ -127,11 +128,11 @@ def main() -> None:
         )
         return
     device = choose_device(given.device, processes)
-    with join_processes(processes, device) as world:
-        together = median(measure(device, world, 10))
-        alone = median(measure(device, ProcessGroup(), 10)) if world.main else 0.0
-        world.wait()
-        if world.main:
+    with join_processes(processes, device) as group:
+        together = median(measure(device, group, 10))
+        alone = median(measure(device, ProcessGroup(), 10)) if group.main else 0.0
+        group.wait()
+        if group.main:
             print(
                 f"  {processes} x {device_name(device)}: {alone / together:.2f} times one; the paper: {PAPERS} on four",
                 flush=True,

@@ -331,7 +331,9 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
         parent = run.parent()
         file = tmp_path / parent.name / "weights.safetensors" if parent else None
         settings_of_run = settings.for_run(run)
-        train_run(run, settings_of_run, train_folder=stores[0], parent_file=file, out=tmp_path / run.name, **options)
+        train_run(
+            run, settings_of_run, train_folder=stores[0], initial_weights=file, out=tmp_path / run.name, **options
+        )
     audit = Audit(tmp_path, settings)
     by_rule = {finding.rule.id: finding for run in runs for finding in audit.of_run(run)}
     assert (by_rule["batch"].did, by_rule["length"].did, by_rule["drops"].did) == ("48", "2", "1")

@@ -150,7 +150,7 @@ def test_a_localiser_is_initialised_from_its_classifier_and_predicts_boxes(store
             small().model_copy(update={"boxes": BoxTargets() if run.localises else None}),
             train_folder=stores[0],
             val_folder=stores[1],
-            parent_file=parent,
+            initial_weights=parent,
             out=tmp_path / run.name,
             device=CPU,
             workers=0,

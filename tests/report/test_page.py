@@ -29,7 +29,7 @@ def page(tmp_path_factory, stores) -> Path:
     paths = {
         "train_folder": stores[0],
         "val_folder": stores[1],
-        "parent_file": None,
+        "initial_weights": None,
         "out": folder / "runs" / "A_256_s0",
     }
     train_run(Run("A", "256"), small(), **paths, device=torch.device("cpu"), workers=0)

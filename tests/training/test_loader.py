@@ -9,7 +9,7 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, training_crop
 from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training.loader import Batch, Batches
-from vggrepro.training.processes import ProcessGroup
+from vggrepro.training.processes import ALONE, ProcessGroup
 
 
 def batches(store: Store, workers: int) -> Batches:
@@ -28,11 +28,11 @@ def test_workers_change_nothing(stores):
 
 def test_a_batch_is_its_crops_less_the_mean_plus_the_shift(stores):
     store = Store(stores[0])
-    made = batches(store, 0)
-    batch = next(iter(made))
-    shift = colour_shift(made.draws.alpha, store.colours, 0.1)
-    for image, label, i in zip(batch.images(), batch.labels, made.draws.order[:24], strict=True):
-        crop = training_crop(store.image(i), made.draws, i, 56).astype(np.float64)
+    epoch = batches(store, 0)
+    batch = next(iter(epoch))
+    shift = colour_shift(epoch.draws.alpha, store.colours, 0.1)
+    for image, label, i in zip(batch.images(), batch.labels, epoch.draws.order[:24], strict=True):
+        crop = training_crop(store.image(i), epoch.draws, i, 56).astype(np.float64)
         expected = crop - np.array(store.colours.mean) + shift[i]
         np.testing.assert_allclose(image.permute(1, 2, 0).numpy(), expected, atol=1e-3)
         assert label == store.labels[i]
@@ -44,7 +44,7 @@ def test_batches_are_channels_last(stores):
     assert batch.images().is_contiguous(memory_format=torch.channels_last)
 
 
-def test_memory_that_is_there_is_written_again(stores):
+def test_given_memory_is_written_again(stores):
     first, second, *_ = batches(Store(stores[0]), 0)
     out = torch.empty(first.pixels.shape)
     assert torch.equal(first.images(out), first.images())
@@ -57,24 +57,19 @@ def test_processes_share_a_batch_without_a_gap_or_an_overlap(stores):
     store = Store(stores[0])
     draws = Draws.for_epoch(0, 1, len(store), (64, 96))
 
-    def made(world: ProcessGroup) -> list[Batch]:
-        given = {
-            "batch": 24,
-            "crop": 56,
-            "flip": True,
-            "colour_std": 0.1,
-            "workers": 0,
-            "boxes": BoxTargets(min_inside=0.9),
-        }
-        return list(Batches(store, draws, **given, world=world))
+    def part_of(group: ProcessGroup) -> list[Batch]:
+        boxes = BoxTargets(min_inside=0.9)
+        return list(
+            Batches(store, draws, batch=24, crop=56, flip=True, colour_std=0.1, workers=0, boxes=boxes, group=group)
+        )
 
-    whole, parts = made(ProcessGroup()), [made(ProcessGroup(rank, 5)) for rank in range(5)]
+    whole, parts = part_of(ALONE), [part_of(ProcessGroup(rank, 5)) for rank in range(5)]
     for step, batch in enumerate(whole):
         shares = [part[step] for part in parts]
         assert torch.equal(torch.cat([share.images() for share in shares]), batch.images())
         assert torch.equal(torch.cat([share.targets for share in shares]).nan_to_num(), batch.targets.nan_to_num())
-        assert {(share.of, share.counted) for share in shares} == {(len(batch.labels), batch.counted)}
-        assert batch.counted == int((~batch.targets.isnan()).all(1).sum()) < batch.of
+        assert {(share.global_size, share.counted) for share in shares} == {(len(batch.labels), batch.counted)}
+        assert batch.counted == int((~batch.targets.isnan()).all(1).sum()) < batch.global_size
         assert max(len(share.labels) for share in shares) - min(len(share.labels) for share in shares) <= 1
 
 

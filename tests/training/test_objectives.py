@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import small
+from tests.training.helpers import build
 from vggrepro.data.boxes import from_vectors, iou
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
@@ -14,8 +15,8 @@ from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training import objectives
 from vggrepro.training.loader import Batch, Batches
-from vggrepro.training.progress import EpochPart
-from vggrepro.training.train import Trainer
+from vggrepro.training.processes import ALONE
+from vggrepro.training.train import run_epochs
 
 NONE = torch.empty(2, 0)
 BLANK = torch.empty(2, 1, 1, 3, dtype=torch.uint8), torch.empty(2, 3)
@@ -27,19 +28,19 @@ def batch(labels: list[int], targets: list[list[float]]) -> Batch:
 
 def test_class_loss_is_cross_entropy_and_counts_wrong_answers():
     outputs = torch.tensor([[2.0, 0.0], [0.0, 1.0]])
-    found = objectives.class_loss(outputs, Batch(*BLANK, torch.tensor([0, 0]), NONE))
-    assert found.counted == 2
+    loss = objectives.class_loss(outputs, Batch(*BLANK, torch.tensor([0, 0]), NONE))
+    assert loss.counted == 2
     expected = np.log(1 + np.exp(-2)) + np.log(1 + np.exp(1))
-    assert (float(found.sum), int(found.wrong)) == (pytest.approx(expected), 1)
-    assert float(found.mean) == pytest.approx(expected / 2)
+    assert (float(loss.sum), int(loss.wrong)) == (pytest.approx(expected), 1)
+    assert float(loss.mean) == pytest.approx(expected / 2)
 
 
 def test_box_loss_is_half_the_squared_distance_of_the_true_classes_box():
     outputs = torch.tensor([[0.0, 0, 1, 1, 9, 9, 9, 9], [9.0, 9, 9, 9, 0.5, 0, 1, 2]], requires_grad=True)
-    found = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
-    assert found.mean.item() == pytest.approx((0.5**2 + 1**2) / 2 / 2)
-    assert int(found.wrong) == 1  # half of a box twice as high: IoU 0.2
-    found.mean.backward()
+    loss = objectives.box_loss(outputs, batch([0, 1], [[0, 0, 1, 1], [0, 0, 1, 1]]))
+    assert loss.mean.item() == pytest.approx((0.5**2 + 1**2) / 2 / 2)
+    assert int(loss.wrong) == 1  # half of a box twice as high: IoU 0.2
+    loss.mean.backward()
     assert outputs.grad.tolist() == [[0.0] * 8, [0, 0, 0, 0, 0.25, 0, 0, 0.5]]
 
 
@@ -54,8 +55,8 @@ def test_a_loss_stays_on_the_device_of_the_net(loss, outputs):
     """On a GPU sums of a mixture of devices stop a training; torch's device without memory shows it anywhere."""
     meta = {"device": "meta"}
     labels, targets = torch.zeros(2, dtype=int, **meta), torch.empty(2, 4, **meta)
-    found = loss(torch.empty(2, outputs, **meta), Batch(*BLANK, labels, targets))
-    assert {tensor.device.type for tensor in found} == {"meta"}
+    parts = loss(torch.empty(2, outputs, **meta), Batch(*BLANK, labels, targets))
+    assert {tensor.device.type for tensor in parts} == {"meta"}
 
 
 def test_boxes_that_do_not_count_change_nothing():
@@ -74,16 +75,20 @@ def test_images_that_do_not_count_are_in_no_denominator(stores):
     """Where a box must lie in the crop whole, few do: mean loss and error are over them."""
     settings = small().model_copy(update={"boxes": BoxTargets(min_inside=1.0)})
     run = Run("D", "256", "all", 0, "SCR")
-    trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
-    trainer.start(None)
-    counted = sum(int((~b.targets.isnan()).all(1).sum()) for b in trainer.batches(1))
-    assert 0 < counted < len(trainer.store)
+    training = build(run, settings, stores)
+    counted = sum(batch.counted for batch in training.loader.batches(1))
+    assert 0 < counted < len(training.train)
     with torch.no_grad():
-        for parameter in trainer.net.parameters():
+        for parameter in training.net.parameters():
             parameter.zero_()
-    row = trainer.epoch(EpochPart(), 0.0)
-    squares = [(b.targets.nan_to_num() ** 2).sum() for b in trainer.batches(1)]
-    assert row["loss"] == pytest.approx(float(sum(squares)) / 2 / counted, rel=1e-5)
+    training.optimiser.learning_rate = 0.0
+    squares = 0.0
+    for batch in training.loader.batches(1):
+        training.step(batch)
+        squares += float((batch.targets.nan_to_num() ** 2).sum())
+    training.progress.epoch.seconds = 1.0
+    row = training.progress.epoch.row(ALONE, run=run.name, error="localisation")
+    assert row["loss"] == pytest.approx(squares / 2 / counted, rel=1e-5)
     assert row["train_localisation"] == 1.0
 
 
@@ -92,8 +97,8 @@ def test_overlap_of_vectors_is_that_of_their_boxes():
     a, b = (np.concatenate([rng.normal(0, 0.2, (50, 2)), rng.uniform(0.2, 1, (50, 2))], 1) for _ in "ab")
     side = 10_000  # so large that a pixel more or less does not matter
     boxes = [from_vectors(v, np.ones(2), np.zeros(2), side) for v in (a, b)]
-    found = objectives.vector_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
-    np.testing.assert_allclose(found, iou(*boxes), atol=1e-3)
+    ious = objectives.vector_iou(torch.from_numpy(a), torch.from_numpy(b)).numpy()
+    np.testing.assert_allclose(ious, iou(*boxes), atol=1e-3)
     assert float(objectives.vector_iou(torch.tensor([0.0, 0, -1, 1]), torch.tensor([0.0, 0, 1, 1]))) == 0
 
 
@@ -113,20 +118,11 @@ def test_images_without_a_box_are_not_seen(stores):
 
 @pytest.mark.trains
 @pytest.mark.parametrize("objective", ["SCR", "PCR"])
-def test_boxes_are_learnt_in_a_few_steps(stores, objective):
+def test_boxes_are_learnt_in_a_few_steps(stores, tmp_path, objective):
     """A random net fits the boxes of 160 images better and better."""
-    torch.manual_seed(0)
-    settings = small(learning_rate=0.01).model_copy(update={"boxes": BoxTargets()})
-    run = Run("D", "256", "all", 0, objective)
-    trainer = Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
-    trainer.start(None)
-    rows = [trainer.epoch(EpochPart(epoch), 0.01) for epoch in range(1, 6)]
-    assert rows[-1]["loss"] < 0.5 * rows[0]["loss"]
-    assert rows[-1]["train_localisation"] < rows[0]["train_localisation"]
-
-
-@pytest.mark.parametrize(("run", "boxes"), [(Run("D", "256"), BoxTargets()), (Run("D", "256", "all", 0, "PCR"), None)])
-def test_settings_of_boxes_belong_to_runs_that_predict_them(stores, run, boxes):
-    settings = small().model_copy(update={"boxes": boxes})
-    with pytest.raises(ValueError, match=f"{run.name}: the settings of a run for {run.objective} (need|have no) boxes"):
-        Trainer(run, settings, Store(stores[0]), device=torch.device("cpu"), workers=0)
+    settings = small(learning_rate=0.01, epochs=5, drop_epochs=()).model_copy(update={"boxes": BoxTargets()})
+    training = build(Run("D", "256", objective=objective), settings, stores)
+    run_epochs(training, tmp_path)
+    first, *_, last = training.progress.rows
+    assert last["loss"] < 0.5 * first["loss"]
+    assert last["train_localisation"] < first["train_localisation"]

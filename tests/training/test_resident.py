@@ -7,28 +7,27 @@ import pytest
 import torch
 
 from tests.conftest import prepared, real, small
+from tests.training.helpers import CPU, build, losses
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescaled_size, rescaled_sizes
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training.loader import Batches
-from vggrepro.training.resident import Resident
-from vggrepro.training.train import Trainer
-
-CPU = torch.device("cpu")
+from vggrepro.training.resident import ResidentImages
 
 
-def pair(store: Store, S: tuple[int, int], batch: int = 64):
+def first_batches(store: Store, S: tuple[int, int], batch: int = 64):
+    """The first batch of an epoch, from files and from resident images."""
     draws = Draws.for_epoch(3, 1, len(store), S)
-    given = {"batch": batch, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
-    return (next(iter(Batches(store, draws, **given, resident=r))) for r in (None, Resident(store, CPU, 2)))
+    options = {"batch": batch, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
+    return (next(iter(Batches(store, draws, **options, resident=r))) for r in (None, ResidentImages(store, CPU, 2)))
 
 
 @pytest.mark.parametrize("S", [(64, 64), (96, 96), (64, 128)])
 def test_crops_are_within_a_level_of_those_from_files(stores, S):
-    expected, found = pair(Store(stores[0]), S)
-    off = (expected.images() - found.images()).abs()
-    assert off.max() <= (1e-3 if S == (64, 64) else 1.01)
+    expected, found = first_batches(Store(stores[0]), S)
+    difference = (expected.images() - found.images()).abs()
+    assert difference.max() <= (1e-3 if S == (64, 64) else 1.01)
     assert torch.equal(expected.labels, found.labels)
     assert torch.equal(expected.targets, found.targets)
     assert found.pixels.is_contiguous()
@@ -36,16 +35,16 @@ def test_crops_are_within_a_level_of_those_from_files(stores, S):
 
 def test_real_images_too(tmp_path):
     folders = prepared(tmp_path, "tiny-imagenet", real("tiny-imagenet-100.zip"), classes=3, per_class=(40, 5))
-    expected, found = pair(Store(folders[0]), (64, 128), batch=120)
-    off = (expected.images() - found.images()).abs()
-    assert off.max() <= 1.01
-    assert off.mean() < 0.2
+    expected, found = first_batches(Store(folders[0]), (64, 128), batch=120)
+    difference = (expected.images() - found.images()).abs()
+    assert difference.max() <= 1.01
+    assert difference.mean() < 0.2
 
 
 def test_images_are_not_made_smaller(stores):
     store = Store(stores[0])
     with pytest.raises(ValueError, match="S = 56 px is below their 64 px"):
-        Resident(store, CPU).crops(np.arange(4), Draws.for_epoch(0, 1, len(store), (56, 56)), 56, flip=True)
+        ResidentImages(store, CPU).crops(np.arange(4), Draws.for_epoch(0, 1, len(store), (56, 56)), 56, flip=True)
 
 
 def test_images_of_different_sizes_are_refused(stores):
@@ -53,17 +52,15 @@ def test_images_of_different_sizes_are_refused(stores):
     store.index = store.index.copy()
     store.index["height"][3] = 32
     with pytest.raises(ValueError, match="for original images of one size, there are 2"):
-        Resident(store, CPU)
+        ResidentImages(store, CPU)
 
 
 def test_a_training_learns_the_same_from_them(stores):
     """The losses of ten steps; at S = 256 pixels are equal to the bit."""
-    losses = []
-    for on_device in (False, True):
-        trainer = Trainer(Run("A", "256"), small(on_device=on_device), Store(stores[0]), device=CPU, workers=0)
-        trainer.start(None)
-        losses.append([float(trainer.step(b).mean) for b in trainer.batches(1)])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    from_files, on_device = (
+        losses(build(Run("A", "256"), small(on_device=where), stores), 10) for where in (False, True)
+    )
+    assert on_device == pytest.approx(from_files, rel=1e-4)
 
 
 def test_sizes_of_many_are_those_of_one():

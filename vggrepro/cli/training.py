@@ -30,27 +30,27 @@ def train(
 ) -> None:
     """Train one run (section 3.1)."""
     from vggrepro.settings.models import RunSettings
-    from vggrepro.training.processes import join_processes, on_this_machine
+    from vggrepro.training.processes import join_processes, processes_on_this_machine
 
     run_settings = read_block(settings, RunSettings, lambda preset: preset.for_run(run))
-    neighbours = on_this_machine()
+    neighbours = processes_on_this_machine()
     machine = replace(machine, threads=max(1, machine.threads // neighbours))
     device = machine.start_torch(run_settings.train.precision, processes=neighbours, same_shapes=True)
     from vggrepro.training.train import train_run
 
-    with join_processes(processes, device) as world:
+    with join_processes(processes, device) as group:
         train_run(
             run,
             run_settings,
             train_folder=train,
             val_folder=val,
-            parent_file=parent,
+            initial_weights=parent,
             out=out,
-            state_folder=state,
+            checkpoint_folder=state,
             every=every,
             device=device,
             workers=machine.threads - 1 if device.type == "cpu" else machine.threads,
-            world=world,
+            group=group,
         )
 
 

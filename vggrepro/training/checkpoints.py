@@ -1,9 +1,9 @@
 """What an interrupted training goes on from: written now and then and when it is told to stop, read when it starts again.
 
-A state is a folder `<iteration>/` with `weights.safetensors`, `momentum.safetensors` and `state.json`, which names the digests
-of the two and everything else that the course of the training depends on. Nothing random needs to be kept: draws follow
-from the seed, the epoch and the step. The two newest states stay; nothing in them is ever unpickled. The last one stays beyond
-the end: whoever started the training may have died before hearing of it, and starts it again.
+A checkpoint is a folder `<iteration>/` with `weights.safetensors`, `momentum.safetensors` and `state.json`, which names the
+digests of the two and everything else that the training depends on. Nothing random needs to be kept: draws follow from the
+seed, the epoch and the step. The two newest checkpoints stay; nothing in them is ever unpickled. The last one stays beyond the
+end: whoever started the training may have died before hearing of it, and starts it again.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
@@ -23,94 +23,136 @@ from torch import Tensor
 from vggrepro.core.files import atomic_folder, file_digest, lock, read_json, write_json
 from vggrepro.nets.weights import write_tensors
 from vggrepro.training.files import FINISHED
+from vggrepro.training.processes import ALONE, ProcessGroup
 
 CHECKPOINTS_KEPT = 2
 SECONDS_BETWEEN_CHECKPOINTS = 600.0
-"""Seconds between two states."""
+STATE = "state.json"
+
+
+class Checkpoint(NamedTuple):
+    """What a training goes on from."""
+
+    weights: dict[str, Tensor]
+    momentum: dict[str, Tensor]
+    progress: Any
+    """For JSON."""
 
 
 class Checkpoints:
-    """The states of one training in a folder of their own."""
+    """The checkpoints of one training in a folder of their own. Only the main process reads and writes them."""
 
-    def __init__(self, folder: Path, identity: Mapping[str, Any], every: float = SECONDS_BETWEEN_CHECKPOINTS) -> None:
-        """`identity` is what a state has to have been made by to be gone on from: run, settings, data, parent."""
-        self.folder, self.identity, self.every = folder, dict(identity), every
-        self.last = time.monotonic()
+    def __init__(
+        self,
+        folder: Path | None,
+        identity: Mapping[str, Any],
+        *,
+        every: float = SECONDS_BETWEEN_CHECKPOINTS,
+        group: ProcessGroup = ALONE,
+    ) -> None:
+        """A checkpoint every so many seconds in `folder`; without a folder none is kept, and nothing is read.
+
+        `identity` holds the run, settings, data and initial weights: a checkpoint of others is refused.
+        """
+        self.folder, self.identity, self.every, self.group = folder, dict(identity), every, group
+        self._here = folder if group.main else None
+        self._last = time.monotonic()
 
     @contextmanager
-    def alone(self) -> Iterator[None]:
-        """A block that one process at a time is in: a training that outlived whoever started it is waited for."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as file:
+    def exclusive(self) -> Iterator[None]:
+        """A block that one training at a time is in: one that outlived whoever started it is waited for."""
+        if self._here is None:
+            yield
+            return
+        self._here.mkdir(parents=True, exist_ok=True)
+        with (self._here / "lock").open("w") as file:
             if not lock(file):
-                said = f"{self.folder}: another process is at this very training: waiting for it to end"
-                print(said, file=sys.stderr, flush=True)
+                message = f"{self._here}: another process is at this very training: waiting for it to end"
+                print(message, file=sys.stderr, flush=True)
                 lock(file, wait=True)
             yield
 
     def due(self) -> bool:
-        """Whether it is time for a state."""
-        return time.monotonic() - self.last >= self.every
+        """Whether it is time for a checkpoint, in any process. Every process has to ask."""
+        return self.folder is not None and self.group.any(time.monotonic() - self._last >= self.every)
 
-    def write(self, iteration: int, weights: dict[str, Tensor], momentum: dict[str, Tensor], about: Any) -> None:  # noqa: ANN401
-        """Write a state atomically, unless there is one of this step, and forget all but the newest."""
-        if (self.folder / f"{iteration:09d}" / "state.json").exists():
-            return
-        # all that lies in this folder is ours: what a kill left of an older state is cleared away
-        shutil.rmtree(self.folder / f"{iteration:09d}", ignore_errors=True)
-        with atomic_folder(self.folder / f"{iteration:09d}", "state.json") as root:
-            for name, tensors in (("weights", weights), ("momentum", momentum)):
-                write_tensors(root / f"{name}.safetensors", tensors)
-            files = {file.name: file_digest(file) for file in sorted(root.iterdir())}
-            write_json(root / "state.json", {"identity": self.identity, "files": files, "about": about})
-        for old in self._found()[:-CHECKPOINTS_KEPT]:
-            shutil.rmtree(old)
-        self.last = time.monotonic()
+    def write(self, iteration: int, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint atomically, unless there is one of this step, and remove all but the newest.
 
-    def read(self) -> tuple[dict[str, Tensor], dict[str, Tensor], Any] | None:
-        """Weights, momentum and what was said beside them, of the newest state that is whole; None where there is none.
-
-        A damaged state is passed over with a message; what a kill left half-written is cleared away. Raises ValueError for a
-        state of another identity, which names what differs.
+        Raises OSError where the disk is full.
         """
-        for half in self.folder.glob(".[0-9]*"):
-            shutil.rmtree(half)
-        for folder in reversed(self._found()):
+        if self._here is not None and not (self._here / f"{iteration:09d}" / STATE).exists():
+            self._write(self._here / f"{iteration:09d}", checkpoint)
+            for old in self._folders()[:-CHECKPOINTS_KEPT]:
+                shutil.rmtree(old)
+        self._last = time.monotonic()
+        self.group.wait()
+
+    def _write(self, folder: Path, checkpoint: Checkpoint) -> None:
+        # everything in this folder is ours: what a kill left of an older checkpoint is cleared away
+        shutil.rmtree(folder, ignore_errors=True)
+        with atomic_folder(folder, STATE) as root:
+            write_tensors(root / "weights.safetensors", checkpoint.weights)
+            write_tensors(root / "momentum.safetensors", checkpoint.momentum)
+            files = {file.name: file_digest(file) for file in sorted(root.iterdir())}
+            write_json(root / STATE, {"identity": self.identity, "files": files, "about": checkpoint.progress})
+
+    def read(self) -> Checkpoint | None:
+        """The newest whole checkpoint; None where there is none, and in all processes but the main one.
+
+        A damaged checkpoint is passed over with a message; what a kill left half-written is cleared away. Raises ValueError
+        for a checkpoint of another identity, which names what differs.
+        """
+        if self._here is None:
+            return None
+        for half_written in self._here.glob(".[0-9]*"):
+            shutil.rmtree(half_written)
+        for folder in reversed(self._folders()):
             try:
-                said = read_json(folder / "state.json", ("identity", "files", "about"))
-                for name, expected in said["files"].items():
-                    if file_digest(folder / name) != expected:
-                        raise ValueError(f"{folder / name}: not the bytes that were written")
-                weights, momentum = (load_file(folder / f"{name}.safetensors") for name in ("weights", "momentum"))
+                checkpoint, identity = _read(folder)
             except (ValueError, OSError, SafetensorError) as error:
-                print(f"a damaged state is passed over: {error}", file=sys.stderr, flush=True)
+                print(f"a damaged checkpoint is passed over: {error}", file=sys.stderr, flush=True)
                 shutil.rmtree(folder)
                 continue
-            if differs := list(_differences(said["identity"], self.identity)):
-                if (self.folder / FINISHED).exists():
-                    self._clear()
-                    return None
-                raise ValueError(
-                    f"{folder}: the state of an unfinished training that differs from this one in {'; '.join(differs)}. Go on "
-                    f"with its settings, or delete {self.folder} to train anew"
-                )
-            return weights, momentum, said["about"]
+            differences = list(_differences(identity, self.identity))
+            if not differences:
+                return checkpoint
+            if (self._here / FINISHED).exists():
+                self._clear()
+                return None
+            raise ValueError(
+                f"{folder}: the checkpoint of an unfinished training that differs from this one in {'; '.join(differences)}. "
+                f"Go on with its settings, or delete {self._here} to train anew"
+            )
         return None
 
     def finish(self) -> None:
-        """The training is finished, its results are written: the newest state stays until other settings want its place."""
-        for old in self._found()[:-1]:
-            shutil.rmtree(old)
-        (self.folder / FINISHED).touch()
+        """The results are written: the newest checkpoint stays until a training of other settings wants its place."""
+        if self._here is not None:
+            for old in self._folders()[:-1]:
+                shutil.rmtree(old)
+            (self._here / FINISHED).touch()
 
     def _clear(self) -> None:
-        """Remove the state of a finished training of other settings."""
-        (self.folder / FINISHED).unlink()
-        for old in self._found():
-            shutil.rmtree(old)
+        """Remove the checkpoints of a finished training of other settings."""
+        if self._here is not None:
+            (self._here / FINISHED).unlink()
+            for old in self._folders():
+                shutil.rmtree(old)
 
-    def _found(self) -> list[Path]:
-        return sorted(path for path in self.folder.glob("[0-9]*") if path.is_dir())
+    def _folders(self) -> list[Path]:
+        """The folders of whole checkpoints, oldest first."""
+        return sorted(path for path in self._here.glob("[0-9]*") if path.is_dir()) if self._here else []
+
+
+def _read(folder: Path) -> tuple[Checkpoint, Any]:
+    """A checkpoint, and the identity of the training that wrote it; a ValueError where it is damaged."""
+    state = read_json(folder / STATE, ("identity", "files", "about"))
+    for name, expected in state["files"].items():
+        if file_digest(folder / name) != expected:
+            raise ValueError(f"{folder / name}: not the bytes that were written")
+    weights, momentum = (load_file(folder / f"{name}.safetensors") for name in ("weights", "momentum"))
+    return Checkpoint(weights, momentum, state["about"]), state["identity"]
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -14,12 +15,13 @@ from vggrepro.core.progress import prefetch
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector, training_crop
 from vggrepro.nets.vgg import net_input
+from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import BoxTargets
-from vggrepro.training.processes import ProcessGroup
-from vggrepro.training.resident import Resident
+from vggrepro.settings.models import RunSettings
+from vggrepro.training.processes import ALONE, ProcessGroup
+from vggrepro.training.resident import ResidentImages
 
-ALONE = ProcessGroup()
-AHEAD = 4
+BATCHES_AHEAD = 4
 """Batches that are made before they are asked for."""
 
 
@@ -36,10 +38,10 @@ class Batch(NamedTuple):
     """[B, 4] box vectors, NaN where a box does not count; [B, 0] where no boxes are learnt."""
     first: int = 0
     """These are the images of a global batch from this one on."""
-    of: int = 0
+    global_size: int = 0
     """Images of the global batch."""
     counted: int = 0
-    """How many of those count in the loss."""
+    """How many images of the global batch count in the loss."""
 
     def to(self, device: torch.device) -> Batch:
         """The same on a device."""
@@ -47,25 +49,21 @@ class Batch(NamedTuple):
         return self._replace(pixels=pixels, shift=shift, labels=labels, targets=targets)
 
     def images(self, out: Tensor | None = None) -> Tensor:
-        """What the net is given, made on the batch's device; see `nets.net_input`."""
+        """The net's input, made on the batch's device; see `net_input`."""
         return net_input(self.pixels, self.shift, out)
 
     def pieces(self, count: int) -> list[Batch]:
-        """The batch in so many parts of about equal size, some perhaps empty."""
-        found, first = [], self.first
-        split = (tensor.tensor_split(count) for tensor in (self.pixels, self.shift, self.labels, self.targets))
-        for pixels, shift, labels, targets in zip(*split, strict=True):
-            found.append(Batch(pixels, shift, labels, targets, first, self.of, self.counted))
+        """The batch in `count` parts of about equal size, some perhaps empty."""
+        pieces, first = [], self.first
+        parts = (tensor.tensor_split(count) for tensor in (self.pixels, self.shift, self.labels, self.targets))
+        for pixels, shift, labels, targets in zip(*parts, strict=True):
+            pieces.append(Batch(pixels, shift, labels, targets, first, self.global_size, self.counted))
             first += len(labels)
-        return found
+        return pieces
 
 
 class Batches:
-    """The batches of one epoch, or this process's part of each (`world`). The last may be smaller.
-
-    With `boxes` they are of the images that have one. The first `start` batches are left out. With `resident` images they
-    are made on its device; else, if `pinned`, in memory that a GPU copies from while it computes.
-    """
+    """The batches of one epoch, or one process's part of each. The last may be smaller."""
 
     def __init__(
         self,
@@ -78,38 +76,43 @@ class Batches:
         colour_std: float,
         workers: int,
         boxes: BoxTargets | None = None,
-        start: int = 0,
-        world: ProcessGroup = ALONE,
-        resident: Resident | None = None,
+        skip: int = 0,
+        group: ProcessGroup = ALONE,
+        resident: ResidentImages | None = None,
         pinned: bool = False,
     ) -> None:
+        """Batches of `batch` images, but for the first `skip` batches; with `boxes`, of the images that have one.
+
+        Batches are made on the device of `resident` images, if given; else, if `pinned`, in memory that a GPU copies from
+        while it computes. Raises ValueError if `boxes` are asked for and no image has one.
+        """
         self.store, self.draws, self.batch, self.crop, self.flip = store, draws, batch, crop, flip
         self.shift = colour_shift(draws.alpha, store.colours, colour_std) - np.array(store.colours.mean, np.float32)
-        self.workers, self.boxes, self.start, self.world = workers, boxes, start, world
+        self.workers, self.boxes, self.skip, self.group = workers, boxes, skip, group
         self.resident, self.pinned = resident, pinned
         self.order = draws.order[store.annotated[draws.order]] if boxes else draws.order
         if not len(self.order):
             raise ValueError(f"{store.folder}: no training image has a box: nothing to learn boxes from")
 
     def __len__(self) -> int:
-        return -(-len(self.order) // self.batch) - self.start
+        return -(-len(self.order) // self.batch) - self.skip
 
     def __iter__(self) -> Iterator[Batch]:
-        chosen = np.array_split(self.order, range(self.batch, len(self.order), self.batch))
+        batches = np.array_split(self.order, range(self.batch, len(self.order), self.batch))
         # on a device the work is queued, not done: no thread is needed to be ahead
-        yield from prefetch(
-            self._make, chosen[self.start :], workers=0 if self.resident else self.workers, waiting=AHEAD
-        )
+        workers = 0 if self.resident else self.workers
+        yield from prefetch(self._make, batches[self.skip :], workers=workers, waiting=BATCHES_AHEAD)
 
-    def _make(self, chosen: NDArray[np.int64]) -> Batch:
-        mine = self.world.rows(len(chosen))
-        numbers = chosen[mine]
-        pixels = self._pixels(numbers)
-        shift, labels = torch.from_numpy(self.shift[numbers]), torch.from_numpy(self.store.labels[numbers])
+    def _make(self, numbers: NDArray[np.int64]) -> Batch:
+        """This process's part of the global batch of the images `numbers`."""
+        share = self.group.share(len(numbers))
+        own = numbers[share]
+        pixels = self._pixels(own)
+        shift, labels = torch.from_numpy(self.shift[own]), torch.from_numpy(self.store.labels[own])
         # of the others' images too: a box is cheap, and every process knows how many count
-        targets = self._targets(chosen)
+        targets = self._targets(numbers)
         counted = int((~np.isnan(targets)).all(1).sum())
-        return Batch(pixels, shift, labels, torch.from_numpy(targets[mine]), mine.start, len(chosen), counted)
+        return Batch(pixels, shift, labels, torch.from_numpy(targets[share]), share.start, len(numbers), counted)
 
     def _pixels(self, numbers: NDArray[np.int64]) -> Tensor:
         if self.resident:
@@ -128,3 +131,35 @@ class Batches:
                 self.store.boxes(i), self.store.size(i), self.draws, i, self.crop, self.boxes, flip=self.flip
             )
         return targets
+
+
+@dataclass(frozen=True)
+class EpochLoader:
+    """The training images of a run: makes the batches of any epoch."""
+
+    run: Run
+    settings: RunSettings
+    store: Store
+    device: torch.device
+    workers: int
+    group: ProcessGroup
+    resident: ResidentImages | None
+
+    def batches(self, epoch: int, skip: int = 0) -> Batches:
+        """The batches of an epoch, counted from 1, but for the first `skip`."""
+        low, high = (self.settings.model.pixels(int(side)) for side in (self.run.S.split("-") * 2)[:2])
+        train = self.settings.train
+        return Batches(
+            self.store,
+            Draws.for_epoch(self.run.seed, epoch, len(self.store), (low, high)),
+            batch=train.batch,
+            crop=self.settings.model.crop,
+            flip=train.flip,
+            colour_std=train.colour_std,
+            workers=self.workers,
+            boxes=self.settings.boxes,
+            skip=skip,
+            group=self.group,
+            resident=self.resident,
+            pinned=self.device.type == "cuda",
+        )

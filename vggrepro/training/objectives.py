@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -26,22 +26,22 @@ from vggrepro.training.loader import Batch
 
 Mean = tuple[float, float, float]
 Wrong = dict[str, NDArray[np.bool_]]
-"""Which images are answered wrongly, by the name of the error."""
+"""[N]: which images are wrong, by the name of the error."""
 
 
 class Loss(NamedTuple):
-    """What a batch, or a part of one, costs."""
+    """The loss of a batch, or of a part of one."""
 
     sum: Tensor
     """Over the images that count, with its gradient."""
     wrong: Tensor
-    """How many of them are answered wrongly."""
+    """How many of these images are wrong."""
     counted: Tensor
-    """How many count."""
+    """How many images count."""
 
     @property
     def mean(self) -> Tensor:
-        """Over the images that count; 0 where none does."""
+        """The loss per image that counts; 0 where none does."""
         return self.sum / self.counted.clamp(min=1)
 
 
@@ -50,12 +50,11 @@ class Objective:
     """A loss, and how a net in training is validated."""
 
     error: str
-    """What a wrong answer is called in metrics: `train_<error>`, `val_<error>`."""
+    """The name of its error in metrics: `train_<error>`, `val_<error>`."""
     loss: Callable[[Tensor, Batch], Loss]
-    """Of outputs [B, outputs], float32."""
+    """The loss of outputs [B, outputs], float32."""
     validate: Callable[..., Wrong]
-    """Which validation images are answered wrongly; the mean of `val_<error>` steers the learning rate. CHOICE 12: on a
-    centre crop."""
+    """Which validation images are wrong; the mean of `val_<error>` steers the learning rate. CHOICE 12: on a centre crop."""
 
 
 def objective_of(run: Run) -> Objective:
@@ -73,7 +72,8 @@ def class_loss(outputs: Tensor, batch: Batch) -> Loss:
 def box_loss(outputs: Tensor, batch: Batch) -> Loss:
     """PAPER A.1: half the squared distance of the predicted from the true box vector, of the boxes that count.
 
-    PCR: of the true class's box alone; the others are not moved. A box is wrong if its IoU with the target is below 0.5.
+    PCR: only the true class's box counts; the other outputs are not moved. A box is wrong if its IoU with the target is
+    below 0.5.
     """
     vectors = outputs.reshape(len(outputs), -1, 4)
     predicted = (
@@ -83,10 +83,9 @@ def box_loss(outputs: Tensor, batch: Batch) -> Loss:
     )
     counts = ~batch.targets.isnan().any(1)
     targets = torch.where(counts[:, None], batch.targets, 0)
-    off = torch.where(counts[:, None], predicted - targets, 0)
-    return Loss(
-        off.square().sum() / 2, (counts & (vector_iou(predicted.detach(), targets) < OVERLAP)).sum(), counts.sum()
-    )
+    distance = torch.where(counts[:, None], predicted - targets, 0)
+    wrong = counts & (vector_iou(predicted.detach(), targets) < OVERLAP)
+    return Loss(distance.square().sum() / 2, wrong.sum(), counts.sum())
 
 
 def vector_iou(a: Tensor, b: Tensor) -> Tensor:
@@ -98,18 +97,28 @@ def vector_iou(a: Tensor, b: Tensor) -> Tensor:
     return shared / (sides_a.prod(-1) + sides_b.prod(-1) - shared).clamp(min=1e-12)
 
 
-def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
+def _validate_classes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **options: Any) -> Wrong:  # noqa: ANN401
+    """Top-1 and top-5 errors."""
     net = ready_for_inference(net, settings)
-    found = evaluate.compute_posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **how)[Q]  # type: ignore[arg-type]
-    ranks = true_class_ranks(found, val.labels)
+    posteriors = evaluate.compute_posteriors(net, val, mean, "centre-crop", (Q,), settings=settings, **options)[Q]
+    ranks = true_class_ranks(posteriors, val.labels)
     return {f"val_{name.replace('-', '')}": wrong_images(ranks, name) for name in TOP}
 
 
-def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **how: object) -> Wrong:
-    """The error of Table 8: the true class's box, on a centre crop."""
+def _validate_boxes(net: VGG, val: Store, mean: Mean, Q: int, settings: EvaluateSettings, **options: Any) -> Wrong:  # noqa: ANN401
+    """The error of Table 8: of the true class's box."""
     labels, net = val.labels[:, None], ready_for_inference(net, settings)
-    where = {"mean": mean, "protocol": "centre-crop", "scales": (Q,)}
-    boxes = predict_boxes(net, val, classifier=None, labels=labels, settings=settings, **where, **how)[Q]  # type: ignore[arg-type]
+    boxes = predict_boxes(
+        net,
+        val,
+        classifier=None,
+        labels=labels,
+        mean=mean,
+        protocol="centre-crop",
+        scales=(Q,),
+        settings=settings,
+        **options,
+    )[Q]
     # one location, one label: [N, 1, 4] as it is
     clipped = clip(boxes.boxes, val.sizes[:, None])
     return {"val_localisation": missed_images(boxes, clipped)}

@@ -18,11 +18,11 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescaled_sizes
 
 
-class Resident:
+class ResidentImages:
     """The images of a store on a device."""
 
     def __init__(self, store: Store, device: torch.device, workers: int = 0) -> None:
-        """Load them; a ValueError where they differ in size."""
+        """Load the images. Raises ValueError where they differ in size."""
         sizes = np.unique(store.sizes, axis=0)
         if len(sizes) != 1 or store.smallest:
             raise ValueError(
@@ -39,9 +39,9 @@ class Resident:
             self.pixels[block.start : block.stop] = images.permute(0, 3, 1, 2).to(device)
 
     def crops(self, numbers: NDArray[np.int64], draws: Draws, crop: int, *, flip: bool) -> Tensor:
-        """What `training_crop` gives of these images, [B, crop, crop, 3].
+        """The training crops [B, crop, crop, 3] of the images `numbers`, bytes: see `transforms.training_crop`.
 
-        Raises ValueError for an S below the images' own: making smaller takes another filter.
+        Raises ValueError for an S below the images' own size: making smaller takes another filter.
         """
         S = draws.S[numbers]
         if len(S) and S.min() < min(self.size):
@@ -49,17 +49,23 @@ class Resident:
                 f"{self.folder}: train.on_device only enlarges images, S = {S.min()} px is below their {min(self.size)} px: "
                 "set it to false"
             )
-        rescaled = rescaled_sizes(np.array([self.size]), S)
+        images = self.pixels[torch.from_numpy(numbers).to(self.device)].float()
+        sampled = F.grid_sample(
+            images, self._grid(numbers, draws, crop, flip), "bilinear", "border", align_corners=False
+        )
+        return sampled.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+
+    def _grid(self, numbers: NDArray[np.int64], draws: Draws, crop: int, flip: bool) -> Tensor:
+        """[B, crop, crop, 2]: where (x, y) in the original image every pixel of a crop lies, from -1 to 1."""
+        rescaled = rescaled_sizes(np.array([self.size]), draws.S[numbers])
         corners = (draws.place[numbers] * (rescaled - crop + 1)).astype(np.int64)
-        step = np.arange(crop)
-        rows = corners[:, :1] + step
-        columns = corners[:, 1:] + step
+        rows = corners[:, :1] + np.arange(crop)
+        columns = corners[:, 1:] + np.arange(crop)
         if flip:
             columns = np.where(draws.flip[numbers, None], columns[:, ::-1], columns)
-        # middle of a pixel of the rescaled image, in the frame in which the original reaches from -1 to 1
-        y, x = ((2 * (at + 0.5) / side - 1) for at, side in ((rows, rescaled[:, :1]), (columns, rescaled[:, 1:])))
-        there = [torch.from_numpy(at.astype(np.float32)).to(self.device) for at in (x, y)]
-        grid = torch.stack([there[0][:, None, :].expand(-1, crop, -1), there[1][:, :, None].expand(-1, -1, crop)], -1)
-        images = self.pixels[torch.from_numpy(numbers).to(self.device)].float()
-        cut = F.grid_sample(images, grid, "bilinear", "border", align_corners=False)
-        return cut.round_().to(torch.uint8).permute(0, 2, 3, 1).contiguous()
+        x, y = (
+            # the middle of a pixel of the rescaled image
+            torch.from_numpy((2 * (places + 0.5) / side - 1).astype(np.float32)).to(self.device)
+            for places, side in ((columns, rescaled[:, 1:]), (rows, rescaled[:, :1]))
+        )
+        return torch.stack([x[:, None, :].expand(-1, crop, -1), y[:, :, None].expand(-1, -1, crop)], -1)

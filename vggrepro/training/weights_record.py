@@ -1,0 +1,101 @@
+"""What the weights of a net say about a training: how they were initialised, which layers moved, what the net is made of."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from torch import Tensor, nn
+
+from vggrepro.nets.initialisation import standard_deviation
+from vggrepro.nets.vgg import VGG, LocalResponseNorm
+from vggrepro.settings.blocks import TrainSettings
+
+INITS: tuple[str, ...] = get_args(TrainSettings.model_fields["init"].annotation)
+LARGEST_DEVIATION = 6.0
+"""Standard errors that the measured spread of random weights may deviate from that of their initialisation."""
+
+
+def weight_layers(net: VGG) -> dict[str, nn.Conv2d | nn.Linear]:
+    """The layers that have weights, by their names: conv1_1 to fc8."""
+    layers = ((name.split(".")[-1], module) for name, module in net.named_modules())
+    return {name: module for name, module in layers if isinstance(module, nn.Conv2d | nn.Linear)}
+
+
+def initialisation_of(weights: Iterable[Tensor], expected: str = "") -> str:
+    """The initialisation whose spread random weights have; `none` of no weights, `unknown` where no known one fits.
+
+    Small layers may fit several, He's and Glorot's above all: the `expected` one wins then, and else the nearest.
+    """
+    deviations: Counter[str] = Counter()
+    for weight in weights:
+        for name in INITS:
+            # the standard error of the logarithm of a measured standard deviation is 1 / sqrt(2 n)
+            error = math.log(max(float(weight.std()), 1e-30) / standard_deviation(weight, name))
+            deviations[name] = max(deviations[name], abs(error) * math.sqrt(2 * weight.numel()))  # type: ignore[assignment]
+    if not deviations:
+        return "none"
+    best = min(
+        deviations, key=lambda name: (name != expected or deviations[name] >= LARGEST_DEVIATION, deviations[name])
+    )
+    return best if deviations[best] < LARGEST_DEVIATION else "unknown"
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """The weights that a training began with, measured on the net."""
+
+    transferred: tuple[str, ...]
+    """Layers that were copied from the run that this one is initialised from."""
+    spread: dict[str, float]
+    """Standard deviation of the weights of every other layer: these are random."""
+    init: str
+    """The initialisation of the random layers: see `initialisation_of`."""
+    largest_bias: float
+    """Of the random layers."""
+    digests: dict[str, str]
+    """SHA-256 of every layer's parameters."""
+
+    @classmethod
+    def measure(cls, net: VGG, transferred: Sequence[str], expected: str) -> StartingWeights:
+        """Measure a net before its first step; its random layers are `expected` to be drawn by an initialisation."""
+        layers = weight_layers(net)
+        fresh = {name: layer for name, layer in layers.items() if name not in transferred}
+        biases = [layer.bias.detach().abs().max() for layer in fresh.values() if layer.bias is not None]
+        return cls(
+            transferred=tuple(transferred),
+            spread={name: round(float(layer.weight.detach().std()), 6) for name, layer in fresh.items()},
+            init=initialisation_of([layer.weight.detach() for layer in fresh.values()], expected),
+            largest_bias=max(map(float, biases), default=0.0),
+            digests={name: _digest(layer) for name, layer in layers.items()},
+        )
+
+    def unchanged(self, net: VGG) -> list[str]:
+        """The layers that are still as they began."""
+        return [name for name, layer in weight_layers(net).items() if _digest(layer) == self.digests[name]]
+
+
+def _digest(layer: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for parameter in layer.parameters():
+        digest.update(parameter.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def net_record(net: VGG) -> dict[str, Any]:
+    """What a net is made of, read off its layers."""
+    modules = [module for module in net.modules() if not list(module.children())]
+    pools = [module for module in modules if isinstance(module, nn.MaxPool2d)]
+    norms = [module for module in modules if isinstance(module, LocalResponseNorm)]
+    return {
+        "layers": sorted({type(module).__name__ for module in modules}),
+        "width": next(module.out_channels for module in modules if isinstance(module, nn.Conv2d)),
+        "fc": net.fc6.out_features,
+        "poolings": len(pools),
+        "pooling": "ceil" if any(pool.ceil_mode for pool in pools) else "floor",
+        "lrn": [[float(n) for n in (norm.k, norm.n, norm.alpha, norm.beta)] for norm in norms],
+    }
