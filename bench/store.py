@@ -21,7 +21,7 @@ from harness import in_turn, row
 from harness import write as write_results
 
 from vggrepro.data.store import decode
-from vggrepro.data.transforms import rescale
+from vggrepro.data.transforms import rescale_image
 
 TIMES, CROP = 10, 224
 
@@ -30,7 +30,7 @@ def images(path: Path) -> list[np.ndarray]:
     """The rescaled pixels."""
     with zipfile.ZipFile(path) as file:
         names = [name for name in file.namelist() if name.endswith(".JPEG")]
-        return [np.ascontiguousarray(rescale(decode(file.read(name), name), 256)) for name in names]
+        return [np.ascontiguousarray(rescale_image(decode(file.read(name), name), 256)) for name in names]
 
 
 def write(found: list[np.ndarray], folder: Path) -> dict[str, Callable[[int], np.ndarray]]:

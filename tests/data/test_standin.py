@@ -13,7 +13,7 @@ from vggrepro.data import standin
 def drawn(per_class: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(10), per_class)
-    return np.stack([standin.draw(int(label), rng)[0] for label in labels]), labels
+    return np.stack([standin.draw_image(int(label), rng)[0] for label in labels]), labels
 
 
 def test_the_same_seed_draws_the_same_files(tmp_path):
@@ -45,7 +45,7 @@ def test_a_linear_classifier_on_pixels_does_badly():
 def test_the_box_is_the_shapes_outline():
     rng = np.random.default_rng(0)
     for label in range(10):
-        image, (x0, y0, x1, y1) = standin.draw(label, rng)
+        image, (x0, y0, x1, y1) = standin.draw_image(label, rng)
         assert image.shape == (64, 64, 3)
         assert 0 <= x0 < x1 < 64
         assert 0 <= y0 < y1 < 64
@@ -56,7 +56,7 @@ def test_a_mirror_image_keeps_its_class():
     """Stripes at 45 degrees lean to either side and others to none, so that every mirror image is a possible drawing."""
     rng, leans = np.random.default_rng(0), {}
     for label, (_, angle, _) in enumerate(standin.STANDIN_CLASSES):
-        images = [standin.draw(label, rng)[0].mean(2) for _ in range(30)]
+        images = [standin.draw_image(label, rng)[0].mean(2) for _ in range(30)]
         slopes = [np.gradient(image[24:40, 24:40]) for image in images]
         lean = np.array([(gy * gx).sum() / np.sqrt((gy**2).sum() * (gx**2).sum()) for gy, gx in slopes])
         leans.setdefault(angle, []).append(((lean > 0.3).mean(), (lean < -0.3).mean()))

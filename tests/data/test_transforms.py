@@ -14,7 +14,7 @@ from tests.conftest import real
 from tests.oracles.data import rescaled_whole
 from vggrepro.data.colours import Colours
 from vggrepro.data.store import decode
-from vggrepro.data.transforms import Draws, colour_shift, grid, rescale, rescaled_size, training_crop, window
+from vggrepro.data.transforms import Draws, colour_shift, grid, rescale_image, rescaled_size, training_crop, window
 
 KRIZHEVSKY = Colours(
     mean=(123.68, 116.779, 103.939),
@@ -34,13 +34,16 @@ def test_pil_in_one_call_differs_by_at_most_one_level(height, width):
         image = picture(height, width)
         size = rescaled_size(height, width, smallest)[::-1]
         by_pil = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR)).astype(int)
-        assert np.abs(rescale(image, smallest) - by_pil).max() <= 1
+        assert np.abs(rescale_image(image, smallest) - by_pil).max() <= 1
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (375, 500), (500, 375), (2000, 31), (20, 33)])
 @pytest.mark.parametrize("smallest", [64, 96, 256])
 def test_rescale_is_pils_and_isotropic(height, width, smallest):
-    rescaled, expected = rescale(picture(height, width), smallest), rescaled_whole(picture(height, width), smallest)
+    rescaled, expected = (
+        rescale_image(picture(height, width), smallest),
+        rescaled_whole(picture(height, width), smallest),
+    )
     assert min(rescaled.shape[:2]) == smallest
     assert np.array_equal(rescaled, expected)
 

@@ -21,7 +21,7 @@ from vggrepro.data import standin, writer
 from vggrepro.data.layouts import TinyImageNet
 from vggrepro.data.prepare import original_images, rescaled_images
 from vggrepro.data.store import Store
-from vggrepro.data.transforms import Draws, rescale
+from vggrepro.data.transforms import Draws, rescale_image
 from vggrepro.training.loader import Batches
 
 SLOW = """
@@ -188,7 +188,7 @@ def stores_at_96(tmp_path_factory) -> dict[str, Store]:
 def test_rescaled_pixels_are_those_that_crops_are_cut_from(stores_at_96):
     whole, pixels = stores_at_96["original"], stores_at_96["pixels"]
     for i in range(0, len(whole), 7):
-        assert np.array_equal(pixels.image(i), rescale(whole.image(i), 96))
+        assert np.array_equal(pixels.image(i), rescale_image(whole.image(i), 96))
     assert (pixels.smallest, pixels.ids, pixels.colours) == (96, whole.ids, whole.colours)
     assert np.array_equal(pixels.truth, whole.truth)
     assert np.array_equal(pixels.sizes, whole.sizes)

@@ -15,7 +15,7 @@ from tests.conftest import prepared, real, small, write_devkit
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original_images
 from vggrepro.data.store import Store
-from vggrepro.data.transforms import rescale
+from vggrepro.data.transforms import rescale_image
 from vggrepro.data.writer import write_store
 from vggrepro.diagnosis.decomposition import Decomposition, read_decomposition
 from vggrepro.diagnosis.measurement import (
@@ -85,7 +85,7 @@ def one_by_one(net: VGG, store: Store, step: DecompositionStep) -> np.ndarray:
         if step.view == "square":
             picture = picture.resize((64, 64), Image.Resampling.BILINEAR)
         else:
-            picture = Image.fromarray(rescale(store.image(i), 64))
+            picture = Image.fromarray(rescale_image(store.image(i), 64))
         if step.view in ("square", "crop"):
             width, height = picture.size
             left, top = (width - 56) // 2, (height - 56) // 2

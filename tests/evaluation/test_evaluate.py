@@ -10,7 +10,7 @@ from tests.conftest import real
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original_images
 from vggrepro.data.store import Store
-from vggrepro.data.transforms import grid, rescale
+from vggrepro.data.transforms import grid, rescale_image
 from vggrepro.data.writer import write_store
 from vggrepro.evaluation.evaluate import compute_posteriors, evaluate_run
 from vggrepro.nets.initialisation import initialise_randomly
@@ -51,7 +51,7 @@ def one_by_one(net: VGG, store: Store, protocol: str, Q: int, crop_grid: str = "
     """The slow version: an image at a time, a view at a time."""
     rows = []
     for i in range(len(store)):
-        image = rescale(store.image(i), net.model.pixels(Q)).astype(np.float32) - np.array(MEAN, np.float32)
+        image = rescale_image(store.image(i), net.model.pixels(Q)).astype(np.float32) - np.array(MEAN, np.float32)
         x = torch.from_numpy(image).permute(2, 0, 1)[None]
         if protocol == "dense":
             posteriors = [net.score_map(view).mean((2, 3)).softmax(1) for view in (x, x.flip(3))]
@@ -85,7 +85,7 @@ def test_crops_may_be_of_the_central_square(net, mixed):
 def test_averaging_posteriors_instead_of_scores_is_another_choice(net, mixed):
     scores = compute_posteriors(net, mixed, MEAN, "dense", (384,))[384]
     after = compute_posteriors(net, mixed, MEAN, "dense", (384,), settings=EvaluateSettings(average="posteriors"))[384]
-    image = rescale(mixed.image(0), 96).astype(np.float32) - np.array(MEAN, np.float32)
+    image = rescale_image(mixed.image(0), 96).astype(np.float32) - np.array(MEAN, np.float32)
     x = torch.from_numpy(image).permute(2, 0, 1)[None]
     with torch.inference_mode():
         expected = torch.stack([net.score_map(v).softmax(1).mean((2, 3)) for v in (x, x.flip(3))]).mean(0)[0]

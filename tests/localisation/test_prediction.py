@@ -14,7 +14,7 @@ from tests.conftest import prepared, small
 from vggrepro import cli
 from vggrepro.data.boxes import from_vectors
 from vggrepro.data.store import Store
-from vggrepro.data.transforms import rescale, zoom_of
+from vggrepro.data.transforms import rescale_image, zoom_of
 from vggrepro.localisation.prediction import localise, predict_boxes, window_corners
 from vggrepro.localisation.stores import read_boxes
 from vggrepro.localisation.top5_labels import write_top5_labels
@@ -90,7 +90,7 @@ def test_dense_boxes_are_those_of_a_sliding_window(val, run, Q):
     predicted = predict_boxes(net, val, classifier=classifier, **options)[Q]
     smallest = net.model.pixels(Q)
     for i in range(0, len(val), 7):
-        image = rescale(val.image(i), smallest)
+        image = rescale_image(val.image(i), smallest)
         boxes, posteriors = [], []
         for top in range(0, image.shape[0] - 56 + 1, 8):
             for left in range(0, image.shape[1] - 56 + 1, 8):

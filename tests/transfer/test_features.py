@@ -9,7 +9,7 @@ from tests.conftest import real
 from tests.svm_results import MEAN, NETS, random_net
 from vggrepro import cli
 from vggrepro.data.collections import VOC, Caltech
-from vggrepro.data.transforms import rescale
+from vggrepro.data.transforms import rescale_image
 from vggrepro.settings.blocks import EvaluateSettings
 from vggrepro.transfer.features import extract_features
 
@@ -20,7 +20,9 @@ def test_features_are_means_over_space_and_both_images(drawn_sets):
     features = extract_features(net, voc, mean=MEAN, scales=(256, 384), settings=settings)
     for i in (0, 17, 63):
         for Q in (256, 384):
-            image = torch.from_numpy(rescale(voc.image(i), net.model.pixels(Q)).copy()).float() - torch.tensor(MEAN)
+            image = torch.from_numpy(rescale_image(voc.image(i), net.model.pixels(Q)).copy()).float() - torch.tensor(
+                MEAN
+            )
             hidden = [net.hidden_map(v.permute(2, 0, 1)[None])[0] for v in (image, image.flip(1))]
             expected = torch.stack([v.mean((0, 1)) for v in hidden]).mean(0).detach()
             np.testing.assert_allclose(features[Q][i], expected, rtol=1e-4, atol=1e-4)

@@ -135,7 +135,7 @@ class ILSVRC(Layout):
             return where, _stem(name), read_xml(self.files.read(name), where)
 
         # a network file system reads sixteen of the half million small files in the time that it needs for one
-        annotations = prefetch(read, names, workers=READERS, waiting=16 * READERS)
+        annotations = prefetch(read, names, workers=ANNOTATION_READERS, waiting=16 * ANNOTATION_READERS)
         yield from show_progress(annotations, total=len(names), about=f"annotations, {split}", unit="file")
 
     def _blacklist(self) -> frozenset[str]:
@@ -244,7 +244,7 @@ def data_set_has_boxes(layout: str, path: str | None) -> bool:
     return not folder.is_dir() or all(any((folder / name).exists() for name in names) for names in candidates)
 
 
-READERS = 16
+ANNOTATION_READERS = 16
 """Threads that read annotations."""
 
 _WNID = re.compile(r"n\d{8}")

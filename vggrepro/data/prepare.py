@@ -20,7 +20,7 @@ from vggrepro.data.colours import Sums
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.layouts import SPLITS, Item, Layout, Split, TinyImageNet, select
 from vggrepro.data.store import Encoding, Store, decode
-from vggrepro.data.transforms import rescale, rescaled_sizes
+from vggrepro.data.transforms import rescale_image, rescaled_sizes
 from vggrepro.data.writer import StoredImage, StoreSource, free_bytes, gigabytes
 
 LAYOUTS: dict[str, Callable[[Path], Layout]] = {"tiny-imagenet": TinyImageNet, "ilsvrc": open_ilsvrc}
@@ -222,7 +222,7 @@ def rescaled_images(store: Store, smallest: int, encoding: Encoding) -> tuple[St
         raise ValueError(f"{store.folder}: its images are rescaled already: give the store of the original images")
 
     def read(i: int) -> StoredImage:
-        image = rescale(store.image(i), smallest)
+        image = rescale_image(store.image(i), smallest)
         return StoredImage(image.tobytes() if encoding == "pixels" else _jpeg(image), store.size(i), Sums())
 
     if encoding == "pixels":
@@ -230,7 +230,7 @@ def rescaled_images(store: Store, smallest: int, encoding: Encoding) -> tuple[St
         exactness = "Exact: the rescaled pixels that training crops are cut from"
     else:
         chosen = range(0, len(store), max(1, len(store) // SAMPLE))
-        sample = [(rescale(store.image(i), smallest), read(i).data) for i in chosen]
+        sample = [(rescale_image(store.image(i), smallest), read(i).data) for i in chosen]
         count, exact = round(len(store) * float(np.mean([len(data) for _, data in sample]))), False
         error = np.mean([np.abs(decode(data, "").astype(int) - image).mean() for image, data in sample])
         exactness = f"Not exact: JPEG of quality {QUALITY} changes a pixel by {error:.1f} of 255 levels on average"

@@ -32,7 +32,7 @@ def wnid(label: int) -> str:
     return f"n{99000000 + label}"
 
 
-def draw(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
+def draw_image(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
     """One image [64, 64, 3] of a class, and the box of its shape."""
     shape, angle, period = STANDIN_CLASSES[label]
     radius = int(rng.integers(14, 25))
@@ -76,7 +76,7 @@ def draw_data_set(folder: Path, *, train_per_class: int, val_per_class: int, see
 
 
 def _save(path: Path, label: int, rng: np.random.Generator) -> tuple[str, str]:
-    image, box = draw(label, rng)
+    image, box = draw_image(label, rng)
     save_jpeg(path, image)
     return path.name, "\t".join(map(str, box))
 

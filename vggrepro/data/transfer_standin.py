@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_folder
-from vggrepro.data.standin import STANDIN_SIDE, draw, save_jpeg
+from vggrepro.data.standin import STANDIN_SIDE, draw_image, save_jpeg
 
 VOC_PART_SIZES = {"train": 24, "val": 16, "test": 24}
 """Images of each part of a VOC stand-in; VOC-2012 has half as many again, with persons who do something."""
@@ -20,7 +20,7 @@ ACTIONS = {"jumping": 1, "reading": 4, "other": 7}
 
 def _faint(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
     """A shape under so much noise that a net which was trained on such shapes does not recognise them all."""
-    image, box = draw(label, rng)
+    image, box = draw_image(label, rng)
     noise = rng.normal(0, rng.uniform(80, 300), image.shape)
     return (image + noise).clip(0, 255).astype(np.uint8), box
 

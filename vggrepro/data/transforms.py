@@ -69,7 +69,7 @@ def rescaled_size(height: int, width: int, smallest: int) -> tuple[int, int]:
     return (2 * height * smallest + shorter) // (2 * shorter), (2 * width * smallest + shorter) // (2 * shorter)
 
 
-def rescale(image: Pixels, smallest: int) -> Pixels:
+def rescale_image(image: Pixels, smallest: int) -> Pixels:
     """The whole image [H, W, 3], rescaled to the smallest side `smallest`. CHOICE 6: PIL's antialiased bilinear filter."""
     return window(image, smallest, (0, 0), rescaled_size(image.shape[0], image.shape[1], smallest))
 

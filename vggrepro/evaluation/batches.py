@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from vggrepro.core.progress import prefetch, show_progress
-from vggrepro.data.transforms import Pixels, rescale
+from vggrepro.data.transforms import Pixels, rescale_image
 from vggrepro.evaluation.views import Views
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import SMALLEST_Q
@@ -96,7 +96,7 @@ def _views_at_scales(
 ) -> Iterator[ImageViews]:
     def decode(i: int) -> list[ImageViews]:
         image = store.image(i)
-        return [ImageViews(i, Q, np.stack(show(rescale(image, net.model.pixels(Q))))) for Q in scales]
+        return [ImageViews(i, Q, np.stack(show(rescale_image(image, net.model.pixels(Q))))) for Q in scales]
 
     for at_scales in prefetch(decode, range(len(store)), workers=workers, waiting=4 * workers):
         yield from at_scales

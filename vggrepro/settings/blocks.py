@@ -14,9 +14,9 @@ from vggrepro.paper.tasks import TRANSFER_SETS
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 
-Positive = Annotated[float, Field(gt=0)]
+PositiveNumber = Annotated[float, Field(gt=0)]
 
-Count = Annotated[int, Field(ge=1)]
+PositiveInteger = Annotated[int, Field(ge=1)]
 
 NonEmptyText = Annotated[str, Field(min_length=1)]
 
@@ -34,11 +34,11 @@ class DataSettings(FrozenModel):
     """Keep the training images of runs with a fixed S in a store of their own, rescaled to S: as pixels, which equal those of
     the originals after rescaling (ILSVRC at S = 256: 0.3 TB), or as JPEG, which is smaller and not exact. `vggrepro rescale
     --dry-run` prints the bytes. Jittered runs read the originals."""
-    classes: Count | None = None
+    classes: PositiveInteger | None = None
     """Use the first so many classes in WNID order; all if not set."""
-    train_per_class: Count | None = None
+    train_per_class: PositiveInteger | None = None
     """Use the first so many training images of each class; all if not set."""
-    val_per_class: Count | None = None
+    val_per_class: PositiveInteger | None = None
     """Use the first so many validation images of each class; all if not set."""
 
 
@@ -50,7 +50,7 @@ class NetSettings(FrozenModel):
     is the 64 px of Tiny ImageNet. A net of stride 8 has the first three of the five poolings."""
     width: Annotated[int, Field(ge=1, le=64)] = 64
     """Channels of the first convolution; the other layers keep the paper's proportions to it."""
-    fc: Count = 4096
+    fc: PositiveInteger = 4096
     """Units of the first two fully connected layers."""
     pooling: Literal["floor", "ceil"] = "floor"
     """CHOICE 3: half of an odd side is rounded down (PyTorch) or up (Caffe); they differ in dense evaluation only."""
@@ -70,11 +70,11 @@ class NetSettings(FrozenModel):
 class TrainSettings(FrozenModel):
     """One training. The defaults are the paper's (section 3.1)."""
 
-    batch: Count = 256
+    batch: PositiveInteger = 256
     """Images per step, over all processes."""
-    epochs: Count = 74
+    epochs: PositiveInteger = 74
     """PAPER 3.1: 370K iterations = 74 epochs, unless the schedule ends earlier."""
-    learning_rate: Positive = 0.01
+    learning_rate: PositiveNumber = 0.01
     """Initial learning rate."""
     momentum: Share = 0.9
     """Momentum of SGD."""
@@ -82,12 +82,12 @@ class TrainSettings(FrozenModel):
     """Multiplier of the L2 penalty, on weights and biases."""
     drops: Annotated[int, Field(ge=0)] = 3
     """PAPER 3.1: how often the learning rate is divided by 10."""
-    patience: Count = 5
+    patience: PositiveInteger = 5
     """CHOICE 7: epochs without a better validation accuracy after which the rate drops, or, after the last drop, training
     ends. The paper says "stopped improving"."""
-    stuck_epochs: Count = 10
+    stuck_epochs: PositiveInteger = 10
     """Epochs with a loss of ln(classes), that of guessing, after which training stops with advice."""
-    drop_epochs: tuple[Count, ...] | None = None
+    drop_epochs: tuple[PositiveInteger, ...] | None = None
     """CHOICE 12: a fixed schedule instead of `patience`: the rate drops after these epochs, and training lasts all `epochs`.
     A finished run records its drops, so that it can be repeated without validation images."""
     init: Literal["normal-0.01", "normal-0.1", "glorot", "he"] = "normal-0.01"
@@ -110,27 +110,27 @@ class TrainSettings(FrozenModel):
 class FinetuneSettings(FrozenModel):
     """What differs in the runs at S = 384 and S in [256;512], which are initialised from a run of the same net."""
 
-    epochs: Count | None = None
+    epochs: PositiveInteger | None = None
     """CHOICE 7: the paper gives no length; not set: as many as from scratch."""
-    learning_rate: Positive = 1e-3
+    learning_rate: PositiveNumber = 1e-3
     """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for S in [256;512], about which the paper is silent."""
     drops: Annotated[int, Field(ge=0)] | None = None
     """CHOICE 7: drops of the learning rate; not set: as from scratch."""
-    drop_epochs: tuple[Count, ...] | None = None
+    drop_epochs: tuple[PositiveInteger, ...] | None = None
     """CHOICE 12: a fixed schedule for these runs."""
 
 
 class LocaliseSettings(FrozenModel):
     """What differs in the runs that predict boxes, initialised from the classification net of their scale (appendix A)."""
 
-    epochs: Count | None = None
+    epochs: PositiveInteger | None = None
     """CHOICE 9: the paper gives no length; not set: as many as from scratch."""
-    learning_rate: Positive = 1e-3
+    learning_rate: PositiveNumber = 1e-3
     """PAPER A.1: 10^-3."""
     drops: Annotated[int, Field(ge=0)] | None = None
     """CHOICE 9: drops of the learning rate; not set: as from scratch. The rate drops when the error of the true class's box,
     on a centre crop, stops improving."""
-    drop_epochs: tuple[Count, ...] | None = None
+    drop_epochs: tuple[PositiveInteger, ...] | None = None
     """CHOICE 12: a fixed schedule for these runs."""
 
 
@@ -150,10 +150,10 @@ class MergeSettings(FrozenModel):
     match: Literal["distance+overlap", "distance", "overlap"] = "distance+overlap"
     """CHOICE 9: match score of two boxes, where smaller is better: the distance of their centres over the root of their mean
     area, 1 - IoU, or the sum of the two. OverFeat adds the intersection, with which overlapping boxes would match worse."""
-    threshold: Positive = 0.83
+    threshold: PositiveNumber = 0.83
     """CHOICE 9: the two boxes that match best are merged until their match score exceeds this. 5/6 is the score of two equal
     boxes, one shifted along a side, with an IoU of one half: each would count as right for the other."""
-    top_k: Count | None = None
+    top_k: PositiveInteger | None = None
     """CHOICE 9: merge only the boxes of the so many locations with the label's highest scores, at each scale; all if not set.
     (OverFeat's k counts classes; here the five labels are those of the classification system.)"""
     average: Literal["pairs", "members", "scores"] = "pairs"
@@ -176,19 +176,19 @@ class TransferSettings(FrozenModel):
     """Draw small data sets, in the same layouts, for those that are not given."""
     normalise: Literal["after", "before"] = "after"
     """CHOICE 10: an image's features are scaled to unit length after those of several Q are combined, or also before that."""
-    C: Annotated[tuple[Positive, ...], Field(min_length=1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    C: Annotated[tuple[PositiveNumber, ...], Field(min_length=1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
     """CHOICE 10: costs of the SVM, of which held-out training images choose one."""
     held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
     """PAPER B: share of the training images of a class on which C is chosen; in VOC-2007 it is the part called val."""
     ap_2007: Literal["11-point", "area"] = "11-point"
     """CHOICE 10: average precision on VOC-2007: of 11 points, as VOC computed it that year, or the area, as from 2010 on."""
-    splits: Count = 3
+    splits: PositiveInteger = 3
     """PAPER B: number of random splits of Caltech."""
-    caltech101_train: Count = 30
+    caltech101_train: PositiveInteger = 30
     """PAPER B: training images of a class of Caltech-101."""
-    caltech101_test: Count = 50
+    caltech101_test: PositiveInteger = 50
     """PAPER B: largest number of test images of a class of Caltech-101."""
-    caltech256_train: Count = 60
+    caltech256_train: PositiveInteger = 60
     """PAPER B: training images of a class of Caltech-256; the others are test images."""
 
     @property
@@ -269,7 +269,7 @@ class EvaluateSettings(FrozenModel):
     """CHOICE 4: dense evaluation averages class scores over space before the soft-max, or posteriors after it."""
     crop_grid: Literal["whole", "square"] = "whole"
     """CHOICE 5: the 5x5 grid of crops spans the whole image, or its central square."""
-    batch_pixels: Count = 20_000_000
+    batch_pixels: PositiveInteger = 20_000_000
     """Largest number of pixels in a batch; images of equal shape are evaluated together. On a CPU a million at most."""
     precision: Literal["fp32", "tf32", "bf16"] = "fp32"
     """Arithmetic of the forward pass; posteriors are always computed and stored in fp32. A CPU without bf16 instructions

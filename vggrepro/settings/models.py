@@ -18,7 +18,6 @@ from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusio
 from vggrepro.paper.tables import PublishedTable, published_table, table_evaluations, table_numbers, with_systems
 from vggrepro.settings.blocks import (
     BoxTargets,
-    Count,
     DataSettings,
     DevkitSettings,
     EvaluateSettings,
@@ -28,6 +27,7 @@ from vggrepro.settings.blocks import (
     MergeSettings,
     NetSettings,
     NonEmptyText,
+    PositiveInteger,
     ReleaseSettings,
     TrainSettings,
     TransferSettings,
@@ -46,7 +46,7 @@ class Settings(FrozenModel):
     """Name of the preset, and of the folder below `results/`."""
     seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
     """Every run is trained once per seed; with several seeds, tables show the mean and the spread."""
-    threads: Count = 8
+    threads: PositiveInteger = 8
     """CPU threads of a training or an evaluation. The smoke preset uses one, so that its numbers do not depend on the number
     of cores."""
     staged: bool = True
