@@ -1,4 +1,4 @@
-"""Nets in the formats in which others release them, written as those programs do: to test what reads them."""
+"""Released nets in the formats of their programs, written as those programs do: to test the readers."""
 
 from __future__ import annotations
 

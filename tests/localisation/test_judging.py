@@ -14,7 +14,7 @@ from vggrepro.localisation.stores import merged_label_boxes
 from vggrepro.settings.blocks import MergeSettings
 
 
-def made_up(labels: list[int], boxes: list[list[list[int]]], blacklisted: list[bool]) -> Truth:
+def truth_of(labels: list[int], boxes: list[list[list[int]]], blacklisted: list[bool]) -> Truth:
     wnids = {label: f"n{label:08d}" for label in range(1, 1001)}
     return Truth(wnids, np.array(labels), tuple(map(np.array, boxes)), np.array(blacklisted))
 
@@ -47,7 +47,7 @@ def test_the_whole_image_as_the_box_misses_what_the_csv_says(ilsvrc_folder):
 
 
 def test_an_overlap_of_exactly_one_half_passes():
-    truth = made_up([7], [[[0, 0, 9, 9]]], [False])
+    truth = truth_of([7], [[[0, 0, 9, 9]]], [False])
     assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 4]]))]).localisation == 0  # 50 of 100 pixels
     assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 3]]))]).localisation == 1
     assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 19]]))]).localisation == 0
@@ -55,7 +55,7 @@ def test_an_overlap_of_exactly_one_half_passes():
 
 
 def test_any_true_box_and_any_of_five_guesses_will_do():
-    truth = made_up([7], [[[0, 0, 9, 9], [50, 50, 69, 69]]], [False])
+    truth = truth_of([7], [[[0, 0, 9, 9], [50, 50, 69, 69]]], [False])
     far, near = [200.0, 200, 210, 210], [51.0, 50, 70, 69]
     assert judge_guesses(truth, [Guess((1, 7, 7), np.array([near, far, near]))]).localisation == 0
     assert judge_guesses(truth, [Guess((1, 2, 7), np.array([near, near, far]))]).localisation == 1
@@ -63,14 +63,14 @@ def test_any_true_box_and_any_of_five_guesses_will_do():
 
 
 def test_blacklisted_images_count_for_classification_only():
-    truth = made_up([7, 8], [[[0, 0, 9, 9]]] * 2, [False, True])
+    truth = truth_of([7, 8], [[[0, 0, 9, 9]]] * 2, [False, True])
     wrong = Guess((1,), np.array([[0.0, 0, 9, 9]]))
     judgement = judge_guesses(truth, [wrong, wrong])
     assert (judgement.top5, judgement.images, judgement.localisation, judgement.localisation_images) == (2, 2, 1, 1)
 
 
 def test_top_1_and_top_5():
-    truth = made_up([7, 7, 7], [[[0, 0, 1, 1]]] * 3, [False] * 3)
+    truth = truth_of([7, 7, 7], [[[0, 0, 1, 1]]] * 3, [False] * 3)
     judgement = judge_guesses(truth, [Guess((7, 1), None), Guess((1, 2, 3, 4, 7), None), Guess((1, 2, 3), None)])
     assert (judgement.top1, judgement.top5, judgement.localisation) == (2, 1, None)
 
