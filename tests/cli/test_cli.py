@@ -190,3 +190,23 @@ sys.exit('torch' in sys.modules)"""
 def test_torchvision_is_imported_nowhere_on_the_way(module):
     code = f"import vggrepro.{module}, sys; sys.exit('torchvision' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"]])
+def test_the_help_waits_for_nothing_heavy(arguments):
+    code = f"""import sys
+from vggrepro import cli
+assert cli.main({arguments}) == 0
+sys.exit(bool({{'torch', 'numpy', 'pandas', 'pydantic', 'snakemake'}} & set(sys.modules)))"""
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL).returncode == 0
+
+
+def test_of_an_option_that_is_given_twice_the_last_value_counts(capsys, tmp_path):
+    assert "needs --path" in failed(capsys, *prepare(tmp_path, "--layout", "stand-in", "--layout", "ilsvrc"))
+
+
+def test_a_wrong_command_or_option_is_answered_with_the_nearest(capsys):
+    assert 'Did you mean "train"?' in failed(capsys, "trian")
+    assert "Did you mean --threads?" in failed(
+        capsys, "table", "3", "--settings", "smoke", "--out", "x", "--treads", "2"
+    )

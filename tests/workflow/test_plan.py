@@ -1,9 +1,11 @@
-"""The DAG as Snakemake plans it: what each target needs, and what is said when something is missing."""
+"""The DAG as Snakemake plans it: what each target needs, and which message comes when something is missing."""
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 import time
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from vggrepro.cli.app import GROUPS, app
 from vggrepro.core.paths import ROOT
 from vggrepro.settings.loading import load_settings
 from vggrepro.training.signals import TORCHRUN_SIGNALS
@@ -48,7 +51,7 @@ def test_the_whole_paper_is_planned_in_seconds_without_any_data(tmp_path):
 
 
 def test_all_presets_have_the_same_dag_but_for_data_sets_of_transfer(tmp_path):
-    smoke, tiny = (jobs(snakemake(tmp_path, "--config", given)) for given in ("smoke=true", "preset=tiny"))
+    smoke, tiny = (jobs(snakemake(tmp_path, "--config", config)) for config in ("smoke=true", "preset=tiny"))
     transfer = Counter({"draw": 4, "features": 12, "splits": 2, "classify": 14})
     assert smoke == tiny + transfer + Counter({"total": transfer.total()})
 
@@ -56,8 +59,8 @@ def test_all_presets_have_the_same_dag_but_for_data_sets_of_transfer(tmp_path):
 def test_a_table_of_transfer_needs_the_data_sets_that_are_given(tmp_path):
     for name in ("voc", "c"):
         (tmp_path / name).mkdir()
-    given = ("table11", "table12", "--config", f"voc2012={tmp_path / 'voc'}", f"caltech101={tmp_path / 'c'}")
-    assert jobs(snakemake(tmp_path, *given)) == {
+    config = ("table11", "table12", "--config", f"voc2012={tmp_path / 'voc'}", f"caltech101={tmp_path / 'c'}")
+    assert jobs(snakemake(tmp_path, *config)) == {
         "prepare": 2, "train": 7, "features": 8, "splits": 1, "classify": 8, "table": 2, "table11": 1, "table12": 1,
         "total": 30,
     }  # fmt: skip
@@ -71,17 +74,17 @@ def test_a_given_data_set_takes_the_place_of_its_stand_in(tmp_path):
     assert f"--path {tmp_path / 'voc'}" in done.stdout + done.stderr
 
 
-def test_a_missing_data_set_of_transfer_is_told_before_any_job(tmp_path):
+def test_a_missing_data_set_of_transfer_is_reported_before_any_job(tmp_path):
     done = snakemake(tmp_path, "table11", "--config", "smoke=true", "voc2007=nowhere", cores=1)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert said.count(f"transfer.voc2007: there is nothing at {tmp_path / 'nowhere'}") == 1
+    assert output.count(f"transfer.voc2007: there is nothing at {tmp_path / 'nowhere'}") == 1
     assert not (tmp_path / "results").exists()
 
 
-@pytest.mark.parametrize("given", [{"seeds": [0, 1, 11]}, {"seeds": [3], "released": {"D": "d.pth"}}, {"seeds": [7]}])
-def test_a_wildcard_stands_for_the_runs_of_the_plan_and_no_others(given):
-    plan = Plan.of(load_settings({"smoke": True} | given))
+@pytest.mark.parametrize("config", [{"seeds": [0, 1, 11]}, {"seeds": [3], "released": {"D": "d.pth"}}, {"seeds": [7]}])
+def test_a_wildcard_stands_for_the_runs_of_the_plan_and_no_others(config):
+    plan = Plan.of(load_settings({"smoke": True} | config))
     every = Plan.of(load_settings({"smoke": True, "seeds": list(range(13))})).runs
     for runs in (plan.runs, plan.trained, plan.classifiers, plan.localisers, tuple(plan.adopted)):
         assert [name for name in every if re.fullmatch(one_run_of(runs), name)] == [n for n in every if n in runs]
@@ -126,19 +129,19 @@ def test_a_data_set_without_boxes_can_do_without_localisation(tmp_path):
     }
 
 
-def test_missing_boxes_are_told_before_any_job(tmp_path):
+def test_missing_boxes_are_reported_before_any_job(tmp_path):
     images = tmp_path / "images"
     for split in ("train", "val"):
         (images / split / "n01440764").mkdir(parents=True)
     done = snakemake(tmp_path, "--config", f"ilsvrc={images}", cores=1)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert said.count("Tables 8 to 10 need boxes, and the data set has none. Expected LOC_train_solution.csv") == 1
-    assert "--config localisation=false" in said
+    assert output.count("Tables 8 to 10 need boxes, and the data set has none. Expected LOC_train_solution.csv") == 1
+    assert "--config localisation=false" in output
     assert not (tmp_path / "results").exists()
 
 
-def test_prepared_images_without_boxes_are_told_before_any_job(tmp_path):
+def test_prepared_images_without_boxes_are_reported_before_any_job(tmp_path):
     import numpy as np
 
     for split in ("train", "val"):
@@ -147,9 +150,9 @@ def test_prepared_images_without_boxes_are_told_before_any_job(tmp_path):
         np.save(folder / "boxes.npy", np.empty((0, 5)))
     # as if the images had been prepared by an earlier call
     done = snakemake(tmp_path, "table8", "--config", "smoke=true", "--rerun-triggers", "mtime", cores=1)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert "delete results/smoke/data" in said
+    assert "delete results/smoke/data" in output
     assert not (tmp_path / "results/smoke/runs").exists()
 
 
@@ -157,29 +160,29 @@ def test_a_system_of_others_is_judged_and_shown(tmp_path):
     (tmp_path / "d").mkdir()
     for name in ("p.txt", "s.csv", "d/meta_clsloc.mat"):
         (tmp_path / name).touch()
-    given = ("imported={Ours: {file: p.txt}}", "devkit={folder: d, solution: s.csv}")
-    done = snakemake(tmp_path, "table10", "--config", "localisation=false", *given, "-p")
+    config = ("imported={Ours: {file: p.txt}}", "devkit={folder: d, solution: s.csv}")
+    done = snakemake(tmp_path, "table10", "--config", "localisation=false", *config, "-p")
     assert jobs(done) == {"import_scores": 1, "table": 1, "table10": 1, "total": 3}
     assert "--name Ours --devkit d --solution s.csv" in done.stdout + done.stderr
-    done = snakemake(tmp_path, "--config", given[0])
+    done = snakemake(tmp_path, "--config", config[0])
     assert "imported.Ours: p.txt has devkit ids: give ILSVRC's devkit" in done.stdout + done.stderr
 
 
 def test_systems_of_others_without_the_devkit_are_compared_with_the_prepared_images(tmp_path):
     (tmp_path / "p.npy").touch()
-    given = (
+    config = (
         "smoke=true",
         "imported={My net: {file: p.npy, order: validation}}",
         "fusions={both: A/256/256 + My net}",
         "-p",
     )
-    done = snakemake(tmp_path, "results/smoke/scores/imported/my-net", "--config", *given)
+    done = snakemake(tmp_path, "results/smoke/scores/imported/my-net", "--config", *config)
     assert jobs(done) == {"prepare": 1, "import_scores": 1, "total": 2}
     assert (
         "vggrepro import p.npy --name 'My net' --order validation --val results/smoke/data/val"
         in done.stdout + done.stderr
     )
-    plain, fused = (jobs(snakemake(tmp_path, "table7", "--config", *given[:count])) for count in (1, 3))
+    plain, fused = (jobs(snakemake(tmp_path, "table7", "--config", *config[:count])) for count in (1, 3))
     assert fused == plain + Counter({"import_scores": 1, "evaluate": 1, "total": 2})
 
 
@@ -190,9 +193,9 @@ def test_with_released_nets_nothing_is_trained_and_no_training_image_read(tmp_pa
     done = snakemake(tmp_path, "--config", both, "-p")
     beside = {"claims": 1, "why": 1, "whatif": 1, "report": 1, "bundle": 1, "all": 1}
     assert jobs(done) == {"prepare": 1, "adopt": 2, "evaluate": 4, "table": 13, "total": 26} | beside
-    said = done.stdout + done.stderr
-    assert "results/paper-released/data/train" not in said
-    assert re.search(r"vggrepro adopt E_256-512_s0 e.pth --settings '.*' --reading '{\"input\":\"caffe\"}'", said)
+    output = done.stdout + done.stderr
+    assert "results/paper-released/data/train" not in output
+    assert re.search(r"vggrepro adopt E_256-512_s0 e.pth --settings '.*' --reading '{\"input\":\"caffe\"}'", output)
     assert jobs(snakemake(tmp_path, "table5", "--config", one))["evaluate"] == 2
     assert jobs(snakemake(tmp_path, "table6", "--config", one)) == {"table": 1, "table6": 1, "total": 2}
     adopted = {"D_256-512_s0", "E_256-512_s0"}
@@ -202,12 +205,12 @@ def test_with_released_nets_nothing_is_trained_and_no_training_image_read(tmp_pa
 
 def test_a_file_of_others_that_is_not_there_is_named_with_its_setting(tmp_path):
     (tmp_path / "p.npy").touch()
-    given = {
+    config = {
         "released.D": "released={D: d.mat}",
         "imported.Ours": "imported={Ours: {file: d.mat, order: validation}}",
         "imported.Ours.order": "imported={Ours: {file: p.npy, order: d.mat}}",
     }
-    for key, setting in given.items():
+    for key, setting in config.items():
         done = snakemake(tmp_path, "table5", "table7", "--config", "smoke=true", setting)
         assert f"{key}: there is no file {tmp_path / 'd.mat'}: name the one to read" in done.stdout + done.stderr
 
@@ -224,18 +227,18 @@ def test_without_stages_only_a_table_of_a_needs_a(tmp_path):
     assert "A_256_s0" not in runs(snakemake(tmp_path, "table5", "--config", "smoke=true", "staged=false"))
 
 
-def test_missing_data_is_told_before_any_job(tmp_path):
+def test_missing_data_is_reported_before_any_job(tmp_path):
     done = snakemake(tmp_path, cores=1)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert said.count("The paper preset needs ILSVRC-2012") == 1
-    assert f"looked for at {tmp_path / 'data' / 'ilsvrc'}" in said
-    assert "snakemake --cores all --config smoke=true" in said
+    assert output.count("The paper preset needs ILSVRC-2012") == 1
+    assert f"looked for at {tmp_path / 'data' / 'ilsvrc'}" in output
+    assert "snakemake --cores all --config smoke=true" in output
     assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("config", "message"),
     [
         ("smokee=true", "no key is called 'smokee' (did you mean 'smoke'?)"),
         ("train={batsh: 3}", "no key is called 'train.batsh' (did you mean 'batch'?)"),
@@ -243,8 +246,8 @@ def test_missing_data_is_told_before_any_job(tmp_path):
         ("tiny_imagenet=/nowhere", "tiny_imagenet is given without a preset"),
     ],
 )
-def test_a_wrong_setting_stops_the_plan(tmp_path, given, message):
-    done = snakemake(tmp_path, "--config", given)
+def test_a_wrong_setting_stops_the_plan(tmp_path, config, message):
+    done = snakemake(tmp_path, "--config", config)
     assert done.returncode != 0
     assert (done.stdout + done.stderr).count(message) == 1
 
@@ -302,3 +305,17 @@ def test_one_rule_trains_on_a_laptop_on_a_node_and_on_several(resources, expecte
 def test_gpus_that_cannot_be_shared_out_are_named():
     with pytest.raises(ValueError, match="train: 3 GPUs on 2 nodes"):
         launcher(None, 8, {"gpu": 3, "nodes": 2})
+
+
+def test_every_command_of_the_rules_is_one_that_the_command_line_takes(tmp_path):
+    for group in GROUPS:
+        importlib.import_module(f"vggrepro.cli.{group}")
+    (tmp_path / "d.mat").touch()
+    configs = ["smoke=true"], ["smoke=true", "released={D: d.mat}", "imported={Ours: {file: d.mat, order: folders}}"]
+    for config in configs:
+        done = snakemake(tmp_path, "--printshellcmds", "--config", *config)
+        lines = re.findall(r"^Shell command: +(vggrepro .*) 2>&1 \| tee", done.stdout + done.stderr, re.MULTILINE)
+        assert len(lines) > 20
+        for line in lines:
+            command, _, _ = app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
+            assert command.__module__.startswith("vggrepro.cli")

@@ -41,7 +41,7 @@ FIGURES = [
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Iterator[Path]:
+def finished(tmp_path_factory) -> Iterator[Path]:
     """A smoke run in a folder with a space in its name."""
     folder = tmp_path_factory.mktemp("a folder with spaces")
     done = snakemake(folder, *SMOKE, cores=2)
@@ -57,41 +57,41 @@ def top1(folder: Path, number: str) -> dict[str, float]:
 
 
 @pytest.mark.slow
-def test_nets_of_every_depth_learn_the_stand_in(made):
-    errors = top1(made / "results/smoke", "3")
+def test_nets_of_every_depth_learn_the_stand_in(finished):
+    errors = top1(finished / "results/smoke", "3")
     assert len(errors) == 12
     worst = max(errors, key=errors.get)
     assert errors[worst] < 75, f"chance is 90%, {worst} is at {errors[worst]:.1f}%"
-    assert all(error < 75 for error in top1(made / "results/smoke", "text").values())
+    assert all(error < 75 for error in top1(finished / "results/smoke", "text").values())
 
 
 @pytest.mark.slow
-def test_boxes_are_learnt(made):
+def test_boxes_are_learnt(finished):
     """The middle half of every image, always the same box, misses 73 in 100; nets that look miss 24 to 47.
 
     Which of the nets is the best hangs on the CPU in so short a training.
     """
-    val = Store(made / "results/smoke/data/val")
+    val = Store(finished / "results/smoke/data/val")
     same = np.stack([iou(val.boxes(i), np.array([16, 16, 47, 47])) for i in range(len(val))])
     blind = 100 * float((same < 0.5).mean())
-    errors = top1(made / "results/smoke", "8")
+    errors = top1(finished / "results/smoke", "8")
     assert set(errors) == {"D/384/fc/SCR", "D/384/fc/PCR", "D/384/all/PCR"}
     assert max(errors.values()) < blind - 10, (errors, blind)
-    assert max(top1(made / "results/smoke", "9").values()) < blind + 5
+    assert max(top1(finished / "results/smoke", "9").values()) < blind + 5
 
 
 @pytest.mark.slow
-def test_features_know_more_than_chance(made):
+def test_features_know_more_than_chance(finished):
     """Four shapes of VOC, six of Caltech, three actions: by chance about a third, a sixth and a half."""
-    rows = render.read_table(made / "results/smoke/tables/table11.json").rows[-3:]
+    rows = render.read_table(finished / "results/smoke/tables/table11.json").rows[-3:]
     values = np.array([[cell.value for cell in row.cells] for row in rows])
     assert (values.min(0) > [50, 50, 40, 40]).all(), values
 
 
 @pytest.mark.slow
-def test_table_9_is_what_a_submission_is_judged_to_be(made, tmp_path):
+def test_table_9_is_what_a_submission_is_judged_to_be(finished, tmp_path):
     """Table 10's number, and the error of the file that `submission` writes, judged by the devkit's rules."""
-    folder = made / "results/smoke"
+    folder = finished / "results/smoke"
     write_devkit(tmp_path / "devkit", Store(folder / "data/val"))
     where = ["--settings", "smoke", "--boxes", str(folder / "boxes"), "--val", str(folder / "data/val")]
     where += ["--devkit", str(tmp_path / "devkit"), "--out", str(tmp_path / "p.txt")]
@@ -109,16 +109,16 @@ def test_table_9_is_what_a_submission_is_judged_to_be(made, tmp_path):
 
 
 @pytest.mark.slow
-def test_every_table_is_there_in_every_format(made):
-    names = {path.name for path in (made / "results/smoke/tables").iterdir()}
+def test_every_table_is_there_in_every_format(finished):
+    names = {path.name for path in (finished / "results/smoke/tables").iterdir()}
     kinds = (*render.TABLE_FORMATS, "npz")
     assert names == {f"{table_name(n)}.{kind}" for n in table_numbers() for kind in kinds}
 
 
 @pytest.mark.slow
-def test_no_cell_of_ours_is_left_open(made):
+def test_no_cell_of_ours_is_left_open(finished):
     for number in table_numbers("scores", "boxes", "svms"):
-        table = render.read_table(made / f"results/smoke/tables/{table_name(number)}.json")
+        table = render.read_table(finished / f"results/smoke/tables/{table_name(number)}.json")
         assert {cell.status for row in table.rows for cell in row.cells} <= {
             "measured",
             "validation",
@@ -132,23 +132,23 @@ def test_no_cell_of_ours_is_left_open(made):
 
 
 @pytest.mark.slow
-def test_the_bundle_is_whole_and_names_no_place(made):
-    bundle = made / "results/smoke/export/crate.zip"
+def test_the_bundle_is_whole_and_names_no_place(finished):
+    bundle = finished / "results/smoke/export/crate.zip"
     assert check_bundle(bundle) > 200
     with zipfile.ZipFile(bundle) as archive:
-        assert [name for name in archive.namelist() if str(made).encode() in archive.read(name)] == []
+        assert [name for name in archive.namelist() if str(finished).encode() in archive.read(name)] == []
 
 
 @pytest.mark.slow
-def test_the_report_needs_nothing_else_and_opens_with_what_was_run(made):
-    page = (made / "results/smoke/report/report.html").read_text(encoding="utf-8")
+def test_the_report_needs_nothing_else_and_opens_with_what_was_run(finished):
+    page = (finished / "results/smoke/report/report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""src=["'](?!data:)""", page)
     # what a reader may follow lies beside the page; nothing is loaded
     assert not re.findall(r"""href=["'](?!#|data:|\.\./(?:runs|scores|boxes|features|transfer)/)""", page)
     assert "@import" not in page
     assert not re.findall(r"url\((?!#)", page)
     opening = page[: page.index("<h2>Tables")]
-    for told in (
+    for fact in (
         "smoke",
         "stand-in (drawn by the program)",
         "2,000 training images",
@@ -157,25 +157,25 @@ def test_the_report_needs_nothing_else_and_opens_with_what_was_run(made):
         "commit",
         "compares different data",
     ):
-        assert told in opening, told
+        assert fact in opening, fact
     assert re.findall(r'<svg[^>]*aria-label="([^"]+)"', page) == FIGURES
     ids = re.findall(r'id="([^"]+)"', page)
     assert len(ids) == len(set(ids))
 
 
 @pytest.mark.slow
-def test_every_result_says_what_made_it(made):
-    weights = json.loads((made / "results/smoke/runs/D_256_s0/run.json").read_text())["weights"]
-    said = json.loads((made / "results/smoke/scores/D_256_s0/dense/256/made.json").read_text())
-    assert said["weights"] == weights
-    assert said["data"] == Store(made / "results/smoke/data/val").digest
-    assert (said["protocol"], said["Q"], said["run"]) == ("dense", 256, "D_256_s0")
-    assert {"commit", "versions", "processor", "at"} <= set(said["made"])
+def test_every_result_says_what_made_it(finished):
+    weights = json.loads((finished / "results/smoke/runs/D_256_s0/run.json").read_text())["weights"]
+    record = json.loads((finished / "results/smoke/scores/D_256_s0/dense/256/made.json").read_text())
+    assert record["weights"] == weights
+    assert record["data"] == Store(finished / "results/smoke/data/val").digest
+    assert (record["protocol"], record["Q"], record["run"]) == ("dense", 256, "D_256_s0")
+    assert {"commit", "versions", "processor", "at"} <= set(record["made"])
 
 
 @pytest.mark.slow
-def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, tmp_path):
-    net = load_weights(made / "results/smoke/runs/D_256-512_s0/weights.safetensors")
+def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(finished, tmp_path):
+    net = load_weights(finished / "results/smoke/runs/D_256-512_s0/weights.safetensors")
     write_mat(tmp_path / "d.mat", layers_of(net.net()), list(net.wnids), net.mean)
     wanted = ("results/smoke-released/scores/D_256-512_s0/dense", "--config", "smoke=true", "released={D: d.mat}")
     done = snakemake(tmp_path, *wanted, cores=2)
@@ -184,14 +184,14 @@ def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(made, t
     for Q in ("256", "384", "512"):
         theirs, ours = (
             read_scores(folder / f"scores/D_256-512_s0/dense/{Q}")
-            for folder in (tmp_path / "results/smoke-released", made / "results/smoke")
+            for folder in (tmp_path / "results/smoke-released", finished / "results/smoke")
         )
         assert np.array_equal(theirs.posteriors, ours.posteriors)
 
 
 @pytest.mark.slow
-def test_the_lesson_runs_from_top_to_bottom(made, monkeypatch, capsys):
-    monkeypatch.chdir(made)
+def test_the_lesson_runs_from_top_to_bottom(finished, monkeypatch, capsys):
+    monkeypatch.chdir(finished)
     names: dict[str, object] = {}
     for cell in json.loads((ROOT / "docs" / "lesson.ipynb").read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
@@ -200,28 +200,28 @@ def test_the_lesson_runs_from_top_to_bottom(made, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_a_second_run_has_nothing_to_do(made):
-    done = snakemake(made, *SMOKE)
+def test_a_second_run_has_nothing_to_do(finished):
+    done = snakemake(finished, *SMOKE)
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
 @pytest.mark.slow
-def test_a_setting_of_the_later_stages_retrains_them_alone(made):
-    trained = runs(snakemake(made, *SMOKE, "finetune={epochs: 5}"))
+def test_a_setting_of_the_later_stages_retrains_them_alone(finished):
+    trained = runs(snakemake(finished, *SMOKE, "finetune={epochs: 5}"))
     later = {f"{net}_{S}_s0" for net in "CDE" for S in ("384", "256-512")} | {"D_256-512_fc_s0"}
     assert trained == later | {"D_384_pcr_s0", "D_384_pcr_fc_s0", "D_384_scr_fc_s0"}
 
 
 @pytest.mark.slow
-def test_a_setting_of_boxes_retrains_their_nets_alone(made):
-    trained = runs(snakemake(made, *SMOKE, "boxes={target: random}"))
+def test_a_setting_of_boxes_retrains_their_nets_alone(finished):
+    trained = runs(snakemake(finished, *SMOKE, "boxes={target: random}"))
     assert trained == {"D_256_pcr_s0", "D_384_pcr_s0", "D_384_pcr_fc_s0", "D_384_scr_fc_s0"}
 
 
 @pytest.mark.slow
-def test_a_table_made_anew_runs_no_net(made):
+def test_a_table_made_anew_runs_no_net(finished):
     for change in ("higher=relative", "merge={threshold: 0.5}"):
-        done = snakemake(made, *SMOKE, change)
+        done = snakemake(finished, *SMOKE, change)
         assert set(jobs(done)) <= {"table", "claims", "merging", "report", "bundle", "all", "total"}
 
 
@@ -241,7 +241,7 @@ def test_the_smoke_run_on_real_images(tmp_path):
 
 @pytest.mark.slow
 def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
-    """Its training outlives it: the same line waits for that, takes over what it made, and clears its state away."""
+    """Its training outlives it: the same line waits for that, takes over what it finished, and clears its state away."""
     call = [
         sys.executable,
         "-m",
@@ -278,9 +278,9 @@ def test_a_truncated_image_stops_before_any_training(tmp_path):
     broken = images / "val" / "images" / "val_9.JPEG"
     broken.write_bytes(broken.read_bytes()[:300])
     done = snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}", cores=2)
-    said = done.stdout + done.stderr
+    output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert f"{broken.name} is no image that can be decoded" in said
+    assert f"{broken.name} is no image that can be decoded" in output
     assert not (tmp_path / "results/smoke-tiny-imagenet/runs").exists()
     assert not (tmp_path / "results/smoke-tiny-imagenet/data/val").exists()
     shutil.copy(images / "val" / "images" / "val_8.JPEG", broken)
@@ -300,9 +300,9 @@ def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
         "val_per_class": 2,
         "rescaled": "pixels",
     }
-    given = ("--config", "smoke=true", f"data={json.dumps(block)}", "train={epochs: 1, drop_epochs: null}")
-    given += ("--", "results/smoke-tiny-imagenet/runs/A_256_s0/run.json")
-    done = snakemake(tmp_path, *given, "results/smoke-tiny-imagenet/verified/manifest.csv", cores=2)
+    arguments = ("--config", "smoke=true", f"data={json.dumps(block)}", "train={epochs: 1, drop_epochs: null}")
+    arguments += ("--", "results/smoke-tiny-imagenet/runs/A_256_s0/run.json")
+    done = snakemake(tmp_path, *arguments, "results/smoke-tiny-imagenet/verified/manifest.csv", cores=2)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert not list(tmp_path.rglob("evil"))
     folder = tmp_path / "results/smoke-tiny-imagenet"
