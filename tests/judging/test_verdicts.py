@@ -10,14 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.made_tables import judged_table
 from vggrepro.judging import verdicts
+from vggrepro.judging.verdicts import judge_cell, judge_table
 from vggrepro.paper.tables import Published, published_table, table_evaluations, table_numbers
 from vggrepro.scores.statistics import wilson
 from vggrepro.scores.stores import write_scores
 from vggrepro.settings.loading import load_settings
-from vggrepro.tables import build as tables
-from vggrepro.tables import render
-from vggrepro.tables.cells import Cell, measured_cell
+from vggrepro.tables import render, systems
+from vggrepro.tables.build import build_table
+from vggrepro.tables.cells import Cell, TableFinding, measured_cell
+from vggrepro.tables.measurement import Inputs
 
 PRINTED = Published.parse("27.0")
 
@@ -28,7 +31,7 @@ def cell_of(errors: int, n: int = 50_000) -> Cell:
 
 
 def verdict_of(errors: int, n: int = 50_000, quantity: str = "top-1") -> str:
-    return verdicts.judge(cell_of(errors, n), quantity).verdict
+    return judge_cell(cell_of(errors, n), quantity).verdict
 
 
 @pytest.mark.parametrize(
@@ -36,29 +39,29 @@ def verdict_of(errors: int, n: int = 50_000, quantity: str = "top-1") -> str:
     [
         (13_500, 50_000, "agrees"),
         (13_600, 50_000, "agrees"),
-        (13_650, 50_000, "cannot be told"),
-        (13_780, 50_000, "cannot be told"),  # 0.56 points, and surely not 0: within the tolerance all the same
+        (13_650, 50_000, "inconclusive"),
+        (13_780, 50_000, "inconclusive"),  # 0.56 points: the interval excludes 0, but that is within the tolerance
         (13_850, 50_000, "differs"),
         (13_100, 50_000, "differs"),
-        (135, 500, "cannot be told"),  # exactly as printed, on too few images to say so
+        (135, 500, "inconclusive"),  # exactly as printed, on too few images to show agreement
         (175, 500, "differs"),
-        (275_800, 1_000_000, "cannot be told"),
-        (2_750_000, 10_000_000, "agrees"),  # surely not 0, surely within the tolerance
+        (275_800, 1_000_000, "inconclusive"),
+        (2_750_000, 10_000_000, "agrees"),  # the interval excludes 0 and lies within the tolerance
     ],
 )
-def test_what_is_said_of_a_cell(errors, n, verdict):
+def test_errors_near_the_printed_ones_agree_and_far_ones_differ(errors, n, verdict):
     assert verdict_of(errors, n) == verdict
 
 
 def test_agreement_is_more_than_no_difference():
     """On few images nothing differs, and nothing agrees either."""
-    assert {verdict_of(k, 200) for k in range(48, 60)} == {"cannot be told"}
+    assert {verdict_of(k, 200) for k in range(48, 60)} == {"inconclusive"}
 
 
 @given(st.integers(200, 340), st.integers(0, 14))
-def test_more_images_with_the_same_share_of_errors_change_no_verdict_that_was_told(per_mille, doubled):
+def test_more_images_with_the_same_share_of_errors_keep_a_conclusive_verdict(per_mille, doubled):
     before, after = (verdict_of(per_mille * 2**k, 1000 * 2**k) for k in (doubled, doubled + 1))
-    assert before in ("cannot be told", after)
+    assert before in ("inconclusive", after)
 
 
 @given(st.integers(12_000, 15_000))
@@ -67,36 +70,41 @@ def test_a_verdict_is_the_same_on_both_sides(errors):
     cell = cell_of(errors)
     (low, high), narrow = cell.delta_interval, cell.delta_narrow
     mirrored = replace(cell, delta=-cell.delta, delta_interval=(-high, -low), delta_narrow=(-narrow[1], -narrow[0]))
-    one, other = (verdicts.judge(c, "top-1") for c in (cell, mirrored))
-    assert (one.verdict, one.tellable) == (other.verdict, other.tellable)
+    one, other = (judge_cell(c, "top-1") for c in (cell, mirrored))
+    assert one.verdict == other.verdict
+    assert one.minimum_detectable_difference == other.minimum_detectable_difference
 
 
-def test_a_difference_that_could_have_been_told_is_found_four_times_in_five():
+def test_the_minimum_detectable_difference_is_detected_four_times_in_five():
     rng, n = np.random.default_rng(0), 50_000
-    told = verdicts.judge(cell_of(13_500), "top-1").tellable
-    counts = rng.binomial(n, 0.27 + told / 100, (1000, 1))
-    found = np.mean([verdict_of(int(k)) == "differs" for k in counts[:, 0]])
-    assert found == pytest.approx(0.80, abs=0.04)
+    difference = judge_cell(cell_of(13_500), "top-1").minimum_detectable_difference
+    counts = rng.binomial(n, 0.27 + difference / 100, 1000)
+    assert np.mean([verdict_of(int(k)) == "differs" for k in counts]) == pytest.approx(0.80, abs=0.04)
 
 
 def test_a_reproduction_that_is_right_agrees_four_times_in_five_and_never_differs():
     """Of nets that disagree with the paper's on 14% of its images, each alone on half of them."""
     rng = np.random.default_rng(0)
     deltas = 2 * rng.binomial(7000, 0.5, 1000) - 7000
-    found = [verdict_of(13_500 + int(delta)) for delta in deltas]
-    assert found.count("agrees") / 1000 == pytest.approx(0.8, abs=0.04)
-    assert found.count("differs") == 0
+    counted = [verdict_of(13_500 + int(delta)) for delta in deltas]
+    assert counted.count("agrees") / 1000 == pytest.approx(0.8, abs=0.04)
+    assert counted.count("differs") == 0
 
 
-def test_cells_that_cannot_be_compared_say_why():
-    said = verdicts.judge(cell_of(40_000), "top-1", "other data")
-    assert (said.verdict, said.tolerance, said.tellable) == ("other data", None, None)
-    assert verdicts.judge(Cell("withheld", "7.3"), "top-5").verdict == ""
+def test_a_cell_that_cannot_be_compared_says_why():
+    cell = judge_cell(cell_of(40_000), "top-1", "other data")
+    assert (cell.verdict, cell.tolerance, cell.minimum_detectable_difference) == ("other data", None, None)
+    assert judge_cell(Cell("withheld", "7.3"), "top-5").verdict == ""
+
+
+@pytest.mark.parametrize(("delta", "verdict"), [(0.4, "agrees"), (-0.5, "agrees"), (0.6, "differs")])
+def test_a_counted_value_agrees_if_it_rounds_to_the_printed_one(delta, verdict):
+    assert judge_cell(Cell("measured", "133", value=133 + delta, delta=delta), "parameters").verdict == verdict
 
 
 def test_a_quantity_without_a_tolerance_is_named():
     with pytest.raises(ValueError, match=r"tolerances.yaml: no tolerance for top-3"):
-        verdicts.judge(cell_of(13_500), "top-3")
+        judge_cell(cell_of(13_500), "top-3")
 
 
 # Tolerances
@@ -122,7 +130,7 @@ def test_tolerances_follow_from_what_others_measured():
         training = (np.square(pairs[quantity]).sum() / 8) ** 0.5
         implementation = (sum(np.var(net) * 3 for net in nets[quantity]) / 4) ** 0.5
         sampling = 100 * (error_rate * (1 - error_rate) / 50_000) ** 0.5
-        derived = verdicts.derive(sampling=sampling, training=training, implementation=implementation)
+        derived = verdicts.derived_tolerance(sampling=sampling, training=training, implementation=implementation)
         assert verdicts.read_tolerances()[quantity] == derived == 0.6
 
 
@@ -133,7 +141,7 @@ def test_tolerances_follow_from_what_others_measured():
         ("top-1: {tolerance: 0.6}", "expected quantities, each with tolerance and from"),
         ("top-1: {tolerance: 0.6, from: {sampling: 0.2, luck: 0.1}}", "luck"),
         ("- 1", "expected quantities"),
-        ("a: [", "expected quantities"),
+        ("a: [", "cannot be read as YAML"),
     ],
 )
 def test_tolerances_that_do_not_follow_are_refused(tmp_path, text, message):
@@ -144,30 +152,48 @@ def test_tolerances_that_do_not_follow_are_refused(tmp_path, text, message):
 
 # In tables
 
+N, CLASSES = 1000, 4
 
-def test_only_the_papers_images_under_the_papers_settings_speak_of_the_paper(tmp_path, monkeypatch):
+
+@pytest.fixture
+def papers_folder(tmp_path, monkeypatch):
     """Table 3's A on made-up posteriors that are called ILSVRC's."""
-    e, n = table_evaluations("3")[0], 1000
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 4, n)
-    posteriors = np.full((n, 4), 0.1, np.float32)
-    right = rng.random(n) > 0.296
-    posteriors[np.arange(n), np.where(right, labels, (labels + 1) % 4)] = 0.7
-    made = {"data set": "ILSVRC-2012", "data": "", "run": e.run.name, "protocol": e.protocol, "Q": e.Q}
-    write_scores(tmp_path / e.path, posteriors, labels, [str(i) for i in range(n)], made)
+    evaluation, rng = table_evaluations("3")[0], np.random.default_rng(0)
+    labels = rng.integers(0, CLASSES, N)
+    posteriors = np.full((N, CLASSES), 0.1, np.float32)
+    right = rng.random(N) > 0.296
+    posteriors[np.arange(N), np.where(right, labels, (labels + 1) % CLASSES)] = 0.7
+    key = {"run": evaluation.run.name, "protocol": evaluation.protocol, "Q": evaluation.Q}
+    metadata = {"data set": "ILSVRC-2012", "data": ""} | key
+    write_scores(tmp_path / evaluation.path, posteriors, labels, [str(i) for i in range(N)], metadata)
+    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("ILSVRC-2012", N, CLASSES))
+    return tmp_path
 
-    def said(**given) -> tuple[list[str], tables.Table]:
-        table = tables.make_table("3", load_settings(given), tmp_path)
-        return [cell.verdict for cell in table.rows[0].cells], table
 
-    assert said()[0] == ["other data", "other data"]
-    monkeypatch.setattr(tables, "ILSVRC_IMAGES", ("ILSVRC-2012", n, 4))
-    assert said(model={"width": 8})[0] == ["other settings", "other settings"]
-    cells, table = said()
-    assert cells == ["cannot be told", "differs"]
+def test_a_table_is_judged_on_the_papers_images_alone(papers_folder, monkeypatch):
+    table = judged_table("3", load_settings({}), papers_folder)
+    assert [cell.verdict for cell in table.rows[0].cells] == ["inconclusive", "differs"]
     assert {cell.verdict for row in table.rows[1:] for cell in row.cells} == {""}
+    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, CLASSES))
+    other = judged_table("3", load_settings({}), papers_folder)
+    assert [cell.verdict for cell in other.rows[0].cells] == ["other data", "other data"]
+    assert not any("tolerances.yaml" in note for note in other.notes)
+
+
+def test_a_departure_from_the_paper_bars_the_comparison_of_its_cells_and_a_choice_does_not(papers_folder):
+    settings = load_settings({})
+    table, _ = build_table(settings.table("3"), settings, Inputs(papers_folder))
+    given = {"rule": "batch", "section": "3.1", "says": "", "choice": None, "did": "", "expected": "", "about": ()}
+    departure = TableFinding(**given, kind="paper", differs=True, cells=("table03-1-1",))
+    choice = TableFinding(**given, kind="choice", differs=True, cells=("table03-1-1", "table03-1-2"))
+    first, second = judge_table(replace(table, findings=(departure, choice)), settings).rows[0].cells
+    assert (first.verdict, second.verdict) == ("other settings", "differs")
+
+
+def test_verdicts_and_what_they_mean_show_in_every_format(papers_folder):
+    table = judged_table("3", load_settings({}), papers_folder)
     assert any("tolerances.yaml" in note for note in table.notes)
     for text in (render.table_html(table), render.table_markdown(table), render.table_latex(table)):
-        assert "? cannot be told" in text
+        assert "? inconclusive" in text
     assert "\u2260 differs" in render.table_markdown(table)
     assert "would be found with 80% power" in render.table_html(table)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_tables import judged_table
 from vggrepro.localisation.sensitivity import Example, read_sensitivity, write_sensitivity
 from vggrepro.paper.tables import best_localisation
 from vggrepro.report.figures import localisation
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.tables.build import make_table
 
 FUSED = best_localisation()
 
@@ -34,7 +34,7 @@ def examples(study) -> list[Example]:
 
 
 def table_errors(settings: Settings, box_stores: Path) -> dict[str, float]:
-    rows = make_table("9", settings, box_stores).rows
+    rows = judged_table("9", settings, box_stores).rows
     return {"/".join(row.keys): row.cells[0].value for row in rows if row.cells[0].status == "measured"}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from tests.made_tables import table_with_outcomes
 from vggrepro import cli
 from vggrepro.core.files import write_json
 from vggrepro.core.paths import ROOT
@@ -28,7 +29,6 @@ from vggrepro.scores.stores import write_scores
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
-from vggrepro.tables.build import make_table_with_outcomes
 
 SEEDS = (0, 1)
 MADE = {"commit": "c" * 40, "versions": {"python": "3"}, "processor": "a CPU", "at": "2026-01-02T03:04:05+00:00"}
@@ -97,7 +97,7 @@ def results(tmp_path_factory, settings) -> Path:
     theirs = root / "scores/imported/theirs"
     write_scores(theirs, posteriors, labels, [str(i) for i in range(20)], about)
     for number in table_numbers():
-        made, of_images = make_table_with_outcomes(number, settings, root / "scores", imported=[theirs])
+        made, of_images = table_with_outcomes(number, settings, root / "scores", imported=[theirs])
         render.write_table(made, root / "tables")
         outcomes.write_outcomes(root / "tables" / f"{made.name}.npz", of_images)
     trainings = [lineage.read_training(path) for path in root.glob("runs/*/run.json")]

@@ -7,7 +7,9 @@ import re
 import numpy as np
 import pytest
 
-from vggrepro.judging.ledger import Judged, Ledger, Step
+from vggrepro.judging.comparisons import Step
+from vggrepro.judging.decisions import JudgedClaim
+from vggrepro.judging.ledger import Ledger
 from vggrepro.paper.runs import Run
 from vggrepro.report.figures import argument, trainings, verdicts
 from vggrepro.report.figures.drawing import CURVES, STYLES
@@ -109,8 +111,10 @@ def test_verdicts_differ_without_their_colour():
 
 def test_claims_that_were_compared_are_in_their_forest(tmp_path):
     step = Step("Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0)
-    lasting = Judged("depth", "4.1", "it helps", "superiority", "top-1", 0, 0.3, "", "supported", steps=(step, step))
-    missing = Judged("crops", "4.3", "they help", "superiority", "top-1", 0, 0.3, "")
+    lasting = JudgedClaim(
+        "depth", "4.1", "it helps", "superiority", "top-1", 0, 0.3, "", "supported", steps=(step, step)
+    )
+    missing = JudgedClaim("crops", "4.3", "they help", "superiority", "top-1", 0, 0.3, "")
     drawn = verdicts.draw_claims(Ledger(True, 1, "", "", (lasting, missing)), tmp_path)
     assert {"depth", "supported"} <= set(texts(drawn.svg))
     assert {"crops", "refuted", "undecided"} & set(texts(drawn.svg)) == set()

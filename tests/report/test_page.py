@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import set_width, small
+from tests.made_tables import judged_table
 from vggrepro.core.files import write_json
 from vggrepro.paper.runs import Run
 from vggrepro.report.page import _common, report_warning, write_report
 from vggrepro.settings.choices import CHOICES, departures, list_choices
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
-from vggrepro.tables.build import make_table
 from vggrepro.training.train import train_run
 
 
@@ -25,7 +25,7 @@ def page(tmp_path_factory, stores) -> Path:
 
     folder, settings = tmp_path_factory.mktemp("report"), load_settings({"smoke": True})
     for number in ("1", "2"):
-        render.write_table(make_table(number, settings, None), folder / "tables")
+        render.write_table(judged_table(number, settings, None), folder / "tables")
     paths = {
         "train_folder": stores[0],
         "val_folder": stores[1],
@@ -85,7 +85,7 @@ def test_the_smoke_preset_says_where_it_departs():
 
 def test_released_nets_name_their_file_and_reading(tmp_path):
     settings = load_settings({"smoke": True, "released": {"D": "vgg16.pth"}})
-    render.write_table(make_table("1", settings, None), tmp_path / "tables")
+    render.write_table(judged_table("1", settings, None), tmp_path / "tables")
     about = {
         "run": "D_256-512_s0",
         "file": "vgg16.pth",

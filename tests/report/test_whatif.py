@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import set_width
+from tests.made_tables import judged_table
 from vggrepro.core.files import read_json
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.systems import System, averaged_system
@@ -21,7 +22,6 @@ from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, mixture_ranks, read_scores, write_scores
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
-from vggrepro.tables.build import make_table
 
 N, CLASSES = 400, 30
 EVALUATIONS = list(dict.fromkeys(e for number in whatif.TABLES_COMPARED for e in table_evaluations(number)))
@@ -160,7 +160,7 @@ def test_evaluations_that_were_not_run_are_left_out(packing, tmp_path):
 def page(packing, browser):
     """The report in a browser, which has opened it anew."""
     settings, folder = load_settings({"smoke": True}), packing.folder / "report"
-    render.write_table(make_table("2", settings, None), folder)
+    render.write_table(judged_table("2", settings, None), folder)
     write_report(settings, table_files=[folder / "table02.json"], run_files=[], packed=packing.file, out=folder)
     set_width(browser, 1280)
     browser.get((folder / "report.html").as_uri())

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.made_tables import judged_table
 from vggrepro.data.devkit import Guess, Truth
 from vggrepro.data.store import Store
 from vggrepro.localisation.judging import judge_guesses
@@ -16,7 +17,6 @@ from vggrepro.paper.tables import best_localisation, published_table, table_eval
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.tables.build import make_table
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def devkit_error(stores: list[BoxStore], val: Store, merge: MergeSettings) -> fl
 
 
 def test_table_8_is_the_error_of_the_true_classes_box(box_stores, stores, two_seeds):
-    val, table = Store(stores[1]), make_table("8", two_seeds, box_stores)
+    val, table = Store(stores[1]), judged_table("8", two_seeds, box_stores)
     for row, published in zip(table.rows, published_table("8").rows, strict=True):
         crops = [read_boxes(box_stores / e.path) for s in (0, 1) for e, _ in with_seed(published.system, s)]
         assert all(len(store.boxes) == len(val) for store in crops)
@@ -44,7 +44,7 @@ def test_table_8_is_the_error_of_the_true_classes_box(box_stores, stores, two_se
 
 
 def test_table_9_is_judged_as_the_devkit_does(box_stores, stores, two_seeds):
-    val, table = Store(stores[1]), make_table("9", two_seeds, box_stores, workers=2)
+    val, table = Store(stores[1]), judged_table("9", two_seeds, box_stores, workers=2)
     for row, published in zip(table.rows, published_table("9").rows, strict=True):
         errors = []
         for seed in (0, 1):
@@ -55,7 +55,7 @@ def test_table_9_is_judged_as_the_devkit_does(box_stores, stores, two_seeds):
 
 
 def test_table_10_repeats_the_fusion_of_table_9(box_stores, two_seeds):
-    nine, ten = (make_table(number, two_seeds, box_stores) for number in ("9", "10"))
+    nine, ten = (judged_table(number, two_seeds, box_stores) for number in ("9", "10"))
     fused = next(row for row in nine.rows if "/".join(row.keys) == best_localisation())
     measured = [row for row in ten.rows if row.cells[0].status == "measured"]
     assert [(row.keys, row.cells[0].value) for row in measured] == [(("VGG",), fused.cells[0].value)]
@@ -72,7 +72,7 @@ def write_one_store(box_stores: Path, out: Path, counted_from: int = 0, **metada
 
 def test_blacklisted_images_are_out_of_the_denominator_and_a_note_counts_them(box_stores, smoke, tmp_path):
     store = write_one_store(box_stores, tmp_path, counted_from=10)
-    table = make_table("9", smoke, tmp_path)
+    table = judged_table("9", smoke, tmp_path)
     assert table.rows[0].cells[0].n == len(store) - 10
     assert "10 blacklisted images are left out of the localisation error." in table.notes
     assert [row.cells[0].status for row in table.rows] == ["measured", "not run", "not run", "not run"]
@@ -80,11 +80,11 @@ def test_blacklisted_images_are_out_of_the_denominator_and_a_note_counts_them(bo
 
 def test_a_note_says_where_ilsvrc_has_no_blacklist(box_stores, smoke, tmp_path):
     write_one_store(box_stores, tmp_path, **{"data set": "ILSVRC-2012"})
-    notes = make_table("9", smoke, tmp_path).notes
+    notes = judged_table("9", smoke, tmp_path).notes
     assert any("came without ILSVRC's blacklist" in note for note in notes)
 
 
 def test_localisation_that_is_switched_off_opens_nothing(box_stores):
-    table = make_table("9", load_settings({"smoke": True, "localisation": False}), box_stores)
+    table = judged_table("9", load_settings({"smoke": True, "localisation": False}), box_stores)
     assert {row.cells[0].status for row in table.rows} == {"not run"}
     assert "localisation is switched off" in table.notes[0]

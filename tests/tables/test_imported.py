@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.made_tables import judged_table
 from vggrepro import cli
 from vggrepro.data.store import Store
 from vggrepro.localisation.submission import judge_submission
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.tables import render
-from vggrepro.tables.build import make_table
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def settings(small_devkit) -> Settings:
 
 def test_an_imported_system_has_a_row_with_its_errors(imported, settings, box_stores, stores, small_devkit):
     folders, n = [imported / "Theirs", imported / "Labels"], len(Store(stores[1]))
-    ten, seven = (make_table(number, settings, box_stores, imported=folders) for number in ("10", "7"))
+    ten, seven = (judged_table(number, settings, box_stores, imported=folders) for number in ("10", "7"))
     assert [row.keys for row in ten.rows[-2:]] == [("Theirs",), ("Labels",)] == [row.keys for row in seven.rows[-2:]]
     solution = small_devkit / "LOC_val_solution.csv"
     options = {"devkit_folder": small_devkit, "solution": solution, "first": None, "with_boxes": True}
@@ -55,16 +55,16 @@ def test_an_imported_system_has_a_row_with_its_errors(imported, settings, box_st
 
 
 def test_a_note_says_where_an_imported_system_is_from(imported, settings, box_stores):
-    html = render.table_html(make_table("10", settings, box_stores, imported=[imported / "Theirs"]))
+    html = render.table_html(judged_table("10", settings, box_stores, imported=[imported / "Theirs"]))
     assert "judged here" in html
     assert "Theirs.txt" in html
 
 
 def test_imported_systems_change_no_other_table(imported, settings, box_stores):
-    with_imported = make_table("9", settings, box_stores, imported=[imported / "Theirs"])
-    assert with_imported == make_table("9", settings, box_stores)
+    with_imported = judged_table("9", settings, box_stores, imported=[imported / "Theirs"])
+    assert with_imported == judged_table("9", settings, box_stores)
 
 
 def test_a_system_that_the_settings_do_not_import_is_refused(imported, smoke, box_stores):
     with pytest.raises(ValueError, match="the settings import no 'Theirs'"):
-        make_table("10", smoke, box_stores, imported=[imported / "Theirs"])
+        judged_table("10", smoke, box_stores, imported=[imported / "Theirs"])

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from sklearn.metrics import recall_score
 
+from tests.made_tables import judged_table, table_with_outcomes
 from tests.oracles import average_precision as oracle
 from vggrepro.data import transfer_standin
 from vggrepro.paper.tables import needed_runs, table_numbers
 from vggrepro.scores import outcomes
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
-from vggrepro.tables.build import make_table, make_table_with_outcomes
 
 
 def test_tables_11_and_12_are_measured_from_the_stored_scores(svm_results):
     settings = load_settings({"smoke": True})
-    eleven, twelve = (make_table(n, settings, svm_results / "transfer") for n in ("11", "12"))
+    eleven, twelve = (judged_table(n, settings, svm_results / "transfer") for n in ("11", "12"))
     ours = [row for row in eleven.rows if row.keys[0].startswith("VGG")]
     assert [[cell.status for cell in row.cells] for row in ours] == [
         ["measured", "validation", "measured", "measured"]
@@ -52,7 +52,7 @@ def test_tables_11_and_12_are_measured_from_the_stored_scores(svm_results):
 
 
 def test_bold_is_the_highest(svm_results):
-    table = make_table("11", load_settings({"smoke": True}), svm_results / "transfer")
+    table = judged_table("11", load_settings({"smoke": True}), svm_results / "transfer")
     for column in range(4):
         cells = [row.cells[column] for row in table.rows if row.cells[column].value is not None]
         if len({cell.value for cell in cells}) > 1:
@@ -61,7 +61,7 @@ def test_bold_is_the_highest(svm_results):
 
 def test_outcomes_of_transfer_are_what_cells_are_made_of(svm_results, tmp_path):
     for number in table_numbers("svms"):
-        table, made = make_table_with_outcomes(number, load_settings({"smoke": True}), svm_results / "transfer")
+        table, made = table_with_outcomes(number, load_settings({"smoke": True}), svm_results / "transfer")
         outcomes.write_outcomes(tmp_path / "t.npz", made)
         found = outcomes.read_outcomes(tmp_path / "t.npz").entries
         cells = {
@@ -75,22 +75,24 @@ def test_outcomes_of_transfer_are_what_cells_are_made_of(svm_results, tmp_path):
 
 def test_a_set_that_was_not_given_is_not_run(svm_results, tmp_path):
     shutil.copytree(svm_results / "transfer" / "caltech101", tmp_path / "caltech101")
-    table = make_table("11", load_settings({"smoke": True}), tmp_path)
+    table = judged_table("11", load_settings({"smoke": True}), tmp_path)
     assert [cell.status for cell in table.rows[-1].cells] == ["not run", "not run", "measured", "not run"]
-    empty = make_table("12", load_settings({"smoke": True}), tmp_path)
+    empty = judged_table("12", load_settings({"smoke": True}), tmp_path)
     assert "give the folders of its data sets, such as voc2012=PATH" in empty.notes[0]
 
 
 def test_results_of_a_set_that_is_no_longer_given_are_not_shown(svm_results):
     """They lie where an earlier call left them, made with who knows which weights."""
-    table = make_table("11", load_settings({"smoke": True, "transfer": {"stand_in": False}}), svm_results / "transfer")
+    table = judged_table(
+        "11", load_settings({"smoke": True, "transfer": {"stand_in": False}}), svm_results / "transfer"
+    )
     assert {cell.status for row in table.rows if row.keys[0].startswith("VGG") for cell in row.cells} == {"not run"}
 
 
 def test_a_set_of_other_classes_says_so_and_a_drawn_one_too(svm_results):
-    drawn = make_table("11", load_settings({"smoke": True}), svm_results / "transfer").notes
+    drawn = judged_table("11", load_settings({"smoke": True}), svm_results / "transfer").notes
     assert any("drawn by the program stand for voc2007, voc2012, caltech101, caltech256" in note for note in drawn)
-    given = make_table("11", load_settings({"smoke": True, "voc2007": "x"}), svm_results / "transfer").notes
+    given = judged_table("11", load_settings({"smoke": True, "voc2007": "x"}), svm_results / "transfer").notes
     assert any("voc2007 has 4 classes here and 20 in the paper: the delta compares different data" in n for n in given)
     assert any("The deltas do not compare like with like: the nets depart" in note for note in given)
 
@@ -106,7 +108,7 @@ def test_results_of_another_task_or_of_other_nets_are_refused(svm_results, tmp_p
             if not (folder / "voc2007" / name).exists():
                 shutil.copytree(svm_results / "transfer" / "voc2007" / name, folder / "voc2007" / name)
         with pytest.raises(ValueError, match=r"holds voc20\d\d with D_256-512_s0: classify again"):
-            make_table("11", load_settings({"smoke": True}), folder)
+            judged_table("11", load_settings({"smoke": True}), folder)
 
 
 def test_runs_of_transfer_are_those_of_the_jittered_nets():

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.made_tables import judged_table, table_with_outcomes
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.runs import Evaluation
 from vggrepro.paper.tables import PUBLISHED, published_table, table_evaluations, table_numbers
@@ -20,7 +21,7 @@ from vggrepro.scores import outcomes
 from vggrepro.scores.stores import TopLabels, read_scores, write_scores, write_top_labels
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
-from vggrepro.tables.build import Table, make_table, make_table_with_outcomes
+from vggrepro.tables.cells import Table
 
 N, CLASSES = 200, 12
 
@@ -53,11 +54,11 @@ def key_of(evaluation: Evaluation) -> dict[str, object]:
 
 
 def table(number: str, made: Path, **given) -> Table:
-    return make_table(number, load_settings({"smoke": True} | given), made)
+    return judged_table(number, load_settings({"smoke": True} | given), made)
 
 
 def test_table_1_is_as_published():
-    made = make_table("1", load_settings({}), None)
+    made = judged_table("1", load_settings({}), None)
     assert all(cell.text == cell.published for row in made.rows for cell in row.cells if cell.status == "measured")
     assert "Every cell is as published." in made.notes
 
@@ -66,14 +67,14 @@ def test_a_wrong_layer_shows_in_table_1(monkeypatch):
     from vggrepro.nets.vgg import LAYERS
 
     monkeypatch.setitem(LAYERS, "C", [64, *LAYERS["C"]])
-    made = make_table("1", load_settings({}), None)
+    made = judged_table("1", load_settings({}), None)
     assert any("cells differ" in note for note in made.notes)
     assert "published: conv3-64 x2" in render.table_html(made)
 
 
 @pytest.mark.parametrize("preset", ["paper", "tiny", "smoke"])
 def test_tables_1_and_2_are_of_the_full_size_nets(preset):
-    made = make_table("2", load_settings({"preset": preset}), None)
+    made = judged_table("2", load_settings({"preset": preset}), None)
     assert [cell.value for cell in made.rows[0].cells if cell.value] == pytest.approx(
         [132.863336, 133.047848, 133.638952, 138.357544, 143.667240]
     )
@@ -191,7 +192,7 @@ def test_scores_of_other_images_are_refused(made, tmp_path):
 def test_a_paper_preset_that_is_not_the_papers_says_so(made, given):
     settings = load_settings(given)
     assert report_warning(settings)
-    assert any("The deltas" in note for note in make_table("3", settings, made).notes)
+    assert any("The deltas" in note for note in judged_table("3", settings, made).notes)
 
 
 def test_the_readmes_new_row_shows_in_table_and_report(made, tmp_path, monkeypatch):
@@ -224,7 +225,7 @@ def test_a_table_comes_back_from_its_file(made, tmp_path, number):
 @pytest.mark.parametrize("number", table_numbers("scores"))
 def test_outcomes_are_of_every_measured_row(made, number):
     """Their means are the cells; a row that is a difference has none of its own."""
-    shown, found = make_table_with_outcomes(number, load_settings({"smoke": True, "seeds": [0, 1]}), made)
+    shown, found = table_with_outcomes(number, load_settings({"smoke": True, "seeds": [0, 1]}), made)
     published = published_table(number)
     cells = [
         cell.value
@@ -242,9 +243,9 @@ def test_outcomes_of_table_4_hold_each_scale_alone(made):
     """The error at Q = S is that of Table 3."""
     of_one = {
         tuple(e.row.values()): e.outcome.wrong.mean()
-        for e in make_table_with_outcomes("3", load_settings({}), made)[1].entries
+        for e in table_with_outcomes("3", load_settings({}), made)[1].entries
     }
-    _, found = make_table_with_outcomes("4", load_settings({}), made)
+    _, found = table_with_outcomes("4", load_settings({}), made)
     alone = {tuple(e.row.values()): e.outcome.wrong.mean() for e in found.entries if "," not in e.row["Q"]}
     assert {key[2] for key in alone if key[:2] == ("C", "384")} == {"352", "384", "416"}
     shared = set(alone) & set(of_one)
@@ -332,7 +333,7 @@ def test_latex_escapes_what_it_would_take_for_a_command():
 def test_the_report_compiles_with_pdflatex(made, tmp_path):
     settings = load_settings({"smoke": True})
     for number in table_numbers():
-        shown, found = make_table_with_outcomes(number, settings, made)
+        shown, found = table_with_outcomes(number, settings, made)
         render.write_table(shown, tmp_path / "tables")
         outcomes.write_outcomes(tmp_path / "tables" / f"{shown.name}.npz", found)
     write_report(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
@@ -368,7 +369,7 @@ def theirs(made, tmp_path_factory) -> list[Path]:
 def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
     text = "D/[256;512]/256,384,512 + Theirs" + f" ({protocol})" * (protocol != "dense")
     settings = load_settings({"smoke": True, "seeds": [0, 1], "fusions": {"both": text}} | THEIRS)
-    found, outcomes = make_table_with_outcomes("7", settings, made, imported=theirs)
+    found, outcomes = table_with_outcomes("7", settings, made, imported=theirs)
     assert [row.keys[0] for row in found.rows[-3:]] == ["Theirs", "Labels", "both"]
     other, wrong = read_scores(theirs[0]), []
     for seed in (0, 1):
@@ -388,7 +389,7 @@ def test_a_declared_fusion_is_a_row_of_table_7(made, theirs, protocol):
 def test_labels_alone_and_unknown_systems_are_in_no_fusion(made, theirs):
     settings = load_settings({"smoke": True, "fusions": {"both": "D/[256;512]/256,384,512 + Labels"}} | THEIRS)
     with pytest.raises(ValueError, match="holds the best labels alone, which cannot be averaged"):
-        make_table("7", settings, made, imported=theirs)
+        judged_table("7", settings, made, imported=theirs)
     with pytest.raises(ValueError, match="fusions: 'Nobody' is no system: .* Imported systems: Theirs, Labels"):
         load_settings({"smoke": True, "fusions": {"both": "D/256/256 + Nobody"}} | THEIRS)
     with pytest.raises(ValueError, match="no table of the paper evaluates B_384_s0/dense/384: add a row"):

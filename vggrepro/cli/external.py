@@ -30,7 +30,7 @@ def import_(
 ) -> None:
     """Import anyone's posteriors or top-5 lists of the validation images, checked, as a score store."""
     from vggrepro.external.imported import import_scores
-    from vggrepro.tables.build import judge_imported
+    from vggrepro.tables.imported import imported_errors
 
     store = import_scores(
         file,
@@ -44,7 +44,7 @@ def import_(
         classes=classes,
         logits=logits,
     )
-    for quantity, errors in judge_imported(store).items():
+    for quantity, errors in imported_errors(store).items():
         _print_error(quantity, int(errors.wrong.sum()), errors.n)
 
 

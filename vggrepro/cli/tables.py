@@ -28,16 +28,11 @@ def table(
     threads: Threads = 1,
 ) -> None:
     """Write one table, beside the published one, as JSON, CSV, Markdown, HTML and LaTeX."""
-    from vggrepro.judging.pipeline import audited_table
-    from vggrepro.scores.outcomes import write_outcomes
-    from vggrepro.tables.build import make_table_with_outcomes
-    from vggrepro.tables.render import write_table
+    from vggrepro.judging.pipeline import make_table
+    from vggrepro.tables.measurement import Inputs
 
-    all_settings = read_settings(settings)
-    built, outcomes = make_table_with_outcomes(number, all_settings, scores, threads, imported)
-    audited = audited_table(built, all_settings, scores, runs)
-    write_outcomes(out / f"{audited.name}.npz", outcomes)
-    write_table(audited, out)
+    inputs = Inputs(scores, imported, threads)
+    make_table(number, read_settings(settings), inputs, runs=runs, out=out)
 
 
 @command

@@ -3,48 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
-from dataclasses import dataclass
 from string import ascii_lowercase
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from vggrepro.judging.audit import Finding
+from vggrepro.tables.cells import ALL_CELLS, TableFinding
 
 Key = TypeVar("Key", bound=Hashable)
 
-ALL = "all cells"
-"""The mark of what touches every cell that was measured: said once for the table."""
 LISTED = 3
 """Values that a footnote lists; where there are more, it says how many."""
 
 
-@dataclass(frozen=True)
-class Noted:
-    """A finding with all that did it and all the cells that it touches."""
-
-    rule: str
-    """Its id."""
-    section: str
-    says: str
-    """The paper, in our words."""
-    kind: Literal["paper", "choice"]
-    choice: int | None
-    """Number in the list of the paper's silences."""
-    did: str
-    """What was done."""
-    expected: str
-    """By the paper; of a choice, the default."""
-    differs: bool
-    about: tuple[str, ...]
-    """Runs, evaluations, results."""
-    cells: tuple[str, ...]
-    """Anchors of the cells."""
-
-
-def noted(findings: Mapping[str, Collection[Finding]]) -> tuple[Noted, ...]:
+def noted(findings: Mapping[str, Collection[Finding]]) -> tuple[TableFinding, ...]:
     """The findings about cells, by their anchors: one entry for what was done alike."""
     alike = _grouped(findings, lambda finding: (finding.rule, finding.did, finding.expected))
     return tuple(
-        Noted(
+        TableFinding(
             rule=finding.rule.id,
             section=finding.rule.section,
             says=finding.rule.says,
@@ -78,7 +53,7 @@ def footnotes(
     # what touches all cells comes first; then in the order of the cells
     order = list(findings)
     for cells in sorted(by_cells, key=lambda cells: (len(cells) < len(order), order.index(cells[0]), -len(cells))):
-        mark = ALL if len(cells) == len(order) else next(letters)
+        mark = ALL_CELLS if len(cells) == len(order) else next(letters)
         texts.append((mark, _sentences(by_cells[cells])))
         marks |= {key: (*marks[key], mark) for key in cells}
     return marks, tuple(texts)

@@ -1,155 +1,105 @@
-"""A table whose every number is held against the records of what made it. No torch, no markup.
+"""How a table is made: read, build, audit, judge, write. Each stage takes a `Table` and gives one with more in it. No torch.
 
-Each measured cell gets the footnotes of what its runs, all they began from, and its evaluations did otherwise than the paper.
-One deviation that nobody declared, and there is no table.
+The audit refuses a table with a number that was made under a deviation that nobody declared, and adds the footnotes of those
+that were declared. Verdicts come last, because a cell that deviates from the paper's protocol cannot be compared with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from vggrepro.core.arrays import read_array
 from vggrepro.core.files import read_json
-from vggrepro.judging import verdicts
 from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
-from vggrepro.paper.protocol import protocol_rules
-from vggrepro.paper.runs import Evaluation, members_name
-from vggrepro.paper.systems import evaluations_of
-from vggrepro.paper.tables import PublishedTable, Row, table_label
+from vggrepro.judging.verdicts import judge_table
+from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import Column, Row
 from vggrepro.paper.tasks import task_of
+from vggrepro.scores.outcomes import write_outcomes
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import Cell, Table
+from vggrepro.tables.build import build_table
+from vggrepro.tables.cells import Table
+from vggrepro.tables.lineage import cell_sources
+from vggrepro.tables.measurement import Inputs
+from vggrepro.tables.render import write_table
 
 CellIndex = tuple[int, int]
 """Row and column of a cell, from 0."""
-Findings = Mapping[CellIndex, tuple[Finding, ...]]
 
 
-def audited_table(table: Table, settings: Settings, folder: Path | None, runs: Path | None) -> Table:
-    """A table made from what lies below `folder`, with the footnotes that follow from `run.json` of the runs below `runs`.
+def make_table(number: str, settings: Settings, inputs: Inputs, *, runs: Path | None, out: Path) -> None:
+    """Make Table `number` ("1" to "12", or "text") and write it, with its outcomes, into the folder `out`.
 
-    A cell that deviates from the paper's protocol cannot be compared with it, and loses its verdict; one that does not keeps
-    it. Raises ValueError where a record is missing, is not what the settings say, or is of other weights, and where numbers
+    Raises ValueError for a table that the paper does not have, and as `build_table` and `audit_table` do.
+    """
+    published = settings.table(number)
+    table, outcomes = build_table(published, settings, inputs)
+    table = audit_table(table, settings, results=inputs.folder, runs=runs)
+    table = judge_table(table, settings)
+    write_outcomes(out / f"{table.name}.npz", outcomes)
+    write_table(table, out)
+
+
+def audit_table(table: Table, settings: Settings, *, results: Path | None, runs: Path | None) -> Table:
+    """The table with findings and footnotes, by the records of the `results` that its cells are from and of their `runs`.
+
+    Raises ValueError where a record is missing, is not what the settings say, or is of other weights, and where numbers
     are shown without a folder of runs.
     """
-    published = settings.table(table.number)
-    measured = [
-        (i, j)
-        for i, (row, printed) in enumerate(zip(table.rows, published.rows, strict=True))
-        for j, cell in enumerate(row.cells)
-        if table.kind == "errors" and cell.value is not None and _made_here(printed)
-    ]
-    if not measured:
+    paths = _paths_by_cell(table, settings)
+    if not paths:
         return table
-    if runs is None or folder is None:
+    if runs is None or results is None:
         raise ValueError(
             f"table {table.number} shows numbers of ours: give --runs, the folder of the runs' records (run.json)"
         )
-    found = dict(_found(published, measured, settings, folder, Audit(runs, settings)))
-    marks, texts = footnotes(found)
-    rows = [[*row.cells] for row in table.rows]
-    for i, j in measured:
-        cell = _judged(rows[i][j], found[i, j], published.rows[i], published.columns[j].quantity, settings)
-        rows[i][j] = replace(cell, footnotes=marks[i, j])
-    made = [replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True)]
-    before = verdicts.verdict_legend([*table.rows])
-    return replace(
-        table,
-        rows=tuple(made),
-        notes=tuple(note for note in table.notes if note not in before) + verdicts.verdict_legend(made),
-        footnotes=(*table.footnotes, *texts),
-        findings=noted({table.anchor(*place): about for place, about in found.items()}),
-    )
+    findings_of = cache(partial(_result_findings, Audit(runs, settings)))
+    published = settings.table(table.number)
+    findings = {
+        (i, j): _touching(
+            published.rows[i],
+            published.columns[j],
+            (finding for path in of_cell for finding in findings_of(results / path)),
+        )
+        for (i, j), of_cell in paths.items()
+    }
+    marks, texts = footnotes(findings)
+    rows = [
+        replace(row, cells=tuple(replace(cell, footnotes=marks.get((i, j), ())) for j, cell in enumerate(row.cells)))
+        for i, row in enumerate(table.rows)
+    ]
+    noted_findings = noted({table.anchor(*index): of_cell for index, of_cell in findings.items()})
+    return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), findings=noted_findings)
 
 
-def _made_here(row: Row) -> bool:
-    """Whether evaluations of ours, or SVMs on them, are behind a row."""
-    return bool(row.members or _evaluations(row))
+def _paths_by_cell(table: Table, settings: Settings) -> dict[CellIndex, list[str]]:
+    """The results of ours, below their folder, that each measured cell is from; imported scores have no record to audit."""
+    paths = {}
+    for i, row in enumerate(table.rows):
+        for j, cell in enumerate(row.cells):
+            names = [source.path.partition("/")[2] for source in cell_sources(settings, table.number, i, cell)]
+            if ours := [name for name in names if not name.startswith("imported/")]:
+                paths[i, j] = ours
+    return paths
 
 
-def _evaluations(row: Row) -> list[Evaluation]:
-    return [e for system in (row.system, row.minus) if system for e in evaluations_of(system)]
-
-
-def _found(
-    published: PublishedTable, measured: Sequence[CellIndex], settings: Settings, folder: Path, audit: Audit
-) -> Iterator[tuple[CellIndex, tuple[Finding, ...]]]:
-    """What the records of each measured cell tell of its quantity; every result is looked at once."""
-    seen: dict[str, tuple[Finding, ...]] = {}
-    merging = audit.of_merging() if published.kind.results == "boxes" else ()
-    for i, j in measured:
-        row, column = published.rows[i], published.columns[j]
-        task = task_of(row, column) if row.members else None
-        if task:
-            paths = [f"{task}/{members_name(row.members, seed)}" for seed in settings.seeds]
-        else:
-            paths = [e.seeded(seed).path for seed in settings.seeds for e in _evaluations(row)]
-        for path in paths:
-            if path not in seen:
-                seen[path] = _of_result(folder / path, audit, svms=task is not None)
-        about = dict.fromkeys(finding for path in paths for finding in (*seen[path], *merging))
-        yield (i, j), tuple(finding for finding in about if (task or column.quantity) in finding.rule.touches)
-
-
-def _of_result(folder: Path, audit: Audit, *, svms: bool) -> tuple[Finding, ...]:
-    made = read_json(folder / "made.json")
-    if svms:
-        return audit.of_svms(folder, made)
+def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
+    """What the records of one result tell: of SVMs, of scores, or of boxes and how they are merged."""
+    metadata = read_json(folder / "made.json")
+    if "task" in metadata:
+        return audit.of_svms(folder, metadata)
     labels = read_array(folder / "labels.npy", np.int64, (None,), "evaluate again", mapped=True)
-    return audit.of_evaluation(folder, made, len(labels))
+    findings = audit.of_evaluation(folder, metadata, len(labels))
+    return findings + audit.of_merging() if Run.parse(metadata["run"]).localises else findings
 
 
-def _judged(cell: Cell, found: Sequence[Finding], row: Row, quantity: str, settings: Settings) -> Cell:
-    """The cell with the verdict that its records allow: settings may differ that had no part in it."""
-    if cell.verdict in ("", "other data"):
-        return cell
-    deviates = any(finding.deviates for finding in found)
-    return verdicts.judge(
-        cell, verdicts.quantity_of(row, quantity, settings.higher), "other settings" if deviates else ""
-    )
-
-
-def deviations_section(tables: Sequence[Table]) -> dict[str, Any]:
-    """What the report says of deviations and choices: rule by rule what the paper says, what was done, by whom, and where."""
-    by_what: dict[tuple[str, str, str], dict[str, Any]] = {}
-    of_table = {t.name: len({cell for note in t.findings for cell in note.cells}) for t in tables if t.findings}
-    for table in tables:
-        for note in table.findings:
-            row = by_what.setdefault((note.rule, note.did, note.expected), {"note": note, "about": {}, "where": []})
-            row["about"] |= dict.fromkeys(note.about)
-            label, n = table_label(table.number), len(note.cells)
-            row["where"].append((table.name, label, f" ({n} of {of_table[table.name]})" * (n < of_table[table.name])))
-    order = [rule.id for held in protocol_rules().values() for rule in held]
-    listed = [_row(row, len(of_table)) for _, row in sorted(by_what.items(), key=lambda item: order.index(item[0][0]))]
-    return {
-        "deviations": [row for row in listed if row["kind"] == "paper"],
-        "choices": [row for row in listed if row["kind"] == "choice"],
-        "rules": sum(rule.kind == "paper" for held in protocol_rules().values() for rule in held),
-        "broken": len({note.rule for table in tables for note in table.findings if note.kind == "paper"}),
-        "audited": bool(listed),
-    }
-
-
-def _row(row: Mapping[str, Any], tables: int) -> dict[str, Any]:
-    note, about, where = row["note"], list(row["about"]), row["where"]
-    return {
-        "kind": note.kind,
-        "section": note.section if note.kind == "paper" else f"{note.section}, choice {note.choice}",
-        "says": note.says,
-        "did": note.did,
-        "differs": note.differs,
-        "expected": note.expected,
-        "about": ", ".join(about) if len(about) <= FEW else f"{about[0]} and {len(about) - 1} more",
-        "all": ", ".join(about),
-        "where": [] if len(where) == tables and not any(part for *_, part in where) else where,
-    }
-
-
-FEW = 2
-"""Runs or evaluations that the report names."""
+def _touching(row: Row, column: Column, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The findings that bear on what a cell measures, each once."""
+    quantity = task_of(row, column) if row.members else column.quantity
+    return tuple(dict.fromkeys(finding for finding in findings if quantity in finding.rule.touches))

@@ -1,4 +1,4 @@
-"""What a cell says of the published number: it agrees, it differs, or the data cannot tell. No torch.
+"""The verdict on every cell: it agrees with the published number, it differs, or the data are inconclusive. No torch.
 
 How near is near enough is fixed in `tables/tolerances.yaml`, with its derivation and the error model, before there is any
 result. A cell of other images, or of other settings than the paper's, says nothing about the paper and gets no such verdict.
@@ -8,46 +8,48 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import yaml
-
-from vggrepro.core.files import file_digest
+from vggrepro.core.files import file_digest, read_yaml
 from vggrepro.core.paths import ROOT
-from vggrepro.paper.tables import PublishedTable, Row
+from vggrepro.paper.tables import Row
 from vggrepro.scores.statistics import NORMAL, POWER, Z
-from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict
+from vggrepro.settings.models import Settings
+from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict, rounding
 
 TOLERANCES = ROOT / "tables" / "tolerances.yaml"
 
-Z_ONE_SIDED = NORMAL.inv_cdf(0.95)
+NOT_OURS = ("quoted", "not reported", "spanned")
+"""Statuses of cells that nothing of ours belongs in."""
 
 
 @cache
 def read_tolerances(path: Path = TOLERANCES) -> Mapping[str, float]:
-    """How far apart two numbers of a quantity may be and agree, in points of per cent; a ValueError that names what is wrong.
+    """The largest difference of two numbers of a quantity that counts as agreement, in points of per cent, by quantity.
 
-    Each must be what its own derivation comes to: a tolerance cannot be moved without saying why.
+    Raises ValueError where the file is damaged, and for a tolerance that is not what its own derivation comes to: it cannot
+    be moved without saying why.
     """
+    entries = read_yaml(path)
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
-        found = {name: (float(entry["tolerance"]), entry["from"]) for name, entry in read.items()}
-        derived = {name: derive(**parts) for name, (_, parts) in found.items()}
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        tolerances = {name: float(entry["tolerance"]) for name, entry in entries.items()}
+        derived = {name: derived_tolerance(**entry["from"]) for name, entry in entries.items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: expected quantities, each with tolerance and from (sampling, training, implementation): {error}"
         ) from None
-    for name, (tolerance, parts) in found.items():
+    for name, tolerance in tolerances.items():
         if not math.isclose(tolerance, derived[name]):
+            parts = entries[name]["from"]
             raise ValueError(f"{path}: {name}: {parts} come to {derived[name]}, but the tolerance is {tolerance}")
-    return {name: tolerance for name, (tolerance, _) in found.items()}
+    return tolerances
 
 
-def derive(*, sampling: float, training: float, implementation: float) -> float:
-    """How far two honest reproductions are apart, 19 times in 20, to 0.1 points: see the file."""
+def derived_tolerance(*, sampling: float, training: float, implementation: float) -> float:
+    """How far two honest reproductions are apart, 19 times in 20, to 0.1 points: the file explains the formula."""
     return round(Z * math.sqrt(sampling**2 + 2 * training**2 + 2 * implementation**2), 1)
 
 
@@ -56,83 +58,78 @@ def tolerances_digest() -> str:
     return file_digest(TOLERANCES)
 
 
-def with_verdicts(
-    rows: list[TableRow], published: PublishedTable, incomparable: Mapping[str, Verdict], higher: str
-) -> list[TableRow]:
-    """Rows with a verdict in every cell that has a delta.
+def judge_table(table: Table, settings: Settings) -> Table:
+    """The table with a verdict in every cell that has a delta, and a note on what the verdicts mean.
 
-    `incomparable` says of quantities why they cannot be compared with the paper's; one that is not in it can be. `higher` is
-    the setting that says how a printed difference is read.
+    Raises ValueError for a quantity without a tolerance.
     """
-    made = []
-    for row, printed in zip(rows, published.rows, strict=True):
-        cells = [
-            judge(cell, quantity_of(printed, column.quantity, higher), incomparable.get(column.quantity, ""))
-            for cell, column in zip(row.cells, published.columns, strict=True)
-        ]
-        made.append(replace(row, cells=tuple(cells)))
-    return made
+    published = settings.table(table.number)
+    deviating = {cell for finding in table.findings if finding.deviates for cell in finding.cells}
+    rows = []
+    for i, (row, printed) in enumerate(zip(table.rows, published.rows, strict=True)):
+        cells = []
+        for j, (cell, column) in enumerate(zip(row.cells, published.columns, strict=True)):
+            reason: Verdict = "other settings" if table.anchor(i, j) in deviating else ""
+            reason = "other data" if column.quantity in table.other_data else reason
+            cells.append(judge_cell(cell, toleranced_quantity(printed, column.quantity, settings.higher), reason))
+        rows.append(replace(row, cells=tuple(cells)))
+    return replace(table, rows=tuple(rows), notes=(*table.notes, *_legend(rows)))
 
 
-def verdict_legend(rows: list[TableRow]) -> tuple[str, ...]:
-    """What the verdicts of a table mean, if it has any that speak of the paper."""
-    told = {cell.tolerance for row in rows for cell in row.cells if cell.tolerance is not None}
-    if not told:
-        return ()
-    within = " or ".join(f"{tolerance:g}" for tolerance in sorted(told))
-    return (
-        f"A number agrees with the published one where two one-sided tests at 5% put it within {within} points of it; it "
-        "differs where the 95% interval of the difference excludes 0 and the difference is larger than that; else the data "
-        "cannot tell. How these tolerances follow from what independent reproductions show among themselves: "
-        "tables/tolerances.yaml.",
-    )
-
-
-def verdict_counts(tables: Iterable[Table]) -> str:
-    """How many cells of ours say what of the published number: `12 agree, 2 differ, 5 on val`."""
-    ours = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
-    said = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in ours)
-    words = {"agrees": "agree", "differs": "differ"}
-    order = ("agrees", "differs", "cannot be told", "other settings", "other data", *MARKS.values())
-    return ", ".join(f"{said[name]} {words.get(name, name)}" for name in dict.fromkeys(order) if said[name])
-
-
-NOT_OURS = ("quoted", "not reported", "spanned")
-
-
-def quantity_of(row: Row, quantity: str, higher: str) -> str:
-    """By which tolerance a cell is judged: a printed difference has one of its own."""
+def toleranced_quantity(row: Row, quantity: str, higher: str) -> str:
+    """The quantity whose tolerance a cell is judged by: a printed difference has one of its own."""
     if not row.minus:
         return quantity
     return "difference in points" if higher == "points" else "relative difference"
 
 
-def judge(cell: Cell, quantity: str, incomparable: Verdict = "") -> Cell:
-    """The cell with its verdict.
+def judge_cell(cell: Cell, quantity: str, incomparable: Verdict = "") -> Cell:
+    """The cell with its verdict; `incomparable` is the verdict of a cell that cannot be compared with the paper's.
 
     It agrees where two one-sided tests at 5% put the difference within the tolerance. It differs where the 95% interval
     excludes 0 and the difference exceeds the tolerance: a difference that is real and smaller is no larger than honest
-    reproductions show among themselves. Raises ValueError for a quantity without a tolerance.
+    reproductions show among themselves. A counted value has no interval, and agrees if it rounds to the printed number.
+    Raises ValueError for a quantity without a tolerance.
     """
-    if cell.delta is None or cell.delta_interval is None or cell.delta_narrow is None:
+    if cell.delta is None:
         return cell
+    if cell.interval is None or cell.delta_interval is None or cell.delta_narrow is None:
+        return replace(cell, verdict="agrees" if abs(cell.delta) <= rounding(cell.published) else "differs")
     if incomparable:
         return replace(cell, verdict=incomparable)
     if quantity not in read_tolerances():
         raise ValueError(f"{TOLERANCES}: no tolerance for {quantity}: derive one before looking at results")
     tolerance = read_tolerances()[quantity]
     (low, high), (narrow_low, narrow_high) = cell.delta_interval, cell.delta_narrow
-    verdict: Verdict = "cannot be told"
+    verdict: Verdict = "inconclusive"
     if -tolerance < narrow_low <= narrow_high < tolerance:
         verdict = "agrees"
     elif abs(cell.delta) > tolerance and not low <= 0 <= high:
         verdict = "differs"
-    return replace(cell, verdict=verdict, tolerance=tolerance, tellable=_tellable(cell, tolerance))
+    # the smallest true difference that differs, by the rule above, with 80% power
+    needed = max(tolerance, (high - low) / 2)
+    detectable = needed + NORMAL.inv_cdf(POWER) * (cell.interval[1] - cell.interval[0]) / (2 * Z)
+    return replace(cell, verdict=verdict, tolerance=tolerance, minimum_detectable_difference=detectable)
 
 
-def _tellable(cell: Cell, tolerance: float) -> float:
-    """The smallest true difference that differs, by the rule above, with 80% power."""
-    assert cell.delta_interval is not None
-    assert cell.interval is not None
-    needed = max(tolerance, (cell.delta_interval[1] - cell.delta_interval[0]) / 2)
-    return needed + NORMAL.inv_cdf(POWER) * (cell.interval[1] - cell.interval[0]) / (2 * Z)
+def _legend(rows: Sequence[TableRow]) -> tuple[str, ...]:
+    """The meaning of a table's verdicts, if one compares a cell with the paper's."""
+    tolerances = {cell.tolerance for row in rows for cell in row.cells if cell.tolerance is not None}
+    if not tolerances:
+        return ()
+    within = " or ".join(f"{tolerance:g}" for tolerance in sorted(tolerances))
+    return (
+        f"A number agrees with the published one where two one-sided tests at 5% put it within {within} points of it; it "
+        "differs where the 95% interval of the difference excludes 0 and the difference is larger than that; else the data "
+        "are inconclusive. How these tolerances follow from what independent reproductions show among themselves: "
+        "tables/tolerances.yaml.",
+    )
+
+
+def verdict_counts(tables: Iterable[Table]) -> str:
+    """How many cells of ours have each verdict, or why they have none: `12 agree, 2 differ, 5 on val`."""
+    ours = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
+    counts = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in ours)
+    words = {"agrees": "agree", "differs": "differ"}
+    order = dict.fromkeys(("agrees", "differs", "inconclusive", "other settings", "other data", *MARKS.values()))
+    return ", ".join(f"{counts[name]} {words.get(name, name)}" for name in order if counts[name])

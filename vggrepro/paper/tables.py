@@ -152,6 +152,11 @@ class PublishedTable:
         """The stem of the table's files: `table03`, `text`."""
         return table_name(self.number)
 
+    @property
+    def quantities(self) -> frozenset[str]:
+        """What its columns measure."""
+        return frozenset(column.quantity for column in self.columns)
+
     def runs(self, seeds: tuple[int, ...]) -> list[Run]:
         """Every run that a row of the table measures, for every seed."""
         measured = [evaluation.run for evaluation in self.evaluations()]

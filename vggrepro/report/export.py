@@ -14,8 +14,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from vggrepro.core.files import atomic_file, write_text
-from vggrepro.judging import ledger
-from vggrepro.judging.ledger import Judged, Ledger, Step
+from vggrepro.judging.comparisons import Step
+from vggrepro.judging.decisions import JudgedClaim
+from vggrepro.judging.ledger import Ledger, read_ledger
 from vggrepro.paper.tables import Published, published_table, table_name, table_numbers
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
@@ -75,11 +76,11 @@ class CellRecord(TidyRecord):
     delta_high_90: float | None
     """Upper end."""
     verdict: str
-    """`agrees`, `differs`, `cannot be told`; `other data` or `other settings` where it cannot be compared with the paper's;
+    """`agrees`, `differs`, `inconclusive`; `other data` or `other settings` where it cannot be compared with the paper's;
     empty in a cell without a delta."""
     tolerance: float | None
     """How far ours may be from the published number and agree with it."""
-    tellable: float | None
+    minimum_detectable_difference: float | None
     """The smallest true difference that would be found to differ with 80% power."""
     best: bool
     """Whether ours is the best of its column, or of its group of rows where the paper marks groups."""
@@ -200,7 +201,7 @@ def claim_records(judged: Ledger) -> list[ClaimRecord]:
     ]
 
 
-def _claim_record(judged: Judged, step: Step | None, *, decides: bool, papers: bool) -> ClaimRecord:
+def _claim_record(judged: JudgedClaim, step: Step | None, *, decides: bool, papers: bool) -> ClaimRecord:
     same = ("section", "test", "quantity", "by", "margin", "verdict", "reason", "p", "p_holm")
     shared: dict[str, Any] = {name: getattr(judged, name) for name in same}
     return ClaimRecord(
@@ -289,7 +290,7 @@ def _cell_record(
         delta_high_90=narrow[1],
         verdict=cell.verdict,
         tolerance=cell.tolerance,
-        tellable=cell.tellable,
+        minimum_detectable_difference=cell.minimum_detectable_difference,
         best=cell.best,
         deviations=_words(note.rule for note in otherwise if note.kind == "paper"),
         choices=_words(note.rule for note in otherwise if note.kind == "choice"),
@@ -349,7 +350,7 @@ def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
     made = lineage.stored_results(results)
     _write(out, "cells", CellRecord, cell_records(settings, tables, made))
     _write(out, "sources", SourceRecord, source_records(settings, tables, made))
-    _write(out, "claims", ClaimRecord, claim_records(ledger.read_ledger(results / "claims" / "claims.json")))
+    _write(out, "claims", ClaimRecord, claim_records(read_ledger(results / "claims" / "claims.json")))
 
 
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}

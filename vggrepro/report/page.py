@@ -15,11 +15,13 @@ from typing import Any
 from vggrepro.core import provenance
 from vggrepro.core.files import read_json, write_text
 from vggrepro.core.paths import ROOT
-from vggrepro.judging import ledger, verdicts
-from vggrepro.judging.pipeline import deviations_section
+from vggrepro.judging import verdicts
+from vggrepro.judging.ledger import read_ledger
 from vggrepro.localisation.sensitivity import read_sensitivity
 from vggrepro.paper.tables import published_table
 from vggrepro.report import origins, whatif
+from vggrepro.report.claims import claims_section
+from vggrepro.report.deviations import deviations_section
 from vggrepro.report.figures import argument, localisation, waterfall
 from vggrepro.report.figures import verdicts as judgements
 from vggrepro.report.figures.drawing import Figure
@@ -65,7 +67,7 @@ def write_report(
         "title": "Very Deep Convolutional Networks, re-made",
         "warning": report_warning(settings),
         "facts": [*run_facts(settings, trainings), ("cells", verdicts.verdict_counts(tables.values()))],
-        "ledger": ledger.claims_section(claims) if claims else None,
+        "ledger": claims_section(claims) if claims else None,
         "tables": [
             {
                 "name": t.name,
@@ -101,7 +103,7 @@ def _figures(
 ) -> list[Figure]:
     """All figures for which there are results, in the order of the page."""
     forests = [judgements.draw_deltas(list(tables.values()), folder)]
-    forests += [judgements.draw_claims(ledger.read_ledger(claims), folder)] if claims else []
+    forests += [judgements.draw_claims(read_ledger(claims), folder)] if claims else []
     figures = [forest for forest in forests if forest]
     by_figure = {published_table(table.number).figure: (path, table) for path, table in tables.items()}
     if "depth" in by_figure:

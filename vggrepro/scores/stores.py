@@ -7,7 +7,7 @@ posteriors, and may have `boxes.npy` (bool [2, N]): which images its boxes do no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -211,11 +211,13 @@ def read_scores_or_labels(folder: Path) -> Scores | TopLabels:
 
 Mixture = Mapping[str, Fraction]
 """The weights of stores in an average, by the keys of the stores."""
+Name = TypeVar("Name", bound=Hashable)
+"""What names a mixture."""
 
 
 def mixture_ranks(
-    stores: Mapping[str, Scores | TopLabels], mixtures: Mapping[str, Mixture]
-) -> dict[str, NDArray[np.int32]]:
+    stores: Mapping[str, Scores | TopLabels], mixtures: Mapping[Name, Mixture]
+) -> dict[Name, NDArray[np.int32]]:
     """The rank of the true class of every image, [N], under each weighted average of stores.
 
     PAPER 3.2, 4.2-4.4: scales, protocols and nets are all combined by averaging posteriors. Every store is read once for
@@ -237,7 +239,7 @@ def mixture_ranks(
     )
 
 
-def _average_ranks(stores: Mapping[str, Scores], mixtures: Mapping[str, Mixture]) -> dict[str, NDArray[np.int32]]:
+def _average_ranks(stores: Mapping[str, Scores], mixtures: Mapping[Name, Mixture]) -> dict[Name, NDArray[np.int32]]:
     if not mixtures:
         return {}
     first = same_images(stores)

@@ -1,6 +1,7 @@
-"""Cells: a number that was measured here, with its interval, beside the published one. No torch, no markup.
+"""Cells: a measured number with its interval beside the published one, and the table that they stand in. No torch, no markup.
 
-A table is rows of them (`tables`, `transferred`); what stands in a cell without a number of ours is never a blank.
+A `Table` is plain data that passes from stage to stage: `build` fills the cells, `judging` adds findings, footnotes and
+verdicts, `render` prints it. A cell without a number of ours says why; it is never blank.
 """
 
 from __future__ import annotations
@@ -9,23 +10,19 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.judging.footnotes import Noted
 from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id
-from vggrepro.scores import statistics
-from vggrepro.scores.outcomes import Errors
-from vggrepro.settings.choices import departures
-from vggrepro.settings.models import Settings
+from vggrepro.scores.outcomes import Errors, Shares
+from vggrepro.scores.statistics import Estimate, nested, of_resamples, of_splits, share, wilson
 
 Status = Literal["measured", "validation", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
 CellInterval = tuple[float, float]
 
-Verdict = Literal["", "agrees", "differs", "cannot be told", "other data", "other settings"]
+Verdict = Literal["", "agrees", "differs", "inconclusive", "other data", "other settings"]
 
 MARKS: dict[Status, str] = {
     "validation": "on val",
@@ -35,12 +32,15 @@ MARKS: dict[Status, str] = {
     "not run": "not run",
     "undefined": "not defined",
 }
-"""What stands in a cell that has no number of ours: never a blank."""
+"""What is printed in a cell that has no number of ours."""
+
+ALL_CELLS = "all cells"
+"""The mark of a footnote that holds for every measured cell of a table: it is printed once, below the table."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: the published value, and ours beside it. Errors are in per cent."""
+    """A cell of a table: the published value, and ours beside it. Errors, precisions and recalls are in per cent."""
 
     status: Status
     published: str
@@ -49,21 +49,21 @@ class Cell:
     span: int = 1
     """Columns that the published value covers."""
     text: str = ""
-    """Of Table 1, whose cells are layers: ours."""
+    """Ours, in Table 1, whose cells are layers."""
     value: float | None = None
     interval: CellInterval | None = None
-    """95%."""
+    """95%; None where the value is counted, not estimated."""
     delta: float | None = None
     """Ours less the published value."""
     delta_interval: CellInterval | None = None
     """95%, the rounding of the printed number included."""
     delta_narrow: CellInterval | None = None
-    """90%, the same: within the tolerance where the two numbers agree."""
+    """90%, the same: the two numbers agree where it lies within the tolerance."""
     verdict: Verdict = ""
-    """What the delta says of the published number (`verdicts`); nothing in a cell without a delta."""
+    """What the delta says of the published number; empty until the cell is judged, and where there is no delta."""
     tolerance: float | None = None
-    """How far ours may be from the published number and agree with it, if this cell can be compared with the paper's."""
-    tellable: float | None = None
+    """The largest delta that counts as agreement; None where the cell cannot be compared with the paper's."""
+    minimum_detectable_difference: float | None = None
     """The smallest true difference that would be found to differ with 80% power."""
     n: int = 0
     """Images."""
@@ -74,9 +74,9 @@ class Cell:
     """Random splits that the value is a mean over, where there are several."""
     best: bool = False
     how: tuple[str, ...] = ()
-    """The evaluations that were averaged."""
+    """The evaluations that were averaged, for the first seed, or the results of SVMs."""
     footnotes: tuple[str, ...] = ()
-    """Marks of what was done otherwise than in the paper, by the records of what made the value (`audited`)."""
+    """Marks of the departures from the paper, by the records of what made the value."""
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,36 @@ class TableRow:
 
 
 @dataclass(frozen=True)
+class TableFinding:
+    """A finding of the audit, with all that did it and all the cells that depend on it."""
+
+    rule: str
+    """Its id in `tables/protocol.yaml`."""
+    section: str
+    says: str
+    """The paper, in our words."""
+    kind: Literal["paper", "choice"]
+    choice: int | None
+    """Number in the list of the paper's silences."""
+    did: str
+    """What was done."""
+    expected: str
+    """By the paper; of a choice, the default."""
+    differs: bool
+    about: tuple[str, ...]
+    """Runs, evaluations, results."""
+    cells: tuple[str, ...]
+    """Ids of the cells."""
+
+    @property
+    def deviates(self) -> bool:
+        """Whether it departs from the paper, so that numbers cannot be compared."""
+        return self.differs and self.kind == "paper"
+
+
+@dataclass(frozen=True)
 class Table:
-    """A table of the paper, re-made."""
+    """A table of the paper, measured anew."""
 
     number: str
     name: str
@@ -102,14 +130,17 @@ class Table:
     columns: tuple[str, ...]
     rows: tuple[TableRow, ...]
     footnotes: tuple[tuple[str, str], ...]
-    """Marks and texts."""
+    """Marks and texts: the paper's own, then those of the audit."""
     notes: tuple[str, ...]
     """What has to be known to read the deltas."""
     kind: Literal["errors", "layers", "parameters"] = "errors"
+    """How cells are printed."""
     higher_is_better: bool = False
     """Whether cells are precisions and recalls, not errors."""
-    findings: tuple[Noted, ...] = ()
-    """What was done otherwise than the paper says, or where it is silent."""
+    other_data: tuple[str, ...] = ()
+    """Quantities that were measured on other images than the published numbers."""
+    findings: tuple[TableFinding, ...] = ()
+    """What the audit found: departures from the paper, and choices where it is silent."""
 
     def anchor(self, row: int, column: int) -> str:
         """The id of a cell, by its row and column from 0."""
@@ -117,13 +148,14 @@ class Table:
 
 
 def published_cell(row: Row, name: str) -> Cell:
-    """The published part of a cell, with the number of columns that it covers; nothing was run for it yet."""
-    printed = row.cells[name]
-    after = list(row.cells)[list(row.cells).index(name) + 1 :]
+    """The published part of a cell, with the number of columns that it covers; its status is `not run`."""
+    names = list(row.cells)
     span = 1
-    while span <= len(after) and row.cells[after[span - 1]].spanned:
+    for right in names[names.index(name) + 1 :]:
+        if not row.cells[right].spanned:
+            break
         span += 1
-    return Cell("not run", printed.printed, printed.bold, span)
+    return Cell("not run", row.cells[name].printed, row.cells[name].bold, span)
 
 
 def quoted_cell(cell: Cell, printed: Published) -> Cell:
@@ -133,19 +165,19 @@ def quoted_cell(cell: Cell, printed: Published) -> Cell:
 
 
 def error_cell(cell: Cell, printed: Published, outcome: Errors) -> Cell:
-    """An error rate with its interval."""
+    """An error rate with its interval: Wilson's for one seed, nested by images and trainings for several."""
     errors = outcome.values
     per_seed, n = errors.mean(1), errors.shape[1]
-    at = statistics.nested(errors).interval if len(errors) > 1 else partial(statistics.wilson, float(errors.sum()), n)
-    return measured_cell(cell, printed, outcome.sources, float(per_seed.mean()), at, n, per_seed)
+    interval = nested(errors).interval if len(errors) > 1 else partial(wilson, float(errors.sum()), n)
+    return measured_cell(cell, printed, outcome.sources, float(per_seed.mean()), interval, n, per_seed)
 
 
-def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str) -> Cell:
-    """How much higher the error of `a` is than that of `b`: images are paired, so that what both miss cancels out.
+def difference_cell(cell: Cell, printed: Published, first: Errors, second: Errors, higher: str) -> Cell:
+    """How much higher the error of `first` is than that of `second`: images are paired, so errors of both cancel out.
 
-    CHOICE 8: in points, or relative to the error of `b`.
+    CHOICE 8: in points, or relative to the error of the second.
     """
-    x, y = a.values, b.values
+    x, y = first.values, second.values
     if higher == "points":
         ratio, scale = 1.0, 1.0
     elif y.mean() == 0:
@@ -154,12 +186,42 @@ def difference(cell: Cell, printed: Published, a: Errors, b: Errors, higher: str
         ratio, scale = x.mean() / y.mean(), 1 / y.mean()
     value = float((x.mean() - y.mean()) * scale)
     # x - ratio * y is each image's influence on the value, to first order
-    influence = statistics.nested(x - ratio * y)
+    influence = nested(x - ratio * y)
 
-    def at(level: float) -> CellInterval:
+    def interval(level: float) -> CellInterval:
         return value - scale * influence.half(level), value + scale * influence.half(level)
 
-    return measured_cell(cell, printed, a.sources, value, at, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
+    return measured_cell(cell, printed, first.sources, value, interval, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
+
+
+def share_cell(cell: Cell, printed: Published, outcome: Shares, part: str) -> Cell:
+    """A mean precision or recall with its interval, over seeds and splits, measured on a `part` of the data set.
+
+    On another part than `test` no delta is taken: the published number is of the test images.
+    """
+    seeds, splits = outcome.values.shape
+    estimate = estimated_share(outcome)
+    spread_over = outcome.values.mean(0) if splits > 1 else outcome.values[:, 0]
+    measured = measured_cell(
+        cell,
+        printed,
+        outcome.sources,
+        estimate.mean,
+        lambda level: share(estimate.interval(level)),
+        outcome.n,
+        spread_over,
+    )
+    measured = replace(measured, seeds=seeds, splits=splits if splits > 1 else 0)
+    if part == "test":
+        return measured
+    return replace(measured, status="validation", delta=None, delta_interval=None, delta_narrow=None)
+
+
+def estimated_share(outcome: Shares) -> Estimate:
+    """The mean over seeds and splits, and its variance."""
+    if outcome.resampled.size:
+        return of_resamples(outcome.values[:, 0], outcome.resampled, outcome.groups)
+    return of_splits(outcome.values, outcome.n)
 
 
 def measured_cell(
@@ -167,12 +229,15 @@ def measured_cell(
     printed: Published,
     how: tuple[str, ...],
     value: float,
-    at: Callable[[float], CellInterval],
+    interval: Callable[[float], CellInterval],
     n: int,
-    per_seed: NDArray[np.float64],
+    draws: NDArray[np.float64],
 ) -> Cell:
-    """The cell with a measured value, and with its interval `at` a level; all of it in per cent."""
-    wide, narrow = ((100 * low, 100 * high) for low, high in (at(0.95), at(0.90)))
+    """The cell with a measured `value` from 0 to 1 and its `interval` at a level; in the cell they are in per cent.
+
+    `draws` are the values of the seeds, or of the splits, whose spread the cell shows.
+    """
+    wide, narrow = ((100 * low, 100 * high) for low, high in (interval(0.95), interval(0.90)))
     if printed.value is not None:
         paper, half = printed.value, rounding(printed.printed)
         cell = replace(
@@ -187,8 +252,8 @@ def measured_cell(
         value=100 * value,
         interval=wide,
         n=n,
-        seeds=len(per_seed),
-        spread=100 * float(per_seed.std(ddof=1)) if len(per_seed) > 1 else None,
+        seeds=len(draws),
+        spread=100 * float(draws.std(ddof=1)) if len(draws) > 1 else None,
         how=how,
     )
 
@@ -196,7 +261,7 @@ def measured_cell(
 def rounding(printed: str) -> float:
     """Half a unit of the last printed digit: `25.5` may be 25.45 to 25.55."""
     decimals = re.match(r"[0-9]*\.?([0-9]*)", printed)
-    assert decimals is not None, "the pattern matches anything"
+    assert decimals is not None, "the pattern matches any text"
     return float(0.5 * 10.0 ** -len(decimals[1]))
 
 
@@ -205,23 +270,9 @@ def row_keys(published: PublishedTable, row: Row) -> tuple[str, ...]:
     return tuple(row.keys[name] for name in published.headings)
 
 
-def groups(published: PublishedTable) -> list[int]:
-    """For each row the size of the group that starts there, 0 within a group. A group shares its first key."""
+def group_sizes(published: PublishedTable) -> list[int]:
+    """For each row the size of the group that starts there, 0 within a group. Rows of a group share their first key."""
     first = [next(iter(row.keys.values())) for row in published.rows]
     starts = [i for i, key in enumerate(first) if i == 0 or key != first[i - 1]]
     sizes = dict(zip(starts, np.diff([*starts, len(first)]).tolist(), strict=True))
     return [sizes.get(i, 0) for i in range(len(first))]
-
-
-def not_trained_here(settings: Settings) -> str:
-    """The note on nets that were released by others; nothing where there are none."""
-    nets = [f"{net}/[256;512] ({Path(release.file).name})" for net, release in settings.released.items()]
-    return (
-        f"Not trained here, but taken as released: {', '.join(nets)}. What needs other nets is not run." if nets else ""
-    )
-
-
-def settings_differences(settings: Settings, but: tuple[str, ...]) -> list[str]:
-    """The settings that are not the paper preset's, without those of some blocks and, for released nets, of training."""
-    but = (*but, "train", "finetune") if settings.released else but
-    return [key for key, _, _ in departures(settings) if key.split(".")[0] not in but]

@@ -1,13 +1,13 @@
-"""A table's value as HTML, LaTeX, Markdown, CSV and JSON. Nothing is computed here, values are only written. No torch.
+"""A table as HTML, LaTeX, Markdown, CSV and JSON: values are printed, and nothing is computed. No torch.
 
-Templates lie in `tables/templates/`; they get strings and lists, and a name that is undefined stops them.
+The templates in `tables/templates/` get strings and lists; an undefined name raises an error.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,30 @@ import jinja2
 from vggrepro.core.files import write_json, write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import read_typed
-from vggrepro.judging.footnotes import ALL
 from vggrepro.paper.tables import table_label
-from vggrepro.tables.cells import MARKS, Cell, CellInterval, Table, TableRow, Verdict
+from vggrepro.tables.cells import ALL_CELLS, MARKS, Cell, CellInterval, Table, TableRow, Verdict
 
 TABLE_FORMATS = ("json", "csv", "md", "html", "tex")
 MINUS, RANGE = "\u2212", " to "
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the cells of a kind of table are printed."""
+
+    compared: bool = True
+    """With ours, the published value and the delta in columns of their own; else ours alone."""
+    measured: bool = True
+    """With intervals, verdicts and a column of the number of images."""
+    decimals: int = 1
+
+
+LAYOUTS = {
+    "layers": Layout(compared=False, measured=False),
+    "parameters": Layout(measured=False, decimals=3),
+    "errors": Layout(),
+}
+"""By `Table.kind`."""
 
 
 def write_table(table: Table, out: Path) -> None:
@@ -35,7 +53,7 @@ def write_table(table: Table, out: Path) -> None:
 
 
 def read_table(path: Path) -> Table:
-    """The table in a JSON file that `write` wrote."""
+    """The table in a JSON file that `write_table` wrote; a ValueError that names the file where it is damaged."""
     return read_typed(Table, path, "make the table again")
 
 
@@ -55,43 +73,38 @@ def printed_interval(bounds: CellInterval | None, *, signed: bool = False) -> st
     return "" if bounds is None else RANGE.join(printed_number(bound, signed=signed) for bound in bounds)
 
 
-VERDICT_SIGNS: dict[Verdict, str] = {"agrees": "=", "differs": "\u2260", "cannot be told": "?"}
-"""What stands before a verdict, for who does not see its colour."""
+VERDICT_SIGNS: dict[Verdict, str] = {"agrees": "=", "differs": "\u2260", "inconclusive": "?"}
+"""Printed before a verdict, so that it can be read without colours."""
 
 
-def _because(cell: Cell) -> str:
+def _reason(cell: Cell) -> str:
     """Why a cell has its verdict, in a sentence."""
-    if cell.tolerance is None or cell.tellable is None:
-        said: dict[Verdict, str] = {
+    if cell.tolerance is None or cell.minimum_detectable_difference is None:
+        reasons: dict[Verdict, str] = {
             "other data": "measured on other images than the published number",
             "other settings": "made with other settings than the published number",
             "agrees": "the same when rounded as printed",
             "differs": "not the same when rounded as printed",
         }
-        return said.get(cell.verdict, "")
-    inside = printed_interval(cell.delta_narrow, signed=True)
+        return reasons.get(cell.verdict, "")
+    interval = printed_interval(cell.delta_narrow, signed=True)
     return (
-        f"tolerance {printed_number(cell.tolerance)} points; 90% interval of the difference {inside}; a true difference of "
-        f"{printed_number(cell.tellable)} would be found with 80% power"
+        f"tolerance {printed_number(cell.tolerance)} points; 90% interval of the difference {interval}; a true difference of "
+        f"{printed_number(cell.minimum_detectable_difference)} would be found with 80% power"
     )
 
 
-def _cell(cell: Cell, kind: str, anchor: str, link: str) -> dict[str, Any]:
+def _cell_view(cell: Cell, layout: Layout, anchor: str, link: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
-    decimals = 3 if kind == "parameters" else 1
-    ours = cell.text if cell.value is None else printed_number(cell.value, decimals=decimals)
-    over = f"{cell.splits} splits" if cell.splits else f"{cell.seeds} seeds"
-    spread = "" if cell.spread is None else f"\u00b1\u2009{printed_number(cell.spread)} over {over}"
-    if cell.status == "validation":
-        spread = ", ".join(filter(None, (spread, MARKS["validation"])))
+    decimals = layout.decimals
     return {
         "id": anchor,
         "link": link,
         "status": cell.status,
-        "here": ours,
+        "here": cell.text if cell.value is None else printed_number(cell.value, decimals=decimals),
         "mark": MARKS.get(cell.status, "") if cell.value is None else "",
         "interval": printed_interval(cell.interval),
-        "spread": spread,
+        "spread": _spread(cell),
         "best": cell.best,
         "paper": cell.published.replace("+-", "\u00b1") if cell.published != "-" else "\u2013",
         "paper_bold": cell.published_bold,
@@ -99,28 +112,34 @@ def _cell(cell: Cell, kind: str, anchor: str, link: str) -> dict[str, Any]:
         "delta_interval": printed_interval(cell.delta_interval, signed=True),
         "verdict": f"{VERDICT_SIGNS.get(cell.verdict, '')} {cell.verdict}".strip(),
         "kind_of_verdict": cell.verdict.replace(" ", "-"),
-        "because": _because(cell),
-        "n": f"{cell.n:,}" if cell.n else "",
+        "reason": _reason(cell),
         "span": cell.span,
         "agrees": "" if not cell.text else "same" if cell.text == cell.published else "different",
         "how": ", ".join(cell.how),
-        "footnotes": [mark for mark in cell.footnotes if mark != ALL],
+        "footnotes": [mark for mark in cell.footnotes if mark != ALL_CELLS],
     }
 
 
+def _spread(cell: Cell) -> str:
+    """`± 0.3 over 5 seeds`, and `on val` where the published number is of the test images."""
+    draws = f"{cell.splits} splits" if cell.splits else f"{cell.seeds} seeds"
+    spread = "" if cell.spread is None else f"\u00b1\u2009{printed_number(cell.spread)} over {draws}"
+    return ", ".join(filter(None, (spread, MARKS["validation"] if cell.status == "validation" else "")))
+
+
 Links = Mapping[tuple[int, int], str]
-"""Where cells lead to within a page, by row and column from 0."""
+"""Anchors within a page that cells link to, by row and column from 0."""
 
 
 def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
     """The table as strings and lists: all that a template sees."""
-    links = links or {}
+    links, layout = links or {}, LAYOUTS[table.kind]
     rows = [
         {
             "group": row.group,
             "keys": list(row.keys),
             "cells": [
-                _cell(cell, table.kind, table.anchor(r, c), links.get((r, c), ""))
+                _cell_view(cell, layout, table.anchor(r, c), links.get((r, c), ""))
                 for c, cell in enumerate(row.cells)
                 if cell.status != "spanned"
             ],
@@ -136,12 +155,13 @@ def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
         "section": table.section,
         "caption": table.caption,
         "kind": table.kind,
+        "layout": layout,
         "key_headings": list(table.keys),
         "columns": list(table.columns),
         "rows": rows,
         "long": [max(len(row.keys[i]) for row in table.rows) > 40 for i in range(len(table.keys))],
-        "footnotes": [(mark, text) for mark, text in table.footnotes if mark != ALL],
-        "all_cells": next((text for mark, text in table.footnotes if mark == ALL), ""),
+        "footnotes": [(mark, text) for mark, text in table.footnotes if mark != ALL_CELLS],
+        "all_cells": next((text for mark, text in table.footnotes if mark == ALL_CELLS), ""),
         "notes": list(table.notes),
     }
 
@@ -152,7 +172,7 @@ def _images(row: TableRow) -> str:
 
 
 def table_html(table: Table, links: Links | None = None) -> str:
-    """A `<figure>` with the table, to stand in any page; with links, where its numbers lead to within that page."""
+    """A `<figure>` with the table, for any page; `links` are anchors within that page that its numbers link to."""
     return _environment().get_template("table.html.j2").render(table_view(table, links)).strip()
 
 
@@ -162,32 +182,26 @@ def table_latex(table: Table) -> str:
 
 
 def table_markdown(table: Table) -> str:
-    """A pipe table under a heading, ours beside the published values."""
+    """A pipe table under a heading: ours beside the published values."""
     from tabulate import tabulate
 
-    shown = table_view(table)
-    headers = [*table.keys]
-    for column in table.columns:
-        headers += [column] if table.kind == "layers" else [f"{column}: here", "paper", "\u0394 (95%)"]
-    headers += ["n"] if table.kind == "errors" else []
+    view, layout = table_view(table), LAYOUTS[table.kind]
+    columns = [[f"{name}: here", "paper", "\u0394 (95%)"] if layout.compared else [name] for name in table.columns]
+    headers = [*table.keys, *(name for names in columns for name in names), *(["n"] if layout.measured else [])]
     rows = []
-    for row in shown["rows"]:
+    for row in view["rows"]:
         line = list(row["keys"]) if row["group"] else ["", *row["keys"][1:]]
-        for cell in row["cells"]:
-            line += _markdown_cell(cell, table.kind)
-        line = line + [""] * (len(headers) - len(line) - 1) + [row["n"]] if table.kind == "errors" else line
-        rows.append(line + [""] * (len(headers) - len(line)))
+        line += [text for cell in row["cells"] for text in _markdown_cell(cell, layout)]
+        line += [""] * (len(headers) - layout.measured - len(line))
+        rows.append([*line, row["n"]] if layout.measured else line)
     body = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
-    notes = [
-        table.caption,
-        *table.notes,
-        *(f"{mark.capitalize() if mark == ALL else mark}: {text}" for mark, text in table.footnotes),
-    ]
-    return f"### {shown['heading']} (section {table.section})\n\n{body}\n\n" + "\n\n".join(notes) + "\n"
+    footnotes = [f"{mark.capitalize() if mark == ALL_CELLS else mark}: {text}" for mark, text in table.footnotes]
+    notes = "\n\n".join([table.caption, *table.notes, *footnotes])
+    return f"### {view['heading']} (section {table.section})\n\n{body}\n\n{notes}\n"
 
 
-def _markdown_cell(cell: dict[str, Any], kind: str) -> list[str]:
-    if kind == "layers":
+def _markdown_cell(cell: dict[str, Any], layout: Layout) -> list[str]:
+    if not layout.compared:
         published = f" (published: {cell['paper']})" if cell["agrees"] == "different" else ""
         return [cell["here"] + published] + [""] * (cell["span"] - 1)
     here = cell["mark"] or (f"**{cell['here']}**" if cell["best"] else cell["here"])
@@ -202,35 +216,35 @@ def _markdown_cell(cell: dict[str, Any], kind: str) -> list[str]:
 
 
 def table_csv(table: Table) -> str:
-    """The table in its own shape, a line per row: for each column ours, its interval, the published value, the delta."""
+    """The table in its own shape, a line per row: for each column ours, the published value, the delta and its verdict."""
     import pandas as pd
 
     records = []
     for row in table.rows:
         record: dict[str, Any] = dict(zip((key or "row" for key in table.keys), row.keys, strict=True))
         for heading, cell in zip(table.columns, row.cells, strict=True):
-            record |= {f"{heading}: {name}": value for name, value in _values(cell, table.kind).items()}
+            record |= {f"{heading}: {name}": value for name, value in _csv_values(cell, LAYOUTS[table.kind]).items()}
         records.append(record)
     text: str = pd.DataFrame(records).to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return text
 
 
-def _values(cell: Cell, kind: str) -> dict[str, Any]:
-    if kind == "layers":
+def _csv_values(cell: Cell, layout: Layout) -> dict[str, Any]:
+    if not layout.compared:
         return {"here": cell.text, "paper": cell.published}
-    found = {"here": cell.value, "paper": cell.published, "delta": cell.delta}
-    if kind == "parameters":
-        return found
+    compared = {"here": cell.value, "paper": cell.published, "delta": cell.delta}
+    if not layout.measured:
+        return compared
     low, high = cell.interval or (None, None)
     delta_low, delta_high = cell.delta_interval or (None, None)
-    return found | {
+    return compared | {
         "low": low,
         "high": high,
         "delta low": delta_low,
         "delta high": delta_high,
         "verdict": cell.verdict or None,
         "tolerance": cell.tolerance,
-        "tellable": cell.tellable,
+        "minimum_detectable_difference": cell.minimum_detectable_difference,
         "n": cell.n or None,
         "seeds": cell.seeds or None,
         "spread": cell.spread,

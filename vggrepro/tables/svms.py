@@ -1,9 +1,8 @@
-"""Tables 11 and 12: the cells of SVMs on features (appendix B). No torch."""
+"""Tables 11 and 12: mean precisions and recalls of linear SVMs on features (appendix B). No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -11,182 +10,164 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.paper.runs import members_name
-from vggrepro.paper.tables import Column, Published, PublishedTable, Row
+from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import TASKS, task_of
-from vggrepro.scores import statistics
-from vggrepro.scores.outcomes import OutcomeEntry, Shares
-from vggrepro.scores.statistics import Estimate, share
+from vggrepro.scores.outcomes import OutcomeEntry, Outcomes, Shares
+from vggrepro.scores.statistics import resampled
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import (
-    Cell,
-    TableRow,
-    Verdict,
-    groups,
-    measured_cell,
-    published_cell,
-    quoted_cell,
-    row_keys,
-    settings_differences,
-)
+from vggrepro.tables.cells import Cell, published_cell, quoted_cell, share_cell
+from vggrepro.tables.measurement import Inputs, Measurement, settings_differences
 from vggrepro.transfer.results import SVMResult, read_svm_result
 
-FirstResult = Mapping[str, Sequence[SVMResult]]
-"""The results of a table, by task."""
+UNRELATED_SETTINGS = ("localise", "boxes", "merge")
+"""Blocks of settings that do not decide what is measured here."""
+
+MEASURES = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}
+"""What notes call a measure."""
+
+CellResults = Mapping[tuple[int, int], Sequence[SVMResult]]
+"""The results of each cell that was run, one per seed, by row and column from 0."""
+
+TaskResults = Mapping[str, Sequence[SVMResult]]
+"""The same by task, whichever cell they belong to."""
 
 
-def svm_rows(
-    published: PublishedTable, settings: Settings, folder: Path
-) -> tuple[list[TableRow], tuple[str, ...], list[OutcomeEntry], Mapping[str, Verdict]]:
-    """The rows of Table 11 or 12 from the results of SVMs below `folder`, its notes, the outcomes of its cells, and why some
-    quantities cannot be compared with the paper's.
+def measure_svms(published: PublishedTable, settings: Settings, inputs: Inputs) -> Measurement:
+    """The mean precision or recall of every cell, from the results of its SVMs; a data set that was not given is not run.
 
-    A data set that was not given is not run. Raises ValueError for results of other tasks, nets or images.
+    Raises ValueError for results of other tasks or nets, and where the results of a task are of different images.
     """
-    made: list[TableRow] = []
-    seen: dict[str, list[SVMResult]] = {}
-    entries: list[OutcomeEntry] = []
-    for row, group in zip(published.rows, groups(published), strict=True):
-        cells = []
-        for column in published.columns:
-            printed, cell = row.cells[column.name], published_cell(row, column.name)
-            if not row.ours:
-                cell = quoted_cell(cell, printed)
-            elif results := _results(row, column, settings, folder, seen):
-                outcome = _outcome(results)
-                entries.append(OutcomeEntry(row.keys, column.quantity, outcome))
-                cell = _of_shares(cell, printed, outcome, results[0].metadata["part"])
-            cells.append(cell)
-        made.append(TableRow(row_keys(published, row), tuple(cells), group))
-    return made, _notes(published, seen, settings), entries, _incomparable(seen, settings)
-
-
-def _incomparable(seen: FirstResult, settings: Settings) -> dict[str, Verdict]:
-    """By quantity. The tasks of Table 12 are of one data set."""
-    other = {*_drawn(seen, settings), *_of_other_classes(seen, settings)}
-    otherwise: Verdict = "other settings" if settings_differences(settings, but=BUT) else ""
-    return {task.split("-")[0]: "other data" if task in other else otherwise for task in seen}
-
-
-BUT = ("localise", "boxes", "merge")
-"""The settings that do not move what is measured here."""
-
-
-def _drawn(seen: FirstResult, settings: Settings) -> list[str]:
-    return [task for task in seen if settings.transfer.paths[TASKS[task].data] is None]
-
-
-def _of_other_classes(seen: FirstResult, settings: Settings) -> list[str]:
-    drawn = _drawn(seen, settings)
-    return [t for t, r in seen.items() if t not in drawn and len(r[0].metadata["classes"]) != TASKS[t].classes]
-
-
-def _results(
-    row: Row, column: Column, settings: Settings, folder: Path, seen: dict[str, list[SVMResult]]
-) -> list[SVMResult]:
-    """What came of a cell's SVMs, for every seed; nothing where one is missing."""
-    task = task_of(row, column)
-    folders = [folder / task / members_name(row.members, seed) for seed in settings.seeds]
-    if not settings.transfer.given(TASKS[task].data) or not all(found.exists() for found in folders):
-        return []
-    results = [_result(found, task, seen.get(task, ())) for found in folders]
-    seen[task] = [*seen.get(task, ()), *results]
-    return results
-
-
-def _result(folder: Path, task: str, others: Sequence[SVMResult]) -> SVMResult:
-    """A result; a ValueError for that of another task or other nets, or of other images than those before it."""
-    found = read_svm_result(folder)
-    if (found.metadata["task"], "+".join(found.metadata["nets"])) != (task, folder.name):
-        raise ValueError(
-            f"{folder}: holds {found.metadata['task']} with {', '.join(found.metadata['nets'])}: classify again"
+    by_cell, by_task = _read_results(published, settings, inputs.results(published.number))
+    outcomes = {place: _outcome(results) for place, results in by_cell.items()}
+    entries = [
+        OutcomeEntry(published.rows[i].keys, published.columns[j].quantity, outcome)
+        for (i, j), outcome in outcomes.items()
+    ]
+    cells = tuple(
+        tuple(
+            _cell(row, column, outcomes.get((i, j)), by_cell.get((i, j))) for j, column in enumerate(published.columns)
         )
-    if others and others[0].metadata["data"] != found.metadata["data"]:
-        raise ValueError(f"{folder} and {others[0].folder} are of different images: classify again")
-    return found
+        for i, row in enumerate(published.rows)
+    )
+    return Measurement(
+        cells=cells,
+        notes=tuple(_notes(published, by_task, settings)),
+        outcomes=Outcomes(published.number, settings.seeds, tuple(entries)),
+        other_data=frozenset(
+            task.split("-")[0] for task in (*_drawn(by_task, settings), *_of_other_classes(by_task, settings))
+        ),
+    )
+
+
+def _read_results(published: PublishedTable, settings: Settings, folder: Path) -> tuple[CellResults, TaskResults]:
+    """The results of every cell whose SVMs were trained for all seeds, by cell and by task."""
+    by_cell: dict[tuple[int, int], list[SVMResult]] = {}
+    by_task: dict[str, list[SVMResult]] = {}
+    for i, row in enumerate(published.rows):
+        for j, column in enumerate(published.columns) if row.members else ():
+            task = task_of(row, column)
+            paths = [folder / task / members_name(row.members, seed) for seed in settings.seeds]
+            if settings.transfer.given(TASKS[task].data) and all(path.exists() for path in paths):
+                by_cell[i, j] = [_read_result(path, task) for path in paths]
+                by_task.setdefault(task, []).extend(by_cell[i, j])
+    for results in by_task.values():
+        _check_same_images(results)
+    return by_cell, by_task
+
+
+def _read_result(folder: Path, task: str) -> SVMResult:
+    result = read_svm_result(folder)
+    metadata = result.metadata
+    if (metadata["task"], "+".join(metadata["nets"])) != (task, folder.name):
+        raise ValueError(f"{folder}: holds {metadata['task']} with {', '.join(metadata['nets'])}: classify again")
+    return result
+
+
+def _check_same_images(results: Sequence[SVMResult]) -> None:
+    first, *others = results
+    for other in others:
+        if other.metadata["data"] != first.metadata["data"]:
+            raise ValueError(f"{other.folder} and {first.folder} are of different images: classify again")
 
 
 def _outcome(results: Sequence[SVMResult]) -> Shares:
     """Mean precisions or recalls over seeds and splits; where there is one split, of resampled images too."""
     first = results[0]
     values = np.array([[r.values(k).mean() for k in range(len(r.scores))] for r in results])
-    resampled = np.empty((len(results), 0))
+    means = np.empty((len(results), 0))
     if values.shape[1] == 1:
-        resampled = statistics.resampled([partial(_mean_of, r) for r in results], first.groups[0])
-    # `data` is of the files of a set: its part says which of them were measured
+        means = resampled([partial(_mean_value, result) for result in results], first.groups[0])
+    # `data` is the digest of the files of a set: its part says which of them were measured
     images = f"{first.metadata['data']} {first.metadata['part']}"
-    how = tuple(f"{r.metadata['task']}/{r.folder.name}" for r in results)
-    return Shares(values, resampled, len(first.scores[0]), len(np.unique(first.groups[0])), images, how)
+    sources = tuple(f"{result.metadata['task']}/{result.folder.name}" for result in results)
+    return Shares(values, means, len(first.scores[0]), len(np.unique(first.groups[0])), images, sources)
 
 
-def _of_shares(cell: Cell, printed: Published, found: Shares, part: str) -> Cell:
-    """A mean precision or recall with its interval, over seeds and splits."""
-    seeds, splits = found.values.shape
-    estimate = estimated(found)
-    per = found.values.mean(0) if splits > 1 else found.values[:, 0]
-    made = measured_cell(
-        cell, printed, found.sources, estimate.mean, lambda level: share(estimate.interval(level)), found.n, per
-    )
-    made = replace(made, seeds=seeds, splits=splits if splits > 1 else 0)
-    if part == "test":
-        return made
-    # the published number is of the test part: a difference would compare two sets of images
-    return replace(made, status="validation", delta=None, delta_interval=None, delta_narrow=None)
+def _mean_value(result: SVMResult, images: NDArray[np.int64]) -> float:
+    """The mean over the classes that some of the resampled images are of."""
+    values = result.values(0, images)
+    defined = values[~np.isnan(values)]
+    return float(defined.mean()) if len(defined) else float("nan")
 
 
-def estimated(found: Shares) -> Estimate:
-    """The mean over seeds and splits, and its variance."""
-    if found.resampled.size:
-        return statistics.of_resamples(found.values[:, 0], found.resampled, found.groups)
-    return statistics.of_splits(found.values, found.n)
+def _cell(row: Row, column: Column, outcome: Shares | None, results: Sequence[SVMResult] | None) -> Cell:
+    printed, cell = row.cells[column.name], published_cell(row, column.name)
+    if not row.members:
+        return quoted_cell(cell, printed)
+    if outcome is None or results is None:
+        return cell  # not run
+    return share_cell(cell, printed, outcome, results[0].metadata["part"])
 
 
-def _mean_of(result: SVMResult, chosen: NDArray[np.int64]) -> float:
-    # a class of which a resample has no image says nothing there
-    values = result.values(0, chosen)
-    said = values[~np.isnan(values)]
-    return float(said.mean()) if len(said) else float("nan")
+def _drawn(by_task: TaskResults, settings: Settings) -> list[str]:
+    """The tasks whose images were drawn by the program."""
+    return [task for task in by_task if settings.transfer.paths[TASKS[task].data] is None]
 
 
-def _notes(published: PublishedTable, seen: FirstResult, settings: Settings) -> tuple[str, ...]:
-    if not seen:
-        first = next(row for row in published.rows if row.members)
-        needed = TASKS[task_of(first, published.columns[0])].data
-        return (f"Nothing of ours was run for this table: give the folders of its data sets, such as {needed}=PATH.",)
-    notes = [_task_note(task, results) for task, results in seen.items()]
-    firsts = [results[0] for results in seen.values()]
-    if any(r.metadata["part"] == "val" for r in firsts):
-        beside = any(r.metadata["submission"] for r in firsts)
-        notes.append(
+def _of_other_classes(by_task: TaskResults, settings: Settings) -> list[str]:
+    """The tasks whose data set has another number of classes than the paper's."""
+    drawn = _drawn(by_task, settings)
+    return [
+        task
+        for task, results in by_task.items()
+        if task not in drawn and len(results[0].metadata["classes"]) != TASKS[task].classes
+    ]
+
+
+def _notes(published: PublishedTable, by_task: TaskResults, settings: Settings) -> Iterator[str]:
+    if not by_task:
+        row = next(row for row in published.rows if row.members)
+        data = TASKS[task_of(row, published.columns[0])].data
+        yield f"Nothing of ours was run for this table: give the folders of its data sets, such as {data}=PATH."
+        return
+    for task, results in by_task.items():
+        yield _task_note(task, results)
+    records = [results[0].metadata for results in by_task.values()]
+    if any(record["part"] == "val" for record in records):
+        files = " The files for the evaluation server lie beside the result."
+        yield (
             'Cells "on val": the test labels are withheld, so val is measured and train alone trains; no difference is '
-            f"taken from the published test figure.{' The files for the evaluation server lie beside the result.' * beside}"
+            f"taken from the published test figure.{files if any(record['submission'] for record in records) else ''}"
         )
-    differs = settings_differences(settings, but=BUT)
-    if drawn := _drawn(seen, settings):
-        notes.append(
-            f"Images drawn by the program stand for {', '.join(drawn)}: the deltas there say nothing about the paper."
-        )
-    for task in _of_other_classes(seen, settings):
-        notes.append(
-            f"{task} has {len(seen[task][0].metadata['classes'])} classes here and {TASKS[task].classes} in the paper: "
-            "the delta compares different data."
-        )
-    if differs:
-        notes.append(
-            f"The deltas do not compare like with like: the nets depart from the paper in {', '.join(differs)}."
-        )
-    return tuple(notes)
+    if drawn := _drawn(by_task, settings):
+        yield f"Images drawn by the program stand for {', '.join(drawn)}: the deltas there say nothing about the paper."
+    for task in _of_other_classes(by_task, settings):
+        here = len(by_task[task][0].metadata["classes"])
+        yield f"{task} has {here} classes here and {TASKS[task].classes} in the paper: the delta compares different data."
+    if differences := settings_differences(settings, UNRELATED_SETTINGS):
+        yield f"The deltas do not compare like with like: the nets depart from the paper in {', '.join(differences)}."
 
 
 def _task_note(task: str, results: Sequence[SVMResult]) -> str:
     """What a column measures, on how many images, and with which C."""
-    first, made = results[0], results[0].metadata
-    named = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}[made["measure"]]
+    first, metadata = results[0], results[0].metadata
     costs = sorted({C for result in results for C in result.metadata["C"]})
-    ends = {min(made["C from"]), max(made["C from"])} & set(costs)
-    what = "persons" if task.startswith("actions") else "images"
+    tried = metadata["C from"]
+    at_the_end = len(tried) > 1 and {min(tried), max(tried)} & set(costs)
+    pictures = "persons" if task.startswith("actions") else "images"
     splits = f" in each of {len(first.scores)} splits" if len(first.scores) > 1 else ""
     return (
-        f"{task}: {made['collection']}, {named} of {len(made['counted'])} classes, {len(first.scores[0]):,} {what} of its "
-        f"{made['part']} part{splits}, C = {', '.join(f'{C:g}' for C in costs)}"
-        f"{' (at the end of what was tried)' if ends and len(made['C from']) > 1 else ''}."
+        f"{task}: {metadata['collection']}, {MEASURES[metadata['measure']]} of {len(metadata['counted'])} classes, "
+        f"{len(first.scores[0]):,} {pictures} of its {metadata['part']} part{splits}, "
+        f"C = {', '.join(f'{C:g}' for C in costs)}{' (at the end of what was tried)' if at_the_end else ''}."
     )

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vggrepro.judging.ledger import Decision, Judged, Ledger
+from vggrepro.judging.decisions import Decision, JudgedClaim
+from vggrepro.judging.ledger import Ledger
 from vggrepro.paper.tables import published_table, table_label
 from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
 from vggrepro.tables.cells import Cell, Table, Verdict
@@ -16,7 +17,7 @@ from vggrepro.tables.cells import Cell, Table, Verdict
 LOOKS: dict[Verdict, dict[str, Any]] = {
     "agrees": {"color": "#0072B2", "marker": "o"},
     "differs": {"color": "#D55E00", "marker": "X", "markersize": 6},
-    "cannot be told": {"color": "#E69F00", "marker": "D", "markerfacecolor": "none"},
+    "inconclusive": {"color": "#E69F00", "marker": "D", "markerfacecolor": "none"},
     "other settings": {"color": "#009E73", "marker": "^", "markerfacecolor": "none"},
     "other data": {"color": INK, "marker": "s", "markerfacecolor": "none", "alpha": 0.6},
 }
@@ -131,7 +132,7 @@ def _points(axis: Any, points: Iterable[tuple[int, Cell]], verdict: Verdict, sty
 DECIDED: dict[Decision, dict[str, Any]] = {
     "supported": LOOKS["agrees"],
     "refuted": LOOKS["differs"],
-    "undecided": LOOKS["cannot be told"],
+    "undecided": LOOKS["inconclusive"],
 }
 
 
@@ -159,7 +160,7 @@ def draw_claims(ledger: Ledger, folder: Path) -> Figure | None:
         return finished_figure(figure, "claims-forest", "Every claim's gain", caption, folder)
 
 
-def _claim(axis: Any, y: int, judged: Judged) -> None:  # noqa: ANN401
+def _claim(axis: Any, y: int, judged: JudgedClaim) -> None:  # noqa: ANN401
     if judged.test == "equivalence":
         axis.barh(y, 2 * judged.margin, left=judged.by - judged.margin, height=0.9, color=INK, alpha=0.15, linewidth=0)
     elif judged.margin:

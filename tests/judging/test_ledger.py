@@ -1,0 +1,109 @@
+"""The ledger of all claims: what it needs, its files, and whether it is about the paper."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.judging.made_claims import PAPER, patterns, write_outcomes_of
+from tests.made_tables import judged_table
+from vggrepro import cli
+from vggrepro.judging.decisions import JudgedClaim
+from vggrepro.judging.ledger import judge_claims, read_ledger
+from vggrepro.paper.runs import Run
+from vggrepro.report.page import write_report
+from vggrepro.settings.choices import departures
+from vggrepro.settings.loading import load_settings
+from vggrepro.tables import render
+
+
+def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
+    ledger = judge_claims(PAPER, tmp_path)
+    assert {c.verdict for c in ledger.claims if c.id != "filters"} == {"not run"}
+    assert ledger.tested == 0
+    assert all(c.reason for c in ledger.claims)
+
+
+def test_nets_from_random_weights_are_compared_with_staged_ones(tmp_path):
+    wrong = {net: np.random.default_rng(0).random((1, 5000)) < 0.3 for net in "DE"}
+    other = tmp_path / "other"
+    for folder in (tmp_path, other / "tables"):
+        folder.mkdir(exist_ok=True, parents=True)
+        write_outcomes_of(folder, wrong)
+    for net in "AD":
+        record = {"parent": None, "settings": {"train": {"init": "glorot"}}}
+        (other / f"runs/{net}_256_s0").mkdir(parents=True)
+        (other / f"runs/{net}_256_s0/run.json").write_text(json.dumps(record))
+
+    def judged(**given) -> JudgedClaim:
+        return {c.id: c for c in judge_claims(load_settings(given), tmp_path).claims}["initialisation"]
+
+    assert judged().reason == "no results from random weights were given: unstaged={glorot: FOLDER}"
+    assert judged(unstaged={"glorot": str(other)}).verdict == "supported"
+    assert "staged=false" in judged(staged=False, unstaged={"glorot": str(other)}).reason
+    record["parent"] = {"run": "A_256_s0"}
+    (other / "runs/D_256_s0/run.json").write_text(json.dumps(record))
+    with pytest.raises(ValueError, match="D_256_s0/run.json: begins otherwise: train there with staged=false"):
+        judged(unstaged={"glorot": str(other)})
+    with pytest.raises(ValueError, match="unstaged.glorot: nowhere: no results of trainings"):
+        judged(unstaged={"glorot": "nowhere"})
+
+
+def test_where_other_results_lie_retrains_nothing_and_is_no_departure():
+    run = Run("D", "256")
+    given = load_settings({"unstaged": {"glorot": "somewhere"}})
+    assert given.for_run(run) == PAPER.for_run(run)
+    assert departures(given) == []
+
+
+def test_arithmetic_follows_from_the_layers(tmp_path):
+    assert cli.main(["table", "2", "--settings", "paper", "--out", str(tmp_path)]) == 0
+    claims = {c.id: c for c in judge_claims(PAPER, tmp_path).claims}
+    assert {claims[name].verdict for name in ("parameters", "filters")} == {"supported"}
+    assert "138,357,544" in claims["parameters"].reason
+    text = (tmp_path / "table02.json").read_text().replace('"agrees"', '"differs"', 1)
+    (tmp_path / "table02.json").write_text(text)
+    assert {c.id: c for c in judge_claims(PAPER, tmp_path).claims}["parameters"].verdict == "refuted"
+
+
+def test_the_ledger_comes_back_from_its_file_and_shows_in_the_report(tmp_path):
+    a, b = patterns(200, 80, 100, 2000)
+    write_outcomes_of(tmp_path, {"A": a, "A-LRN": a, "B": b, "C": b, "D": b, "E": b})
+    options = ["--settings", "smoke", "--tables", str(tmp_path), "--out", str(tmp_path)]
+    assert cli.main(["claims", *options]) == 0
+    ledger = read_ledger(tmp_path / "claims.json")
+    assert ledger == judge_claims(load_settings({"smoke": True}), tmp_path)
+    assert not ledger.papers
+    lines = (tmp_path / "claims.csv").read_text().splitlines()
+    assert len(lines) == 1 + len(ledger.claims)
+    settings = load_settings({"smoke": True})
+    write_report(settings, table_files=[], run_files=[], claims=tmp_path / "claims.json", out=tmp_path)
+    pages = [(tmp_path / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "tex")]
+    assert all("These images and settings are not the paper's" in page for page in pages)
+    for judged in ledger.claims:
+        assert f'id="claim-{judged.id}"' in pages[0]
+        assert pages[0].count(judged.verdict) >= 1
+    assert all(sha in page for page in pages for sha in (ledger.claims_sha256, ledger.tolerances_sha256))
+
+
+def test_a_damaged_ledger_is_named(tmp_path):
+    (tmp_path / "claims.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"claims.json: damaged"):
+        read_ledger(tmp_path / "claims.json")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "papers"),
+    [("agrees", True), ("inconclusive", True), ("other data", False), ("other settings", False)],
+)
+def test_the_ledger_says_whether_it_is_of_the_paper(tmp_path, verdict, papers):
+    a, b = patterns(200, 80, 100, 2000)
+    write_outcomes_of(tmp_path, {"A": a, "B": b, "A-LRN": b})
+    assert not judge_claims(PAPER, tmp_path).papers  # without its cells nobody knows
+    first, *others = (table := judged_table("3", PAPER, tmp_path)).rows
+    cells = replace(first.cells[0], verdict=verdict), *first.cells[1:]
+    render.write_table(replace(table, rows=(replace(first, cells=cells), *others)), tmp_path)
+    assert judge_claims(PAPER, tmp_path).papers == papers

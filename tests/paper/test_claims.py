@@ -1,0 +1,95 @@
+"""The claims of the paper: their margins, and the messages about what is wrong in the file."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import yaml
+
+from tests.judging.made_claims import PAPER, claim
+from vggrepro.paper import claims
+from vggrepro.paper.tables import published_table
+
+
+@pytest.fixture(scope="module")
+def papers() -> tuple[claims.Claim, ...]:
+    return claims.load_claims(PAPER.table)
+
+
+def printed(place: claims.CellPlace, quantity: str) -> float:
+    table = published_table(place.table)
+    row = next(row for row in table.rows if place.matches(row.keys))
+    value = next(row.cells[c.name].value for c in table.columns if c.quantity == quantity)
+    return -value if table.higher_is_better else value
+
+
+def test_margins_of_gains_are_half_of_the_smallest_printed_one(papers):
+    for c in papers:
+        if c.test in ("superiority", "ordering") and c.table != "text":
+            gains = [printed(against, c.quantity) - printed(cell, c.quantity) for cell, against in c.compared()]
+            assert min(gains) > 0, c.id
+            assert c.margin == math.floor(10 * min(gains) / 2 + 1e-6) / 10, c.id
+
+
+def test_margins_of_no_difference_hold_what_is_printed(papers):
+    for c in papers:
+        if c.test == "equivalence" and c.table != "text":
+            for cell, against in c.compared():
+                assert abs(printed(against, c.quantity) - printed(cell, c.quantity)) < c.margin or cell.of
+
+
+def test_every_claim_says_why(papers):
+    assert len(papers) >= 30
+    assert all(c.why for c in papers if c.margin)
+    assert {c.test for c in papers} == {"superiority", "ordering", "equivalence", "arithmetic", "speed"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"margine": 1}, r"claim it: no key is called 'margine' \(did you mean 'margin'\?\)"),
+        ({"test": "superior"}, "claim it: test: .*got 'superior'"),
+        ({"margin": -1}, "claim it: margin: .*got -1"),
+        ({"margin": None}, "claim it: margin:"),
+        ({"why": ""}, "claim it: why: needed for a test of superiority"),
+        ({"of": 4}, "claim it: of: means nothing for a test of superiority"),
+        ({"by": 2.0}, "claim it: by: means nothing"),
+        (
+            {"quantity": "top-3"},
+            "claim it: quantity: 'top-3' of Table 3: B, 256, 256 is not measured. .*: top-1, top-5",
+        ),
+        ({"table": "13"}, "claim it: table: the paper has no table '13'"),
+        (
+            {"pairs": [{"cell": {"net": "F"}, "against": {"net": "A"}}]},
+            "claim it: expected one row of table 3 with {'net': 'F'}, got 0",
+        ),
+        (
+            {"pairs": [{"cell": {"net": "D"}, "against": {"net": "A"}}]},
+            "claim it: expected one row of table 3 with {'net': 'D'}, got 3",
+        ),
+        ({"pairs": [{"cell": {"net": "A"}}]}, r"claim it: pairs.0.against is missing"),
+        ({"id": "It"}, "claim It: id: "),
+    ],
+)
+def test_what_is_wrong_with_a_claim_is_named(tmp_path, change, message):
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump([claim() | change], sort_keys=False))
+    with pytest.raises(ValueError, match=rf"c.yaml: {message}"):
+        claims.load_claims(PAPER.table, path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a: [", "cannot be read as YAML"), ("a: 1", "expected a list of claims"), ("- 1", "expected a list of claims")],
+)
+def test_a_file_without_claims_is_named(tmp_path, text, message):
+    (tmp_path / "c.yaml").write_text(text)
+    with pytest.raises(ValueError, match=rf"c.yaml: {message}"):
+        claims.load_claims(PAPER.table, tmp_path / "c.yaml")
+
+
+def test_two_claims_of_one_name_are_refused(tmp_path):
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump([claim(), claim()], sort_keys=False))
+    with pytest.raises(ValueError, match="c.yaml: claim it: id: expected a different one"):
+        claims.load_claims(PAPER.table, tmp_path / "c.yaml")

@@ -1,0 +1,99 @@
+"""Tables 8 to 10: localisation errors of merged boxes (appendix A). No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.localisation.judging import missed_images
+from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes
+from vggrepro.paper.systems import System, with_seed
+from vggrepro.paper.tables import PublishedTable
+from vggrepro.scores.outcomes import Errors, ids_digest
+from vggrepro.scores.stores import open_evaluations
+from vggrepro.settings.models import Settings
+from vggrepro.tables.imported import errors_of_imported, imported_note, open_imported
+from vggrepro.tables.measurement import Inputs, Measurement
+from vggrepro.tables.systems import (
+    ILSVRC_IMAGES,
+    data_notes,
+    measured_systems,
+    papers_images,
+    seeded_evaluations,
+    system_cells,
+    system_outcomes,
+)
+
+UNRELATED_SETTINGS = ("transfer",)
+"""Blocks of settings that do not decide localisation errors."""
+
+BLACKLISTED = 1_762
+"""Validation images of ILSVRC that the published localisation errors leave out."""
+
+
+def measure_boxes(published: PublishedTable, settings: Settings, inputs: Inputs) -> Measurement:
+    """The errors of every row, from the box stores of its evaluations and, where methods are compared, imported boxes.
+
+    Raises ValueError for stores that are damaged, of other evaluations, or of different images.
+    """
+    folder = inputs.results(published.number)
+    evaluations = seeded_evaluations(published, settings.seeds) if settings.localisation else []
+    stores = open_evaluations(folder, evaluations, read_boxes)
+    imported = open_imported(published, settings, inputs)
+    errors = _localisation_errors(published, settings, stores, inputs.workers) | errors_of_imported(imported)
+    return Measurement(
+        cells=system_cells(published, errors, settings.higher),
+        notes=(*_notes(stores, settings), *map(imported_note, imported.values())),
+        outcomes=system_outcomes(published, settings.seeds, errors),
+        other_data=frozenset() if all(map(_papers_boxes, stores.values())) else published.quantities,
+    )
+
+
+def _papers_boxes(store: BoxStore) -> bool:
+    """Whether a store counts the images that the published localisation errors count."""
+    return papers_images(store) and _left_out(store) == BLACKLISTED
+
+
+def _left_out(store: BoxStore) -> int:
+    return int((~store.counted).sum())
+
+
+def _notes(stores: Mapping[str, BoxStore], settings: Settings) -> tuple[str, ...]:
+    if not stores:
+        switched_off = "" if settings.localisation else ": localisation is switched off"
+        return (f"Nothing of ours was run for this table{switched_off}.",)
+    store = next(iter(stores.values()))
+    about_images = []
+    if left_out := _left_out(store):
+        about_images = [f"{left_out:,} blacklisted images are left out of the localisation error."]
+    elif store.metadata["data set"] == ILSVRC_IMAGES[0]:
+        about_images = [
+            "The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's."
+        ]
+    return data_notes(store, settings, unrelated=UNRELATED_SETTINGS, about_images=about_images)
+
+
+def _localisation_errors(
+    published: PublishedTable, settings: Settings, stores: Mapping[str, BoxStore], workers: int
+) -> dict[System, dict[str, Errors]]:
+    """The errors of every system whose boxes were all predicted."""
+    errors = {}
+    for system in measured_systems(published):
+        by_seed = [[member.path for member, _ in with_seed(system, seed)] for seed in settings.seeds]
+        if all(path in stores for paths in by_seed for path in paths):
+            missed = [_missed({path: stores[path] for path in paths}, settings, workers) for paths in by_seed]
+            first = stores[by_seed[0][0]]
+            images = ids_digest(np.array(first.ids)[first.counted].tolist())
+            sources = tuple(member.path for member, _ in system)
+            errors[system] = {"localisation": Errors(np.stack(missed), images, sources)}
+    return errors
+
+
+def _missed(stores: Mapping[str, BoxStore], settings: Settings, workers: int) -> NDArray[np.bool_]:
+    """Which of the counted images the merged union of some stores' boxes does not localise, [counted]."""
+    union = list(stores.values())
+    boxes = merged_label_boxes(union, settings.merge, true_only=True, workers=workers, about=", ".join(stores))
+    missed: NDArray[np.bool_] = missed_images(union[0], boxes)[0]
+    return missed

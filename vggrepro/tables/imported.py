@@ -1,0 +1,60 @@
+"""Systems of others in the tables that compare methods (7 and 10): stores, errors, and a note on each. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+import numpy as np
+
+from vggrepro.paper.systems import Imported, System
+from vggrepro.paper.tables import PublishedTable
+from vggrepro.scores.outcomes import Errors, ids_digest
+from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores_or_labels
+from vggrepro.settings.models import Settings
+from vggrepro.tables.measurement import Inputs
+
+ImportedStore = Scores | TopLabels
+
+
+def open_imported(published: PublishedTable, settings: Settings, inputs: Inputs) -> dict[str, ImportedStore]:
+    """The imported stores by the names of their systems; none for a table that does not compare methods.
+
+    Raises ValueError for a system that the settings do not import.
+    """
+    stores = {}
+    for folder in inputs.imported if published.compares_methods else ():
+        store = read_scores_or_labels(folder)
+        name = store.metadata["name"]
+        if name not in settings.imported:
+            raise ValueError(f"{folder}: the settings import no {name!r}: add it to imported, or leave it out")
+        stores[name] = store
+    return stores
+
+
+def imported_errors(store: ImportedStore) -> dict[str, Errors]:
+    """Which of its images an imported system gets wrong, by quantity: top-1, top-5 and, with boxes, localisation."""
+    ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}})[""]
+    sources = (f"imported/{store.folder.name}",)
+    errors = {name: Errors(wrong_images(ranks, name)[None], ids_digest(store.ids), sources) for name in TOP}
+    if isinstance(store, TopLabels) and store.boxes is not None:
+        missed, counted = store.boxes
+        ids = np.array(store.ids)[counted].tolist()
+        errors["localisation"] = Errors(missed[None, counted], ids_digest(ids), sources)
+    return errors
+
+
+def errors_of_imported(stores: Mapping[str, ImportedStore]) -> dict[System, dict[str, Errors]]:
+    """The same of several systems; each is a row of its own, whatever the seeds of ours."""
+    return {((Imported(name), Fraction(1)),): imported_errors(store) for name, store in stores.items()}
+
+
+def imported_note(store: ImportedStore) -> str:
+    """What an imported system gave for how many images, and from which file."""
+    kind = "labels" if isinstance(store, TopLabels) else "posteriors"
+    metadata = store.metadata
+    return (
+        f"{metadata['name']}: {kind} of {len(store):,} images of {metadata['data set']} from {metadata['file']} (SHA-256 "
+        f"{metadata['digest'][:12]}), judged here."
+    )

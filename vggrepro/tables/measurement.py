@@ -1,0 +1,50 @@
+"""What a builder needs and what it gives, whatever the kind of the table; and the notes that several kinds have. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vggrepro.scores.outcomes import Outcomes
+from vggrepro.settings.choices import departures
+from vggrepro.settings.models import Settings
+from vggrepro.tables.cells import Cell
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The folders of results that a table is made from."""
+
+    folder: Path | None = None
+    """Score stores, box stores or results of SVMs, by the kind of the table; Tables 1 and 2 need none."""
+    imported: tuple[Path, ...] = ()
+    """The stores of other systems (`vggrepro import`)."""
+    workers: int = 1
+
+    def results(self, number: str) -> Path:
+        """The folder; a ValueError where Table `number` needs it and it was not given."""
+        if self.folder is None:
+            raise ValueError(
+                f"table {number} needs --scores: the folder of score stores (8 to 10: boxes; 11, 12: transfer)"
+            )
+        return self.folder
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """The cells of a table, measured."""
+
+    cells: tuple[tuple[Cell, ...], ...]
+    """Row by row."""
+    notes: tuple[str, ...]
+    outcomes: Outcomes
+    """What each measured row made of every image."""
+    other_data: frozenset[str] = frozenset()
+    """Quantities that were measured on other images than the published numbers."""
+
+
+def settings_differences(settings: Settings, but: Sequence[str]) -> list[str]:
+    """The settings that are not the paper's, without the blocks `but` and, for released nets, without those of training."""
+    but = (*but, "train", "finetune") if settings.released else but
+    return [key for key, _, _ in departures(settings) if key.split(".")[0] not in but]

@@ -1,0 +1,120 @@
+"""What tables of scores and tables of boxes have in common: rows measure systems, whose errors become cells. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+from vggrepro.localisation.stores import BoxStore
+from vggrepro.paper.runs import Evaluation
+from vggrepro.paper.systems import System, evaluations_of
+from vggrepro.paper.tables import Column, PublishedTable, Row
+from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
+from vggrepro.scores.stores import Scores
+from vggrepro.settings.models import Settings
+from vggrepro.tables.cells import Cell, difference_cell, error_cell, published_cell, quoted_cell
+from vggrepro.tables.measurement import settings_differences
+
+SystemErrors = Mapping[System, Mapping[str, Errors]]
+"""The errors of each system that was run, by quantity: top-1 and top-5, or localisation."""
+
+ILSVRC_IMAGES = ("ILSVRC-2012", 50_000, 1_000)
+"""Data set, validation images and classes of the published errors."""
+
+
+def seeded_evaluations(published: PublishedTable, seeds: Sequence[int]) -> list[Evaluation]:
+    """Every evaluation of a table, for every seed."""
+    return [evaluation.seeded(seed) for seed in seeds for evaluation in published.evaluations()]
+
+
+def measured_systems(published: PublishedTable) -> list[System]:
+    """The systems whose errors a table needs, each once."""
+    kept = [system for _, system in _kept_systems(published)]
+    of_rows = [system for row in published.rows for system in (row.system, row.minus) if system]
+    return list(dict.fromkeys([*kept, *of_rows]))
+
+
+def _kept_systems(published: PublishedTable) -> Sequence[tuple[Mapping[str, str], System]]:
+    """The systems whose outcomes are kept, with their key columns: those of rows, and their members alone where asked for."""
+    systems = [(row.keys, row.system) for row in published.rows if row.system and not row.minus]
+    if not published.members_alone:
+        return systems
+    alone = [
+        (keys | {"Q": str(member.Q)}, ((member, Fraction(1)),))
+        for keys, system in systems
+        for member in evaluations_of(system)
+    ]
+    return [*systems, *alone]
+
+
+def system_cells(published: PublishedTable, errors: SystemErrors, higher: str) -> tuple[tuple[Cell, ...], ...]:
+    """The cells of all rows; `higher` says how a printed difference is read (CHOICE 8)."""
+    return tuple(tuple(_cell(row, column, errors, higher) for column in published.columns) for row in published.rows)
+
+
+def _cell(row: Row, column: Column, errors: SystemErrors, higher: str) -> Cell:
+    printed, cell = row.cells[column.name], published_cell(row, column.name)
+    if row.system is None:
+        return quoted_cell(cell, printed)
+    if column.split == "withheld":
+        return replace(cell, status="withheld")
+    if row.system not in errors or (row.minus and row.minus not in errors):
+        return cell  # not run
+    if column.quantity not in errors[row.system]:
+        return replace(cell, status="not reported")
+    ours = errors[row.system][column.quantity]
+    if row.minus:
+        return difference_cell(cell, printed, ours, errors[row.minus][column.quantity], higher)
+    return error_cell(cell, printed, ours)
+
+
+def system_outcomes(published: PublishedTable, seeds: tuple[int, ...], errors: SystemErrors) -> Outcomes:
+    """The outcome of every row that was run, in each quantity; a printed difference has none of its own."""
+    entries = [
+        OutcomeEntry(keys, quantity, outcome)
+        for keys, system in _kept_systems(published)
+        for quantity, outcome in errors.get(system, {}).items()
+    ]
+    return Outcomes(published.number, seeds, tuple(entries))
+
+
+def papers_images(store: Scores | BoxStore) -> bool:
+    """Whether a store is of the images and classes that the published errors are of."""
+    return (store.metadata["data set"], len(store), store.classes) == ILSVRC_IMAGES
+
+
+def data_notes(
+    store: Scores | BoxStore, settings: Settings, *, unrelated: Sequence[str], about_images: Sequence[str] = ()
+) -> tuple[str, ...]:
+    """On which images errors were measured, and why their deltas do not compare like with like, if they do not.
+
+    `unrelated` are the blocks of settings that do not decide these errors.
+    """
+    notes = [
+        f"Measured on {store.metadata['data set']}, {len(store):,} validation images of {store.classes} classes, preset "
+        f"{settings.preset}.",
+        *about_images,
+    ]
+    if not papers_images(store):
+        notes.append(
+            "The deltas compare different data: the published errors are of the paper's nets on ILSVRC-2012, "
+            f"ours of the {settings.preset} preset's nets on other images. They say nothing about the paper."
+        )
+    elif differences := settings_differences(settings, unrelated):
+        notes.append(
+            f"The deltas do not compare like with like: this run departs from the paper in {', '.join(differences)}."
+        )
+    return (*notes, *_released_note(settings), *_seeds_note(settings))
+
+
+def _released_note(settings: Settings) -> Iterator[str]:
+    nets = [f"{net}/[256;512] ({Path(release.file).name})" for net, release in settings.released.items()]
+    if nets:
+        yield f"Not trained here, but taken as released: {', '.join(nets)}. What needs other nets is not run."
+
+
+def _seeds_note(settings: Settings) -> Iterator[str]:
+    if len(settings.seeds) > 1:
+        yield f"Mean and standard deviation over the seeds {', '.join(map(str, settings.seeds))}."
