@@ -41,9 +41,9 @@ class Training:
 
     @property
     def joules(self) -> float:
-        """Energy of the GPUs over all attempts; NaN where the driver of one did not tell."""
-        told = [attempt["joules"] for attempt in self.about["attempts"]]
-        return math.nan if None in told else float(sum(told))
+        """Energy of the GPUs over all attempts; NaN where a driver did not report it."""
+        joules = [attempt["joules"] for attempt in self.about["attempts"]]
+        return math.nan if None in joules else float(sum(joules))
 
     @property
     def last(self) -> dict[str, float]:
@@ -99,9 +99,9 @@ RESULT_FOLDERS = ("scores", "boxes", "features", "transfer")
 
 def stored_results(folder: Path) -> dict[str, StoredResult]:
     """Every result below a folder such as `results/smoke`, by its path there."""
-    found = sorted(file for kind in RESULT_FOLDERS for file in (folder / kind).glob("**/made.json"))
-    paths = [file.parent.relative_to(folder).as_posix() for file in found]
-    return {path: StoredResult(path, read_json(file, ("made",))) for path, file in zip(paths, found, strict=True)}
+    files = sorted(file for kind in RESULT_FOLDERS for file in (folder / kind).glob("**/made.json"))
+    paths = [file.parent.relative_to(folder).as_posix() for file in files]
+    return {path: StoredResult(path, read_json(file, ("made",))) for path, file in zip(paths, files, strict=True)}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class CellSource:
     """A result that a cell was made from."""
 
     path: str
-    """As in `Result`."""
+    """As in `StoredResult`."""
     weight: Fraction | None
     """Its share of the average; None where nothing is averaged: boxes are pooled, SVMs are one result."""
     less: bool = False
@@ -126,16 +126,16 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
     kind = published_table(number).kind
     if kind.name == "svms":
         return tuple(CellSource(f"{kind.results}/{name}", None) for name in cell.how)
-    if cell.how[0].startswith("imported/"):
+    if all(name.startswith("imported/") for name in cell.how):
         return tuple(CellSource(f"scores/{name}", None) for name in cell.how)
-    shown, seeds = table_rows(settings, number)[row], settings.seeds
-    found = []
-    for system, less in ((shown.system or (), False), (shown.minus or (), True)):
+    printed, seeds = table_rows(settings, number)[row], settings.seeds
+    sources = []
+    for system, less in ((printed.system or (), False), (printed.minus or (), True)):
         for seed in seeds:
             for e, weight in with_seed(system, seed):
                 share = weight / len(seeds) if kind.averages else None
-                found.append(CellSource(f"{kind.results}/{e.path}", share, less))
-    return tuple(found)
+                sources.append(CellSource(f"{kind.results}/{e.path}", share, less))
+    return tuple(sources)
 
 
 def table_rows(settings: Settings, number: str) -> tuple[Row, ...]:
@@ -145,13 +145,13 @@ def table_rows(settings: Settings, number: str) -> tuple[Row, ...]:
 
 def results_of_table(settings: Settings, table: Table) -> list[str]:
     """The paths of all results that a table's cells came from, each once."""
-    found = (
+    paths = (
         s.path
         for r, row in enumerate(table.rows)
         for cell in row.cells
         for s in cell_sources(settings, table.number, r, cell)
     )
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(paths))
 
 
 def stale_results(trainings: Sequence[Training], made: Mapping[str, StoredResult]) -> dict[str, str]:
