@@ -13,7 +13,7 @@ from vggrepro.judging.ledger import judge_claims
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares, write_outcomes
-from vggrepro.tables.lineage import Training
+from vggrepro.tables.lineage import FinishedTraining
 
 
 def test_outcomes_of_other_images_are_not_compared(tmp_path):
@@ -65,12 +65,14 @@ def test_splits_are_compared_in_pairs(tmp_path):
     assert claims["transfer-caltech101"].verdict == "supported"
 
 
-def training(net: str, processes: int, speed: float, device: str = "H100", attempts: int = 1) -> Training:
+def training(net: str, processes: int, speed: float, device: str = "H100", attempts: int = 1) -> FinishedTraining:
     about = {
         "attempts": [{"device": device, "processes": processes}] * attempts,
         "settings": {"model": {"width": 64}},
     }
-    return Training(Run(net, "256"), about, [{"images_per_s": speed * (1 + 0.01 * (-1) ** k)} for k in range(20)])
+    return FinishedTraining(
+        Run(net, "256"), about, [{"images_per_s": speed * (1 + 0.01 * (-1) ** k)} for k in range(20)]
+    )
 
 
 @pytest.mark.parametrize(

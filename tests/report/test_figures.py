@@ -15,16 +15,18 @@ from vggrepro.report.figures import argument, trainings, verdicts
 from vggrepro.report.figures.drawing import CURVES, STYLES
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
 from vggrepro.tables.cells import Cell, Table, TableRow, Verdict
-from vggrepro.tables.lineage import Training
+from vggrepro.tables.lineage import FinishedTraining
 
 
-def training(name: str, attempts: list[tuple[float, int]], drops: tuple[int, ...] = (2,)) -> Training:
+def training(name: str, attempts: list[tuple[float, int]], drops: tuple[int, ...] = (2,)) -> FinishedTraining:
     """A run of four epochs with attempts of so many seconds on so many processes."""
     about = {
         "drops": list(drops),
         "attempts": [{"seconds": s, "processes": p, "device": "CPU", "joules": None} for s, p in attempts],
     }
-    return Training(Run.parse(name), about, [{"epoch": e, "val_top1": 0.9 / e, "loss": 1.0} for e in range(1, 5)])
+    return FinishedTraining(
+        Run.parse(name), about, [{"epoch": e, "val_top1": 0.9 / e, "loss": 1.0} for e in range(1, 5)]
+    )
 
 
 def texts(svg: str) -> list[str]:

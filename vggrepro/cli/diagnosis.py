@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vggrepro.cli.app import command_group
-from vggrepro.cli.options import Count, ForwardStep, RunName, Scores, ValStore, about
+from vggrepro.cli.options import Count, ForwardStep, RunName, ScoresFolder, ValStore, about
 
 command = command_group("Diagnosis")
 
@@ -35,7 +35,7 @@ def flips(
     *,
     protocol: Annotated[str, about("dense, multi-crop, or 'multi-crop & dense'")] = "dense",
     seed: Annotated[Count, about("seed of the runs")] = 0,
-    scores: Scores,
+    scores: ScoresFolder,
     val: ValStore,
     out: Annotated[Path, about("folder for flips.json and the pictures")],
 ) -> None:

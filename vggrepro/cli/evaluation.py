@@ -13,7 +13,7 @@ from vggrepro.cli.options import (
     ForwardStep,
     RunName,
     Scales,
-    Scores,
+    ScoresFolder,
     Threads,
     TransferText,
     ValStore,
@@ -48,7 +48,7 @@ def answers(
     seed: Annotated[Count, about("seed of the runs")],
     /,
     *,
-    scores: Scores,
+    scores: ScoresFolder,
     out: Annotated[Path, about("folder to write the labels to")],
 ) -> None:
     """Write the five best labels of every image, from the best classification system (appendix A)."""

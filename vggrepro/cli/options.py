@@ -62,7 +62,7 @@ SettingsText = Annotated[str, about("JSON of all settings, or a preset (paper, t
 EvaluateText = Annotated[str, about("the evaluate block of the settings as JSON, or a preset")]
 TransferText = Annotated[str, about("the transfer block of the settings as JSON, or a preset")]
 ValStore = Annotated[Path, about("prepared validation store")]
-Scores = Annotated[Path, about("folder of the score stores")]
+ScoresFolder = Annotated[Path, about("folder of the score stores")]
 Boxes = Annotated[Path, about("folder of the box stores")]
 Threads = Annotated[Positive, about("CPU threads, for arithmetic and for reading images")]
 
@@ -123,7 +123,7 @@ class ForwardStep(Machine):
         }
 
 
-def read_json(text: str, option: str = "--settings") -> dict[str, Any]:
+def json_option(text: str, option: str = "--settings") -> dict[str, Any]:
     """An option's JSON; a ValueError that names the option where it is none."""
     try:
         value: dict[str, Any] = json.loads(text)
@@ -136,14 +136,14 @@ def read_settings(text: str) -> Settings:
     """All settings, from JSON or from the name of a preset."""
     from vggrepro.settings.loading import load_settings
 
-    return load_settings(read_json(text) if _is_json(text) else {"preset": text})
+    return load_settings(json_option(text) if _is_json(text) else {"preset": text})
 
 
 def read_block(text: str, kind: type[_Block], block_of: Callable[[Settings], _Block]) -> _Block:
     """A block of the settings: from its own JSON, or that of a preset."""
     from vggrepro.core.validation import validated
 
-    return validated(kind, read_json(text), "--settings") if _is_json(text) else block_of(read_settings(text))
+    return validated(kind, json_option(text), "--settings") if _is_json(text) else block_of(read_settings(text))
 
 
 def _is_json(text: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vggrepro.cli.app import command_group
-from vggrepro.cli.options import Boxes, Scores, SettingsText, Threads, ValStore, about, read_settings
+from vggrepro.cli.options import Boxes, ScoresFolder, SettingsText, Threads, ValStore, about, read_settings
 
 command = command_group("Tables and the report")
 
@@ -67,7 +67,11 @@ def merging(
 
 @command
 def whatif(
-    *, settings: SettingsText, scores: Scores, out: Annotated[Path, about("JSON file to write")], threads: Threads = 1
+    *,
+    settings: SettingsText,
+    scores: ScoresFolder,
+    out: Annotated[Path, about("JSON file to write")],
+    threads: Threads = 1,
 ) -> None:
     """Pack score stores so that the report can fuse any of them in the browser."""
     from vggrepro.report.whatif import write_whatif

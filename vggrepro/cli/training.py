@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 from vggrepro.cli.app import command_group
-from vggrepro.cli.options import Machine, Positive, RunName, ValStore, about, read_block, read_json
+from vggrepro.cli.options import Machine, Positive, RunName, ValStore, about, json_option, read_block
 
 command = command_group("Weights")
 ONE_THREAD = Machine()
@@ -74,7 +74,7 @@ def adopt(
     from vggrepro.settings.blocks import NetSettings, ReadingSettings
 
     model = read_block(settings, NetSettings, lambda preset: preset.model)
-    read_as = validated(ReadingSettings, read_json(reading, "--reading"), "--reading")
+    read_as = validated(ReadingSettings, json_option(reading, "--reading"), "--reading")
     device = machine.start_torch("fp32")
     from vggrepro.external.released import convert_released
 

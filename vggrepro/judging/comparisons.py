@@ -12,7 +12,7 @@ from vggrepro.paper.claims import CellPlace, Claim
 from vggrepro.scores.outcomes import Errors, Outcome, Outcomes, Shares
 from vggrepro.scores.statistics import Estimate, mcnemar_exact, nested, of_resamples, of_splits
 from vggrepro.settings.models import Settings
-from vggrepro.tables.lineage import Training
+from vggrepro.tables.lineage import FinishedTraining
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class TestedStep:
     """A step with the estimate that it was tested by."""
 
     step: Step
@@ -69,7 +69,7 @@ class NotRunError(Exception):
     """A claim needs something that was not run."""
 
 
-def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> list[Comparison]:
+def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> list[TestedStep]:
     """Every pair of a claim, compared.
 
     Raises NotRunError where an outcome is missing, and ValueError for outcomes of different images.
@@ -95,7 +95,7 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
             p_for=p_for,
             p_against=p_against,
         )
-        comparisons.append(Comparison(step, estimate, difference.unit))
+        comparisons.append(TestedStep(step, estimate, difference.unit))
     return comparisons
 
 
@@ -153,7 +153,7 @@ def _p_values(claim: Claim, estimate: Estimate, p: float) -> tuple[float, float]
     return p_for, p_against
 
 
-def compare_speeds(claim: Claim, trainings: Sequence[Training]) -> list[Comparison]:
+def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[TestedStep]:
     """Images per second of each net on several GPUs against one of the same kind, epoch by epoch.
 
     Raises NotRunError where no net was trained on both.
@@ -172,7 +172,7 @@ def compare_speeds(claim: Claim, trainings: Sequence[Training]) -> list[Comparis
     return comparisons
 
 
-def _log_rates(trainings: Sequence[Training]) -> dict[tuple[str, str, str], dict[int, list[float]]]:
+def _log_rates(trainings: Sequence[FinishedTraining]) -> dict[tuple[str, str, str], dict[int, list[float]]]:
     """Logarithms of images per second, epoch by epoch: by net, device and settings of the net, then by number of GPUs."""
     rates: dict[tuple[str, str, str], dict[int, list[float]]] = {}
     for training in trainings:
@@ -185,7 +185,7 @@ def _log_rates(trainings: Sequence[Training]) -> dict[tuple[str, str, str], dict
     return rates
 
 
-def _speed_comparison(claim: Claim, names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> Comparison:
+def _speed_comparison(claim: Claim, names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> TestedStep:
     drawn = tuple((float(np.var(rate, ddof=1)) / len(rate), len(rate) - 1) for rate in (many, one))
     estimate = Estimate(float(np.mean(many) - np.mean(one)), 0.0, drawn)
     low, high = (math.exp(bound) for bound in estimate.interval())
@@ -200,4 +200,4 @@ def _speed_comparison(claim: Claim, names: tuple[str, str], many: Sequence[float
         p_for=estimate.above(limit),
         p_against=estimate.below(limit),
     )
-    return Comparison(step, estimate, "epochs")
+    return TestedStep(step, estimate, "epochs")

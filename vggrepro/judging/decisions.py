@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from vggrepro.judging.comparisons import Comparison, Step
+from vggrepro.judging.comparisons import Step, TestedStep
 from vggrepro.paper.claims import Claim
 from vggrepro.scores.statistics import holm, images_needed, seeds_needed
 
@@ -56,7 +56,7 @@ def unjudged(claim: Claim) -> JudgedClaim:
     )
 
 
-def leaning(claim: Claim, comparisons: Sequence[Comparison]) -> JudgedClaim:
+def leaning(claim: Claim, comparisons: Sequence[TestedStep]) -> JudgedClaim:
     """The claim with its steps and the decision that the outcomes lean to, before correction."""
     steps = tuple(comparison.step for comparison in comparisons)
     p_for = max(step.p_for for step in steps)
@@ -70,7 +70,7 @@ def leaning(claim: Claim, comparisons: Sequence[Comparison]) -> JudgedClaim:
 
 
 def corrected(
-    claims: Sequence[JudgedClaim], comparisons: Mapping[str, Sequence[Comparison]]
+    claims: Sequence[JudgedClaim], comparisons: Mapping[str, Sequence[TestedStep]]
 ) -> tuple[JudgedClaim, ...]:
     """The claims with their verdicts after Holm's correction; `comparisons` are those of each tested claim, by its id."""
     p_values = {claim.id: claim.p for claim in claims if claim.p is not None}
@@ -82,7 +82,7 @@ def corrected(
     )
 
 
-def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[Comparison], undecided: int) -> JudgedClaim:
+def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedStep], undecided: int) -> JudgedClaim:
     """The claim with its verdict; `undecided` is the number of claims that are."""
     if p_holm <= ALPHA:
         return replace(claim, p_holm=p_holm)
@@ -97,7 +97,7 @@ def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[Comparison
     return replace(claim, verdict="undecided", p_holm=p_holm, steps=steps, reason=reason)
 
 
-def _needed(claim: JudgedClaim, comparison: Comparison, tail: float, steps: int) -> str:
+def _needed(claim: JudgedClaim, comparison: TestedStep, tail: float, steps: int) -> str:
     """How many images or seeds would decide a step with 80% power, if the truth is as it was estimated."""
     step, estimate, unit = comparison.step, comparison.estimate, comparison.unit
     distance, tail = _distance(claim, estimate.mean, tail, steps)

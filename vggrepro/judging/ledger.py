@@ -15,14 +15,14 @@ from typing import Any
 
 from vggrepro.core.files import file_digest, read_json, write_json, write_text
 from vggrepro.core.validation import read_typed
-from vggrepro.judging.comparisons import Comparison, NotRunError, compare_cells, compare_speeds
+from vggrepro.judging.comparisons import NotRunError, TestedStep, compare_cells, compare_speeds
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
 from vggrepro.judging.verdicts import tolerances_digest
 from vggrepro.paper.claims import CLAIMS_FILE, Claim, load_claims
 from vggrepro.paper.tables import table_name
 from vggrepro.scores.outcomes import Outcomes, read_outcomes
 from vggrepro.settings.models import Settings
-from vggrepro.tables.lineage import Training
+from vggrepro.tables.lineage import FinishedTraining
 from vggrepro.tables.render import read_table
 
 
@@ -40,7 +40,7 @@ class Ledger:
 
 
 def judge_claims(
-    settings: Settings, tables: Path, trainings: Sequence[Training] = (), path: Path = CLAIMS_FILE
+    settings: Settings, tables: Path, trainings: Sequence[FinishedTraining] = (), path: Path = CLAIMS_FILE
 ) -> Ledger:
     """The ledger of the claims in the file `path`, from the outcomes and tables in the folder `tables`, and from trainings.
 
@@ -48,7 +48,7 @@ def judge_claims(
     """
     read = cache(partial(_read_outcomes, settings, tables))
     claims: list[JudgedClaim] = []
-    comparisons: dict[str, list[Comparison]] = {}
+    comparisons: dict[str, list[TestedStep]] = {}
     for claim in load_claims(settings.table, path):
         try:
             if claim.test == "arithmetic":

@@ -114,19 +114,22 @@ def _check_form(written: Any) -> Any:  # noqa: ANN401
     return written
 
 
-Name = Annotated[str, Field(min_length=1)]
+NonEmptyName = Annotated[str, Field(min_length=1)]
 Form = Annotated[Any, AfterValidator(_check_form)]
-Call = Annotated[dict[Name, Name | tuple[Name, ...] | dict[str, Form]], Field(min_length=1, max_length=1)]
+Call = Annotated[
+    dict[NonEmptyName, NonEmptyName | tuple[NonEmptyName, ...] | dict[str, Form]],
+    Field(min_length=1, max_length=1),
+]
 
 
 class Rule(FrozenModel):
     """One fact of the protocol; the head of the file says what its keys are."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
-    section: Name
-    says: Name
-    measured: Name | Call
-    declared: Name | Call | None = None
+    section: NonEmptyName
+    says: NonEmptyName
+    measured: NonEmptyName | Call
+    declared: NonEmptyName | Call | None = None
     expect: Annotated[dict[str, Form], Field(min_length=1)]
     shows: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
     choice: Annotated[int, Field(ge=1, le=12)] | None = None

@@ -28,7 +28,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.report.bundle_check import bundle_problems
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
-from vggrepro.tables.lineage import StoredResult, Training
+from vggrepro.tables.lineage import FinishedTraining, StoredResult
 
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
@@ -176,7 +176,7 @@ class _CrateDescription:
     def __init__(
         self,
         folder: Path,
-        trainings: Sequence[Training],
+        trainings: Sequence[FinishedTraining],
         adopted: Sequence[Mapping[str, Any]],
         made: Mapping[str, StoredResult],
         settings: Settings,
@@ -272,7 +272,7 @@ class _CrateDescription:
     def _weights(self, run: str, digest: str) -> ContextEntity:
         return self._entity(f"#weights-{run}", "File", name=f"weights of {run}", sha256=digest)
 
-    def _training(self, training: Training) -> ContextEntity:
+    def _training(self, training: FinishedTraining) -> ContextEntity:
         about, run = training.about, training.run.name
         data, parent = about["data"], about["parent"]
         used = [self._data(data["train"], f"{data['data set']}, training images")]

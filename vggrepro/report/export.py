@@ -347,9 +347,9 @@ def _words(words: Iterable[str]) -> str:
 def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
     """Write `cells`, `sources` and `claims` of what lies below `results` (a folder such as `results/smoke`) into `out`."""
     tables = [render.read_table(results / "tables" / f"{table_name(n)}.json") for n in table_numbers()]
-    made = lineage.stored_results(results)
-    _write(out, "cells", CellRecord, cell_records(settings, tables, made))
-    _write(out, "sources", SourceRecord, source_records(settings, tables, made))
+    results_by_path = lineage.stored_results(results)
+    _write(out, "cells", CellRecord, cell_records(settings, tables, results_by_path))
+    _write(out, "sources", SourceRecord, source_records(settings, tables, results_by_path))
     _write(out, "claims", ClaimRecord, claim_records(read_ledger(results / "claims" / "claims.json")))
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage
 from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import CellSource, StoredResult, Training
+from vggrepro.tables.lineage import CellSource, FinishedTraining, StoredResult
 
 SETTINGS_SHOWN = (
     "run",
@@ -42,7 +42,7 @@ class Origins:
 def origins_of(
     settings: Settings,
     tables: Sequence[Table],
-    trainings: Sequence[Training],
+    trainings: Sequence[FinishedTraining],
     results_by_path: Mapping[str, StoredResult],
     released_runs: Collection[str] = (),
 ) -> Origins:

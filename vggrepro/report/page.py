@@ -32,7 +32,7 @@ from vggrepro.settings.choices import CHOICES, choices_by_number, departures
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import Training
+from vggrepro.tables.lineage import FinishedTraining
 
 
 def write_report(
@@ -95,7 +95,7 @@ def write_report(
 def _figures(
     settings: Settings,
     tables: dict[Path, Table],
-    trainings: list[Training],
+    trainings: list[FinishedTraining],
     merging: Path | None,
     claims: Path | None,
     flips: Path | None,
@@ -156,7 +156,7 @@ def report_warning(settings: Settings) -> str:
     return f"This run departs from the paper in {', '.join(departing_keys)}: its deltas do not compare like with like."
 
 
-def run_facts(settings: Settings, trainings: list[Training]) -> list[tuple[str, str]]:
+def run_facts(settings: Settings, trainings: list[FinishedTraining]) -> list[tuple[str, str]]:
     """The preset, seeds, data, hardware, versions and times of a run: (name, value)."""
     rows = [("preset", settings.preset), ("seeds", ", ".join(map(str, settings.seeds)))]
     if trainings:
@@ -195,7 +195,7 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _training_row(training: Training) -> dict[str, Any]:
+def _training_row(training: FinishedTraining) -> dict[str, Any]:
     about, last = training.about, training.last
     parent = about["parent"]
     return {
@@ -224,7 +224,7 @@ def _devices(attempt: dict[str, Any]) -> str:
     return f"{many}{attempt['device']}{pieces}"
 
 
-def _energy(trainings: list[Training]) -> str:
+def _energy(trainings: list[FinishedTraining]) -> str:
     """The energy of all attempts of all runs; empty if any of them was not measured."""
     total = sum(t.joules for t in trainings)
     return "" if math.isnan(total) else f", {total / 3.6e6:.1f} kWh"

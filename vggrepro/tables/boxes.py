@@ -26,7 +26,7 @@ from vggrepro.tables.systems import (
     system_outcomes,
 )
 
-UNRELATED_SETTINGS = ("transfer",)
+UNRELATED_TO_BOXES = ("transfer",)
 """Blocks of settings that do not decide localisation errors."""
 
 BLACKLISTED = 1_762
@@ -72,7 +72,7 @@ def _notes(stores: Mapping[str, BoxStore], settings: Settings) -> tuple[str, ...
         about_images = [
             "The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's."
         ]
-    return data_notes(store, settings, unrelated=UNRELATED_SETTINGS, about_images=about_images)
+    return data_notes(store, settings, unrelated=UNRELATED_TO_BOXES, about_images=about_images)
 
 
 def _localisation_errors(

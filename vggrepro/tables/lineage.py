@@ -25,7 +25,7 @@ OF_A_TRAINING = ("run", "settings", "parent", "initialised", "data", "drops", "e
 
 
 @dataclass(frozen=True)
-class Training:
+class FinishedTraining:
     """A run as it was trained."""
 
     run: Run
@@ -56,7 +56,7 @@ class Training:
         return row["val_localisation"] if "val_localisation" in row else row["val_top1"]
 
 
-def read_training(path: Path) -> Training:
+def read_training(path: Path) -> FinishedTraining:
     """The training whose `run.json` is given; a ValueError where it, or `metrics.csv` beside it, is not whole."""
     about = read_json(path, keys=OF_A_TRAINING)
     metrics = path.with_name("metrics.csv")
@@ -64,7 +64,7 @@ def read_training(path: Path) -> Training:
         rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
     if not rows:
         raise ValueError(f"{metrics}: no epoch in it: train {about['run']} again")
-    return Training(Run.parse(about["run"]), about, rows)
+    return FinishedTraining(Run.parse(about["run"]), about, rows)
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def results_of_table(settings: Settings, table: Table) -> list[str]:
     return list(dict.fromkeys(paths))
 
 
-def stale_results(trainings: Sequence[Training], made: Mapping[str, StoredResult]) -> dict[str, str]:
+def stale_results(trainings: Sequence[FinishedTraining], made: Mapping[str, StoredResult]) -> dict[str, str]:
     """The results that were made with other weights than their run has now: path and run."""
     now = {training.run.name: training.about["weights"] for training in trainings}
     pairs = ((path, run, digest) for path, result in made.items() for run, digest in result.weights.items())

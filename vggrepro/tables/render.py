@@ -25,7 +25,7 @@ MINUS, RANGE = "\u2212", " to "
 
 
 @dataclass(frozen=True)
-class Layout:
+class TableLayout:
     """How the cells of a kind of table are printed."""
 
     compared: bool = True
@@ -35,10 +35,10 @@ class Layout:
     decimals: int = 1
 
 
-LAYOUTS = {
-    "layers": Layout(compared=False, measured=False),
-    "parameters": Layout(measured=False, decimals=3),
-    "errors": Layout(),
+TABLE_LAYOUTS = {
+    "layers": TableLayout(compared=False, measured=False),
+    "parameters": TableLayout(measured=False, decimals=3),
+    "errors": TableLayout(),
 }
 """By `Table.kind`."""
 
@@ -94,7 +94,7 @@ def _reason(cell: Cell) -> str:
     )
 
 
-def _cell_view(cell: Cell, layout: Layout, anchor: str, link: str) -> dict[str, Any]:
+def _cell_view(cell: Cell, layout: TableLayout, anchor: str, link: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
     decimals = layout.decimals
     return {
@@ -133,7 +133,7 @@ Links = Mapping[tuple[int, int], str]
 
 def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
     """The table as strings and lists: all that a template sees."""
-    links, layout = links or {}, LAYOUTS[table.kind]
+    links, layout = links or {}, TABLE_LAYOUTS[table.kind]
     rows = [
         {
             "group": row.group,
@@ -185,7 +185,7 @@ def table_markdown(table: Table) -> str:
     """A pipe table under a heading: ours beside the published values."""
     from tabulate import tabulate
 
-    view, layout = table_view(table), LAYOUTS[table.kind]
+    view, layout = table_view(table), TABLE_LAYOUTS[table.kind]
     columns = [[f"{name}: here", "paper", "\u0394 (95%)"] if layout.compared else [name] for name in table.columns]
     headers = [*table.keys, *(name for names in columns for name in names), *(["n"] if layout.measured else [])]
     rows = []
@@ -200,7 +200,7 @@ def table_markdown(table: Table) -> str:
     return f"### {view['heading']} (section {table.section})\n\n{body}\n\n{notes}\n"
 
 
-def _markdown_cell(cell: dict[str, Any], layout: Layout) -> list[str]:
+def _markdown_cell(cell: dict[str, Any], layout: TableLayout) -> list[str]:
     if not layout.compared:
         published = f" (published: {cell['paper']})" if cell["agrees"] == "different" else ""
         return [cell["here"] + published] + [""] * (cell["span"] - 1)
@@ -223,13 +223,15 @@ def table_csv(table: Table) -> str:
     for row in table.rows:
         record: dict[str, Any] = dict(zip((key or "row" for key in table.keys), row.keys, strict=True))
         for heading, cell in zip(table.columns, row.cells, strict=True):
-            record |= {f"{heading}: {name}": value for name, value in _csv_values(cell, LAYOUTS[table.kind]).items()}
+            record |= {
+                f"{heading}: {name}": value for name, value in _csv_values(cell, TABLE_LAYOUTS[table.kind]).items()
+            }
         records.append(record)
     text: str = pd.DataFrame(records).to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return text
 
 
-def _csv_values(cell: Cell, layout: Layout) -> dict[str, Any]:
+def _csv_values(cell: Cell, layout: TableLayout) -> dict[str, Any]:
     if not layout.compared:
         return {"here": cell.text, "paper": cell.published}
     compared = {"here": cell.value, "paper": cell.published, "delta": cell.delta}

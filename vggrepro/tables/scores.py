@@ -24,7 +24,7 @@ from vggrepro.tables.systems import (
     system_outcomes,
 )
 
-UNRELATED_SETTINGS = ("transfer", "localise", "boxes", "merge")
+UNRELATED_TO_SCORES = ("transfer", "localise", "boxes", "merge")
 """Blocks of settings that do not decide classification errors."""
 
 
@@ -48,7 +48,7 @@ def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs
 def _notes(stores: Mapping[str, Scores], settings: Settings) -> tuple[str, ...]:
     if not stores:
         return ("Nothing of ours was run for this table.",)
-    return data_notes(next(iter(stores.values())), settings, unrelated=UNRELATED_SETTINGS)
+    return data_notes(next(iter(stores.values())), settings, unrelated=UNRELATED_TO_SCORES)
 
 
 def _classification_errors(

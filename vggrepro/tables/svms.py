@@ -19,7 +19,7 @@ from vggrepro.tables.cells import Cell, published_cell, quoted_cell, share_cell
 from vggrepro.tables.measurement import Inputs, Measurement, settings_differences
 from vggrepro.transfer.results import SVMResult, read_svm_result
 
-UNRELATED_SETTINGS = ("localise", "boxes", "merge")
+UNRELATED_TO_SVMS = ("localise", "boxes", "merge")
 """Blocks of settings that do not decide what is measured here."""
 
 MEASURES = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}
@@ -154,7 +154,7 @@ def _notes(published: PublishedTable, by_task: TaskResults, settings: Settings) 
     for task in _of_other_classes(by_task, settings):
         here = len(by_task[task][0].metadata["classes"])
         yield f"{task} has {here} classes here and {TASKS[task].classes} in the paper: the delta compares different data."
-    if differences := settings_differences(settings, UNRELATED_SETTINGS):
+    if differences := settings_differences(settings, UNRELATED_TO_SVMS):
         yield f"The deltas do not compare like with like: the nets depart from the paper in {', '.join(differences)}."
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from vggrepro.paper.runs import SCALES, printed_scale
 from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style, style_of
-from vggrepro.tables.lineage import Training
+from vggrepro.tables.lineage import FinishedTraining
 
 MARKERS = 8
 """Marks on a learning curve: one at every epoch would hide the line."""
 
 
-def draw_learning_curves(trainings: Sequence[Training], folder: Path) -> Figure:
+def draw_learning_curves(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
     """Validation error after each epoch: a panel per training scale and one for boxes; ticks mark drops of the rate."""
     from matplotlib import pyplot as plt
 
@@ -39,7 +39,7 @@ def draw_learning_curves(trainings: Sequence[Training], folder: Path) -> Figure:
         return finished_figure(figure, "learning-curves", "Learning curves", caption, folder)
 
 
-def _curve(axis: Any, training: Training) -> None:  # noqa: ANN401
+def _curve(axis: Any, training: FinishedTraining) -> None:  # noqa: ANN401
     name, (colour, marker, dash) = style_of(training.run)
     y = {row["epoch"]: 100 * training.steering(row) for row in training.metrics}
     first = training.run.seed == 0
@@ -53,7 +53,7 @@ def _curve(axis: Any, training: Training) -> None:  # noqa: ANN401
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
-def draw_cost(trainings: Sequence[Training], folder: Path) -> Figure:
+def draw_cost(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
     """Processor time of every training: a bar per net and scale, divided by seed and attempt."""
     from matplotlib import pyplot as plt
 
