@@ -31,9 +31,9 @@ def test_steps_are_those_of_torchs_class(momentum, weight_decay, fused, toleranc
     settings = {"momentum": momentum, "weight_decay": weight_decay}
     net = nn.Sequential(nn.Conv2d(3, 5, 3), nn.Linear(77, 13)).to(memory_format=torch.channels_last)
     other = copy.deepcopy(net)
-    found = steps(net, SGD(net, learning_rate=0.01, **settings))
+    stepped = steps(net, SGD(net, learning_rate=0.01, **settings))
     expected = steps(other, torch.optim.SGD(other.parameters(), lr=0.01, fused=fused, **settings))
-    torch.testing.assert_close(found, expected, rtol=tolerance, atol=tolerance)
+    torch.testing.assert_close(stepped, expected, rtol=tolerance, atol=tolerance)
 
 
 def test_a_step_is_the_formula():

@@ -78,14 +78,14 @@ RECORDED = with_dropout(small(batch=79))
 def in_this_process(task: dict[str, Any], group: ProcessGroup) -> None:
     """Losses of cases, a whole training, and one with other settings in another process; the main process writes."""
     stores, out = tuple(Path(folder) for folder in task["stores"]), Path(task["out"])
-    found = {name: CASES[name].losses(stores, group) for name in task["cases"]}
+    losses = {name: CASES[name].losses(stores, group) for name in task["cases"]}
     trained_in_group(stores, out, RECORDED, group)
     try:
         trained_in_group(stores, out / "disagreement", small(momentum=0.8 + 0.01 * group.rank), group)
     except ValueError as error:
         (out / f"error-{group.rank}.txt").write_text(str(error))
     if group.main:
-        (out / "losses.json").write_text(json.dumps(found))
+        (out / "losses.json").write_text(json.dumps(losses))
 
 
 def trained_in_group(stores: tuple[Path, Path], out: Path, settings: RunSettings, group: ProcessGroup) -> None:

@@ -25,18 +25,18 @@ def first_batches(store: Store, S: tuple[int, int], batch: int = 64):
 
 @pytest.mark.parametrize("S", [(64, 64), (96, 96), (64, 128)])
 def test_crops_are_within_a_level_of_those_from_files(stores, S):
-    expected, found = first_batches(Store(stores[0]), S)
-    difference = (expected.images() - found.images()).abs()
+    expected, resident = first_batches(Store(stores[0]), S)
+    difference = (expected.images() - resident.images()).abs()
     assert difference.max() <= (1e-3 if S == (64, 64) else 1.01)
-    assert torch.equal(expected.labels, found.labels)
-    assert torch.equal(expected.targets, found.targets)
-    assert found.pixels.is_contiguous()
+    assert torch.equal(expected.labels, resident.labels)
+    assert torch.equal(expected.targets, resident.targets)
+    assert resident.pixels.is_contiguous()
 
 
 def test_real_images_too(tmp_path):
     folders = prepared(tmp_path, "tiny-imagenet", real("tiny-imagenet-100.zip"), classes=3, per_class=(40, 5))
-    expected, found = first_batches(Store(folders[0]), (64, 128), batch=120)
-    difference = (expected.images() - found.images()).abs()
+    expected, resident = first_batches(Store(folders[0]), (64, 128), batch=120)
+    difference = (expected.images() - resident.images()).abs()
     assert difference.max() <= 1.01
     assert difference.mean() < 0.2
 
