@@ -85,6 +85,10 @@ class Plan:
         """The folder below `scores/imported/` of every system of others, and its name."""
         return {Imported(name).path.removeprefix("imported/"): name for name in self.settings.imported}
 
+    def results(self, wildcards: Any) -> str:  # noqa: ANN401
+        """The folder of all results, for a rule's params: a function, because Snakemake's lint refuses a plain prefix."""
+        return self.root
+
     def ask(self, job: JobFunction, answer: str) -> AskedFunction:
         """What a rule's job needs, by the job's wildcards."""
         return _asked(lambda wildcards: job(self, **dict(wildcards.items()))[answer])

@@ -60,7 +60,7 @@ rule manifest:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         options=PLAN.options(manifest_job),
     shell:
         "vggrepro verify {params.options:q}"

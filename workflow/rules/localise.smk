@@ -14,7 +14,7 @@ rule answers:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.root,
+        results=PLAN.results,
     shell:
         "vggrepro answers {wildcards.seed}"
         " --scores {params.results}/scores"
@@ -72,7 +72,7 @@ rule merging:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         settings=PLAN.ask(merging_job, "settings"),
     shell:
         "vggrepro merging"

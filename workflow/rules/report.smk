@@ -15,7 +15,7 @@ rule whatif:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         settings=PLAN.ask(whatif_job, "settings"),
     shell:
         "vggrepro whatif"
@@ -49,7 +49,7 @@ rule report:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         settings=PLAN.ask(report_job, "settings"),
         merging=PLAN.options(report_job, "merging"),
         flips=PLAN.options(report_job, "flips"),
@@ -89,7 +89,7 @@ rule bundle:
         "../../environment.yml"
     threads: PLAN.settings.threads
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         settings=PLAN.ask(report_job, "settings"),
     shell:
         "vggrepro export"

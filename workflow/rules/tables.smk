@@ -59,7 +59,7 @@ rule table:
         "../../environment.yml"
     threads: PLAN.ask(table_job, "threads")
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         number=PLAN.ask(table_job, "number"),
         stores=PLAN.ask(table_job, "folder"),
         imported=PLAN.options(table_job, "imported"),
@@ -91,7 +91,7 @@ rule claims:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         settings=PLAN.ask(claims_job, "settings"),
     shell:
         "vggrepro claims"

@@ -23,7 +23,7 @@ rule train:
     resources:
         gpu=1,
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         settings=PLAN.ask(train_job, "settings"),
         parent=PLAN.options(train_job, "parent"),
         launcher=launcher,
@@ -60,7 +60,7 @@ rule adopt:
     resources:
         gpu=1,
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         options=PLAN.options(adopt_job, "settings", "reading", "devkit"),
     shell:
         "vggrepro adopt {wildcards.run} {input.file:q} {params.options:q}"

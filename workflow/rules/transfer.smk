@@ -72,7 +72,7 @@ rule splits:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         path=PLAN.ask(splits_job, "path"),
         settings=PLAN.ask(splits_job, "settings"),
     shell:

@@ -22,7 +22,7 @@ rule why:
     resources:
         gpu=1,
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         settings=PLAN.ask(why_job, "settings"),
         devkit=PLAN.options(why_job, "devkit"),
     shell:
@@ -50,7 +50,7 @@ rule flips:
     conda:
         "../../environment.yml"
     params:
-        results=PLAN.root,
+        results=PLAN.results,
         systems=SHALLOW_AND_DEEP,
         seed=PLAN.settings.seeds[0],
     shell:
