@@ -142,7 +142,7 @@ def _points(estimate: Estimate) -> Estimate:
 
 
 def _p_values(claim: Claim, estimate: Estimate, p: float) -> tuple[float, float]:
-    """The p-values for a claim and against it; `p` is that of no difference."""
+    """The p-values for a claim and against it; `p`, that of no difference, is used for superiority and ordering only."""
     if claim.test == "equivalence":
         low, high = claim.by - claim.margin, claim.by + claim.margin
         return estimate.equivalent(low, high), estimate.outside(low, high)

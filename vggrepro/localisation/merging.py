@@ -4,6 +4,8 @@ Of all pairs the two boxes that match best are replaced by their average, again 
 The score of a merged box is the sum of its members' scores; the box with the best score is the label's box.
 
 One pass serves many thresholds: merging at a larger threshold begins with the same pairs as at a smaller one.
+
+The study of its parameters, which `vggrepro merging` writes, is in `sensitivity.py`.
 """
 
 from __future__ import annotations
