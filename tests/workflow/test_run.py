@@ -280,7 +280,7 @@ def test_a_truncated_image_stops_before_any_training(tmp_path):
     done = snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}", cores=2)
     output = done.stdout + done.stderr
     assert done.returncode != 0
-    assert f"{broken.name} is no image that can be decoded" in output
+    assert f"{broken.name} cannot be decoded" in output
     assert not (tmp_path / "results/smoke-tiny-imagenet/runs").exists()
     assert not (tmp_path / "results/smoke-tiny-imagenet/data/val").exists()
     shutil.copy(images / "val" / "images" / "val_8.JPEG", broken)
