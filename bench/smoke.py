@@ -34,7 +34,7 @@ from vggrepro.paper.tables import published_table, scales_of, table_numbers
 from vggrepro.paper.tasks import COLLECTIONS, TASKS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import RunSettings, Settings
-from vggrepro.workflow import Plan
+from vggrepro.workflow.plan import Plan
 
 TIMED = 0.3
 """Seconds of work that is timed at a time, at least."""
@@ -109,7 +109,7 @@ def shapes(
 
 def arithmetic(settings: Settings, results: Path) -> dict[str, float]:
     """Seconds of every kind of arithmetic of a finished run in `results`."""
-    plan, most = Plan(settings), settings.evaluate.batch_pixels
+    plan, most = Plan.of(settings), settings.evaluate.batch_pixels
     store, val = Store(results / "data/train"), Store(results / "data/val")
     sizes = [val.size(i) for i in range(len(val))]
     found = dict.fromkeys(("training", "evaluation", "boxes", "features"), 0.0)

@@ -20,7 +20,7 @@ from vggrepro import cli
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import table_evaluations, table_numbers
 from vggrepro.settings.loading import load_settings
-from vggrepro.workflow import Plan
+from vggrepro.workflow.plan import Plan
 
 Step = tuple[Path, list[str]]
 """What a step leaves behind, and the command."""
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
     path = str(given.path.absolute())
-    plan = Plan(load_settings({"preset": "tiny", "tiny_imagenet": path} | json.loads(given.config)))
+    plan = Plan.of(load_settings({"preset": "tiny", "tiny_imagenet": path} | json.loads(given.config)))
     given.out.mkdir(parents=True, exist_ok=True)
     os.chdir(given.out)
     import torch
