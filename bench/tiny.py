@@ -14,13 +14,16 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 
 from vggrepro import cli
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import table_evaluations, table_numbers
 from vggrepro.settings.loading import load_settings
+from vggrepro.workflow.data import prepare_job
+from vggrepro.workflow.evaluate import boxes_job, evaluate_job, merging_job
 from vggrepro.workflow.plan import Plan
+from vggrepro.workflow.tables import table_job
+from vggrepro.workflow.train import train_job
 
 Step = tuple[Path, list[str]]
 """What a step leaves behind, and the command."""
@@ -31,12 +34,13 @@ def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
     root = Path(plan.root)
     threads = ["--threads", str(plan.settings.threads)]
     data = ["--train", f"{root}/data/train", "--val", f"{root}/data/val"]
-    yield root / "data/val", ["prepare", *plan.prepare_options(None), *data, *threads]
+    yield root / "data/val", ["prepare", *plan.options(prepare_job)({"split": "train"}), *data, *threads]
     for name in sorted(plan.runs, key=lambda name: (len(_ancestors(Run.parse(name))), plan.runs.index(name))):
-        w, out = SimpleNamespace(run=name), root / "runs" / name
-        call = ["train", name, *plan.parent_option(w), "--settings", plan.run_settings(w), *data, "--out", str(out)]
+        job, out = train_job(plan, name), root / "runs" / name
+        parent = plan.options(train_job, "parent")({"run": name})
+        call = ["train", name, *parent, "--settings", job["settings"], *data, "--out", str(out)]
         yield out / "run.json", [*call, "--state", f"{root}/state/{name}", *threads, *device]
-    numbers = [n for n in plan.numbers if n not in table_numbers("svms")]
+    numbers = [n for n in plan.measured if n not in table_numbers("svms")]
     seeds = plan.settings.seeds
     boxes_first = sorted(numbers, key=lambda n: n in table_numbers("boxes"))
     known = set()
@@ -48,22 +52,31 @@ def steps(plan: Plan, device: list[str]) -> Iterator[Step]:
                 out = root / f"answers/s{seed}"
                 yield out, ["answers", str(seed), "--scores", f"{root}/scores", "--out", str(out)]
         for run, protocol in sorted({(e.run.name, e.protocol) for e in table_evaluations(number, seeds)}):
-            w = SimpleNamespace(run=run, protocol=protocol)
             kind, verb = ("boxes", "boxes") if boxes else ("scores", "evaluate")
             out = root / kind / run / protocol
             if out in known:
                 continue
             known.add(out)
-            call = [verb, run, protocol, *(plan.box_options(w) if boxes else []), "--scales", plan.scales(w)]
-            call += ["--settings", plan.evaluate_settings(w), "--weights", f"{root}/runs/{run}/weights.safetensors"]
+            job, w = evaluate_job(plan, run, protocol), {"run": run, "protocol": protocol}
+            inputs = plan.options(boxes_job, "classifier", "answers")(w) if boxes else []
+            call = [verb, run, protocol, *inputs, "--scales", job["scales"]]
+            call += ["--settings", job["settings"], "--weights", f"{root}/runs/{run}/weights.safetensors"]
             yield out, [*call, "--val", f"{root}/data/val", "--out", str(out), *threads, *device]
-    merging = ["merging", "--settings", plan.merging_settings(None), "--boxes", f"{root}/boxes"]
+    merging = ["merging", "--settings", merging_job(plan)["settings"], "--boxes", f"{root}/boxes"]
     yield root / "merging", [*merging, "--val", f"{root}/data/val", "--out", f"{root}/merging", *threads]
     for table in plan.tables:
-        w = SimpleNamespace(table=table)
-        call = ["table", plan.table_number(w), "--settings", plan.table_settings(w), "--scores", plan.table_folder(w)]
+        job = table_job(plan, table)
+        call = ["table", job["number"], "--settings", job["settings"], "--scores", job["folder"]]
         yield root / f"tables/{table}.json", [*call, "--runs", f"{root}/runs", "--out", f"{root}/tables", *threads]
-    call = ["claims", "--settings", plan.table_settings(None), "--tables", f"{root}/tables", "--out", f"{root}/claims"]
+    call = [
+        "claims",
+        "--settings",
+        plan.settings.model_dump_json(),
+        "--tables",
+        f"{root}/tables",
+        "--out",
+        f"{root}/claims",
+    ]
     yield root / "claims/claims.json", call
 
 
@@ -78,7 +91,7 @@ def report(plan: Plan) -> list[str]:
     tables, runs = (sorted(str(p) for p in root.glob(f)) for f in ("tables/*.json", "runs/*/run.json"))
     there = {"--merging": root / "merging", "--claims": root / "claims/claims.json"}
     parts = [text for option, path in there.items() if path.exists() for text in (option, str(path))]
-    call = ["report", "--settings", plan.table_settings(None), "--tables", *tables, "--runs", *runs, *parts]
+    call = ["report", "--settings", plan.settings.model_dump_json(), "--tables", *tables, "--runs", *runs, *parts]
     return [*call, "--results", str(root), "--out", f"{root}/report"]
 
 
