@@ -35,7 +35,8 @@ from vggrepro.core.provenance import provenance_record
 from vggrepro.data.colours import Colours
 from vggrepro.evaluation.evaluate import compute_posteriors
 from vggrepro.nets.inference import ready_for_inference
-from vggrepro.nets.vgg import VGG, blocks_of
+from vggrepro.nets.vgg import VGG
+from vggrepro.paper.nets import blocks_of
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
 from vggrepro.settings.models import RunSettings

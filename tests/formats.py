@@ -10,7 +10,8 @@ import torch
 from scipy.io import savemat
 from torch import nn
 
-from vggrepro.nets.vgg import VGG, blocks_of
+from vggrepro.nets.vgg import VGG
+from vggrepro.paper.nets import blocks_of
 
 Layers = list[tuple[str, np.ndarray, np.ndarray]]
 

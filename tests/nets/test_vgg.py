@@ -7,7 +7,8 @@ import torch
 
 from tests.oracles.nets import krizhevsky_lrn, slid_head
 from vggrepro.nets.initialisation import initialise_randomly
-from vggrepro.nets.vgg import LAYERS, VGG, LocalResponseNorm, count_parameters, full_size_net
+from vggrepro.nets.vgg import VGG, LocalResponseNorm, count_parameters, full_size_net
+from vggrepro.paper.nets import LAYERS
 from vggrepro.settings.blocks import NetSettings
 
 PARAMETERS = {  # counted by hand from Table 1

@@ -8,7 +8,8 @@ import pytest
 from tests.paper.printed import (
     PARENTS,
 )
-from vggrepro.paper.runs import NETS, OBJECTIVES, SCALES, Run
+from vggrepro.paper.nets import NETS
+from vggrepro.paper.runs import OBJECTIVES, SCALES, Run
 
 
 @pytest.mark.parametrize("name", PARENTS)

@@ -64,7 +64,7 @@ def test_table_1_is_as_published():
 
 
 def test_a_wrong_layer_shows_in_table_1(monkeypatch):
-    from vggrepro.nets.vgg import LAYERS
+    from vggrepro.paper.nets import LAYERS
 
     monkeypatch.setitem(LAYERS, "C", [64, *LAYERS["C"]])
     made = judged_table("1", load_settings({}), None)

@@ -1,69 +1,16 @@
-"""Table 1 as lists, and the nets built from them: no batch normalisation, no adaptive pooling (section 2.1-2.3)."""
+"""The nets of Table 1, built from their lists of layers: no batch normalisation, no adaptive pooling (section 2.1-2.3)."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vggrepro.paper.nets import blocks_of
 from vggrepro.settings.blocks import NetSettings
-
-
-class Conv(NamedTuple):
-    """A convolution of stride 1 that keeps the resolution, and its ReLU."""
-
-    size: int
-    channels: int
-
-
-Layer = int | Conv | str
-"""A number is a 3x3 convolution with so many channels, "M" a 2x2 max-pooling of stride 2, "LRN" Krizhevsky's normalisation."""
-LAYERS: dict[str, list[Layer]] = {
-    "A": [64, "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "A-LRN": [64, "LRN", "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    "B": [64, 64, "M", 128, 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"],
-    # PAPER 4.1: each pair of 3x3 convolutions of B is one 5x5.
-    "B-5x5": [Conv(5, 64), "M", Conv(5, 128), "M", Conv(5, 256), "M", Conv(5, 512), "M", Conv(5, 512), "M"],
-    "C": [
-        64,
-        64,
-        "M",
-        128,
-        128,
-        "M",
-        256,
-        256,
-        Conv(1, 256),
-        "M",
-        512,
-        512,
-        Conv(1, 512),
-        "M",
-        512,
-        512,
-        Conv(1, 512),
-        "M",
-    ],
-    "D": [64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512, 512, 512, "M"],
-    "E": [64, 64, "M", 128, 128, "M", 256, 256, 256, 256, "M", 512, 512, 512, 512, "M", 512, 512, 512, 512, "M"],
-}
-
-
-def blocks_of(net: str) -> list[list[Conv | str]]:
-    """The layers of a net between its poolings: five lists of convolutions (and LRN). Raises ValueError for an unknown net."""
-    if net not in LAYERS:
-        raise ValueError(f"no net is called {net!r}: expected one of {', '.join(LAYERS)}")
-    blocks: list[list[Conv | str]] = [[]]
-    for layer in LAYERS[net]:
-        if layer == "M":
-            blocks.append([])
-        else:
-            blocks[-1].append(Conv(3, layer) if isinstance(layer, int) else layer)
-    return blocks[:-1]
 
 
 def net_input(pixels: Tensor, shift: Tensor, out: Tensor | None = None) -> Tensor:

@@ -11,8 +11,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-NETS = ("A", "A-LRN", "B", "B-5x5", "C", "D", "E")
-"""The nets of Table 1, and B-5x5, the shallow net of section 4.1."""
+from vggrepro.paper.nets import NETS
 
 SCALES = ("256", "384", "256-512")
 """Training scales S, in the order in which they are trained (section 3.1)."""

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from vggrepro.paper.runs import NETS, PROTOCOLS, SCALES, SMALLEST_Q, Evaluation, Run
+from vggrepro.paper.nets import NETS
+from vggrepro.paper.runs import PROTOCOLS, SCALES, SMALLEST_Q, Evaluation, Run
 
 
 @dataclass(frozen=True, order=True)

@@ -27,7 +27,8 @@ from vggrepro.core import provenance
 from vggrepro.core.files import read_json, write_json
 from vggrepro.core.paths import ROOT
 from vggrepro.core.progress import prefetch, show_progress
-from vggrepro.paper.runs import NETS, PROTOCOLS, SCALES, Evaluation
+from vggrepro.paper.nets import NETS
+from vggrepro.paper.runs import PROTOCOLS, SCALES, Evaluation
 from vggrepro.paper.systems import System, averaged_system, with_seed
 from vggrepro.paper.tables import Row, published_table, table_evaluations, table_numbers
 from vggrepro.scores import statistics

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from vggrepro.paper.nets import Conv, blocks_of
 from vggrepro.paper.tables import Published, PublishedTable
 from vggrepro.scores.outcomes import Outcomes
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, published_cell
 from vggrepro.tables.measurement import Inputs, Measurement
-
-if TYPE_CHECKING:
-    from vggrepro.nets.vgg import Conv
 
 NOTE = "Read off the full-size nets, whatever the preset; they are built without memory behind their parameters."
 
@@ -56,8 +53,6 @@ def _cell(cell: Cell, printed: Published, counted: str | float) -> Cell:
 
 def _layer_rows(nets: Sequence[str]) -> list[dict[str, str]]:
     """Table 1's rows: weight layers, five blocks of convolutions, and the fully connected layers."""
-    from vggrepro.nets.vgg import blocks_of
-
     stacks = {net: [[_layer_name(layer) for layer in block] for block in blocks_of(net)] for net in nets}
     depths = {net: str(sum(layer != "LRN" for block in stacks[net] for layer in block) + 3) for net in nets}
     left_of = dict(zip(nets, (nets[0], *nets), strict=False))
