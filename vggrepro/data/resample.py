@@ -1,8 +1,8 @@
 """PIL's antialiased bilinear resizing, compiled with numba: PIL's pixels to the bit, but only of a window, perhaps mirrored.
 
-PIL resizes along columns, rounds to bytes, and resizes along rows. The weights are a triangle as wide as the reduction, in
-fixed point. (Pillow 13 resizes along rows first where an image is twice as high as wide: there, values may differ by one
-level.) The interpreter lock is released, so that other threads run at the same time.
+PIL resizes along one axis, rounds to bytes, and resizes along the other. The weights are a triangle as wide as the reduction,
+in fixed point. Pillow 13 resizes rows (horizontally) first, unless an image loses more than twice as much height as width:
+then columns first, and other values are rounded. The interpreter lock is released, so that other threads run at the same time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ BITS = 22
 """Binary places of a weight, as in PIL: 255 times the weights' sum fits into 32 bits."""
 HALF = 1 << (BITS - 1)
 """One half, added before rounding down."""
+_Counts = NDArray[np.uintp]
+_Weights = NDArray[np.int32]
 _READ, _WRITTEN, _PAIR = (
     types.Array(types.uint8, 2, "C", readonly=True),
     types.uint8[:, ::1],
@@ -70,6 +72,23 @@ def _along_rows(  # type: ignore[no-untyped-def]  # noqa: ANN202
             target[to], target[to + one], target[to + two] = red >> BITS, green >> BITS, blue >> BITS
 
 
+@njit(cache=True, nogil=True)
+def _along_columns(  # type: ignore[no-untyped-def]  # noqa: ANN202
+    rows: NDArray[np.uint8], above: int, start: _Counts, taps: _Counts, weights: _Weights, out: NDArray[np.uint8]
+):
+    """Resize columns into `out` [h, bytes], with the inputs and weights of each row; `above` is how many rows are absent."""
+    total = np.empty(out.shape[1], np.int32)
+    for y in range(out.shape[0]):
+        total[:] = HALF
+        for k in range(taps[y]):
+            row, weight = rows[start[y] - above + k], weights[y, k]
+            for x in range(total.size):
+                total[x] += np.int32(row[x]) * weight
+        target = out[y]
+        for x in range(total.size):
+            target[x] = total[x] >> BITS
+
+
 # explicit types: one compilation serves writable arrays and read-only maps of files
 @njit(types.void(_READ, _PAIR, _PAIR, types.boolean, _WRITTEN), cache=True, nogil=True)
 def resample(  # type: ignore[no-untyped-def]  # noqa: ANN201
@@ -80,16 +99,12 @@ def resample(  # type: ignore[no-untyped-def]  # noqa: ANN201
     `rows` [H, 3 W] are the image's pixels; `mirrored` flips the window from left to right.
     """
     start, taps, weights = _weights(rows.shape[0], size[0], corner[0], out.shape[0])
-    first, last = start[0], start[-1] + taps[-1]
-    narrowed = np.empty((last - first, out.shape[1]), np.uint8)
-    _along_rows(rows[first:last], size[1], corner[1], mirrored, narrowed)
-    total = np.empty(out.shape[1], np.int32)
-    for y in range(out.shape[0]):
-        total[:] = HALF
-        for k in range(taps[y]):
-            row, weight = narrowed[start[y] - first + k], weights[y, k]
-            for x in range(total.size):
-                total[x] += np.int32(row[x]) * weight
-        target = out[y]
-        for x in range(total.size):
-            target[x] = total[x] >> BITS
+    if rows.shape[0] - size[0] > 2 * max(rows.shape[1] // 3 - size[1], 0):
+        lowered = np.empty((out.shape[0], rows.shape[1]), np.uint8)
+        _along_columns(rows, np.uintp(0), start, taps, weights, lowered)
+        _along_rows(lowered, size[1], corner[1], mirrored, out)
+    else:
+        first, last = start[0], start[-1] + taps[-1]
+        narrowed = np.empty((last - first, out.shape[1]), np.uint8)
+        _along_rows(rows[first:last], size[1], corner[1], mirrored, narrowed)
+        _along_columns(narrowed, first, start, taps, weights, out)
