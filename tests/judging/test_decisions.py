@@ -12,10 +12,14 @@ from scipy import stats
 
 from tests.judging.made_claims import NETS, PAPER, claim, judge, pair, patterns
 from vggrepro.core.validation import validated
-from vggrepro.judging.comparisons import compare_cells
-from vggrepro.judging.decisions import leaning
-from vggrepro.paper.claims import Claim
+from vggrepro.judging import comparisons
+from vggrepro.judging.comparisons import Step, compare_cells
+from vggrepro.judging.decisions import JudgedClaim, corrected, leaning
+from vggrepro.paper.claims import Claim, load_claims
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
+from vggrepro.scores.statistics import Estimate, nested
+
+COMPARING = ["superiority", "non-inferiority", "equivalence"]
 
 counts = st.tuples(*(st.integers(0, 60),) * 2, st.integers(0, 60), st.integers(1, 400))
 
@@ -46,13 +50,36 @@ def test_swapping_two_systems_mirrors_the_verdict(tmp_path_factory, errors, marg
         assert other.p == pytest.approx(one.p)
 
 
-@given(counts, st.sampled_from(["superiority", "equivalence"]), st.sampled_from([0.0, 1.0, 5.0]), st.integers(2, 8))
-def test_more_images_in_the_same_proportions_undo_no_verdict(tmp_path_factory, errors, test, margin, times):
+SHARPER = {
+    "undecided": {"undecided", "supported", "smaller than claimed", "refuted"},
+    "supported": {"supported", "smaller than claimed"},
+    "smaller than claimed": {"smaller than claimed", "refuted"},
+    "refuted": {"refuted"},
+}
+"""The verdicts that a verdict may become, and contradict nothing that it said."""
+
+
+@given(counts, st.sampled_from(COMPARING), st.sampled_from([0.0, 1.0, 5.0]), st.integers(2, 8))
+def test_more_images_in_the_same_proportions_only_sharpen_a_verdict(tmp_path_factory, errors, test, margin, times):
     a, b = patterns(*errors)
     folder = tmp_path_factory.mktemp("c")
     few = judge(folder, {"A": a, "B": b}, claim(test, margin=margin))
     many = judge(folder, {"A": np.tile(a, times), "B": np.tile(b, times)}, claim(test, margin=margin))
-    assert few.verdict in ("undecided", many.verdict)
+    assert many.verdict in SHARPER[few.verdict]
+
+
+@given(st.floats(-3, 3), st.sampled_from(COMPARING), st.sampled_from([0.0, 0.5, 1.0]))
+def test_every_claim_is_decided_by_images_enough_and_as_its_test_says(gain, test, margin):
+    """Without noise the verdict follows from the gain alone: the definition of every test, written out."""
+    if min(abs(gain - edge) for edge in (0, margin, -margin)) < 1e-3:
+        return
+    tested = validated(Claim, claim(test, margin=margin), "")
+    expected = {
+        "superiority": "refuted" if gain < 0 else "smaller than claimed" if gain < margin else "supported",
+        "non-inferiority": "supported" if gain > -margin else "refuted",
+        "equivalence": "supported" if abs(gain) < margin else "refuted",
+    }[test]
+    assert decided(tested, gain, error=1e-6).verdict == expected
 
 
 @given(st.tuples(*(st.integers(0, 40),) * 2, st.integers(0, 60), st.integers(100, 400)), st.sampled_from([0.5, 1.0]))
@@ -91,12 +118,20 @@ def test_equivalence_may_be_about_a_difference(tmp_path):
     assert judge(tmp_path, {"A": b, "B": a}, claim("equivalence", by=7.0, margin=1.0)).verdict == "refuted"
 
 
-def test_a_gain_shown_to_be_none_refutes(tmp_path):
-    """No gain, and one of 2 points ruled out; a small true gain is only undecided."""
+@pytest.mark.parametrize("errors", [(100, 101, 1000, 8799), (101, 100, 1000, 8799), (300, 200, 1000, 8500)])
+def test_a_gain_shown_to_be_below_the_margin_is_smaller_than_claimed(tmp_path, errors):
+    """Be it a loss, nothing or a gain; and the p-value says of what it is."""
+    a, b = patterns(*errors)
+    judged = judge(tmp_path, {"A": a, "B": b}, claim(margin=2.0))
+    assert (judged.verdict, judged.tested) == ("smaller than claimed", "gain below 2")
+    better = nested(a.astype(float) - b)
+    assert judged.p == pytest.approx(Estimate(100 * better.mean, 1e4 * better.images).below(2.0))
+
+
+def test_no_gain_without_a_margin_is_undecided(tmp_path):
     a, b = patterns(100, 101, 1000, 8799)
-    assert judge(tmp_path, {"A": a, "B": b}, claim(margin=2.0)).verdict == "refuted"
-    assert judge(tmp_path, {"A": a, "B": b}, claim(margin=0.0)).verdict == "undecided"
-    assert judge(tmp_path, {"A": b, "B": a}, claim(margin=2.0)).verdict == "undecided"
+    judged = judge(tmp_path, {"A": a, "B": b}, claim(margin=0.0))
+    assert (judged.verdict, judged.tested) == ("undecided", "gain below 0")
 
 
 def chain(rng: np.random.Generator, errors: list[float], n: int) -> dict[str, np.ndarray]:
@@ -171,3 +206,56 @@ def test_seeds_are_nested(tmp_path):
     assert "seeds in place of 3" in judged.reason
     low, high = judged.steps[0].interval
     assert high - low > 3 * (steady.steps[0].interval[1] - steady.steps[0].interval[0])
+
+
+# The paper's claims, each by the direction of its sentence
+
+
+def decided(tested: Claim, *gains: float, error: float = 0.1) -> JudgedClaim:
+    """The verdict on a claim alone, where its pairs have these gains in points, with a standard error."""
+    steps = [
+        comparisons.TestedStep(
+            Step("", "", ("", ""), gain, (gain, gain), 50_000, 1), Estimate(gain, error**2), "images"
+        )
+        for gain in gains
+    ]
+    return corrected([leaning(tested, steps)], {tested.id: steps})[0]
+
+
+PAPERS = {c.id: c for c in load_claims(PAPER.table) if c.pairs or c.order}
+
+AS_WRONG_ABOVE = {
+    "small-filters-by-7": "the shallow net is 7% worse: a size",
+    "transfer-alike": "on VOC D and E do the same",
+}
+"""The claims that a much better `cell` speaks against, and why."""
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_doing_much_better_than_the_paper_refutes_no_claim_that_one_thing_is_better_or_no_worse(name):
+    tested = PAPERS[name]
+    expected = "refuted" if name in AS_WRONG_ABOVE else "supported"
+    assert decided(tested, *[tested.by + tested.margin + 5] * len(tested.compared())).verdict == expected
+
+
+@pytest.mark.parametrize("name", PAPERS)
+def test_doing_much_worse_than_the_paper_refutes_every_claim(name):
+    tested = PAPERS[name]
+    assert decided(tested, *[tested.by - tested.margin - 5] * len(tested.compared())).verdict == "refuted"
+
+
+@pytest.mark.parametrize(
+    ("name", "better", "worse"),
+    [
+        ("lrn", {"net": "A"}, {"net": "A-LRN"}),
+        ("saturation", {"net": "D"}, {"net": "E"}),
+        ("initialisation", {"of": "glorot"}, {}),
+    ],
+)
+def test_results_that_say_more_than_no_gain_agree_with_no_gain(name, better, worse):
+    """A-LRN 1.0 worse than A, E than D, staged than Glorot: all of them are what the paper says."""
+    pairs = PAPERS[name].pairs
+    assert all(better.items() <= pair.cell.items() and worse.items() <= pair.against.items() for pair in pairs)
+    judged = decided(PAPERS[name], *[1.0] * len(pairs))
+    assert (judged.verdict, judged.tested.split(",")[0]) == ("supported", "gain above -0.5")
+    assert decided(PAPERS[name], *[-1.0] * len(pairs)).verdict == "refuted"

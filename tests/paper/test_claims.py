@@ -34,7 +34,7 @@ def test_margins_of_gains_are_half_of_the_smallest_printed_one(papers):
 
 def test_margins_of_no_difference_hold_what_is_printed(papers):
     for c in papers:
-        if c.test == "equivalence" and c.table != "text":
+        if c.test in ("equivalence", "non-inferiority") and c.table != "text":
             for cell, against in c.compared():
                 assert abs(printed(against, c.quantity) - printed(cell, c.quantity)) < c.margin or cell.of
 
@@ -42,7 +42,14 @@ def test_margins_of_no_difference_hold_what_is_printed(papers):
 def test_every_claim_says_why(papers):
     assert len(papers) >= 30
     assert all(c.why for c in papers if c.margin)
-    assert {c.test for c in papers} == {"superiority", "ordering", "equivalence", "arithmetic", "speed"}
+    assert {c.test for c in papers} == {
+        "superiority",
+        "ordering",
+        "non-inferiority",
+        "equivalence",
+        "arithmetic",
+        "speed",
+    }
 
 
 @pytest.mark.parametrize(

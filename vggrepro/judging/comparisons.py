@@ -29,9 +29,12 @@ class Step:
     n: int
     """Images; of speed, epochs."""
     seeds: int
-    p_for: float
-    """p-value for the claim."""
-    p_against: float
+    p_for: float | None = None
+    """p-value of what would support the claim. The three are None until the claim is decided."""
+    p_against: float | None = None
+    """Of what would refute it."""
+    p_smaller: float | None = None
+    """Of a gain below the margin; None, too, where the claim is not of a gain."""
     needed: str = ""
     """What would decide it, if the truth were as estimated."""
 
@@ -45,6 +48,8 @@ class TestedStep:
     """Of the gain in points; of speed, of the logarithm of the ratio."""
     unit: str
     """What the gain is a mean over: images, splits, epochs."""
+    exact: float | None = None
+    """Two-sided p-value of no difference by an exact test, where there is one."""
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,8 @@ class _Difference:
 
     estimate: Estimate
     """From 0 to 1."""
-    p: float
-    """Two-sided, of no difference."""
+    exact: float | None
+    """Two-sided p-value of no difference by McNemar's exact test, for one seed."""
     n: int
     """Images."""
     seeds: int
@@ -83,7 +88,6 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
             )
         difference = _difference(first, second)
         estimate = _points(difference.estimate)
-        p_for, p_against = _p_values(claim, estimate, difference.p)
         step = Step(
             cell=place.label,
             against=against.label,
@@ -92,10 +96,8 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
             interval=estimate.interval(),
             n=difference.n,
             seeds=difference.seeds,
-            p_for=p_for,
-            p_against=p_against,
         )
-        comparisons.append(TestedStep(step, estimate, difference.unit))
+        comparisons.append(TestedStep(step, estimate, difference.unit, difference.exact))
     return comparisons
 
 
@@ -119,7 +121,7 @@ def _error_difference(first: Errors, second: Errors) -> _Difference:
     seeds = min(len(first.values), len(second.values))
     better = second.values[:seeds] - first.values[:seeds]
     estimate = nested(better)
-    exact = mcnemar_exact(int((better < 0).sum()), int((better > 0).sum())) if seeds == 1 else estimate.differs()
+    exact = mcnemar_exact(int((better < 0).sum()), int((better > 0).sum())) if seeds == 1 else None
     return _Difference(estimate, exact, first.n, seeds, "images")
 
 
@@ -132,25 +134,13 @@ def _share_difference(first: Shares, second: Shares) -> _Difference:
         estimate, unit = of_resamples(better[:, 0], resamples, first.groups), "images"
     else:
         estimate, unit = of_splits(better, first.n), "splits"
-    return _Difference(estimate, estimate.differs(), first.n, seeds, unit)
+    return _Difference(estimate, None, first.n, seeds, unit)
 
 
 def _points(estimate: Estimate) -> Estimate:
     """The same in points of per cent."""
     drawn = tuple((1e4 * variance, df) for variance, df in estimate.drawn)
     return Estimate(100 * estimate.mean, 1e4 * estimate.images, drawn, 1e4 * estimate.shared)
-
-
-def _p_values(claim: Claim, estimate: Estimate, p: float) -> tuple[float, float]:
-    """The p-values for a claim and against it; `p`, that of no difference, is used for superiority and ordering only."""
-    if claim.test == "equivalence":
-        low, high = claim.by - claim.margin, claim.by + claim.margin
-        return estimate.equivalent(low, high), estimate.outside(low, high)
-    p_for = p if estimate.mean > 0 else 1.0
-    p_against = p if estimate.mean < 0 else 1.0
-    if claim.margin and estimate.mean <= 0:
-        p_against = min(p_against, estimate.below(claim.margin))
-    return p_for, p_against
 
 
 def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[TestedStep]:
@@ -164,7 +154,7 @@ def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[
         one, many = rates.get(1, []), rates.get(claim.of, [])
         if min(len(one), len(many)) > 1:
             names = f"{net} on {claim.of} x {device}", f"{net} on one"
-            comparisons.append(_speed_comparison(claim, names, many, one))
+            comparisons.append(_speed_comparison(names, many, one))
     if not comparisons:
         raise NotRunError(
             f"no net was trained on one GPU and on {claim.of} of the same kind, in one go and for two epochs each"
@@ -185,11 +175,10 @@ def _log_rates(trainings: Sequence[FinishedTraining]) -> dict[tuple[str, str, st
     return rates
 
 
-def _speed_comparison(claim: Claim, names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> TestedStep:
+def _speed_comparison(names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> TestedStep:
     drawn = tuple((float(np.var(rate, ddof=1)) / len(rate), len(rate) - 1) for rate in (many, one))
     estimate = Estimate(float(np.mean(many) - np.mean(one)), 0.0, drawn)
     low, high = (math.exp(bound) for bound in estimate.interval())
-    limit = math.log(claim.by - claim.margin)
     step = Step(
         *names,
         at=("trainings", "trainings"),
@@ -197,7 +186,5 @@ def _speed_comparison(claim: Claim, names: tuple[str, str], many: Sequence[float
         interval=(low, high),
         n=len(one) + len(many),
         seeds=1,
-        p_for=estimate.above(limit),
-        p_against=estimate.below(limit),
     )
     return TestedStep(step, estimate, "epochs")

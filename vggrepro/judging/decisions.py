@@ -1,9 +1,14 @@
-"""From comparisons to decisions: whether a claim is supported, refuted or undecided, and what would decide it. No torch.
+"""From comparisons to decisions: what they show of a claim, after correction, or what would decide it. No torch.
 
-Superiority is tested by McNemar's exact test (one seed), or by the nested variance of images and seeds, or of splits, both
-two-sided. It is refuted where the sign is the other one, and where there is no gain (0 or less) and a gain of the margin is
-excluded. A true gain, however small, is never refuted by many images: it ends as supported. Equivalence is tested by two
-one-sided tests, and refuted where the difference lies outside the margin.
+A claim is true between two gains (`true_between`), and one rule holds for every test: it is supported where the gain is shown
+to lie inside, and refuted where it is shown to lie outside.
+
+    superiority, ordering   above 0; two-sided, because no difference at all is a likely truth
+    non-inferiority         above the margin's loss. "No gain from X" is this with the roles swapped: without X it is no worse
+    equivalence             within the margin of the claimed difference: two one-sided tests
+    speed                   above the claimed ratio less the margin
+
+A gain that is shown to be below the margin of a superiority is "smaller than claimed", also if it is shown to be above 0.
 
 Of several pairs each has to hold: the largest p-value is that of all (intersection-union). One that fails is enough to
 refute: the smallest p-value, times their number. The p-values of all claims are corrected by Holm's method; claims that were
@@ -15,15 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from vggrepro.judging.comparisons import Step, TestedStep
-from vggrepro.paper.claims import Claim
-from vggrepro.scores.statistics import holm, images_needed, seeds_needed
+from vggrepro.paper.claims import Claim, ClaimTest, true_between
+from vggrepro.scores.statistics import SMALLEST_P, Estimate, holm, images_needed, seeds_needed
 
 ALPHA = 0.05
 
-Decision = Literal["supported", "refuted", "undecided", "not run"]
+Decision = Literal["supported", "smaller than claimed", "refuted", "undecided", "not run"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class JudgedClaim:
     id: str
     section: str
     claim: str
-    test: str
+    test: ClaimTest
     quantity: str
     by: float
     margin: float
@@ -41,12 +46,64 @@ class JudgedClaim:
     verdict: Decision = "not run"
     reason: str = ""
     """Why it was not run, what decided it, or what would."""
+    tested: str = ""
+    """What the p-values are of, in words, `gain above 0`: what the verdict says or, undecided, what the outcomes lean to."""
     p: float | None = None
-    """Of the decision that the outcomes lean to, before correction."""
+    """Of what was tested, before correction."""
     p_holm: float | None = None
     steps: tuple[Step, ...] = ()
     weakest: int = 0
     """The step that decides: its estimate stands for the claim."""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """What comparisons may show of a claim: that gains lie inside a region, or outside. In points; of speed, ratios."""
+
+    decision: Decision
+    low: float
+    high: float
+    inside: bool
+    sides: int = 1
+    """2 where the p-value is two-sided."""
+    is_ratio: bool = False
+
+    def p(self, comparison: TestedStep) -> float:
+        """The p-value of one comparison: small where its gain surely lies there."""
+        estimate, (low, high) = comparison.estimate, self._bounds()
+        if self.sides == 2 and comparison.exact is not None:
+            in_favour = estimate.mean > 0 if self.inside else estimate.mean < 0
+            return max(SMALLEST_P, comparison.exact) if in_favour else 1.0
+        return min(1.0, self.sides * (estimate.equivalent if self.inside else estimate.outside)(low, high))
+
+    def distance(self, estimate: Estimate) -> float:
+        """How far an estimate is from the nearest edge of the region, on the scale that it is tested on."""
+        return min(abs(estimate.mean - bound) for bound in self._bounds())
+
+    def in_words(self, steps: int) -> str:
+        """`gain above 0`, `gain outside 5.9 to 8.1`; of several steps, whether of each or of one."""
+        if math.isinf(self.high):
+            where = f"{'above' if self.inside else 'below'} {self.low:g}"
+        else:
+            where = f"{'between' if self.inside else 'outside'} {self.low:g} and {self.high:g}"
+        of_steps = f", {'each' if self.inside else 'one'} of {steps}" if steps > 1 else ""
+        return f"{'ratio' if self.is_ratio else 'gain'} {where}{of_steps}"
+
+    def _bounds(self) -> tuple[float, float]:
+        # a ratio is tested by its logarithm
+        return (math.log(self.low), math.log(self.high)) if self.is_ratio else (self.low, self.high)
+
+
+def hypotheses(claim: Claim | JudgedClaim) -> tuple[Hypothesis, ...]:
+    """What comparisons may show of a claim: the first that they do show is the verdict."""
+    low, high = true_between(claim.test, by=claim.by, margin=claim.margin)
+    is_gain, is_ratio = claim.test in ("superiority", "ordering"), claim.test == "speed"
+    sides = 2 if is_gain else 1
+    refuted = Hypothesis("refuted", low, high, inside=False, sides=sides, is_ratio=is_ratio)
+    supported = Hypothesis("supported", low, high, inside=True, sides=sides, is_ratio=is_ratio)
+    if not is_gain or not claim.margin:
+        return refuted, supported
+    return refuted, Hypothesis("smaller than claimed", claim.margin, math.inf, inside=False), supported
 
 
 def unjudged(claim: Claim) -> JudgedClaim:
@@ -56,17 +113,48 @@ def unjudged(claim: Claim) -> JudgedClaim:
     )
 
 
+@dataclass(frozen=True)
+class _Tested:
+    """A hypothesis about all comparisons of a claim."""
+
+    hypothesis: Hypothesis
+    p: float
+    weakest: int
+    """The comparison that its p-value is from."""
+
+
+def _tested(claim: Claim | JudgedClaim, comparisons: Sequence[TestedStep]) -> list[_Tested]:
+    results = []
+    for hypothesis in hypotheses(claim):
+        p_values = [hypothesis.p(comparison) for comparison in comparisons]
+        p = max(p_values) if hypothesis.inside else min(p_values)
+        times = 1 if hypothesis.inside else len(p_values)
+        results.append(_Tested(hypothesis, min(1.0, times * p), p_values.index(p)))
+    return results
+
+
+P_NAMES: dict[Decision, str] = {"supported": "p_for", "refuted": "p_against", "smaller than claimed": "p_smaller"}
+"""The p-value in a step of what would lead to a decision."""
+
+
 def leaning(claim: Claim, comparisons: Sequence[TestedStep]) -> JudgedClaim:
-    """The claim with its steps and the decision that the outcomes lean to, before correction."""
-    steps = tuple(comparison.step for comparison in comparisons)
-    p_for = max(step.p_for for step in steps)
-    p_against = min(1.0, len(steps) * min(step.p_against for step in steps))
-    if p_for <= p_against:
-        weakest = max(range(len(steps)), key=lambda i: steps[i].p_for)
-    else:
-        weakest = min(range(len(steps)), key=lambda i: steps[i].p_against)
-    verdict: Decision = "supported" if p_for <= p_against else "refuted"
-    return replace(unjudged(claim), verdict=verdict, p=min(p_for, p_against), steps=steps, weakest=weakest)
+    """The claim with its steps and the decision that the outcomes lean to, before correction: that of the smallest p-value."""
+    steps = []
+    for comparison in comparisons:
+        p_values: dict[str, Any] = {P_NAMES[each.decision]: each.p(comparison) for each in hypotheses(claim)}
+        steps.append(replace(comparison.step, **p_values))
+    likeliest = min(_tested(claim, comparisons), key=lambda tested: tested.p)
+    return _with_verdict(replace(unjudged(claim), steps=tuple(steps)), likeliest)
+
+
+def _with_verdict(claim: JudgedClaim, tested: _Tested) -> JudgedClaim:
+    return replace(
+        claim,
+        verdict=tested.hypothesis.decision,
+        tested=tested.hypothesis.in_words(len(claim.steps)),
+        p=tested.p,
+        weakest=tested.weakest,
+    )
 
 
 def corrected(
@@ -84,23 +172,29 @@ def corrected(
 
 def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedStep], undecided: int) -> JudgedClaim:
     """The claim with its verdict; `undecided` is the number of claims that are."""
+    assert claim.p is not None, "it was tested"
     if p_holm <= ALPHA:
-        return replace(claim, p_holm=p_holm)
+        # a claim's tests are nested or exclude each other, so that one correction holds for all of them
+        correction = p_holm / max(claim.p, SMALLEST_P)
+        shown = next(each for each in _tested(claim, comparisons) if correction * each.p <= ALPHA * (1 + 1e-9))
+        return replace(_with_verdict(claim, shown), p_holm=min(1.0, correction * shown.p))
     # the smallest p-value of the undecided claims decides next, and is compared with this
     tail = ALPHA / undecided
+    leans_to = next(each for each in hypotheses(claim) if each.decision == claim.verdict)
     steps = tuple(
-        replace(comparison.step, needed=_needed(claim, comparison, tail, len(comparisons)))
-        for comparison in comparisons
+        replace(step, needed=_needed(leans_to, comparison, tail, len(comparisons)))
+        for step, comparison in zip(claim.steps, comparisons, strict=True)
     )
     needed = steps[claim.weakest].needed
     reason = f"{needed} would decide it" if needed else "no number of images or seeds would decide it"
     return replace(claim, verdict="undecided", p_holm=p_holm, steps=steps, reason=reason)
 
 
-def _needed(claim: JudgedClaim, comparison: TestedStep, tail: float, steps: int) -> str:
+def _needed(hypothesis: Hypothesis, comparison: TestedStep, tail: float, steps: int) -> str:
     """How many images or seeds would decide a step with 80% power, if the truth is as it was estimated."""
     step, estimate, unit = comparison.step, comparison.estimate, comparison.unit
-    distance, tail = _distance(claim, estimate.mean, tail, steps)
+    distance = hypothesis.distance(estimate)
+    tail /= hypothesis.sides * (1 if hypothesis.inside else steps)
     images = images_needed(estimate, distance, step.n, tail) if unit == "images" else None
     draws = seeds_needed(estimate, distance, tail)
     parts = []
@@ -112,16 +206,6 @@ def _needed(claim: JudgedClaim, comparison: TestedStep, tail: float, steps: int)
         # one seed does not show how many would do
         parts.append("more seeds")
     return " or ".join(parts)
-
-
-def _distance(claim: JudgedClaim, gain: float, tail: float, steps: int) -> tuple[float, float]:
-    """How far a gain is from what would decide a step, and the chance of error that its test may have."""
-    if claim.test in ("superiority", "ordering"):
-        distance = gain if gain > 0 else max(claim.margin - gain, -gain)
-        return distance, tail / 2 if gain > 0 or not claim.margin else tail / steps
-    if claim.test == "equivalence":
-        return abs(claim.margin - abs(gain - claim.by)), tail
-    return abs(gain - math.log(claim.by - claim.margin)), tail
 
 
 def _rounded_up(number: int) -> int:

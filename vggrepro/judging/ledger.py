@@ -152,6 +152,7 @@ def _csv_line(claim: JudgedClaim) -> dict[str, Any]:
         "gain": f"{step.gain:.6g}" if step else "",
         "low": f"{low:.6g}" if step else "",
         "high": f"{high:.6g}" if step else "",
+        "tested": claim.tested,
         "p": "" if claim.p is None else f"{claim.p:.6g}",
         "p_holm": "" if claim.p_holm is None else f"{claim.p_holm:.6g}",
         "n": step.n if step else "",

@@ -5,6 +5,7 @@ The file documents its keys. A wrong entry is a ValueError that names the file, 
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from vggrepro.paper.tables import PublishedTable, cell_id
 
 CLAIMS_FILE = ROOT / "tables" / "claims.yaml"
 
-ClaimTest = Literal["superiority", "ordering", "equivalence", "arithmetic", "speed"]
+ClaimTest = Literal["superiority", "ordering", "non-inferiority", "equivalence", "arithmetic", "speed"]
 Tables = Callable[[str], PublishedTable]
 """The table of a number, with the rows that the user adds to it: `Settings.table`."""
 PrintedCell = Annotated[dict[str, str | int], Field(min_length=1)]
@@ -55,6 +56,7 @@ class Claim(FrozenModel):
         needed = {
             "superiority": ("quantity", "pairs", "margin", "why"),
             "ordering": ("quantity", "order", "margin", "why"),
+            "non-inferiority": ("quantity", "pairs", "margin", "why"),
             "equivalence": ("quantity", "pairs", "margin", "why"),
             "arithmetic": ("of",),
             "speed": ("of", "by", "margin", "why"),
@@ -71,9 +73,14 @@ class Claim(FrozenModel):
             raise ValueError(
                 f"of: a number of processes for a test of speed, parameters or filters else, got {self.of!r}"
             )
-        if self.by and self.test == "superiority":
-            raise ValueError("by: means nothing for a test of superiority: its size is judged by the cells")
+        if self.by and self.test in ("superiority", "ordering", "non-inferiority"):
+            raise ValueError(f"by: means nothing for a test of {self.test}: sizes are judged by the cells")
         return self
+
+    @property
+    def holds(self) -> tuple[float, float]:
+        """Between which gains the claim is true: in points, positive where the first cell is better; of speed, ratios."""
+        return true_between(self.test, by=self.by, margin=self.margin)
 
     def compared(self) -> tuple[tuple[CellPlace, CellPlace], ...]:
         """The pairs of cells, the one that is claimed to be better first."""
@@ -85,6 +92,18 @@ class Claim(FrozenModel):
     def _place(self, cell: Mapping[str, Any]) -> CellPlace:
         keys = {key: str(value) for key, value in cell.items() if key not in ("table", "of")}
         return CellPlace(str(cell.get("table", self.table)), tuple(keys.items()), str(cell.get("of", "")))
+
+
+def true_between(test: ClaimTest, *, by: float, margin: float) -> tuple[float, float]:
+    """Between which gains a claim is true. It is refuted where the gain lies outside: the same rule for every test."""
+    regions = {
+        "superiority": (0.0, math.inf),
+        "ordering": (0.0, math.inf),
+        "non-inferiority": (-margin, math.inf),
+        "equivalence": (by - margin, by + margin),
+        "speed": (by - margin, math.inf),
+    }
+    return regions[test]
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from vggrepro.tables.render import RANGE, printed_number
 TIMES = "\u00d7"
 DECISION_SIGNS: dict[Decision, str] = {
     "supported": "\u2713",
+    "smaller than claimed": "<",
     "refuted": "\u2717",
     "undecided": "?",
     "not run": "\u2013",
@@ -60,6 +61,7 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
         "test": _test_in_words(claim),
         "gain": number(step.gain) + TIMES * is_ratio if step else "",
         "interval": RANGE.join(map(number, step.interval)) if step else "",
+        "tested": claim.tested,
         "p": _printed_p(claim.p_holm),
         "n": f"{step.n:,}" if step else "",
         "seeds": f"{step.seeds} seeds" if step and step.seeds > 1 else "",
@@ -73,8 +75,9 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
 def _test_in_words(claim: JudgedClaim) -> str:
     margin = printed_number(claim.margin)
     return {
-        "superiority": f"better; less than {margin} would be no gain",
-        "ordering": f"each better than the one before; less than {margin} would be no gain",
+        "superiority": f"better; less than {margin} would be smaller than claimed",
+        "ordering": f"each better than the one before; less than {margin} would be smaller than claimed",
+        "non-inferiority": f"worse by less than {margin}",
         "equivalence": f"{f'by {claim.by:g}, ' if claim.by else ''}within {margin}",
         "arithmetic": "arithmetic",
         "speed": f"at least {claim.by - claim.margin:g} times",

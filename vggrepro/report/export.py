@@ -147,17 +147,19 @@ class ClaimRecord(TidyRecord):
     says: str
     """What is claimed."""
     test: str
-    """superiority, ordering, equivalence, arithmetic or speed; `tables/claims.yaml` says how each is made."""
+    """superiority, ordering, non-inferiority, equivalence, arithmetic or speed; `tables/claims.yaml` says how each is made."""
     quantity: str
     """What is compared: top-1, top-5, localisation, a task of transfer."""
     by: float
     """The difference that is claimed, where one is."""
     margin: float
-    """In points: a smaller gain is none (superiority, ordering); a smaller difference is none (equivalence)."""
+    """In points: a gain below it is smaller than claimed (superiority, ordering); else a smaller difference is none."""
     verdict: str
-    """`supported`, `refuted`, `undecided` or `not run`: of the claim, after Holm's correction."""
+    """`supported`, `smaller than claimed`, `refuted`, `undecided` or `not run`: of the claim, after Holm's correction."""
     reason: str
     """Why it was not run, what decided it, or what would."""
+    tested: str
+    """What the two p-values are of: `gain below 0.3`."""
     p: float | None
     """Of the claim, before correction."""
     p_holm: float | None
@@ -186,6 +188,8 @@ class ClaimRecord(TidyRecord):
     """p-value of this comparison for the claim."""
     p_against: float | None
     """And against it."""
+    p_smaller: float | None
+    """Of a gain below the margin, where a gain is claimed."""
     needed: str
     """What would decide it, were it so in truth."""
     papers: bool
@@ -202,7 +206,7 @@ def claim_records(judged: Ledger) -> list[ClaimRecord]:
 
 
 def _claim_record(judged: JudgedClaim, step: Step | None, *, decides: bool, papers: bool) -> ClaimRecord:
-    same = ("section", "test", "quantity", "by", "margin", "verdict", "reason", "p", "p_holm")
+    same = ("section", "test", "quantity", "by", "margin", "verdict", "reason", "tested", "p", "p_holm")
     shared: dict[str, Any] = {name: getattr(judged, name) for name in same}
     return ClaimRecord(
         **shared,
@@ -220,6 +224,7 @@ def _claim_record(judged: JudgedClaim, step: Step | None, *, decides: bool, pape
         seeds=step.seeds if step else None,
         p_for=step.p_for if step else None,
         p_against=step.p_against if step else None,
+        p_smaller=step.p_smaller if step else None,
         needed=step.needed if step else "",
         papers=papers,
     )

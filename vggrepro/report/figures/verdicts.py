@@ -131,6 +131,7 @@ def _points(axis: Any, points: Iterable[tuple[int, Cell]], verdict: Verdict, sty
 
 DECIDED: dict[Decision, dict[str, Any]] = {
     "supported": LOOKS["agrees"],
+    "smaller than claimed": {"color": "#E69F00", "marker": "v", "markersize": 5},
     "refuted": LOOKS["differs"],
     "undecided": LOOKS["inconclusive"],
 }
@@ -155,7 +156,8 @@ def draw_claims(ledger: Ledger, folder: Path) -> Figure | None:
         caption = (
             "The paired difference that decides each claim, with its 95% interval; other comparisons of the same claim are "
             "thin. Grey bands: the claimed difference plus or minus the margin, for claims of equality. Grey ticks: the "
-            "margin that a gain has to exceed. Claims that were not run, or are not about images, are left out."
+            "margin that a gain is smaller than claimed below, or the loss that is no longer none. Claims that were not run, "
+            "or are not about images, are left out."
         )
         return finished_figure(figure, "claims-forest", "Every claim's gain", caption, folder)
 
@@ -164,7 +166,8 @@ def _claim(axis: Any, y: int, judged: JudgedClaim) -> None:  # noqa: ANN401
     if judged.test == "equivalence":
         axis.barh(y, 2 * judged.margin, left=judged.by - judged.margin, height=0.9, color=INK, alpha=0.15, linewidth=0)
     elif judged.margin:
-        axis.plot([judged.margin], [y], "|", color=INK, alpha=0.6, markersize=12)
+        edge = -judged.margin if judged.test == "non-inferiority" else judged.margin
+        axis.plot([edge], [y], "|", color=INK, alpha=0.6, markersize=12)
     for k, step in enumerate(judged.steps):
         style = (
             DECIDED[judged.verdict] | {"label": judged.verdict} if k == judged.weakest else {"color": INK, "alpha": 0.5}
