@@ -162,10 +162,18 @@ PRINTED = {
     ),
     "text": (
         "systems minus protocol",
-        "B-5x5/256/256  centre-crop | - | - | -",
-        "B/256/256  centre-crop | - | - | -",
-        "B-5x5/256/256 B/256/256 centre-crop | 7 | - | -",
-        "E/[256;512]/256,384,512  dense | - | - | 7.3",
+        "B-5x5/256/256  centre-crop | - | - | - | -",
+        "B/256/256  centre-crop | - | - | - | -",
+        "B-5x5/256/256 B/256/256 centre-crop | 7 | - | - | -",
+        "E/[256;512]/256,384,512  dense | - | - | 7.3 | -",
+        # 2.2 (OverFeat's weights), 2.3, 3.3, 4.5 (GoogLeNet), B: three or five scales, Chatfield et al. on VOC and Caltech-256
+        "   | - | - | - | 144",
+        "   | - | - | - | 81",
+        "   | - | - | - | 3.75",
+        "   | - | - | - | 0.9",
+        "   | - | - | - | 0.3",
+        "   | - | - | - | 6",
+        "   | - | - | - | 8.6",
     ),
 }
 NETS_OF_TABLE_1 = ("A", "A-LRN", "B", "C", "D", "E")

@@ -60,7 +60,7 @@ def test_an_added_line_adds_an_ensemble(append):
 
 
 def test_a_difference_needs_both_sides(append):
-    append("text.csv", "C against D,4.1,C/256/256,D/256/256,centre-crop,-,-,-")
+    append("text.csv", "C against D,4.1,C/256/256,D/256/256,centre-crop,-,-,-,-")
     added = set(paths(table_evaluations("text"))) - stores(EVALUATIONS["text"])
     assert added == stores("C_256/centre-crop/256 D_256/centre-crop/256")
 

@@ -27,6 +27,7 @@ from vggrepro.paper.tables import (
     scales_of,
     table_evaluations,
     table_numbers,
+    unprinted_tables,
 )
 
 
@@ -89,6 +90,17 @@ def test_a_run_is_evaluated_at_the_scales_of_all_tables():
     assert scales_of(Run("B", "256"), "centre-crop") == (256,)
     assert scales_of(Run("E", "256-512", seed=5), "multi-crop") == (256, 384, 512)
     assert scales_of(Run("A", "256"), "multi-crop") == ()
+
+
+def test_what_the_paper_does_not_print_is_made_when_it_is_asked_for():
+    """The two nets more, and the test scales more, come with the tables that need them, and not before."""
+    assert not set(unprinted_tables()) & set(table_numbers())
+    assert set(table_numbers(unprinted=unprinted_tables())) == {*table_numbers(), *unprinted_tables()}
+    more = set(names(needed_runs(table_numbers(unprinted=unprinted_tables())))) - set(PARENTS)
+    assert more == {"D_256_scr_fc_s0", "D_256_pcr_fc_s0"}
+    assert scales_of(Run("D", "256"), "dense") == (224, 256, 288)
+    assert scales_of(Run("D", "256"), "dense", ("scale-gap",)) == (224, 256, 288, 512)
+    assert all(cell.value is None for n in unprinted_tables() for r in published_table(n).rows for cell in r.cells.values())
 
 
 def test_labels_of_localised_boxes_come_from_the_best_system_of_table_6():

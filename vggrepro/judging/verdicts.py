@@ -22,7 +22,7 @@ from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict, roundin
 
 TOLERANCES = ROOT / "tables" / "tolerances.yaml"
 
-NOT_OURS = ("quoted", "not reported", "spanned")
+NOT_OURS = ("quoted", "not reported", "spanned", "claim")
 """Statuses of cells that nothing of ours belongs in."""
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
@@ -100,7 +100,7 @@ class Column:
     heading: str
     quantity: str
     split: str
-    """`val`, `test`, or `withheld` where the labels are held by an evaluation server."""
+    """`val`, `test`, `withheld` where the labels are held by an evaluation server, or `claims` where a claim judges it."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +144,8 @@ class PublishedTable:
     """Whether the systems that the user imports get rows in it."""
     members_alone: bool = False
     """Whether the outcomes of each averaged evaluation are kept beside those of the average."""
+    unprinted: bool = False
+    """Whether the paper states its results in words alone, so that it is made only when asked for."""
     figure: Literal["", "depth", "scale"] = ""
     """The figure of the report that is drawn from the table."""
 
@@ -169,9 +171,21 @@ class PublishedTable:
         return tuple(dict.fromkeys(e for system in systems for e in evaluations_of(system)))
 
 
-def table_numbers(*kinds: str) -> tuple[str, ...]:
-    """The tables of these kinds, in the order in which they are reported; all where no kind is given."""
-    return tuple(number for number, about in _described().items() if not kinds or about["kind"] in kinds)
+def table_numbers(*kinds: str, unprinted: Collection[str] = ()) -> tuple[str, ...]:
+    """The tables of these kinds, in the order in which they are reported; all where no kind is given.
+
+    Of the tables that the paper describes and does not print, those that are named.
+    """
+    return tuple(
+        number
+        for number, about in _described().items()
+        if (not kinds or about["kind"] in kinds) and (not about.get("unprinted") or number in unprinted)
+    )
+
+
+def unprinted_tables() -> tuple[str, ...]:
+    """The tables whose results the paper states in words alone, or "not shown for brevity": they are made when asked for."""
+    return tuple(number for number, about in _described().items() if about.get("unprinted"))
 
 
 def table_name(number: str) -> str:
@@ -180,8 +194,8 @@ def table_name(number: str) -> str:
 
 
 def table_label(number: str) -> str:
-    """`3` -> `Table 3`; `text` -> `numbers in the text`."""
-    return f"Table {number}" if number.isdigit() else f"numbers in the {number}"
+    """`3` -> `Table 3`; `text` -> `Numbers printed in the text`."""
+    return f"Table {number}" if number.isdigit() else published_table(number).title
 
 
 def cell_id(table: str, row: int, column: int) -> str:
@@ -262,15 +276,18 @@ def needed_runs(
     return with_ancestors((run for number in chosen for run in published_table(number).runs(seeds)), staged=staged)
 
 
-def scales_of(run: Run, protocol: str) -> tuple[int, ...]:
-    """Every Q at which the paper evaluates a run under a protocol, ascending: one job evaluates them all."""
-    return _scales_by_run().get((replace(run, seed=0), protocol), ())
+def scales_of(run: Run, protocol: str, unprinted: tuple[str, ...] = ()) -> tuple[int, ...]:
+    """Every Q at which the paper evaluates a run under a protocol, ascending: one job evaluates them all.
+
+    Those of the `unprinted` tables that were asked for are included.
+    """
+    return _scales_by_run(unprinted).get((replace(run, seed=0), protocol), ())
 
 
 @cache
-def _scales_by_run() -> dict[tuple[Run, str], tuple[int, ...]]:
+def _scales_by_run(unprinted: tuple[str, ...]) -> dict[tuple[Run, str], tuple[int, ...]]:
     scales: dict[tuple[Run, str], set[int]] = {}
-    for evaluation in (e for number in table_numbers() for e in table_evaluations(number)):
+    for evaluation in (e for number in table_numbers(unprinted=unprinted) for e in table_evaluations(number)):
         scales.setdefault((evaluation.run, evaluation.protocol), set()).add(evaluation.Q)
     return {key: tuple(sorted(each)) for key, each in scales.items()}
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """A task of transfer: a column of Table 11, or a row of Table 12."""
+    """A task of transfer: a column of Table 11, a row of Table 12, or a cell of an unprinted table."""
 
     data: str
     """The data set, by its name in the settings."""
@@ -19,7 +19,7 @@ class Task:
     """The images, or the persons in them, whose features are computed; descriptors of several collections are stacked."""
     scales: tuple[int, ...]
     """PAPER B: test scales Q."""
-    combine: Literal["average", "stack"]
+    combine: Literal["average", "stack", "maximum"]
     """PAPER B: how an image's features at several Q are combined."""
     classes: int
     """The number of classes in the paper."""
@@ -36,8 +36,15 @@ TASKS = {
     "caltech256": Task("caltech256", ("caltech256",), CALTECH_SCALES, "stack", 257),
     "actions-image": Task("voc2012", ("actions-image",), VOC_SCALES, "average", 11, "but other"),
     "actions-image-and-box": Task("voc2012", ("actions-image", "actions-box"), VOC_SCALES, "average", 11, "but other"),
+    # PAPER B: what the paper compares its aggregation with, in words
+    "voc2007-average": Task("voc2007", ("voc2007",), CALTECH_SCALES, "average", 20),
+    "voc2007-stack": Task("voc2007", ("voc2007",), CALTECH_SCALES, "stack", 20),
+    "caltech101-average": Task("caltech101", ("caltech101",), CALTECH_SCALES, "average", 102),
+    "caltech101-maximum": Task("caltech101", ("caltech101",), CALTECH_SCALES, "maximum", 102),
+    "caltech256-average": Task("caltech256", ("caltech256",), CALTECH_SCALES, "average", 257),
+    "caltech256-maximum": Task("caltech256", ("caltech256",), CALTECH_SCALES, "maximum", 257),
 }
-"""Every task of Tables 11 and 12, by the name of its folder."""
+"""Every task of Tables 11 and 12, then those of the unprinted tables, by the name of its folder."""
 
 COLLECTIONS = tuple(dict.fromkeys(name for task in TASKS.values() for name in task.collections))
 """All collections of pictures whose features are computed."""
@@ -47,5 +54,6 @@ TRANSFER_SETS = tuple(dict.fromkeys(task.data for task in TASKS.values()))
 
 
 def task_of(row: Row, column: Column) -> str:
-    """The name of the task that a cell of Table 11 or 12 measures."""
-    return f"{column.quantity}-{row.keys['input'].replace(' ', '-')}" if "input" in row.keys else column.quantity
+    """The name of the task that a cell measures: its quantity and, where the table has that key, its input or combination."""
+    variant = row.keys.get("input") or row.keys.get("combined")
+    return f"{column.quantity}-{variant.replace(' ', '-')}" if variant else column.quantity

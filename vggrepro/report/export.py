@@ -17,7 +17,7 @@ from vggrepro.core.files import atomic_file, write_text
 from vggrepro.judging.comparisons import Step
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger, read_ledger
-from vggrepro.paper.tables import Published, published_table, table_name, table_numbers
+from vggrepro.paper.tables import Published, published_table, table_name
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Cell, Table, rounding
@@ -351,7 +351,7 @@ def _words(words: Iterable[str]) -> str:
 
 def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
     """Write `cells`, `sources` and `claims` of what lies below `results` (a folder such as `results/smoke`) into `out`."""
-    tables = [render.read_table(results / "tables" / f"{table_name(n)}.json") for n in table_numbers()]
+    tables = [render.read_table(results / "tables" / f"{table_name(n)}.json") for n in settings.table_numbers()]
     results_by_path = lineage.stored_results(results)
     _write(out, "cells", CellRecord, cell_records(settings, tables, results_by_path))
     _write(out, "sources", SourceRecord, source_records(settings, tables, results_by_path))

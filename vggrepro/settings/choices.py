@@ -155,6 +155,7 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
         "imported",
         "fusions",
         "unstaged",
+        "unprinted",
         "released",
         "devkit",
         "data.path",

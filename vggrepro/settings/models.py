@@ -15,7 +15,14 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion
-from vggrepro.paper.tables import PublishedTable, published_table, table_evaluations, table_numbers, with_systems
+from vggrepro.paper.tables import (
+    PublishedTable,
+    published_table,
+    table_evaluations,
+    table_numbers,
+    unprinted_tables,
+    with_systems,
+)
 from vggrepro.settings.blocks import (
     BoxTargets,
     DataSettings,
@@ -35,6 +42,9 @@ from vggrepro.settings.blocks import (
 
 PRESETS = ("paper", "tiny", "smoke")
 """Names of the presets, each a YAML file."""
+
+UNPRINTED = unprinted_tables()
+"""Names of the tables that are made when asked for."""
 
 PRESETS_FOLDER = ROOT / "workflow" / "config"
 
@@ -69,6 +79,10 @@ class Settings(FrozenModel):
     unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], NonEmptyText] = {}
     """Folders below `results/` of the same nets trained from random weights (`staged=false train={init: glorot}`), by which
     the claim on initialisation is judged: `unstaged={glorot: FOLDER}`."""
+    unprinted: tuple[Literal[UNPRINTED], ...] = ()  # type: ignore[valid-type]
+    """Tables of what the paper states without printing the numbers, by which more of its claims are judged:
+    `unprinted=[boxes-256]` trains two nets more, `[scale-gap]` tests at more scales, `[voc-scales,caltech-scales]` trains SVMs
+    on features combined otherwise."""
     data: DataSettings
     """The data set, and how many of its images are used."""
     model: NetSettings = NetSettings()
@@ -144,6 +158,10 @@ class Settings(FrozenModel):
     def table(self, number: str) -> PublishedTable:
         """A published table, with the rows that the user adds to it."""
         return with_systems(published_table(number), self.added(number))
+
+    def table_numbers(self, *kinds: str) -> tuple[str, ...]:
+        """The tables of these kinds that are made: those that the paper prints, and the unprinted ones that are asked for."""
+        return table_numbers(*kinds, unprinted=self.unprinted)
 
     @property
     def folder(self) -> str:

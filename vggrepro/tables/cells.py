@@ -19,7 +19,9 @@ from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id
 from vggrepro.scores.outcomes import Errors, Shares
 from vggrepro.scores.statistics import Estimate, nested, of_resamples, of_splits, share, wilson
 
-Status = Literal["measured", "validation", "withheld", "quoted", "not reported", "not run", "spanned", "undefined"]
+Status = Literal[
+    "measured", "validation", "withheld", "claim", "quoted", "not reported", "not run", "spanned", "undefined"
+]
 CellInterval = tuple[float, float]
 
 Verdict = Literal["", "agrees", "differs", "inconclusive", "other data", "other settings"]
@@ -27,6 +29,7 @@ Verdict = Literal["", "agrees", "differs", "inconclusive", "other data", "other 
 MARKS: dict[Status, str] = {
     "validation": "on val",
     "withheld": "labels withheld",
+    "claim": "see claims",
     "quoted": "quoted",
     "not reported": "not reported",
     "not run": "not run",
@@ -158,9 +161,9 @@ def published_cell(row: Row, name: str) -> Cell:
     return Cell("not run", row.cells[name].printed, row.cells[name].bold, span)
 
 
-def quoted_cell(cell: Cell, printed: Published) -> Cell:
-    """A cell of another paper's row."""
-    status: Status = "quoted" if printed.value is not None else "not reported"
+def quoted_cell(cell: Cell, printed: Published, split: str) -> Cell:
+    """A cell of another paper's row, or a number in a sentence of the paper, which a claim judges."""
+    status: Status = "not reported" if printed.value is None else "claim" if split == "claims" else "quoted"
     return replace(cell, status="spanned" if printed.spanned else status)
 
 

@@ -113,7 +113,7 @@ def _mean_value(result: SVMResult, images: NDArray[np.int64]) -> float:
 def _cell(row: Row, column: Column, outcome: Shares | None, results: Sequence[SVMResult] | None) -> Cell:
     printed, cell = row.cells[column.name], published_cell(row, column.name)
     if not row.members:
-        return quoted_cell(cell, printed)
+        return quoted_cell(cell, printed, column.split)
     if outcome is None or results is None:
         return cell  # not run
     return share_cell(cell, printed, outcome, results[0].metadata["part"])

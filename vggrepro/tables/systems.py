@@ -57,7 +57,7 @@ def system_cells(published: PublishedTable, errors: SystemErrors, higher: str) -
 def _cell(row: Row, column: Column, errors: SystemErrors, higher: str) -> Cell:
     printed, cell = row.cells[column.name], published_cell(row, column.name)
     if row.system is None:
-        return quoted_cell(cell, printed)
+        return quoted_cell(cell, printed, column.split)
     if column.split == "withheld":
         return replace(cell, status="withheld")
     if row.system not in errors or (row.minus and row.minus not in errors):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,13 @@ from vggrepro.paper.tasks import Task
 DescriptorMatrix = NDArray[np.floating]
 """[N, D]: a descriptor per image."""
 
+COMBINATIONS: dict[str, Callable[[Sequence[DescriptorMatrix]], DescriptorMatrix]] = {
+    "average": lambda rows: np.mean(rows, 0),
+    "maximum": lambda rows: np.max(rows, 0),
+    "stack": lambda rows: np.concatenate(rows, 1),
+}
+"""By name: how features [N, fc] of several Q become one descriptor per image."""
+
 
 def unit_length(values: DescriptorMatrix) -> DescriptorMatrix:
     """Rows [N, D] scaled to unit length; a row of zeros stays."""
@@ -27,11 +34,11 @@ def unit_length(values: DescriptorMatrix) -> DescriptorMatrix:
 def combined_scales(features: Sequence[DescriptorMatrix], *, combine: str, normalise: str) -> DescriptorMatrix:
     """PAPER B: features [N, fc] at several Q as one descriptor of unit length per image.
 
-    `combine` is `average` or `stack`. `normalise` is `before`, where features of each Q are scaled to unit length first, or
-    `after`.
+    `combine` is `average`, `stack` or `maximum` (of each feature over the Q). `normalise` is `before`, where features of each
+    Q are scaled to unit length first, or `after`.
     """
     rows = [unit_length(values) for values in features] if normalise == "before" else list(features)
-    return unit_length(np.mean(rows, 0) if combine == "average" else np.concatenate(rows, 1))
+    return unit_length(COMBINATIONS[combine](rows))
 
 
 def task_descriptors(

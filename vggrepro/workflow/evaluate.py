@@ -11,7 +11,7 @@ from vggrepro.workflow.train import parent_weights
 
 def evaluate_job(plan: Plan, run: str, protocol: str) -> Answers:
     """The test scales at which the paper's tables evaluate a run under a protocol, and all that decides posteriors."""
-    scales = scales_of(Run.parse(run), protocol)
+    scales = scales_of(Run.parse(run), protocol, plan.settings.unprinted)
     return {"scales": ",".join(map(str, scales)), "settings": plan.settings.evaluate.model_dump_json()}
 
 

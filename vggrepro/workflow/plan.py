@@ -15,7 +15,7 @@ from typing import Any
 
 from vggrepro.paper.runs import Run, members_name
 from vggrepro.paper.systems import Imported, evaluations_of
-from vggrepro.paper.tables import PublishedTable, needed_runs, table_name, table_numbers
+from vggrepro.paper.tables import PublishedTable, needed_runs, table_name
 from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.settings.models import Settings
 
@@ -49,17 +49,17 @@ class Plan:
     def of(cls, settings: Settings) -> Plan:
         """The plan of some settings."""
         kinds = ("scores", "boxes") if settings.localisation else ("scores",)
-        measured = table_numbers(*kinds, "svms")
+        measured = settings.table_numbers(*kinds, "svms")
         has_transfer = any(settings.transfer.given(task.data) for task in TASKS.values())
-        wanted = measured if has_transfer else table_numbers(*kinds)
+        wanted = measured if has_transfer else settings.table_numbers(*kinds)
         adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
         # with released nets, only what is asked for beyond them is trained
-        trained = tuple(number for number in wanted if number in table_numbers("boxes")) if adopted else wanted
+        trained = tuple(n for n in wanted if n in settings.table_numbers("boxes")) if adopted else wanted
         runs = [*adopted, *needed_runs(trained, settings.seeds, staged=settings.staged)]
         return cls(
             settings,
             root=f"results/{settings.folder}",
-            tables={table_name(number): number for number in table_numbers()},
+            tables={table_name(number): number for number in settings.table_numbers()},
             measured=measured,
             runs=tuple(run.name for run in runs),
             adopted={run.name: net for run, net in adopted.items()},
