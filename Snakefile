@@ -59,8 +59,9 @@ rule verify:
 
 
 onstart:
-    be_alone()
-    check_data(PLAN, workflow.dag.needrun_jobs())
+    with one_message():
+        be_alone()
+        check_data(PLAN, workflow.dag.needrun_jobs())
 
 
 onsuccess:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import date
 
 import pytest
 
@@ -51,6 +53,10 @@ def test_two_data_sets_do_not_share_a_folder():
     assert load_settings({"smoke": True, "tiny_imagenet": "x.zip"}).folder == "smoke-tiny-imagenet"
 
 
+NESTED: dict[str, object] = {}
+for _ in range(5000):
+    NESTED = {"a": NESTED}
+
 WRONG = [
     ({"smok": True}, r"no key is called 'smok' \(did you mean 'smoke'\?\)"),
     ({"preset": "papper"}, r"expected one of paper, tiny, smoke, got 'papper' \(did you mean 'paper'\?\)"),
@@ -78,6 +84,29 @@ WRONG = [
     ({"smoke": True, "train": {"learning_rate": float("inf")}}, r"train.learning_rate: .*finite"),
     ({"smoke": True, "seeds": [10**30]}, r"seeds.0: "),
     ({"smoke": True, "data": {"layout": "ilsvrc", "path": None}}, r"data.path: the layout ilsvrc needs"),
+    ({"smoke": True, "tiny_imagenet": None}, r"tiny_imagenet: expected a value, got nothing"),
+    ({"smoke": None}, r"smoke: expected a value, got nothing"),
+    ({"train": None}, r"train: expected a value, got nothing"),
+    ({"voc2007": True}, r"voc2007: expected a path, got True"),
+    ({"voc2007": 1e3}, r"voc2007: expected a path, got 1000.0"),
+    ({"train": {"epochs": ""}}, r"train.epochs: expected a valid integer, got \'\'"),
+    ({"train": []}, r"train: expected keys and values, got \[\]"),
+    ({"imported": {"A": {"file": None}}}, r"imported.A.file: expected a valid string, got None"),
+    ({"imported": {"A": {"file": "x", "odrer": "folders"}}}, r"'imported.A.odrer' \(did you mean 'order'\?\)"),
+    ({"released": {"D": {"file": "x", "chanels": "bgr"}}}, r"'released.D.chanels' \(did you mean 'channels'\?\)"),
+    ({"devkit": {"foldre": "x"}}, r"'devkit.foldre' \(did you mean 'folder'\?\)"),
+    ({"imported": {"A": {"file": date(2014, 9, 4)}}}, r"imported.A.file: expected text, .* got a date, 2014-09-04"),
+    ({"seeds": {0, 1}}, r"seeds: expected text, a number, a list or keys, got a set, \{0, 1\}"),
+    ({"imported": {2014: {"file": "x"}}}, r"imported: the key 2014 is no text: write it in quotes"),
+    ({"train": {"epochs": NESTED}}, r"train: expected at most 20 levels inside of each other"),
+    ({"imported": {"A": {"file": "\udc80.npy"}}}, r"imported.A.file: expected text in UTF-8"),
+    ({"imported": {"A": {"file": "-p.npy"}}}, r"imported.A.file: '-p.npy' has a dash before it"),
+    ({"imported": {"A": {"file": "{a}.npy"}}}, r"imported.A.file: '{a}.npy' has .* a brace in it"),
+    ({"imported": {"日本": {"file": "p.npy"}}}, r"imported.日本: expected a name .* with a letter of a-z or a digit"),
+    ({"imported": {"-A": {"file": "p.npy"}}}, r"imported.-A: expected a name .* or a dash before it"),
+    ({"imported": {"A": {"file": "p.npy"}, "a.": {"file": "p.npy"}}}, r"names that differ in a letter .* A and a\."),
+    ({"imported": {"A\x1b[2J": {"file": "p.npy"}}}, r"imported: expected text without .* control characters"),
+    ({"fusions": {"A\nB": "D/256/256"}}, r"fusions.* expected text without line breaks"),
 ]
 
 
@@ -132,3 +161,50 @@ def test_a_data_set_of_transfer_has_a_short_name():
     assert (settings.transfer.voc2007, settings.transfer.caltech101) == ("VOC devkit", "101")
     assert settings.transfer.given("voc2012")
     assert not load_settings({"voc2007": "x"}).transfer.given("voc2012")
+
+
+def test_a_text_stays_text_where_the_setting_is_a_text():
+    settings = load_settings({"smoke": "true", "released": {"D": "5"}, "transfer": {"voc2007": "1e3"}})
+    assert (settings.released["D"].file, settings.transfer.voc2007) == ("5", "1e3")
+    assert load_settings({"smoke": True, "train": {"drop_epochs": "null"}}).train.drop_epochs is None
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "p.npy").touch()
+    (tmp_path / "devkit").mkdir()
+    (tmp_path / "devkit" / "meta_clsloc.mat").touch()
+    os.mkfifo(tmp_path / "pipe")
+
+
+NAMED = [
+    ({"imported": {"A": {"file": "gone.npy"}}}, "imported.A.file: there is no file .*gone.npy"),
+    ({"imported": {"A": {"file": "devkit"}}}, "imported.A.file: expected a file, and .*devkit is none"),
+    ({"imported": {"A": {"file": "pipe"}}}, "imported.A.file: expected a file, and .*pipe is none"),
+    ({"imported": {"A": {"file": "p.npy", "order": "gone.txt"}}}, "imported.A.order.*: there is no file .*gone.txt"),
+    ({"released": {"D": "gone.pth"}}, "released.D.file: there is no file .*gone.pth"),
+    ({"devkit": {"folder": "gone"}}, "devkit.folder: there is no folder .*gone"),
+    ({"devkit": {"folder": "."}}, "devkit.folder: expected a folder with the devkit's meta_clsloc.mat"),
+    ({"devkit": {"folder": "devkit", "solution": "gone.csv"}}, "devkit.solution: there is no file .*gone.csv"),
+    ({"unstaged": {"he": "p.npy"}}, "unstaged.he: expected a folder, and .*p.npy is none"),
+    ({"tiny_imagenet": "gone.zip"}, "data.path: there is no file or folder .*gone.zip"),
+    ({"voc2007": "pipe"}, "transfer.voc2007: expected a file or folder, and .*pipe is none"),
+]
+
+
+@pytest.mark.parametrize(("config", "message"), NAMED)
+def test_a_file_that_the_user_names_is_looked_for_when_settings_are_read(files, config, message):
+    with pytest.raises(ValueError, match=message):
+        load_settings({"smoke": True} | config, look_for_files=True)
+
+
+def test_files_that_are_there_pass_and_a_presets_own_data_set_may_be_absent(files):
+    given = {"imported": {"A": {"file": "p.npy", "order": "folders"}}, "devkit": {"folder": "devkit"}}
+    assert load_settings({"smoke": True, **given}, look_for_files=True).imported["A"].file == "p.npy"
+    assert load_settings({}, look_for_files=True).data.path == "data/ilsvrc"
+
+
+def test_settings_that_come_back_from_results_need_no_files():
+    sent = load_settings({"smoke": True, "tiny_imagenet": "gone.zip", "imported": {"A": {"file": "gone.npy"}}})
+    assert load_settings(json.loads(sent.model_dump_json())) == sent

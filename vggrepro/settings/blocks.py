@@ -11,14 +11,15 @@ from pydantic import Field, model_validator
 
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.tasks import TRANSFER_SETS
-
-Share = Annotated[float, Field(ge=0, lt=1)]
-
-PositiveNumber = Annotated[float, Field(gt=0)]
-
-PositiveInteger = Annotated[int, Field(ge=1)]
-
-NonEmptyText = Annotated[str, Field(min_length=1)]
+from vggrepro.settings.fields import (
+    DevkitFolder,
+    ExistingData,
+    ExistingFile,
+    NonEmptyText,
+    PositiveInteger,
+    PositiveNumber,
+    Share,
+)
 
 
 class DataSettings(FrozenModel):
@@ -26,7 +27,7 @@ class DataSettings(FrozenModel):
 
     layout: Literal["ilsvrc", "tiny-imagenet", "stand-in"]
     """How the images lie on disk; the `stand-in` is drawn by the program."""
-    path: str | None = None
+    path: ExistingData | None = None
     """Folder or archive of the data set; the stand-in needs none. `ilsvrc=PATH` and `tiny_imagenet=PATH` set it."""
     encoding: Literal["pixels", "files"] = "pixels"
     """What the prepared store keeps of an image: its decoded pixels, or its original file (a tenth of the bytes)."""
@@ -164,13 +165,13 @@ class MergeSettings(FrozenModel):
 class TransferSettings(FrozenModel):
     """The data sets of transfer, their features and SVMs (appendix B). A data set that is not given is not run."""
 
-    voc2007: NonEmptyText | None = None
+    voc2007: ExistingData | None = None
     """Folder or zip of PASCAL VOC-2007, its test part included. `voc2007=PATH` sets it."""
-    voc2012: NonEmptyText | None = None
+    voc2012: ExistingData | None = None
     """Folder or zip of PASCAL VOC-2012, also for Table 12. `voc2012=PATH` sets it."""
-    caltech101: NonEmptyText | None = None
+    caltech101: ExistingData | None = None
     """Folder or zip of Caltech-101. `caltech101=PATH` sets it."""
-    caltech256: NonEmptyText | None = None
+    caltech256: ExistingData | None = None
     """Folder or zip of Caltech-256. `caltech256=PATH` sets it."""
     stand_in: bool = False
     """Draw small data sets, in the same layouts, for those that are not given."""
@@ -204,10 +205,10 @@ class TransferSettings(FrozenModel):
 class ImportSettings(FrozenModel):
     """Somebody else's system: its scores or labels of the validation images."""
 
-    file: NonEmptyText
+    file: ExistingFile
     """A row per image, with a number per class or up to five labels: .npy, .npz, .csv, .tsv or .parquet; or .txt, ILSVRC's
     official format, up to five `label xmin ymin xmax ymax`, or up to five labels, in validation order with devkit ids."""
-    order: NonEmptyText | None = None
+    order: Literal["validation", "folders"] | ExistingFile | None = None
     """Order of rows without ids: `validation`, by image number; `folders`, by class and file name, as in torchvision; or a
     text file that lists all images in the order of the rows."""
     ids: NonEmptyText | None = None
@@ -239,13 +240,13 @@ class ReadingSettings(FrozenModel):
 class ReleaseSettings(ReadingSettings):
     """A released net; `{D: FILE}` is short for `{D: {file: FILE}}`."""
 
-    file: NonEmptyText
+    file: ExistingFile
     """Caffe's .caffemodel, MatConvNet's .mat, or PyTorch's .pth or .safetensors in torchvision's layout."""
 
     @model_validator(mode="before")
     @classmethod
     def _of_text(cls, value: Any) -> Any:  # noqa: ANN401
-        return {"file": value} if isinstance(value, str) else value
+        return value if isinstance(value, dict) else {"file": value}
 
     @property
     def reading(self) -> ReadingSettings:
@@ -256,9 +257,9 @@ class ReleaseSettings(ReadingSettings):
 class DevkitSettings(FrozenModel):
     """ILSVRC's own files: true labels and boxes of the validation images, and its numbers of classes."""
 
-    folder: NonEmptyText
+    folder: DevkitFolder
     """ILSVRC's devkit: the folder with meta_clsloc.mat, the validation labels and the blacklist."""
-    solution: NonEmptyText | None = None
+    solution: ExistingFile | None = None
     """LOC_val_solution.csv: the true boxes of the validation images, by which imported boxes are judged."""
 
 

@@ -7,14 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from vggrepro.core.paths import ROOT
-from vggrepro.core.validation import nearest_hint, validated
+from vggrepro.core.text import shortened
+from vggrepro.core.validation import check_plain, nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
+from vggrepro.settings.fields import read_texts
 from vggrepro.settings.models import PRESETS, Settings, read_preset
 
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
-
-VERBATIM = ("path", "file", "order", "ids", "folder", "solution")
-"""Keys whose values are file names or ids, which stay text even where they look like numbers."""
 
 LAYOUT_OF = {"tiny_imagenet": "tiny-imagenet", "ilsvrc": "ilsvrc"}
 """The layout that a shorthand for a data set's path stands for."""
@@ -26,15 +25,22 @@ SHORTHANDS = ("smoke", *PATHS)
 """Keys of the command line that stand for longer ones."""
 
 
-def load_settings(config: Mapping[str, Any]) -> Settings:
+def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) -> Settings:
     """The settings of a preset's file, with the values of the user's `config` in their place.
 
     `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
     `voc2007=PATH` and its like for `transfer={voc2007: PATH}`.
-    Raises ValueError that names every wrong key, what was expected and, for a mistyped key, the nearest one.
+    Raises ValueError that names every wrong key, what was expected and, for a mistyped key, the nearest one; and, if
+    `look_for_files`, every file that the user names and that is not there, whatever was made from it already.
     """
-    paths = {key: str(config[key]) for key in PATHS if config.get(key) is not None}
-    values = {key: _typed(value) for key, value in config.items() if key not in PATHS}
+    check_plain(config, "config")
+    if empty := [key for key, value in config.items() if value is None]:
+        raise ValueError(
+            f"config: {', '.join(empty)}: expected a value, got nothing: give one (is a variable of the shell empty?), or "
+            "leave the key out"
+        )
+    paths = {key: _path(key, config[key]) for key in PATHS if key in config}
+    values = {key: value for key, value in config.items() if key not in PATHS}
     preset = _preset(values, paths)
     preset_values = read_preset(preset)
     _check_schedule(preset_values, values)
@@ -45,12 +51,22 @@ def load_settings(config: Mapping[str, Any]) -> Settings:
         layout = LAYOUT_OF.get(key)
         block = {"data": {"layout": layout, "path": path}} if layout else {"transfer": {key: path}}
         values = _override(values, block)
-    return validated(Settings, values, "config", also_known=SHORTHANDS)
+    # where data sets lie by default is looked at when a job needs them, because most tables can be made again without
+    context = {"look_for_files": look_for_files, "may_be_absent": (preset_values["data"].get("path"),)}
+    return validated(Settings, read_texts(values, Settings), "config", also_known=SHORTHANDS, context=context)
+
+
+def _path(key: str, value: Any) -> str:  # noqa: ANN401
+    """The path in a shorthand; a number is one, too, because Snakemake reads `caltech101=101` as one."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f"config: {key}: expected a path, got {shortened(value)}: write ./NAME for such a name")
+    return str(value)
 
 
 def _preset(values: dict[str, Any], paths: Mapping[str, str]) -> str:
     """The name of the chosen preset, also written into `values` in place of `smoke`; a ValueError for contradictions."""
     smoke = values.pop("smoke", False)
+    smoke = {"true": True, "false": False}.get(smoke.lower(), smoke) if isinstance(smoke, str) else smoke
     if not isinstance(smoke, bool):
         raise ValueError(f"config: smoke: expected true or false, got {smoke!r}")
     if smoke and values.get("preset", "smoke") != "smoke":
@@ -95,20 +111,6 @@ def _override(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
         inner = merged.get(key)
         merged[key] = _override(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
     return merged
-
-
-def _typed(value: Any) -> Any:  # noqa: ANN401
-    """The typed value of a text such as `true` or `1e-3`, because Snakemake passes most values of `--config` on as text."""
-    if isinstance(value, Mapping):
-        return {key: inner if key in (*VERBATIM, *TRANSFER_SETS) else _typed(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_typed(inner) for inner in value]
-    if not isinstance(value, str):
-        return value
-    try:
-        return float(value) if any(c in value for c in ".eE") else int(value)
-    except ValueError:
-        return {"true": True, "false": False, "null": None}.get(value.lower(), value)
 
 
 def settings_schema() -> str:

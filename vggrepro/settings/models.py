@@ -33,12 +33,11 @@ from vggrepro.settings.blocks import (
     LocaliseSettings,
     MergeSettings,
     NetSettings,
-    NonEmptyText,
-    PositiveInteger,
     ReleaseSettings,
     TrainSettings,
     TransferSettings,
 )
+from vggrepro.settings.fields import ExistingFolder, PositiveInteger, RowName, StoreName
 
 PRESETS = ("paper", "tiny", "smoke")
 """Names of the presets, each a YAML file."""
@@ -68,15 +67,15 @@ class Settings(FrozenModel):
     released: dict[Literal["D", "E"], ReleaseSettings] = {}
     """Released weights, the authors' or of the same layers, in place of the jittered D and E: `released={D: FILE, E: FILE}`.
     Nothing is trained, and what needs other nets is not run. Localisation is off unless it is set."""
-    imported: dict[str, ImportSettings] = {}
+    imported: dict[StoreName, ImportSettings] = {}
     """Imported systems, by their names in Tables 7 and 10: `imported={"My net": {file: PATH}}`."""
-    fusions: dict[str, str] = {}
+    fusions: dict[RowName, str] = {}
     """More rows of Table 7, by name, written as in its CSV, with imported systems by name: `fusions={"Fused":
     "D/[256;512]/256,384,512 + My net"}`. Evaluations are dense, or those in brackets at the end: `(multi-crop & dense)`."""
-    devkit: DevkitSettings | None = None
+    devkit: Annotated[DevkitSettings | None, Field(exclude_if=lambda devkit: devkit is None)] = None
     """True labels and boxes of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it, imported
     systems are compared with the prepared images, which may be of any data set."""
-    unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], NonEmptyText] = {}
+    unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], ExistingFolder] = {}
     """Folders below `results/` of the same nets trained from random weights (`staged=false train={init: glorot}`), by which
     the claim on initialisation is judged: `unstaged={glorot: FOLDER}`."""
     unprinted: tuple[Literal[UNPRINTED], ...] = ()  # type: ignore[valid-type]
@@ -131,8 +130,12 @@ class Settings(FrozenModel):
     def _check_imported(self) -> None:
         for name, system in self.imported.items():
             same = [other for other in self.imported if Imported(other).path == Imported(name).path]
-            if len(same) > 1 or "/" in name or " + " in name or name in self.fusions or not Imported(name).path[9:]:
-                raise ValueError(f"imported: expected different names without '/' and ' + ', got {', '.join(same)}")
+            if len(same) > 1:
+                raise ValueError(
+                    f"imported: expected names that differ in a letter or a digit, got {' and '.join(same)}"
+                )
+            if name in self.fusions:
+                raise ValueError(f"imported, fusions: {name!r} is a name in both: expected different names")
             if self.devkit is None and (system.classes == "devkit" or system.file.endswith(".txt")):
                 advice = "devkit={folder: PATH, solution: PATH}"
                 raise ValueError(f"imported.{name}: {system.file} has devkit ids: give ILSVRC's devkit, {advice}")

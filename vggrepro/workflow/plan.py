@@ -8,7 +8,8 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -135,9 +136,25 @@ class Plan:
 
 
 def _asked(function: AskedFunction) -> AskedFunction:
+    def answer(wildcards: Mapping[str, str]) -> Any:  # noqa: ANN401
+        with one_message():
+            return function(wildcards)
+
     # Snakemake asks for a function's signature at every job, and finding it out takes long
-    function.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
-    return function
+    answer.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
+    return answer
+
+
+@contextmanager
+def one_message() -> Iterator[None]:
+    """A block in which a user's mistake ends Snakemake with its message, and without lines of Python.
+
+    Snakemake would also pass over an exception of an input function, where the job's outputs are there already.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as error:
+        raise SystemExit(f"vggrepro: {error}") from None
 
 
 def _as_options(values: Mapping[str, Any]) -> list[str]:

@@ -46,8 +46,6 @@ def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
     needed = {(job.rule.name, job.wildcards_dict.get("run")) for job in jobs}
     rules = {rule for rule, _ in needed}
     prepares, data = "prepare" in rules, plan.settings.data
-    if {"features", "splits", "classify"} & rules:
-        _check_transfer(plan.settings.transfer.paths)
     if prepares and data.path is not None and not Path(data.path).exists():
         raise ValueError(_missing_data(plan.settings))
     if not {run for _, run in needed} & set(plan.localisers):
@@ -59,15 +57,6 @@ def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
     has_boxes = data_set_has_boxes(data.layout, data.path) if prepares else all(map(count_boxes, stores))
     if not has_boxes:
         raise ValueError(_missing_boxes(plan.settings))
-
-
-def _check_transfer(paths: dict[str, str | None]) -> None:
-    for name, path in paths.items():
-        if path is not None and not Path(path).exists():
-            raise ValueError(
-                f"transfer.{name}: there is nothing at {Path(path).absolute()}: name the folder or zip with --config "
-                f"{name}=PATH, or leave it out: its column then says that it was not run"
-            )
 
 
 def _missing_data(settings: Settings) -> str:

@@ -9,20 +9,18 @@ from vggrepro.paper.runs import Run, with_ancestors
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import PUBLISHED, PublishedTable, best_classification, table_name
 from vggrepro.workflow.plan import Answers, Plan
-from vggrepro.workflow.train import existing_file
 
 
 def import_scores_job(plan: Plan, system: str) -> Answers:
     """The file of a system of others, how it is read, and what its scores are judged by: the devkit or the prepared images."""
     name, devkit = plan.imported[system], plan.settings.devkit
-    imported, store = plan.settings.imported[name], imported_store(plan, system)
+    imported = plan.settings.imported[name]
     order = [imported.order] if imported.order and imported.order not in ("validation", "folders") else []
     truth = [f"{devkit.folder}/meta_clsloc.mat", *([devkit.solution] if devkit.solution else [])] if devkit else []
     val = None if devkit else f"{plan.root}/data/val"
-    named = [(file, f"imported.{name}.order") for file in order] + [(file, "devkit") for file in truth]
     return {
-        "file": existing_file(imported.file, f"imported.{name}", result=store),
-        "others": [existing_file(file, key, result=store) for file, key in named] + ([val] if val else []),
+        "file": imported.file,
+        "others": [*order, *truth, *([val] if val else [])],
         "name": name,
         "order": imported.order,
         "ids": imported.ids,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from vggrepro.paper.runs import Run
@@ -63,15 +62,8 @@ def adopt_job(plan: Plan, run: str) -> Answers:
     settings, net = plan.settings, plan.adopted[run]
     release = next(release for name, release in settings.released.items() if name == net)
     return {
-        "file": existing_file(release.file, f"released.{net}", result=f"{plan.root}/runs/{run}/adopted.json"),
+        "file": release.file,
         "settings": settings.model.model_dump_json(exclude={"width", "fc"}),
         "reading": release.reading.model_dump_json(exclude_none=True),
         "devkit": settings.devkit and settings.devkit.folder,
     }
-
-
-def existing_file(file: str, key: str, *, result: str) -> str:
-    """A file that a setting names; a ValueError if neither it nor its result is there."""
-    if not Path(file).exists() and not Path(result).exists():
-        raise ValueError(f"{key}: there is no file {Path(file).absolute()}: name the one to read, or leave {key} out")
-    return file

@@ -1,18 +1,14 @@
-from snakemake.exceptions import WorkflowError
-
 from vggrepro.paper.runs import PROTOCOLS
 from vggrepro.paper.tasks import COLLECTIONS, TASKS, TRANSFER_SETS
 from vggrepro.settings.loading import load_settings
-from vggrepro.workflow.plan import Plan, one_of, one_run_of
+from vggrepro.workflow.plan import Plan, one_message, one_of, one_run_of
 from vggrepro.workflow.session import collect_garbage_less, find_own_commands
 
 find_own_commands()
 collect_garbage_less()
 
-try:
-    PLAN = Plan.of(load_settings(config))
-except ValueError as error:
-    raise WorkflowError(str(error)) from None
+with one_message():
+    PLAN = Plan.of(load_settings(config, look_for_files=True))
 
 
 pathvars:
