@@ -11,7 +11,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from vggrepro.core.files import damage_named
-from vggrepro.core.text import shortened, visible
+from vggrepro.core.printable import shortened, visible
 
 _T = TypeVar("_T", bound=BaseModel)
 _V = TypeVar("_V")

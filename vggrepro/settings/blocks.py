@@ -12,7 +12,6 @@ from pydantic import Field, model_validator
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.fields import (
-    DevkitFolder,
     ExistingData,
     ExistingFile,
     NonEmptyText,
@@ -257,7 +256,7 @@ class ReleaseSettings(ReadingSettings):
 class DevkitSettings(FrozenModel):
     """ILSVRC's own files: true labels and boxes of the validation images, and its numbers of classes."""
 
-    folder: DevkitFolder
+    folder: ExistingData
     """ILSVRC's devkit: the folder with meta_clsloc.mat, the validation labels and the blacklist."""
     solution: ExistingFile | None = None
     """LOC_val_solution.csv: the true boxes of the validation images, by which imported boxes are judged."""

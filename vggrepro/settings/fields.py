@@ -12,12 +12,10 @@ from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import AfterValidator, Field, ValidationInfo
 
-from vggrepro.core.text import is_hidden, shortened
+from vggrepro.core.printable import is_hidden, shortened
 from vggrepro.core.validation import models_in
 from vggrepro.paper.systems import Imported
 
-META_FILES = ("meta*.mat", "data/meta*.mat")
-"""Where the devkit lists its classes, below its folder."""
 LONGEST_NAME = 200
 """Characters of a name in a table."""
 
@@ -86,18 +84,6 @@ ExistingFolder = Annotated[NonEmptyText, _existing("folder", Path.is_dir)]
 """A folder."""
 
 
-def _lists_classes(folder: Path) -> bool:
-    return any(file for pattern in META_FILES for file in folder.glob(pattern))
-
-
-DevkitFolder = Annotated[
-    NonEmptyText,
-    _existing(
-        "folder with the devkit's meta_clsloc.mat or meta.mat",
-        _lists_classes,
-    ),
-]
-"""The folder of ILSVRC's devkit."""
 ExistingData = Annotated[NonEmptyText, _existing("file or folder", lambda path: path.is_file() or path.is_dir())]
 """A folder or an archive."""
 

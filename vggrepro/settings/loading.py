@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from vggrepro.core.paths import ROOT
-from vggrepro.core.text import shortened
+from vggrepro.core.printable import shortened
 from vggrepro.core.validation import check_plain, nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.fields import read_texts
