@@ -82,13 +82,17 @@ class VGG(nn.Module):
     def dropout(self, images: int, seed: int, device: torch.device) -> Tensor | None:
         """The factors [images, 2, fc] of the first two FC layers of a batch: 0, or 1/(1 - p); None without dropout.
 
-        Drawn for the whole batch from the step's seed, so that an image loses the same units whichever process it falls to.
+        Drawn for the whole batch from the step's seed, so that an image loses the same units whichever process it falls to;
+        and on the CPU, because every kind of GPU draws other numbers from a seed: anyone can repeat a step anywhere.
         """
         p = self.model.dropout
         if not p:
             return None
-        draws = torch.rand(images, 2, self.model.fc, generator=torch.Generator(device).manual_seed(seed), device=device)
-        return (draws >= p) / (1 - p)
+        kept = torch.rand(images, 2, self.model.fc, generator=torch.Generator().manual_seed(seed)) >= p
+        if device.type == "cuda":
+            # the copy of a byte per unit waits for no kernel
+            kept = kept.pin_memory().to(device, non_blocking=True)
+        return kept / (1 - p)
 
     def hidden_map(self, x: Tensor) -> Tensor:
         """The second FC layer's activations [N, H/u - 6, W/u - 6, fc] for whole images [N, 3, H, W].

@@ -122,6 +122,8 @@ class TrainingProgress:
     """A line of metrics for every finished epoch."""
     attempts: list[dict[str, Any]] = field(default_factory=list)
     """Of every attempt, this one last: when it began, on what, and what it used until its last checkpoint."""
+    first_steps: list[dict[str, Any]] = field(default_factory=list)
+    """The first steps in numbers: see `first_steps.step_numbers`."""
 
     def add(self, loss: Loss, images: int) -> None:
         """Add a step on a global batch of `images`, and the loss of this process's part of it."""
@@ -158,6 +160,7 @@ class TrainingProgress:
             "part": self.epoch.as_json(group),
             "rows": self.rows,
             "attempts": self.attempts,
+            "first_steps": self.first_steps,
         }
 
     @classmethod
@@ -172,6 +175,8 @@ class TrainingProgress:
                 values["iteration"],
                 values["rows"],
                 values["attempts"],
+                # a checkpoint of an earlier version has none
+                values.get("first_steps", []),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(

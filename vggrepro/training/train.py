@@ -24,6 +24,7 @@ from vggrepro.settings.blocks import EvaluateSettings
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoint, Checkpoints
 from vggrepro.training.files import METRICS, RUN_RECORD, WEIGHTS
+from vggrepro.training.first_steps import FIRST_STEPS, copied_weights, step_numbers
 from vggrepro.training.gradients import Gradients, Pieces, fit_into_memory
 from vggrepro.training.initial import check_boxes, initial_net, load_initial_weights, open_stores
 from vggrepro.training.loader import Batch, EpochLoader
@@ -124,8 +125,13 @@ class Training:
     def step(self, batch: Batch) -> Loss:
         """One step of SGD on a global batch; the loss of this process's part of it before the step."""
         loss = self.gradients(batch, self.progress.iteration)
+        first = self.progress.epoch.epoch == 1 and self.progress.iteration < FIRST_STEPS
+        before = copied_weights(self.net) if first else {}
         self.optimiser.step()
         self.recorder.end_step(self.optimiser)
+        if first:
+            mean = float(self.group.total(loss.sum)) / max(batch.counted, 1)
+            self.progress.first_steps.append(step_numbers(self.net, before, mean))
         self.progress.add(loss, batch.global_size)
         return loss
 
@@ -299,6 +305,7 @@ def write_results(t: Training, identity: dict[str, Any], out: Path) -> None:
     results = {
         "record": record,
         "initialised": t.recorder.starting_weights.transferred,
+        "first_steps": progress.first_steps,
         "drops": progress.schedule.drops,
         "epochs": len(progress.rows),
         "iterations": progress.iteration,

@@ -1,0 +1,164 @@
+"""The nets, written out from the published Table 1 with torch's plain functions. Nothing of `vggrepro.nets` is called."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+from torch.nn import functional as F
+
+from vggrepro.paper.tables import PUBLISHED
+
+Shapes = dict[str, tuple[int, ...]]
+"""The shape of every parameter by its name: kernels [outputs, inputs, k, k], matrices [outputs, inputs], biases [outputs]."""
+
+
+@cache
+def convolutions(net: str) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
+    """Five blocks of (kernel size, channels), and None for LRN, from the column of a net in `table01.csv`.
+
+    PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5.
+    """
+    with (PUBLISHED / "table01.csv").open(encoding="utf-8", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["row"].startswith("block")]
+    blocks = []
+    for row in rows:
+        block: list[tuple[int, int] | None] = []
+        for text in row[net.removesuffix("-5x5")].replace("**", "").split(", "):
+            match = re.fullmatch(r"conv(\d)-(\d+)(?: x(\d+))?", text)
+            block += [(int(match[1]), int(match[2]))] * int(match[3] or 1) if match else [None]
+        if net.endswith("-5x5"):
+            block = [(5, channels) for _, channels in filter(None, block[::2])]
+        blocks.append(tuple(block))
+    return tuple(blocks)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """What settings decide of a net: the paper's is 32, 64, 4096, floor, 0.5."""
+
+    unit: int
+    """Pixels that stand for 32 of the paper."""
+    width: int
+    fc: int
+    pooling: str
+    dropout: float
+
+    @classmethod
+    def of(cls, model: Mapping[str, Any]) -> Sizes:
+        """From the `model` block of a record."""
+        return cls(model["scale_unit"], model["width"], model["fc"], model["pooling"], model["dropout"])
+
+    @property
+    def crop(self) -> int:
+        """Side of the net's input: the paper's 224."""
+        return 224 * self.unit // 32
+
+    def pixels(self, scale: int) -> int:
+        """A scale of the paper in pixels."""
+        return round(scale * self.unit / 32)
+
+    @property
+    def poolings(self) -> int:
+        """After the first so many blocks: five at 32 pixels, where a crop ends as 7x7."""
+        return round(math.log2(self.unit))
+
+
+def parameter_shapes(net: str, outputs: int, sizes: Sizes) -> Shapes:
+    """Every parameter of a net, in the order of its layers."""
+    shapes: Shapes = {}
+    inputs = 3
+    for b, block in enumerate(convolutions(net), start=1):
+        for i, (k, paper) in enumerate(filter(None, block), start=1):
+            channels = max(1, paper * sizes.width // 64)
+            shapes[f"features.conv{b}_{i}.weight"] = (channels, inputs, k, k)
+            shapes[f"features.conv{b}_{i}.bias"] = (channels,)
+            inputs = channels
+    for name, before, after in (("fc6", inputs * 49, sizes.fc), ("fc7", sizes.fc, sizes.fc), ("fc8", sizes.fc, outputs)):
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (after, before), (after,)
+    return shapes
+
+
+def wrong_shapes(expected: Shapes, tensors: Mapping[str, Tensor]) -> str:
+    """The parameters that are missing, too many, or of another shape; empty where all are as Table 1 has them."""
+    got = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    names = sorted(name for name in {*expected, *got} if expected.get(name) != got.get(name))
+    return "; ".join(f"{name}: by Table 1 {expected.get(name)}, stored {got.get(name)}" for name in names[:3])
+
+
+def features(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
+    """The convolutional part [B, C, h, w] for images [B, 3, H, W] whose mean is subtracted."""
+    for b, block in enumerate(convolutions(net), start=1):
+        i = 0
+        for layer in block:
+            if layer is None:
+                # Krizhevsky's formula does not divide alpha by n, as torch does
+                x = F.local_response_norm(x, size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
+                continue
+            i += 1
+            weight, bias = weights[f"features.conv{b}_{i}.weight"], weights[f"features.conv{b}_{i}.bias"]
+            x = torch.relu(F.conv2d(x, weight, bias, padding=(layer[0] - 1) // 2))
+        if b <= sizes.poolings:
+            x = F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=sizes.pooling == "ceil")
+    return x
+
+
+def crop_outputs(
+    net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes, kept: Tensor | None = None
+) -> Tensor:
+    """Outputs [B, outputs] of crops [B, 3, crop, crop]; `kept` [B, 2, fc] multiplies the first two FC layers (dropout)."""
+    x = features(net, weights, x, sizes).flatten(1)
+    for place, name in enumerate(("fc6", "fc7")):
+        x = torch.relu(F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"]))
+        x = x if kept is None else x * kept[:, place]
+    return F.linear(x, weights["fc8.weight"], weights["fc8.bias"])
+
+
+def hidden_map(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
+    """The second FC layer's activations [B, fc, h, w] of whole images. PAPER 3.2: FC layers become 7x7 and 1x1 convolutions."""
+    x = features(net, weights, x, sizes)
+    x = torch.relu(F.conv2d(x, weights["fc6.weight"].reshape(sizes.fc, -1, 7, 7), weights["fc6.bias"]))
+    return torch.relu(F.conv2d(x, weights["fc7.weight"][:, :, None, None], weights["fc7.bias"]))
+
+
+def output_map(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
+    """The map [B, outputs, h, w] of class scores or box vectors of whole images."""
+    x = hidden_map(net, weights, x, sizes)
+    return F.conv2d(x, weights["fc8.weight"][:, :, None, None], weights["fc8.bias"])
+
+
+@dataclass(frozen=True)
+class StoredNet:
+    """The weights of a run, and what their file says of them."""
+
+    run: str
+    sizes: Sizes
+    mean: tuple[float, float, float]
+    weights: dict[str, Tensor]
+
+    @property
+    def net(self) -> str:
+        """`D` of `D_256_s0`."""
+        return self.run.split("_")[0]
+
+
+@lru_cache(maxsize=2)
+def read_net(path: Path) -> StoredNet:
+    """The net in a file of weights. Raises ValueError for a file that vggrepro did not write."""
+    with safe_open(path, "pt") as file:
+        header = (file.metadata() or {}).get("vggrepro")
+        if header is None:
+            raise ValueError(f"{path}: its header does not say which net it holds: expected weights.safetensors of a run")
+        weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
+    about = json.loads(header)
+    return StoredNet(about["run"], Sizes.of(about["model"]), tuple(about["mean"]), weights)

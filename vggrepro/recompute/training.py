@@ -1,0 +1,281 @@
+"""The first steps of a training, taken again: images, draws, loss, gradients and the update of SGD, all written out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from vggrepro.core.files import file_digest, read_json
+from vggrepro.core.progress import show_progress
+from vggrepro.data.store import Store
+from vggrepro.paper.runs import Run
+from vggrepro.recompute.draws import EpochDraws, epoch_draws, kept_units, random_weights
+from vggrepro.recompute.findings import Finding, compared, skipped
+from vggrepro.recompute.images import cut, net_input, rescaled, rescaled_once, rescaled_size, stored_image
+from vggrepro.recompute.net import Shapes, Sizes, StoredNet, crop_outputs, parameter_shapes, read_net
+
+FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
+"""PAPER 3.1: A's first four convolutions and its FC layers, by the names that they have in B to E (CHOICE 11)."""
+IMAGES_AT_A_TIME = 8
+"""Of which gradients are added up: net D keeps 0.1 GB for each."""
+
+Tolerances = dict[str, float]
+TOLERANCES: dict[str, Tolerances] = {
+    "fp32": {"loss": 1e-5, "gradients": 1e-3, "weights": 1e-6, "changes": 1e-3},
+    "tf32": {"loss": 1e-3, "gradients": 3e-2, "weights": 1e-5, "changes": 3e-2},
+    "bf16": {"loss": 5e-3, "gradients": 3e-1, "weights": 3e-4, "changes": 3e-1},
+}
+"""The largest relative difference that rounding explains, by the precision of the training; docs/guides/recompute.md derives
+them. The recomputation itself is in fp32."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A global batch."""
+
+    images: Tensor
+    """[B, 3, crop, crop]: the mean subtracted, the colour shift added."""
+    labels: Tensor
+    boxes: Tensor | None
+    """[B, 4] box vectors, NaN where the target does not count; None for classes."""
+
+    def part(self, chosen: slice) -> Batch:
+        """Some of its images."""
+        boxes = None if self.boxes is None else self.boxes[chosen]
+        return Batch(self.images[chosen], self.labels[chosen], boxes)
+
+    @property
+    def counted(self) -> int:
+        """Images that count in the loss."""
+        return len(self.labels) if self.boxes is None else int((~self.boxes.isnan().any(1)).sum())
+
+
+@dataclass(frozen=True)
+class Replay:
+    """What a training is taken up again from."""
+
+    run: Run
+    model: Mapping[str, Any]
+    train: Mapping[str, Any]
+    boxes: Mapping[str, Any] | None
+    store: Store
+    parent: StoredNet | None
+
+    @property
+    def sizes(self) -> Sizes:
+        """The net's."""
+        return Sizes.of(self.model)
+
+    @property
+    def shapes(self) -> Shapes:
+        """Of the net's parameters."""
+        return parameter_shapes(self.run.net, self.run.outputs(self.store.classes), self.sizes)
+
+    def moves(self, name: str) -> bool:
+        """PAPER 4.4, A.1: whether a parameter is trained; in some runs only those of FC layers are."""
+        return self.run.layers == "all" or name.startswith("fc")
+
+
+def recomputed_training(results: Path, name: str, *, steps: int) -> Iterator[Finding]:
+    """The findings on the first `steps` steps of the run in `runs/<name>` below a folder of results."""
+    about = f"runs/{name}"
+    record = read_json(results / "runs" / name / "run.json", ("settings", "data", "parent"))
+    kept = record.get("first_steps", [])[:steps]
+    if not kept:
+        yield skipped(about, "first steps", "its record keeps none: it was trained by an earlier version")
+        return
+    replay = _opened(results, record)
+    if isinstance(replay, str):
+        yield skipped(about, f"steps 1 to {len(kept)}", replay)
+        return
+    again = list(show_progress(take_steps(replay, len(kept)), total=len(kept), about=about, unit="step"))
+    yield from compared_steps(about, kept, again, _tolerances(replay.train))
+    yield skipped(about, f"the steps after {len(kept)}", _why_no_more(record, len(kept)))
+
+
+def _why_no_more(record: Mapping[str, Any], taken: int) -> str:
+    kept, iterations = len(record["first_steps"]), record.get("iterations", 0)
+    return f"the record keeps {kept} of {iterations}, and --steps asks for {taken}: the rest would be a training"
+
+
+def _opened(results: Path, record: Mapping[str, Any]) -> Replay | str:
+    """All that the steps follow from, or what is missing."""
+    stores = [file.parent for file in sorted((results / "data").glob("train*/store.json"))]
+    digest = record["data"]["train"]
+    store = next((folder for folder in stores if read_json(folder / "store.json")["digest"] == digest), None)
+    if store is None:
+        return f"no store of training images with the digest {digest[:12]} lies in {results / 'data'}: prepare it again"
+    parent = record["parent"]
+    file = results / "runs" / parent["run"] / "weights.safetensors" if parent else None
+    if file and not file.exists():
+        return f"{file}, which it is initialised from, is not there"
+    if file and file_digest(file) != parent["weights"]:
+        return f"{file} is not the file that it was initialised from: {parent['run']} was trained again since"
+    settings = record["settings"]
+    return Replay(
+        Run.parse(record["run"]), settings["model"], settings["train"], settings.get("boxes"), Store(store),
+        read_net(file) if file else None,
+    )  # fmt: skip
+
+
+def _tolerances(train: Mapping[str, Any]) -> Tolerances:
+    """By precision; ten times as much where a device cut the crops, because a few pixels may be off by one level."""
+    return {name: (10 if train["on_device"] else 1) * value for name, value in TOLERANCES[train["precision"]].items()}
+
+
+def compared_steps(
+    about: str, kept: Sequence[Mapping[str, Any]], again: Sequence[Mapping[str, Any]], tolerances: Tolerances
+) -> Iterator[Finding]:
+    """The findings on the loss, and on the gradients, values and changes of all parameters, of steps kept and taken again."""
+    span = f"steps 1 to {len(kept)}" if len(kept) > 1 else "step 1"
+    theirs, ours = (np.array([step["loss"] for step in steps]) for steps in (kept, again))
+    yield compared(about, f"loss of {span}", ours, theirs, tolerance=tolerances["loss"], scale=np.abs(theirs))
+    names = list(again[0]["norms"])
+    if any(list(step["norms"]) != names and set(step["norms"]) != set(names) for step in kept):
+        yield Finding(about, "parameters", "differs", f"by Table 1 {', '.join(names)}; recorded {', '.join(kept[0]['norms'])}")
+        return
+    # [steps, parameters, gradient, value, change]
+    theirs, ours = (np.array([[step["norms"][name] for name in names] for step in steps]) for steps in (kept, again))
+    for k, what in enumerate(("gradients", "weights", "changes")):
+        scale = theirs[..., k] + _rounding(theirs, what, tolerances)
+        far = np.abs(ours[..., k] - theirs[..., k]) / np.maximum(scale, 1e-300)
+        step, place = np.unravel_index(int(np.nan_to_num(far, nan=np.inf).argmax()), far.shape)
+        note = f"at {names[place]} in step {step + 1}"
+        yield compared(
+            about, f"norms of {what} in {span}", ours[..., k], theirs[..., k], tolerance=tolerances[what], scale=scale, note=note
+        )
+
+
+def _rounding(norms: NDArray[np.float64], what: str, tolerances: Tolerances) -> NDArray[np.float64]:
+    """[steps, parameters]: what a difference is also measured by, beside the norm itself, which may be next to nothing.
+
+    A gradient is a sum whose parts may cancel: a thousandth of the step's largest. A weight that began at 0 is all change, and
+    as far off as its changes. A change is a difference of weights, each rounded to 2^-24 of its size.
+    """
+    gradients, values, changes = np.moveaxis(norms, -1, 0)
+    if what == "gradients":
+        return np.broadcast_to(1e-3 * gradients.max(1, keepdims=True), gradients.shape)
+    if what == "weights":
+        return changes.cumsum(0) * tolerances["changes"] / tolerances["weights"]
+    return 2.0**-24 * values / tolerances["changes"]
+
+
+def take_steps(replay: Replay, steps: int) -> Iterator[dict[str, Any]]:
+    """Step after step: the loss before it, and the norms of gradient, value and change of every parameter."""
+    run, train, sizes = replay.run, replay.train, replay.sizes
+    weights = initial_weights(replay)
+    velocities = {name: torch.zeros_like(weight) for name, weight in weights.items()}
+    low, high = ([sizes.pixels(int(side)) for side in run.S.split("-")] * 2)[:2]
+    draws = epoch_draws(run.seed, 1, len(replay.store), (low, high))
+    order = draws.order[replay.store.annotated[draws.order]] if run.localises else draws.order
+    for step in range(steps):
+        batch = training_batch(replay, draws, order[step * train["batch"] : (step + 1) * train["batch"]])
+        kept = kept_units(run.seed, step, len(batch.labels), sizes.fc, sizes.dropout) if sizes.dropout else None
+        loss, gradients = loss_and_gradients(replay, weights, batch, kept)
+        norms = {}
+        for name, before in weights.items():
+            gradient = gradients.get(name, torch.zeros(()))
+            if name in gradients:
+                # PAPER 3.1: momentum and weight decay; CHOICE 13: of biases too; CHOICE 18: the rate multiplies the velocity
+                velocities[name] = train["momentum"] * velocities[name] + gradient + train["weight_decay"] * before
+                weights[name] = before - train["learning_rate"] * velocities[name]
+            norms[name] = [_norm(gradient), _norm(weights[name]), _norm(weights[name] - before)]
+        yield {"loss": loss, "norms": norms}
+
+
+def _norm(values: Tensor) -> float:
+    return float(values.double().square().sum().sqrt())
+
+
+def initial_weights(replay: Replay) -> dict[str, Tensor]:
+    """PAPER 3.1, A.1: random weights, or those of the run that it begins with, whose last layer predicts no boxes."""
+    weights = random_weights(replay.shapes, replay.train["init"], replay.run.seed)
+    for name, own in weights.items() if replay.parent else ():
+        assert replay.parent is not None
+        layer, theirs = name.split(".")[-2], replay.parent.weights.get(name)
+        from_a = replay.parent.net == replay.run.net or layer in FROM_A
+        if theirs is not None and from_a and not (replay.run.localises and layer == "fc8"):
+            # CHOICE 11: a 3x3 kernel becomes the middle of a 5x5 one
+            margin = (own.shape[-1] - theirs.shape[-1]) // 2 if own.ndim == 4 else 0
+            weights[name] = F.pad(theirs, [margin] * 4) if margin else theirs.clone()
+    return weights
+
+
+def training_batch(replay: Replay, draws: EpochDraws, numbers: NDArray[np.int64]) -> Batch:
+    """PAPER 3.1: of each image one random crop, mirrored half of the time, its colours shifted."""
+    crop, store = replay.sizes.crop, replay.store
+    colours = store.about["colours"]
+    shrunk = rescaled_once if replay.train["on_device"] else rescaled
+    crops, shifts, boxes = [], [], []
+    for i in numbers:
+        image = shrunk(stored_image(store, i), int(draws.S[i]))
+        places = [side - crop + 1 for side in image.shape[:2]]
+        top, left = int(draws.place[i, 0] * places[0]), int(draws.place[i, 1] * places[1])
+        mirrored = replay.train["flip"] and bool(draws.mirrored[i])
+        view = cut(image, (top, left), crop)
+        crops.append(view[:, ::-1] if mirrored else view)
+        # Krizhevsky: sum_i p_i (a_i lambda_i), a_i ~ N(0, 0.1^2), of colours from 0 to 1
+        along = replay.train["colour_std"] * draws.alpha[i] * np.array(colours["eigenvalues"])
+        shifts.append(255 * np.array(colours["eigenvectors"]) @ along - np.array(colours["mean"]))
+        if replay.boxes:
+            boxes.append(box_target(store, i, draws, (top, left), mirrored, crop, replay.boxes))
+    targets = torch.tensor(np.array(boxes), dtype=torch.float32) if boxes else None
+    return Batch(net_input(crops, np.array(shifts)), torch.from_numpy(store.labels[numbers]), targets)
+
+
+def box_target(
+    store: Store, i: int, draws: EpochDraws, corner: tuple[int, int], mirrored: bool, crop: int,
+    settings: Mapping[str, Any],
+) -> list[float]:  # fmt: skip
+    """PAPER A.1, CHOICE 9: centre x and y, width, height of a true box, in the crop's frame; NaN where too little is inside."""
+    boxes = store.boxes(i).tolist()
+    areas = [(x1 - x0 + 1) * (y1 - y0 + 1) for x0, y0, x1, y1 in boxes]
+    chosen = int(draws.box[i] * len(boxes)) if settings["target"] == "random" else areas.index(max(areas))
+    height, width = store.size(i)
+    new_height, new_width = rescaled_size((height, width), int(draws.S[i]))
+    x0, y0, x1, y1 = boxes[chosen]
+    left, right = (x0 * new_width / width - corner[1], (x1 + 1) * new_width / width - corner[1])
+    top, bottom = (y0 * new_height / height - corner[0], (y1 + 1) * new_height / height - corner[0])
+    inside = max(0.0, min(right, crop) - max(left, 0)) * max(0.0, min(bottom, crop) - max(top, 0))
+    if inside / ((right - left) * (bottom - top)) < settings["min_inside"]:
+        return [float("nan")] * 4
+    x, y = (left + right) / (2 * crop) - 0.5, (top + bottom) / (2 * crop) - 0.5
+    return [-x if mirrored else x, y, (right - left) / crop, (bottom - top) / crop]
+
+
+def loss_and_gradients(
+    replay: Replay, weights: Mapping[str, Tensor], batch: Batch, kept: Tensor | None
+) -> tuple[float, dict[str, Tensor]]:
+    """The mean loss of a global batch, and its gradient by every parameter that moves."""
+    leaves = {name: weight.detach().requires_grad_(replay.moves(name)) for name, weight in weights.items()}
+    total = 0.0
+    for first in range(0, len(batch.labels), IMAGES_AT_A_TIME):
+        chosen = slice(first, first + IMAGES_AT_A_TIME)
+        part, dropped = batch.part(chosen), None if kept is None else kept[chosen]
+        # where the training rounded to bf16, so does this: weights, sums of a layer, and what goes on to the next
+        with torch.autocast("cpu", torch.bfloat16, enabled=replay.train["precision"] == "bf16"):
+            outputs = crop_outputs(replay.run.net, leaves, part.images, replay.sizes, dropped).float()
+        loss = summed_loss(outputs, part) / max(batch.counted, 1)
+        loss.backward()  # type: ignore[no-untyped-call]
+        total += float(loss.detach())
+    return total, {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
+
+
+def summed_loss(outputs: Tensor, batch: Batch) -> Tensor:
+    """PAPER 3.1: minus the log-posterior of the true class. PAPER A.1: half the squared distance of its box."""
+    if batch.boxes is None:
+        return -F.log_softmax(outputs, 1)[torch.arange(len(outputs)), batch.labels].sum()
+    losses = [
+        ((row.reshape(-1, 4)[0 if len(row) == 4 else int(label)] - box) ** 2).sum() / 2
+        for row, label, box in zip(outputs, batch.labels, batch.boxes, strict=True)
+        if not box.isnan().any()
+    ]
+    return torch.stack(losses).sum() if losses else outputs.sum() * 0
