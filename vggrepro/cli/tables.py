@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from vggrepro.cli.app import command_group
-from vggrepro.cli.options import Boxes, ScoresFolder, SettingsText, Threads, ValStore, about, read_settings
+from vggrepro.cli.options import (
+    Boxes,
+    Count,
+    Positive,
+    ScoresFolder,
+    SettingsText,
+    Threads,
+    ValStore,
+    about,
+    read_settings,
+)
 
 command = command_group("Tables and the report")
 
@@ -132,8 +143,59 @@ def export(
 
 
 @command
-def check(crate: Annotated[Path, about("zip or folder that `export` wrote")], /) -> None:
-    """Check that a citable bundle is whole: every file is there, and as it was described."""
-    from vggrepro.report.bundle_check import check_bundle
+def check(
+    crate: Annotated[Path | None, about("zip or folder that `export` wrote")] = None,
+    /,
+    *,
+    recompute: Annotated[Path | None, about("folder of results, such as results/smoke, to compute again")] = None,
+    settings: Annotated[
+        str | None, about("JSON of all settings, or a preset; if not given, the preset that the folder is named after")
+    ] = None,
+    images: Annotated[Positive, about("images (or classes of SVMs) of each result that are computed again")] = 4,
+    steps: Annotated[Positive, about("first steps of each training that are taken again, of those that it kept")] = 4,
+    seed: Annotated[Count, about("seed of the sample of images")] = 0,
+    only: Annotated[tuple[str, ...], about("what to check, such as runs/A_256_s0 or tables")] = (),
+    json: Annotated[bool, about("print the findings as JSON")] = False,
+    threads: Threads = 1,
+) -> None:
+    """Check that a bundle is whole, or compute results again by a slow and obvious version of everything.
 
-    print(f"{crate}: {check_bundle(crate)} files, all as they were described")
+    Recomputed are the first steps of trainings, posteriors, boxes, features and SVMs of a sample, and all cells and claims.
+    The exit status is 1 where anything differs by more than its tolerance.
+    """
+    if (crate is None) == (recompute is None):
+        raise ValueError("check: expected a bundle, or --recompute with a folder of results")
+    if recompute:
+        extent = {"images": images, "steps": steps, "seed": seed, "only": only}
+        _check_results(recompute, settings, as_json=json, threads=threads, **extent)
+    elif crate:
+        from vggrepro.report.bundle_check import check_bundle
+
+        print(f"{crate}: {check_bundle(crate)} files, all as they were described")
+
+
+def _check_results(results: Path, settings: str | None, *, as_json: bool, threads: int, **extent: Any) -> None:  # noqa: ANN401
+    """Print the findings of a recomputation, as they come or as JSON, and end with exit status 1 where one differs."""
+    import json
+
+    import torch
+
+    from vggrepro.recompute.check import Extent, as_json_value, recompute
+    from vggrepro.recompute.evaluations import Sample
+    from vggrepro.recompute.findings import summary
+    from vggrepro.settings.models import PRESETS
+
+    torch.set_num_threads(threads)
+    text = settings or (results.resolve().name if results.resolve().name in PRESETS else None)
+    whole = Extent(Sample(extent["images"], extent["seed"]), extent["steps"], extent["only"])
+    findings = []
+    for finding in recompute(results, read_settings(text) if text else None, whole):
+        findings.append(finding)
+        if not as_json:
+            print(finding.line, flush=True)
+    if as_json:
+        print(json.dumps([as_json_value(finding) for finding in findings], indent=1))
+    else:
+        print(f"{results}: {summary(findings)}")
+    if any(finding.status == "differs" for finding in findings):
+        sys.exit(1)

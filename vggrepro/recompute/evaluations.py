@@ -17,6 +17,8 @@ from vggrepro.core.progress import show_progress
 from vggrepro.data.store import Store
 from vggrepro.localisation.stores import BoxStore, read_boxes
 from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import with_seed
+from vggrepro.paper.tables import best_classification
 from vggrepro.recompute.findings import Finding, compared, equal, skipped
 from vggrepro.recompute.images import (
     Pixels,
@@ -28,7 +30,7 @@ from vggrepro.recompute.images import (
     rescaled_size,
     stored_image,
 )
-from vggrepro.recompute.net import StoredNet, crop_outputs, output_map, read_net
+from vggrepro.recompute.net import StoredNet, crop_outputs, output_map, read_net, wrong_layers
 from vggrepro.scores.stores import read_scores
 
 POSTERIOR_TOLERANCES = {"fp32": 1e-4, "tf32": 1e-2, "bf16": 5e-2}
@@ -52,7 +54,10 @@ class Sample(NamedTuple):
 def recomputed_scores(results: Path, path: str, sample: Sample) -> Iterator[Finding]:
     """The findings on the score store at `path` below a folder of results."""
     scores = read_scores(results / path)
-    chosen, what = sample.of(path, len(scores)), f"posteriors of {min(sample.size, len(scores))} of {len(scores)} images"
+    chosen, what = (
+        sample.of(path, len(scores)),
+        f"posteriors of {min(sample.size, len(scores))} of {len(scores)} images",
+    )
     net, store = _net_and_images(results, scores.metadata)
     if not isinstance(net, StoredNet) or store is None:
         yield skipped(path, what, str(net))
@@ -89,7 +94,8 @@ def net_of(results: Path, run: str, digest: str) -> StoredNet | str:
         return f"{file} is not there"
     if file_digest(file) != digest:
         return f"{file} holds other weights than those that made it: {run} was trained again since"
-    return read_net(file)
+    net = read_net(file)
+    return f"{file}: {problem}" if (problem := wrong_layers(net)) else net
 
 
 def posteriors(
@@ -178,7 +184,11 @@ def _box_findings(
     )  # fmt: skip
     if ours:
         yield compared(
-            path, f"scores of the boxes of {count}", np.concatenate(ours), np.concatenate(theirs), tolerance=score_tolerance
+            path,
+            f"scores of the boxes of {count}",
+            np.concatenate(ours),
+            np.concatenate(theirs),
+            tolerance=score_tolerance,
         )
 
 
@@ -197,7 +207,9 @@ def image_boxes(
     """PAPER A.1: [locations, K, 4], the boxes of K labels in pixels of the original image of this (height, width)."""
     view, (top, left) = _box_view(net, image, protocol, Q)
     with torch.inference_mode():
-        outputs = output_map(net.net, net.weights, net_input([view], -np.array(net.mean)), net.sizes)[0].double().numpy()
+        outputs = (
+            output_map(net.net, net.weights, net_input([view], -np.array(net.mean)), net.sizes)[0].double().numpy()
+        )
     rows, columns = outputs.shape[1:]
     new_height, new_width = rescaled_size(size, net.sizes.pixels(Q))
     crop, unit, shared = net.sizes.crop, net.sizes.unit, len(outputs) == 4
@@ -223,7 +235,9 @@ def label_posteriors(net: StoredNet, image: Pixels, Q: int, labels: NDArray[np.i
     return torch.softmax(scores, 0).flatten(1).T[:, torch.from_numpy(labels)].numpy()
 
 
-def average_posteriors(stores: Mapping[str, NDArray[np.float32]], weights: Mapping[str, Fraction]) -> NDArray[np.float64]:
+def average_posteriors(
+    stores: Mapping[str, NDArray[np.float32]], weights: Mapping[str, Fraction]
+) -> NDArray[np.float64]:
     """PAPER 3.2, 4: the weighted mean of posteriors [n, classes], by the stores' keys."""
     common = np.lcm.reduce([weight.denominator for weight in weights.values()])
     # whole weights, so that what is equal stays equal
@@ -233,9 +247,6 @@ def average_posteriors(stores: Mapping[str, NDArray[np.float32]], weights: Mappi
 
 def recomputed_labels(results: Path, path: str) -> Finding:
     """PAPER A.1: whether the five labels of every image in `answers/s0` are those of the system that it names."""
-    from vggrepro.paper.systems import with_seed
-    from vggrepro.paper.tables import best_classification
-
     stored = np.load(results / path / "answers.npy", allow_pickle=False)
     weights = {e.path: share for e, share in with_seed(best_classification(), int(path.rpartition("/s")[2]))}
     if missing := [key for key in weights if not (results / "scores" / key).exists()]:

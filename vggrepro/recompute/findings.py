@@ -42,7 +42,14 @@ class Finding:
 
 
 def compared(
-    about: str, what: str, ours: ArrayLike, stored: ArrayLike, *, tolerance: float, scale: ArrayLike = 1.0, note: str = ""
+    about: str,
+    what: str,
+    ours: ArrayLike,
+    stored: ArrayLike,
+    *,
+    tolerance: float,
+    scale: ArrayLike = 1.0,
+    note: str = "",
 ) -> Finding:
     """The finding on arrays of equal shape, of which no difference, in units of `scale`, may exceed the tolerance.
 

@@ -45,9 +45,7 @@ def rescaled_size(size: tuple[int, int], smallest: int) -> tuple[int, int]:
 def rescaled(image: Pixels, smallest: int) -> Pixels:
     """The whole image with its smallest side `smallest`. CHOICE 6: PIL's antialiased bilinear filter."""
     height, width = rescaled_size((image.shape[0], image.shape[1]), smallest)
-    # two calls, because in one call Pillow 13 resizes along rows first where an image is twice as high as wide
-    narrowed = Image.fromarray(image).resize((width, image.shape[0]), Image.Resampling.BILINEAR)
-    return np.asarray(narrowed.resize((width, height), Image.Resampling.BILINEAR))
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
 
 
 def rescaled_once(image: Pixels, smallest: int) -> Pixels:

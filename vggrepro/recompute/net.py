@@ -17,6 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional as F
 
+from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import PUBLISHED
 
 Shapes = dict[str, tuple[int, ...]]
@@ -27,10 +28,12 @@ Shapes = dict[str, tuple[int, ...]]
 def convolutions(net: str) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
     """Five blocks of (kernel size, channels), and None for LRN, from the column of a net in `table01.csv`.
 
-    PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5.
+    PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5. Raises ValueError for a net that is not there.
     """
     with (PUBLISHED / "table01.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["row"].startswith("block")]
+    if net.removesuffix("-5x5") not in rows[0]:
+        raise ValueError(f"{net}: not in tables/published/table01.csv, from which nets are computed again")
     blocks = []
     for row in rows:
         block: list[tuple[int, int] | None] = []
@@ -84,7 +87,11 @@ def parameter_shapes(net: str, outputs: int, sizes: Sizes) -> Shapes:
             shapes[f"features.conv{b}_{i}.weight"] = (channels, inputs, k, k)
             shapes[f"features.conv{b}_{i}.bias"] = (channels,)
             inputs = channels
-    for name, before, after in (("fc6", inputs * 49, sizes.fc), ("fc7", sizes.fc, sizes.fc), ("fc8", sizes.fc, outputs)):
+    for name, before, after in (
+        ("fc6", inputs * 49, sizes.fc),
+        ("fc7", sizes.fc, sizes.fc),
+        ("fc8", sizes.fc, outputs),
+    ):
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (after, before), (after,)
     return shapes
 
@@ -125,7 +132,7 @@ def crop_outputs(
 
 
 def hidden_map(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
-    """The second FC layer's activations [B, fc, h, w] of whole images. PAPER 3.2: FC layers become 7x7 and 1x1 convolutions."""
+    """The second FC layer's activations [B, fc, h, w] of whole images: PAPER 3.2: FC layers become convolutions."""
     x = features(net, weights, x, sizes)
     x = torch.relu(F.conv2d(x, weights["fc6.weight"].reshape(sizes.fc, -1, 7, 7), weights["fc6.bias"]))
     return torch.relu(F.conv2d(x, weights["fc7.weight"][:, :, None, None], weights["fc7.bias"]))
@@ -142,6 +149,7 @@ class StoredNet:
     """The weights of a run, and what their file says of them."""
 
     run: str
+    classes: int
     sizes: Sizes
     mean: tuple[float, float, float]
     weights: dict[str, Tensor]
@@ -158,7 +166,15 @@ def read_net(path: Path) -> StoredNet:
     with safe_open(path, "pt") as file:
         header = (file.metadata() or {}).get("vggrepro")
         if header is None:
-            raise ValueError(f"{path}: its header does not say which net it holds: expected weights.safetensors of a run")
+            raise ValueError(
+                f"{path}: its header does not say which net it holds: expected weights.safetensors of a run"
+            )
         weights = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
     about = json.loads(header)
-    return StoredNet(about["run"], Sizes.of(about["model"]), tuple(about["mean"]), weights)
+    return StoredNet(about["run"], len(about["wnids"]), Sizes.of(about["model"]), tuple(about["mean"]), weights)
+
+
+def wrong_layers(net: StoredNet) -> str:
+    """How the layers of a stored net are not those of Table 1 in its sizes; empty where they are."""
+    outputs = Run.parse(net.run).outputs(net.classes)
+    return wrong_shapes(parameter_shapes(net.net, outputs, net.sizes), net.weights)

@@ -140,7 +140,9 @@ def compared_steps(
     yield compared(about, f"loss of {span}", ours, theirs, tolerance=tolerances["loss"], scale=np.abs(theirs))
     names = list(again[0]["norms"])
     if any(list(step["norms"]) != names and set(step["norms"]) != set(names) for step in kept):
-        yield Finding(about, "parameters", "differs", f"by Table 1 {', '.join(names)}; recorded {', '.join(kept[0]['norms'])}")
+        yield Finding(
+            about, "parameters", "differs", f"by Table 1 {', '.join(names)}; recorded {', '.join(kept[0]['norms'])}"
+        )
         return
     # [steps, parameters, gradient, value, change]
     theirs, ours = (np.array([[step["norms"][name] for name in names] for step in steps]) for steps in (kept, again))
@@ -150,7 +152,13 @@ def compared_steps(
         step, place = np.unravel_index(int(np.nan_to_num(far, nan=np.inf).argmax()), far.shape)
         note = f"at {names[place]} in step {step + 1}"
         yield compared(
-            about, f"norms of {what} in {span}", ours[..., k], theirs[..., k], tolerance=tolerances[what], scale=scale, note=note
+            about,
+            f"norms of {what} in {span}",
+            ours[..., k],
+            theirs[..., k],
+            tolerance=tolerances[what],
+            scale=scale,
+            note=note,
         )
 
 

@@ -1,0 +1,162 @@
+"""Which images a system gets wrong, and precisions and recalls of SVMs, from what is stored: the definitions, written out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.core.progress import show_progress
+from vggrepro.localisation.stores import BoxStore, read_boxes
+from vggrepro.paper.systems import System, with_seed
+from vggrepro.recompute.evaluations import average_posteriors
+from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels
+from vggrepro.settings.blocks import MergeSettings
+from vggrepro.transfer.results import SVMResult
+
+Wrong = dict[str, NDArray[np.bool_]]
+"""[N]: which images are wrong, by quantity."""
+Boxes = NDArray[np.number]
+"""[..., 4]: xmin, ymin, xmax, ymax."""
+IMAGES_AT_A_TIME = 500
+
+
+def classification_errors(folder: Path, system: System, seed: int) -> Wrong | None:
+    """PAPER 4: top-1 and top-5 errors of averaged posteriors; None where a store below `folder` is missing."""
+    weights = {member.path: share for member, share in with_seed(system, seed)}
+    if not all((folder / path).exists() for path in weights):
+        return None
+    stores = {path: read_scores_or_labels(folder / path) for path in weights}
+    first = next(iter(stores.values()))
+    if isinstance(first, TopLabels):
+        right = first.predicted == first.labels[:, None]
+        return {"top-1": ~right[:, 0], "top-5": ~right[:, :5].any(1)}
+    places = []
+    for start in range(0, len(first), IMAGES_AT_A_TIME):
+        rows = slice(start, start + IMAGES_AT_A_TIME)
+        posteriors = average_posteriors(
+            {path: store.rows(rows) for path, store in stores.items() if isinstance(store, Scores)}, weights
+        )
+        for row, label in zip(posteriors, first.labels[rows], strict=True):
+            # of equal posteriors the class with the lower number comes first
+            places.append(int((row > row[label]).sum()) + int((row[:label] == row[label]).sum()))
+    return {"top-1": np.array(places) >= 1, "top-5": np.array(places) >= 5}
+
+
+def localisation_errors(folder: Path, system: System, seed: int, merge: MergeSettings) -> Wrong | None:
+    """PAPER A.1: which of the counted images have no right box of the true label after merging; None without a store."""
+    paths = [member.path for member, _ in with_seed(system, seed)]
+    if not all((folder / path).exists() for path in paths):
+        return None
+    stores = [read_boxes(folder / path) for path in paths]
+    first, missed = stores[0], []
+    images = np.flatnonzero(first.counted)
+    for i in show_progress(images, total=len(images), about=" + ".join(paths), unit="image"):
+        missed.append(not _localised(stores, int(i), merge))
+    return {"localisation": np.array(missed, bool)}
+
+
+def _localised(stores: Sequence[BoxStore], i: int, merge: MergeSettings) -> bool:
+    first = stores[0]
+    label = int(first.labels[i])
+    if label not in first.box_labels[i]:
+        return False
+    k = first.box_labels[i].tolist().index(label)
+    boxes: list[list[float]] = []
+    scores: list[float] = []
+    for store in stores:
+        here = slice(store.offsets[i], store.offsets[i + 1])
+        candidates = list(zip(store.boxes[here, k].tolist(), store.scores[here, k].tolist(), strict=True))
+        best = sorted(range(len(candidates)), key=lambda place: -candidates[place][1])[: merge.top_k]
+        boxes += [candidates[place][0] for place in sorted(best)]
+        scores += [candidates[place][1] for place in sorted(best)]
+    box = best_merged_box(boxes, scores, merge)
+    height, width = first.sizes[i]
+    box = [min(max(edge, 0.0), limit - 1) for edge, limit in zip(box, (width, height, width, height), strict=True)]
+    return bool((overlap(np.array(box), first.truth[first.truth[:, 0] == i, 1:]) >= 0.5).any())
+
+
+def best_merged_box(boxes: Sequence[Sequence[float]], scores: Sequence[float], merge: MergeSettings) -> list[float]:
+    """PAPER A.1, CHOICE 9: the two boxes that match best become their average until none match; the best score is left."""
+    left, sums, members = np.array(boxes, np.float64), np.array(scores, np.float64), np.ones(len(boxes))
+    # [n, n]: how badly box i matches a later box j; infinite for all others
+    badness = np.full((len(left), len(left)), np.inf)
+    for i in range(len(left)):
+        badness[i, i + 1 :] = match(left[i], left[i + 1 :], merge.match)
+    alive = np.ones(len(left), bool)
+    while alive.sum() > 1:
+        i, j = divmod(int(badness.argmin()), len(left))
+        if badness[i, j] > merge.threshold:
+            break
+        shares = {"pairs": np.ones(2), "members": members[[i, j]], "scores": sums[[i, j]]}[merge.average]
+        shares = shares if shares.sum() > 0 else np.ones(2)
+        left[i] = (shares[0] * left[i] + shares[1] * left[j]) / shares.sum()
+        sums[i], members[i], alive[j] = sums[i] + sums[j], members[i] + members[j], False
+        badness[j, :] = badness[:, j] = np.inf
+        later, earlier = alive & (np.arange(len(left)) > i), alive & (np.arange(len(left)) < i)
+        badness[i, later] = match(left[i], left[later], merge.match)
+        badness[earlier, i] = match(left[i], left[earlier], merge.match)
+    best: list[float] = left[np.where(alive, sums, -np.inf).argmax()].tolist()
+    return best
+
+
+def match(box: Boxes, others: Boxes, kind: str) -> NDArray[np.float64]:
+    """How badly a box [4] matches others [n, 4]: the distance of centres over the root of the mean area, plus 1 - IoU, [n]."""
+    areas = _area(box) + _area(others)
+    apart = np.hypot(*((box[:2] + box[2:] - others[:, :2] - others[:, 2:]).T / 2)) / np.sqrt(areas / 2)
+    apart_too = {"distance": apart, "overlap": 0 * apart, "distance+overlap": apart}[kind]
+    return np.asarray(apart_too + (0 if kind == "distance" else 1 - overlap(box, others)))
+
+
+def overlap(box: Boxes, others: Boxes) -> NDArray[np.float64]:
+    """Intersection over union of a box [4] with others [n, 4], [n]; pixels are inclusive."""
+    sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]) + 1
+    shared = np.maximum(sides, 0).prod(1)
+    return np.asarray(shared / (_area(box) + _area(others) - shared))
+
+
+def _area(boxes: Boxes) -> NDArray[np.float64]:
+    return np.asarray((boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1), np.float64)
+
+
+def mean_share(result: SVMResult) -> float:
+    """PAPER B: the mean precision or recall over the classes that count, and over splits."""
+    kind, counted = (
+        result.metadata["measure"],
+        [name in result.metadata["counted"] for name in result.metadata["classes"]],
+    )
+    means = []
+    for scores, targets in zip(result.scores, result.targets, strict=True):
+        if kind == "recall":
+            truth, best = targets.argmax(1), scores.argmax(1)
+            values = [float((best[truth == c] == c).mean()) for c in range(scores.shape[1])]
+        else:
+            values = [
+                average_precision(s[t != 0].tolist(), (t[t != 0] > 0).tolist(), kind)
+                for s, t in zip(scores.T, targets.T, strict=True)
+            ]
+        means.append(float(np.mean([value for value, counts in zip(values, counted, strict=True) if counts])))
+    return float(np.mean(means))
+
+
+def average_precision(scores: Sequence[float], positive: Sequence[bool], kind: str) -> float:
+    """VOC's: over 11 recalls (2007), or the area under the curve (from 2010), of the best precision at a recall or above."""
+    hits, curve = 0, []
+    for seen, i in enumerate(sorted(range(len(scores)), key=lambda i: -scores[i]), start=1):
+        hits += positive[i]
+        curve.append((hits, hits / seen))
+    if kind == "11-point":
+        tenths = (max((p for h, p in curve if 10 * h >= k * hits), default=0.0) for k in range(11))
+        return sum(tenths) / 11
+    best, area = 0.0, 0.0
+    for place in range(len(curve) - 1, -1, -1):
+        best = max(best, curve[place][1])
+        area += best * (curve[place][0] - (curve[place - 1][0] if place else 0)) / hits
+    return area
+
+
+def mean_wrong(by_seed: Sequence[Mapping[str, NDArray[np.bool_]]], quantity: str) -> float:
+    """The error rate, averaged over seeds."""
+    return float(np.mean([wrong[quantity].mean() for wrong in by_seed]))
