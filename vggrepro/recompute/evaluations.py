@@ -120,11 +120,11 @@ def _view_posteriors(net: StoredNet, view: Pixels, protocol: str, average: str) 
     with torch.inference_mode():
         if protocol != "dense":
             scores = crop_outputs(net.net, net.weights, x, net.sizes)[0].double()
-            return torch.softmax(scores, 0).numpy()
+            return np.asarray(torch.softmax(scores, 0))
         scores = output_map(net.net, net.weights, x, net.sizes)[0].double()
         if average == "scores":
-            return torch.softmax(scores.mean((1, 2)), 0).numpy()
-        return torch.softmax(scores, 0).mean((1, 2)).numpy()
+            return np.asarray(torch.softmax(scores.mean((1, 2)), 0))
+        return np.asarray(torch.softmax(scores, 0).mean((1, 2)))
 
 
 def recomputed_boxes(results: Path, path: str, sample: Sample) -> Iterator[Finding]:
@@ -232,7 +232,7 @@ def label_posteriors(net: StoredNet, image: Pixels, Q: int, labels: NDArray[np.i
     view, _ = _box_view(net, image, "dense", Q)
     with torch.inference_mode():
         scores = output_map(net.net, net.weights, net_input([view], -np.array(net.mean)), net.sizes)[0].double()
-    return torch.softmax(scores, 0).flatten(1).T[:, torch.from_numpy(labels)].numpy()
+    return np.asarray(torch.softmax(scores, 0).flatten(1).T[:, torch.from_numpy(labels)])
 
 
 def average_posteriors(

@@ -1,8 +1,8 @@
 """Cells, verdicts and claims from what is stored.
 
 Twice: the value of every cell and the gain of every claim by the definitions written out (`errors.py`); and everything that
-stands in a table or in the ledger (intervals, verdicts, p-values) by making both again from the scores. The second finds what was
-changed since, not a mistake of the code that makes tables: it is that very code.
+stands in a table or in the ledger (intervals, verdicts, p-values) by making both again from the scores. The second finds what
+was changed since, not a mistake of the code that makes tables: it is that very code.
 """
 
 from __future__ import annotations

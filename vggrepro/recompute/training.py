@@ -163,17 +163,17 @@ def compared_steps(
 
 
 def _rounding(norms: NDArray[np.float64], what: str, tolerances: Tolerances) -> NDArray[np.float64]:
-    """[steps, parameters]: what a difference is also measured by, beside the norm itself, which may be next to nothing.
+    """[steps, parameters or 1]: what a difference is also measured by, beside the norm itself, which may be next to nothing.
 
     A gradient is a sum whose parts may cancel: a thousandth of the step's largest. A weight that began at 0 is all change, and
     as far off as its changes. A change is a difference of weights, each rounded to 2^-24 of its size.
     """
     gradients, values, changes = np.moveaxis(norms, -1, 0)
     if what == "gradients":
-        return np.broadcast_to(1e-3 * gradients.max(1, keepdims=True), gradients.shape)
+        return np.asarray(1e-3 * gradients.max(1, keepdims=True))
     if what == "weights":
-        return changes.cumsum(0) * tolerances["changes"] / tolerances["weights"]
-    return 2.0**-24 * values / tolerances["changes"]
+        return np.asarray(changes.cumsum(0) * tolerances["changes"] / tolerances["weights"])
+    return np.asarray(2.0**-24 * values / tolerances["changes"])
 
 
 def take_steps(replay: Replay, steps: int) -> Iterator[dict[str, Any]]:
@@ -243,7 +243,7 @@ def box_target(
     store: Store, i: int, draws: EpochDraws, corner: tuple[int, int], mirrored: bool, crop: int,
     settings: Mapping[str, Any],
 ) -> list[float]:  # fmt: skip
-    """PAPER A.1, CHOICE 9: centre x and y, width, height of a true box, in the crop's frame; NaN where too little is inside."""
+    """PAPER A.1, CHOICE 9: centre x and y, width, height of a true box in the crop's frame; NaN where too little is inside."""
     boxes = store.boxes(i).tolist()
     areas = [(x1 - x0 + 1) * (y1 - y0 + 1) for x0, y0, x1, y1 in boxes]
     chosen = int(draws.box[i] * len(boxes)) if settings["target"] == "random" else areas.index(max(areas))

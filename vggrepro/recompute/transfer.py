@@ -42,7 +42,7 @@ def picture(collection: Collection, i: int) -> Pixels:
 
 
 def recomputed_features(results: Path, path: str, data_sets: Mapping[str, Path], sample: Sample) -> Iterator[Finding]:
-    """The findings on the features at `path`; `data_sets` are the folders of VOC and Caltech by their names in the settings."""
+    """The findings on the features at `path`; `data_sets` are folders of VOC and Caltech by their names in the settings."""
     metadata = read_json(results / path / "made.json", ("run", "name", "data", "scales"))
     what = f"features of {min(sample.size, metadata['images'])} of {metadata['images']} pictures"
     collection = _collection(metadata["name"], data_sets)
@@ -150,7 +150,7 @@ def _parts(
 
 
 def task_descriptors(folders: Sequence[Path], task: Task, normalise: str) -> Matrix:
-    """PAPER B: [N, D]: scales averaged, stacked or their maximum, nets (and image and box) stacked, each and the whole of unit length."""
+    """PAPER B: [N, D]: scales averaged, stacked or their maximum, nets (and boxes) stacked, each and all of unit length."""
     parts = []
     for folder in folders:
         scales = [np.load(folder / f"{Q}.npy", allow_pickle=False).astype(np.float64) for Q in task.scales]

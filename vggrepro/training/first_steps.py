@@ -1,7 +1,7 @@
 """The first steps of a training in numbers, so that others can take these steps again: `vggrepro check --recompute`.
 
-A record of settings and counts cannot tell a net that was trained otherwise: these numbers can, because every pixel, every draw
-and every weight enters them.
+A record of settings and counts cannot tell a net that was trained otherwise: these numbers can, because every pixel, every
+draw and every weight enters them.
 """
 
 from __future__ import annotations
