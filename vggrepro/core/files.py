@@ -7,8 +7,10 @@ import fcntl
 import hashlib
 import json
 import os
+import posixpath
 import shutil
 import stat
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -18,6 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 import yaml
+
+from vggrepro.core import limits
 
 
 @contextmanager
@@ -148,26 +152,72 @@ def leads_outside(name: str) -> bool:
     return parts[0] == "" or ".." in parts or parts[0].endswith(":")
 
 
+def read_regular(path: Path, limit: int = limits.FILE_BYTES) -> bytes:
+    """The bytes of a file of others; an OSError where it cannot be read.
+
+    Raises ValueError that names it for a pipe or a device, which may never end, and for more bytes than `limit`.
+    """
+    # a pipe would be waited for as soon as it is opened
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    with open(descriptor, "rb") as file:  # noqa: PTH123
+        about = os.fstat(descriptor)
+        if not stat.S_ISREG(about.st_mode):
+            raise ValueError(f"{path}: expected a file, got a pipe, a device or a folder: remove it")
+        if about.st_size > limit:
+            raise ValueError(f"{path}: has {about.st_size:,} bytes, expected at most {limit:,}: is it another file?")
+        return file.read()
+
+
+def read_text(path: Path) -> str:
+    """A text file of others; a ValueError that names it where it is too long, cannot be read, or is not in UTF-8."""
+    try:
+        return read_regular(path, limits.TEXT_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: cannot be read as text in UTF-8: {error}") from None
+
+
+def open_zip(path: Path) -> zipfile.ZipFile:
+    """A zip of others, with a plain name for each file; a ValueError that names it where it is damaged or no plain archive.
+
+    Refused are links, names that lead out of the archive, a second name for a file (`a//b`, `./a/b`), methods of
+    compression whose output cannot be bounded, and files or numbers of files beyond `core/limits.py`.
+    """
+    try:
+        archive = zipfile.ZipFile(path)
+    except (OSError, ValueError, RuntimeError, LookupError, struct.error, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: neither a folder nor a whole zip file ({error})") from None
+    members = archive.infolist()
+    if len(members) > limits.MEMBERS:
+        raise ValueError(f"{path}: has {len(members):,} files, expected at most {limits.MEMBERS:,}")
+    names = set()
+    for member in members:
+        shown = f"{path}: {member.filename!r}"
+        if leads_outside(member.filename) or stat.S_ISLNK(member.external_attr >> 16):
+            raise ValueError(f"{shown} is a link or points outside the archive: refused")
+        if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise ValueError(f"{shown} is packed by another method than deflate: pack the archive again")
+        plain = posixpath.normpath(member.filename)
+        if "\\" in member.filename or plain != member.filename.rstrip("/") or member.filename in names:
+            raise ValueError(f"{shown} is not the plain or not the only name of its file: pack the archive again")
+        names.add(member.filename)
+    return archive
+
+
 class Files:
     """The files of a folder, or of a zip that is never unpacked, by their names relative to it."""
 
     def __init__(self, path: Path) -> None:
-        """List the files; a ValueError where `path` is neither a folder nor a zip, or a member points outside the zip."""
+        """List the files; a ValueError where `path` is neither a folder nor a zip of plain files (see `open_zip`)."""
         self.path = path
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
             files = (Path(root) / name for root, _, names in os.walk(path, followlinks=True) for name in names)
             self.names = sorted(file.relative_to(path).as_posix() for file in files)
         elif path.is_file():
-            try:
-                self._zip = zipfile.ZipFile(path)
-            except zipfile.BadZipFile as error:
-                raise ValueError(f"{path}: neither a folder nor a whole zip file ({error})") from None
-            for member in self._zip.infolist():
-                # although nothing is unpacked, an archive with such a member is no data set
-                if leads_outside(member.filename) or stat.S_ISLNK(member.external_attr >> 16):
-                    raise ValueError(f"{path}: {member.filename!r} is a link or points outside the archive: refused")
+            self._zip = open_zip(path)
             self.names = sorted(name for name in self._zip.namelist() if not name.endswith("/"))
+        elif path.exists():
+            raise ValueError(f"{path}: neither a folder nor a zip file")
         else:
             raise ValueError(f"{path}: no such file or folder")
 
@@ -178,12 +228,19 @@ class Files:
         return {name: (self.path / name).stat().st_size for name in self.names}
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file; a ValueError that names it if they cannot be read."""
+        """The bytes of one file; a ValueError that names it if they cannot be read, or are too many."""
         try:
-            return self._zip.read(name) if self._zip else (self.path / name).read_bytes()
-        except (OSError, KeyError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted
-            raise ValueError(f"{self.path}: {name} cannot be read: {error}") from None
+            if self._zip is None:
+                return read_regular(self.path / name)
+            if (size := self._zip.getinfo(name).file_size) > limits.FILE_BYTES:
+                raise ValueError(f"{size:,} bytes, expected at most {limits.FILE_BYTES:,}")
+            return self._zip.read(name)
+        except (OSError, ValueError, LookupError, RuntimeError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+            raise ValueError(f"{self.path}: {name} cannot be read: {error}") from None  # RuntimeError: encrypted
 
     def lines(self, name: str) -> list[str]:
-        """The lines of a text file that are not empty."""
-        return [line for line in self.read(name).decode("utf-8", "replace").splitlines() if line.strip()]
+        """The lines of a text file that are not empty; a ValueError where it is too long for a list."""
+        data = self.read(name)
+        if len(data) > limits.TEXT_BYTES:
+            raise ValueError(f"{self.path}: {name} has {len(data):,} bytes, expected at most {limits.TEXT_BYTES:,}")
+        return [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]

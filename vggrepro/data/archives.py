@@ -10,7 +10,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from typing import Self
 
+from vggrepro.core import limits
 from vggrepro.core.files import leads_outside
 from vggrepro.core.progress import show_progress
 
@@ -24,6 +26,8 @@ MD5 = {
 """The published archives and their MD5. Validation images and devkit are needed; training images only to train; the two
 archives of boxes only for localisation."""
 TRAIN, VAL, DEVKIT, *ANNOTATIONS = MD5
+LONGEST_NAME = 1 << 16
+"""Bytes of a name that has a member of its own in a tar."""
 BLOCK = 1 << 24
 """Bytes that are read at a time for a digest."""
 
@@ -63,6 +67,8 @@ class Archives:
             return self._unpacked[name]
         try:
             archive, offset, size = self._places[name]
+            if size > limits.FILE_BYTES:
+                raise ValueError(f"{archive}: {name} has {size:,} bytes, expected at most {limits.FILE_BYTES:,}")
             data = os.pread(_descriptor(archive), size, offset)
         except (OSError, KeyError) as error:
             raise ValueError(f"{self.path}: {name} cannot be read: {error}") from None
@@ -76,12 +82,15 @@ class Archives:
 
     def _unpack(self, archive: Path, folder: str) -> None:
         """Keep the files of a small compressed archive in memory."""
-        with _damage_named(archive), tarfile.open(archive, "r:gz") as tar:
-            for member in tar:
-                if _is_file(member, archive):
-                    file = tar.extractfile(member)
-                    assert file is not None, "a regular file can be read"
-                    self._unpacked[folder + member.name.removeprefix("./")] = file.read()
+        unpacked = 0
+        with _damage_named(archive), tarfile.open(archive, "r:gz", tarinfo=_Member) as tar:
+            for member in _files(tar, archive):
+                unpacked += member.size
+                if unpacked > limits.UNPACKED_BYTES:
+                    raise ValueError(f"{archive}: unpacks to more than {limits.UNPACKED_BYTES:,} bytes: fetch it again")
+                file = tar.extractfile(member)
+                assert file is not None, "a regular file can be read"
+                self._unpacked[folder + member.name.removeprefix("./")] = file.read()
 
 
 def wrong_digests(path: Path) -> dict[Path, str]:
@@ -106,24 +115,47 @@ def _tar_of_tars(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
         classes = list(_members(archive))
         for name, (_, offset, _) in show_progress(classes, total=len(classes), about=archive.name, unit="class"):
             file.seek(offset)
-            with _damage_named(archive), tarfile.open(fileobj=file, mode="r:") as inner:
-                for member in inner:
-                    if _is_file(member, archive):
-                        yield f"{name.removesuffix('.tar')}/{member.name}", (archive, member.offset_data, member.size)
+            with _damage_named(archive), tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as inner:
+                for member in _files(inner, archive):
+                    yield f"{name.removesuffix('.tar')}/{member.name}", (archive, member.offset_data, member.size)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
     """(name, (archive, offset, bytes)) of the files in a tar."""
-    with _damage_named(archive), tarfile.open(archive, "r:") as tar:
-        for member in tar:
-            if _is_file(member, archive):
-                yield member.name.removeprefix("./"), (archive, member.offset_data, member.size)
+    with _damage_named(archive), tarfile.open(archive, "r:", tarinfo=_Member) as tar:
+        for member in _files(tar, archive):
+            yield member.name.removeprefix("./"), (archive, member.offset_data, member.size)
+
+
+class _Member(tarfile.TarInfo):
+    """A member of a tar, whose size is checked before `tarfile` goes on by it: a negative one would lead it back for ever."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        member = super().frombuf(buf, encoding, errors)
+        # a long name is a member of its own, which is read as a whole
+        if member.size < 0 or (not member.isfile() and member.size > LONGEST_NAME):
+            raise tarfile.ReadError(f"{member.name!r} has {member.size} bytes")
+        return member
+
+
+def _files(tar: tarfile.TarFile, archive: Path) -> Iterator[tarfile.TarInfo]:
+    """The files in a tar."""
+    for number, member in enumerate(tar):
+        # otherwise all members stay in memory, a kilobyte each
+        tar.members = []  # type: ignore[attr-defined]
+        if number > limits.MEMBERS:
+            raise ValueError(f"{archive}: has more than {limits.MEMBERS:,} files: fetch it again")
+        if _is_file(member, archive):
+            yield member
 
 
 def _is_file(member: tarfile.TarInfo, archive: Path) -> bool:
     """Whether a member is a file; a ValueError for a link, a device, or a name that leads out of the archive's folder."""
     if member.isdir():
         return False
+    if member.size < 0:
+        raise tarfile.ReadError(f"{member.name!r} has {member.size} bytes")
     if not member.isfile() or leads_outside(member.name):
         raise ValueError(
             f"{archive}: {member.name!r} is a link or points outside the archive: ILSVRC's have no such member"
@@ -136,7 +168,7 @@ def _damage_named(archive: Path) -> Iterator[None]:
     """A block that reads an archive: damage becomes a ValueError that names the archive."""
     try:
         yield
-    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+    except (tarfile.TarError, EOFError, OSError, OverflowError, LookupError, UnicodeError, zlib.error) as error:
         raise ValueError(f"{archive}: damaged or cut short ({error}): fetch it again") from None
 
 

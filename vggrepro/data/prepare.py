@@ -18,6 +18,7 @@ from vggrepro.data import standin, writer
 from vggrepro.data.annotations import Box
 from vggrepro.data.colours import Sums
 from vggrepro.data.ilsvrc import open_ilsvrc
+from vggrepro.data.images import open_image
 from vggrepro.data.layouts import SPLITS, Item, Layout, Split, TinyImageNet, select
 from vggrepro.data.store import Encoding, Store, decode
 from vggrepro.data.transforms import rescale_image, rescaled_sizes
@@ -184,7 +185,7 @@ def _bytes(layout: Layout, items: list[Item], encoding: Encoding) -> tuple[int, 
 def _pixels(layout: Layout, item: Item) -> int:
     data = layout.files.read(item.name)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             return image.width * image.height
     except Exception:
         return 0

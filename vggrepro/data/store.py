@@ -11,22 +11,18 @@ store.json     encoding, classes, colour statistics (of a training set), blackli
 from __future__ import annotations
 
 import copy
-import io
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
 
 from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.files import read_json
 from vggrepro.data.colours import Colours
+from vggrepro.data.images import open_image, too_large
 from vggrepro.data.transforms import rescaled_size
-
-# PIL's limit is meant for hostile files, and the largest images of ILSVRC come near it
-Image.MAX_IMAGE_PIXELS = 1_000_000_000
 
 Encoding = Literal["pixels", "files", "jpeg"]
 INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
@@ -37,17 +33,18 @@ PREPARE_AGAIN = "prepare the store again"
 def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
     """An image file as RGB pixels [H, W, 3], equal to PIL's in every case; EXIF orientation is ignored.
 
-    Raises ValueError that calls a damaged file by `name`.
+    Raises ValueError that calls a damaged file by `name`, and one that says more pixels than `limits.PIXELS`.
     """
     try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
         # libjpeg-turbo gives the same pixels in two thirds of the time, and releases the interpreter lock
-        if simplejpeg.decode_jpeg_header(data)[2] in ("YCbCr", "RGB", "Gray"):
+        if colours in ("YCbCr", "RGB", "Gray") and not too_large(data, width * height):
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
             return pixels
     except ValueError:
         pass  # no JPEG, or a flawed one: PIL decides whether it can be read
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             return np.asarray(image.convert("RGB"))
     except Exception as error:  # PIL raises OSError, SyntaxError, ValueError, struct.error ... for damaged files
         raise ValueError(f"{name} cannot be decoded as an image: {error}. Replace the file or leave it out") from None

@@ -9,11 +9,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from vggrepro.core.files import atomic_file
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.archives import wrong_digests
+from vggrepro.data.images import open_image
 from vggrepro.data.layouts import SPLITS, Item, Layout, Split
 from vggrepro.data.prepare import LAYOUTS
 from vggrepro.data.store import decode
@@ -76,7 +75,7 @@ def check_image(layout: Layout, split: Split, item: Item) -> ManifestRow:
         data = layout.files.read(item.name)
         row |= {"bytes": str(len(data)), "sha256": hashlib.sha256(data).hexdigest()}
         pixels = decode(data, item.name)
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             row |= {"mode": image.mode}
         row |= {"height": str(pixels.shape[0]), "width": str(pixels.shape[1])}
     except ValueError as error:
