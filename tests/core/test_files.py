@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import zipfile
 from functools import partial
 
 import pytest
 
-from vggrepro.core.files import Files, atomic_file, atomic_folder, read_json, write_json
+from vggrepro.core import limits
+from vggrepro.core.files import Files, atomic_file, atomic_folder, read_json, read_regular, read_text, write_json
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -61,3 +64,47 @@ def test_damaged_json_is_named(tmp_path):
 def test_a_file_that_is_not_in_the_data_set_is_named(tmp_path):
     with pytest.raises(ValueError, match="nothing.txt cannot be read"):
         Files(tmp_path).read("nothing.txt")
+
+
+def packed(path, *names, method=zipfile.ZIP_DEFLATED):
+    with zipfile.ZipFile(path, "w", method) as archive:
+        for name in names:
+            archive.writestr(name, bytes(2000))
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+@pytest.mark.parametrize("name", ["tables//t.csv", "./tables/t.csv", "tables/./t.csv", "tables/t.csv"])
+def test_a_second_name_of_a_file_in_a_zip_is_refused(tmp_path, name):
+    evil = packed(tmp_path / "evil.zip", "tables/t.csv", name)
+    with pytest.raises(ValueError, match="is not the plain or not the only name of its file"):
+        Files(evil)
+
+
+def test_a_file_of_a_zip_that_says_it_is_too_large_is_not_unpacked(tmp_path, monkeypatch):
+    files = Files(packed(tmp_path / "bomb.zip", "a"))
+    monkeypatch.setattr(limits, "FILE_BYTES", 1999)
+    with pytest.raises(ValueError, match="bomb.zip: a cannot be read: 2,000 bytes, expected at most 1,999"):
+        files.read("a")
+
+
+def test_a_method_of_compression_without_bounds_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="packed by another method than deflate"):
+        Files(packed(tmp_path / "bomb.zip", "a", method=zipfile.ZIP_BZIP2))
+
+
+def test_a_pipe_and_a_device_among_files_are_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name in ("pipe", "zero"):
+        with pytest.raises(ValueError, match=f"{name} cannot be read: .*{name}: expected a file, got a pipe, a device"):
+            Files(tmp_path).read(name)
+
+
+def test_a_file_that_is_too_large_is_named_and_not_read(tmp_path):
+    (tmp_path / "x").write_bytes(b"123")
+    with pytest.raises(ValueError, match="x: has 3 bytes, expected at most 2"):
+        read_regular(tmp_path / "x", 2)
+    (tmp_path / "latin").write_bytes(b"\xe9")
+    with pytest.raises(ValueError, match="latin: cannot be read as text in UTF-8"):
+        read_text(tmp_path / "latin")

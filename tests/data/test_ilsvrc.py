@@ -15,6 +15,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
+from vggrepro.core import limits
 from vggrepro.data import archives
 from vggrepro.data.ilsvrc import FlatVal, ImageFolders, Kaggle, data_set_has_boxes, open_ilsvrc
 from vggrepro.data.layouts import SPLITS
@@ -322,3 +323,26 @@ def test_digests_of_archives_are_compared_with_the_published_ones(tmp_path, monk
     (message,) = archives.wrong_digests(tmp_path).values()
     val = tmp_path / archives.VAL
     assert message == f"{val}: expected MD5 {'0' * 32}, as published, got {right[archives.VAL]}: fetch it again"
+
+
+@pytest.mark.parametrize("kind", [tarfile.REGTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.XHDTYPE])
+@pytest.mark.parametrize("size", [-512, 1 << 40])
+def test_a_member_of_an_impossible_size_ends_the_reading_of_a_tar(kind, size, tmp_path):
+    """A negative size leads back to the same member, for ever; a long name is read as a whole."""
+    as_archives(tmp_path)
+    member = tarfile.TarInfo("z.JPEG")
+    member.type = kind
+    header = bytearray(member.tobuf(tarfile.GNU_FORMAT))
+    header[124:136] = (size % (1 << 95) | 1 << 95 if size >= 0 else size % (1 << 96)).to_bytes(12, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    (tmp_path / archives.VAL).write_bytes(tarfile.TarInfo("a.JPEG").tobuf() + bytes(header) + bytes(2048))
+    with pytest.raises(ValueError, match=f"{archives.VAL}: damaged or cut short"):
+        open_ilsvrc(tmp_path)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    as_archives(tmp_path)
+    monkeypatch.setattr(limits, "UNPACKED_BYTES", 10)
+    with pytest.raises(ValueError, match=f"{archives.DEVKIT}: unpacks to more than 10 bytes"):
+        open_ilsvrc(tmp_path)

@@ -295,6 +295,21 @@ def test_a_zip_that_would_leave_its_folder_is_refused(tmp_path):
         check_bundle(tmp_path / "evil.zip")
 
 
+def test_names_that_a_disk_takes_for_one_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "evil.zip", "w") as archive:
+        for name in ("tables/table03.csv", "Tables/Table03.csv"):
+            archive.writestr(name, "x")
+    with pytest.raises(ValueError, match="'Tables/Table03.csv' is the name of several files|tables/table03.csv"):
+        check_bundle(tmp_path / "evil.zip")
+
+
+@pytest.mark.parametrize("graph", [None, {}, [1], [{}], [{"@id": []}], [{"@id": "./", "@type": {}}], [{"@id": "./"}]])
+def test_a_description_that_is_none_is_one_message(tmp_path, graph):
+    (tmp_path / "ro-crate-metadata.json").write_text(json.dumps({"@context": "x", "@graph": graph}))
+    with pytest.raises(ValueError, match="cannot be read as the description of a crate"):
+        check_bundle(tmp_path)
+
+
 def test_the_same_results_give_the_same_crate(bundle, results, settings, tmp_path):
     write_bundle(settings, results, tmp_path / "again.zip", workers=2)
     assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()

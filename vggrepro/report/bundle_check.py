@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import tempfile
+import unicodedata
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+from vggrepro.core import limits
 from vggrepro.core.files import Files, file_digest, read_json
+from vggrepro.core.printable import visible
 
 METADATA = "ro-crate-metadata.json"
+SHOWN = 20
+"""Problems that a message lists."""
 
 
 def check_bundle(path: Path) -> int:
     """The number of files of a crate (zip or folder); a ValueError that lists all problems if it is not whole."""
+    files = Files(path)
+    if problems := _unsafe(files):
+        raise ValueError(f"{path}: {_in_one(problems)}")
     with tempfile.TemporaryDirectory() as name:
         folder = path
-        files = Files(path)
         if not path.is_dir():
             folder = Path(name)
             # Files refuses a zip with names that lead out of the folder
@@ -25,30 +33,50 @@ def check_bundle(path: Path) -> int:
                 (folder / file).parent.mkdir(parents=True, exist_ok=True)
                 (folder / file).write_bytes(files.read(file))
         if problems := bundle_problems(folder):
-            raise ValueError(f"{path}: {'; '.join(problems)}")
+            raise ValueError(f"{path}: {_in_one(problems)}")
     return len(files.names)
+
+
+def _unsafe(files: Files) -> list[str]:
+    """What forbids to unpack a crate: too many bytes, or names that a disk takes for one, by case or by form of an accent."""
+    size = sum(files.sizes().values())
+    if size > limits.CRATE_BYTES:
+        return [f"unpacks to {size:,} bytes, expected at most {limits.CRATE_BYTES:,}"]
+    same = Counter(unicodedata.normalize("NFC", name).casefold() for name in files.names)
+    return [f"{name!r} is the name of several files" for name, count in same.items() if count > 1]
+
+
+def _in_one(problems: list[str]) -> str:
+    more = f"; and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
+    return visible("; ".join(problems[:SHOWN]) + more)
 
 
 def bundle_problems(folder: Path) -> list[str]:
     """All problems of an unpacked crate: invalid JSON-LD, and files that are missing, changed or not described."""
-    from rocrate import vocabs
     from rocrate.rocrate import ROCrate
 
     try:
         graph = read_json(folder / METADATA, ("@context", "@graph"))["@graph"]
         ROCrate(folder)
-    except Exception as error:  # the library raises exceptions of many kinds
-        return [f"{METADATA} cannot be read ({error})"]
-    entities = {entity["@id"]: entity for entity in graph}
-    problems = [] if len(entities) == len(graph) else ["an @id occurs twice"]
+        return _wrong_entities(graph) + _wrong_files(folder, {entity["@id"]: entity for entity in graph})
+    except Exception as error:  # the library raises exceptions of many kinds, and a graph of others may hold anything
+        return [f"{METADATA} cannot be read as the description of a crate ({type(error).__name__}: {error})"]
+
+
+def _wrong_entities(graph: list[dict[str, Any]]) -> list[str]:
+    """Entities that are described twice or not at all, and terms that JSON-LD does not know."""
+    from rocrate import vocabs
+
+    ids = {entity["@id"] for entity in graph}
+    problems = [] if len(ids) == len(graph) else ["an @id occurs twice"]
     known = vocabs.RO_CRATE["@context"]
     for entity in graph:
         terms = {key for key in entity if not key.startswith("@")} | set(_listed(entity["@type"]))
         problems += [f"{entity['@id']}: {term} is no term of the context" for term in sorted(terms - set(known))]
         links = {link["@id"] for value in entity.values() for link in _listed(value) if isinstance(link, dict)}
-        lost = sorted(link for link in links - set(entities) if not link.startswith("https://"))
+        lost = sorted(link for link in links - ids if not link.startswith("https://"))
         problems += [f"{entity['@id']} refers to {link}, which is not described" for link in lost]
-    return problems + _wrong_files(folder, entities)
+    return problems
 
 
 def _wrong_files(folder: Path, entities: Mapping[str, Any]) -> list[str]:
