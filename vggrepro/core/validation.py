@@ -62,9 +62,10 @@ def check_plain(value: Any, where: str, *path: str) -> None:  # noqa: ANN401
         raise ValueError(f"{where}: {path[0]}: expected at most {LEVELS} levels inside of each other")
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            if not isinstance(name, str):
+            # a number as a key is text in JSON; whoever calls a system 2014 means its name
+            if isinstance(name, bool) or not isinstance(name, str | int):
                 raise ValueError(f"{key}the key {name!r} is no text: write it in quotes")
-            check_plain(inner, where, *path, name)
+            check_plain(inner, where, *path, str(name))
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             check_plain(inner, where, *path, str(number))
