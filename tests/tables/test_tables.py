@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv as csv_module
 import io
+import math
 import re
 import shutil
 import subprocess
@@ -21,7 +22,7 @@ from vggrepro.scores import outcomes
 from vggrepro.scores.stores import TopLabels, read_scores, write_scores, write_top_labels
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
-from vggrepro.tables.cells import Table
+from vggrepro.tables.cells import Cell, Table
 
 N, CLASSES = 200, 12
 
@@ -287,13 +288,14 @@ def latex_rows(shown: Table) -> list[list[str]]:
 @pytest.mark.parametrize("number", table_numbers("parameters", "scores"))
 def test_every_format_shows_every_number_in_its_cell(made, number):
     """Two cells that changed places would show."""
-    shown, decimals = table(number, made), 3 if number == "2" else 1
+    shown = table(number, made)
+    layout = render.TABLE_LAYOUTS[shown.kind]
     cells = [[cell for cell in row.cells if cell.value is not None] for row in shown.rows]
     expected = [
         [
             (
-                render.printed_number(cell.value, decimals=decimals),
-                None if cell.delta is None else render.printed_number(cell.delta, signed=True, decimals=decimals),
+                render.printed_number(cell.value, decimals=layout.decimals_of(cell)),
+                render.printed_delta(cell, layout.decimals_of(cell)) or None,
             )
             for cell in row
         ]
@@ -323,6 +325,38 @@ def test_rows_have_as_many_columns_as_the_head(made):
 @pytest.mark.parametrize(("value", "text"), [(0.04, "0.0"), (-0.04, "0.0"), (-1.26, "\u22121.3"), (3.0, "3.0")])
 def test_numbers_are_printed_with_a_true_minus_and_no_negative_zero(value, text):
     assert render.printed_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "text"),
+    [
+        (28.75, 1, "28.8"),
+        (27.75, 1, "27.8"),
+        (0.05, 1, "0.1"),
+        (-0.05, 1, "\u22120.1"),
+        (100 * 0.2875, 1, "28.8"),
+        (27.125, 2, "27.13"),
+    ],
+)
+def test_halves_are_rounded_away_from_zero(value, decimals, text):
+    assert render.printed_number(value, decimals=decimals) == text
+
+
+@pytest.mark.parametrize("n", [400, 1200, 1999, 2000, 50_000])
+def test_the_printed_numbers_of_a_cell_add_up(n):
+    """Whoever subtracts the published number from ours has the printed delta; of few images no count is rounded away."""
+    layout = render.TABLE_LAYOUTS["errors"]
+    for wrong in range(0, n, max(1, n // 97)):
+        value = 100 * wrong / n
+        cell = Cell("measured", "24.8", value=value, delta=value - 24.8, n=n)
+        decimals = layout.decimals_of(cell)
+        here, delta = (
+            float(text.replace("\u2212", "-"))
+            for text in (render.printed_number(value, decimals=decimals), render.printed_delta(cell, decimals))
+        )
+        assert math.isclose(here - 24.8, delta, abs_tol=1e-9)
+        assert abs(here - value) <= 0.5 / 10**decimals + 1e-9
+        assert decimals == (2 if 100 / n > 0.05 else 1)
 
 
 def test_latex_escapes_what_it_would_take_for_a_command():

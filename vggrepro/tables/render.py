@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,15 @@ class TableLayout:
     measured: bool = True
     """With intervals, verdicts and a column of the number of images."""
     decimals: int = 1
+    """Of values that are counted; those that are measured have as many as their images can tell."""
 
+    def decimals_of(self, cell: Cell) -> int:
+        """One decimal as in the paper; two where an image is more than half of it, so that no count is rounded away."""
+        return 2 if self.measured and 0 < cell.n < FEW_IMAGES else self.decimals
+
+
+FEW_IMAGES = 2000
+"""Below this number of images one more of them moves an error by more than 0.05 points."""
 
 TABLE_LAYOUTS = {
     "layers": TableLayout(compared=False, measured=False),
@@ -62,15 +71,30 @@ def table_heading(table: Table) -> str:
     return f"{table_label(table.number)}. {table.title}" if table.number.isdigit() else table.title
 
 
-def printed_number(value: float, *, signed: bool = False, decimals: int = 1) -> str:
-    """A number as it is printed: one decimal, a true minus sign."""
-    text = f"{value:{'+' if signed else ''}.{decimals}f}"
-    return text.replace("-", MINUS) if float(text) else text.lstrip("+-")
+def rounded(value: float, decimals: int = 1) -> Decimal:
+    """The value to so many decimals, half away from zero: 27.75 is 27.8. To nine first, because floats fall short."""
+    return Decimal(f"{value:.9f}").quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
 
 
-def printed_interval(bounds: CellInterval | None, *, signed: bool = False) -> str:
+def printed_number(value: float | Decimal, *, signed: bool = False, decimals: int = 1) -> str:
+    """A number as it is printed: a true minus sign, and none before zero."""
+    number = rounded(float(value), decimals)
+    return f"{number:{'+' if signed else ''}f}".replace("-", MINUS) if number else f"{abs(number):f}"
+
+
+def printed_interval(bounds: CellInterval | None, *, signed: bool = False, decimals: int = 1) -> str:
     """An interval as it is printed: `1.2 to 3.4`."""
-    return "" if bounds is None else RANGE.join(printed_number(bound, signed=signed) for bound in bounds)
+    if bounds is None:
+        return ""
+    return RANGE.join(printed_number(bound, signed=signed, decimals=decimals) for bound in bounds)
+
+
+def printed_delta(cell: Cell, decimals: int) -> str:
+    """Ours less the published value, as both are printed: a reader who subtracts them comes to the same. Empty without one."""
+    if cell.delta is None or cell.value is None:
+        return ""
+    published = Decimal(cell.published.split()[0].rstrip("*"))
+    return printed_number(rounded(cell.value, decimals) - published, signed=True, decimals=decimals)
 
 
 VERDICT_SIGNS: dict[Verdict, str] = {"agrees": "=", "differs": "\u2260", "inconclusive": "?"}
@@ -96,20 +120,20 @@ def _reason(cell: Cell) -> str:
 
 def _cell_view(cell: Cell, layout: TableLayout, anchor: str, link: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
-    decimals = layout.decimals
+    decimals = layout.decimals_of(cell)
     return {
         "id": anchor,
         "link": link,
         "status": cell.status,
         "here": cell.text if cell.value is None else printed_number(cell.value, decimals=decimals),
         "mark": MARKS.get(cell.status, "") if cell.value is None else "",
-        "interval": printed_interval(cell.interval),
-        "spread": _spread(cell),
+        "interval": printed_interval(cell.interval, decimals=decimals),
+        "spread": _spread(cell, decimals),
         "best": cell.best,
         "paper": cell.published.replace("+-", "\u00b1") if cell.published != "-" else "\u2013",
         "paper_bold": cell.published_bold,
-        "delta": "" if cell.delta is None else printed_number(cell.delta, signed=True, decimals=decimals),
-        "delta_interval": printed_interval(cell.delta_interval, signed=True),
+        "delta": printed_delta(cell, decimals),
+        "delta_interval": printed_interval(cell.delta_interval, signed=True, decimals=decimals),
         "verdict": f"{VERDICT_SIGNS.get(cell.verdict, '')} {cell.verdict}".strip(),
         "kind_of_verdict": cell.verdict.replace(" ", "-"),
         "reason": _reason(cell),
@@ -120,10 +144,10 @@ def _cell_view(cell: Cell, layout: TableLayout, anchor: str, link: str) -> dict[
     }
 
 
-def _spread(cell: Cell) -> str:
+def _spread(cell: Cell, decimals: int) -> str:
     """`± 0.3 over 5 seeds`, and `on val` where the published number is of the test images."""
     draws = f"{cell.splits} splits" if cell.splits else f"{cell.seeds} seeds"
-    spread = "" if cell.spread is None else f"\u00b1\u2009{printed_number(cell.spread)} over {draws}"
+    spread = "" if cell.spread is None else f"\u00b1\u2009{printed_number(cell.spread, decimals=decimals)} over {draws}"
     return ", ".join(filter(None, (spread, MARKS["validation"] if cell.status == "validation" else "")))
 
 
