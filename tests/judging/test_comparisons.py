@@ -1,4 +1,4 @@
-"""What is compared: the same images, the same resamples or splits, the same net on the same kind of GPU."""
+"""What is compared: the same images, the same resamples or splits, or a number that the paper quotes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ import yaml
 
 from tests.judging.made_claims import NETS, PAPER, claim, patterns
 from vggrepro.judging.ledger import judge_claims
-from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares, write_outcomes
-from vggrepro.tables.lineage import FinishedTraining
+from vggrepro.settings.loading import load_settings
 
 
 def test_outcomes_of_other_images_are_not_compared(tmp_path):
@@ -65,34 +64,60 @@ def test_splits_are_compared_in_pairs(tmp_path):
     assert claims["transfer-caltech101"].verdict == "supported"
 
 
-def training(net: str, processes: int, speed: float, device: str = "H100", attempts: int = 1) -> FinishedTraining:
-    about = {
-        "attempts": [{"device": device, "processes": processes}] * attempts,
-        "settings": {"model": {"width": 64}},
-    }
-    return FinishedTraining(
-        Run(net, "256"), about, [{"images_per_s": speed * (1 + 0.01 * (-1) ** k)} for k in range(20)]
-    )
+QUOTED = published_table("7")
+BEST = next(row.keys for row in QUOTED.rows if row.keys["method"].startswith("VGG (2 nets"))
 
 
-@pytest.mark.parametrize(
-    ("runs", "verdict"),
-    [
-        ([training("A", 1, 100), training("A", 4, 380)], "supported"),
-        ([training("A", 1, 100), training("A", 4, 390), training("D", 1, 50), training("D", 4, 195)], "supported"),
-        ([training("A", 1, 100), training("A", 4, 300)], "refuted"),
-        ([training("A", 1, 100), training("A", 4, 350)], "undecided"),
-        ([training("A", 1, 100), training("B", 4, 380)], "not run"),
-        ([training("A", 1, 100), training("A", 4, 380, "A100")], "not run"),
-        ([training("A", 1, 100, "CPU"), training("A", 4, 380, "CPU")], "not run"),
-        ([training("A", 1, 100), training("A", 4, 380, attempts=2)], "not run"),
-        ([training("A", 1, 100), training("A", 2, 190)], "not run"),
-        ([], "not run"),
-    ],
-)
-def test_speed_is_compared_on_the_same_net_and_kind_of_gpu(tmp_path, runs, verdict):
-    judged = {c.id: c for c in judge_claims(PAPER, tmp_path, runs).claims}["four-gpus"]
+def judge_against(folder: Path, wrong: np.ndarray, against: str):
+    entries = (OutcomeEntry(BEST, "top-5", Errors(wrong, "val", ())),)
+    write_outcomes(folder / "table07.npz", Outcomes("7", (0,), entries))
+    pair = {"cell": {"method": BEST["method"]}, "against": {"method": against}}
+    (folder / "claims.yaml").write_text(yaml.safe_dump([claim(table="7", quantity="top-5", pairs=[pair], margin=0.5)]))
+    return judge_claims(PAPER, folder, path=folder / "claims.yaml").claims[0]
+
+
+@pytest.mark.parametrize(("errors", "verdict"), [(650, "supported"), (880, "refuted"), (760, "undecided")])
+def test_a_number_that_the_paper_quotes_is_a_constant(tmp_path, errors, verdict):
+    """GoogLeNet's 7.9: the interval is that of our error alone, as for a single proportion."""
+    wrong = (np.arange(10_000) < errors)[None]
+    judged = judge_against(tmp_path, wrong, "GoogLeNet (Szegedy et al., 2014) (1 net)")
     assert judged.verdict == verdict
-    if judged.steps:
-        low, high = judged.steps[0].interval
-        assert low < judged.steps[0].gain < high
+    step, share = judged.steps[0], errors / 10_000
+    assert step.gain == pytest.approx(7.9 - errors / 100, abs=0.01)
+    assert step.against.endswith("printed 7.9")
+    half = 196 * np.sqrt(share * (1 - share) / 10_000)
+    assert (step.interval[1] - step.interval[0]) / 2 == pytest.approx(half, rel=0.01)
+
+
+def test_a_quoted_row_without_the_number_cannot_be_compared_with(tmp_path):
+    with pytest.raises(ValueError, match="claim it: quantity: 'top-5' of Table 7: MSRA.*11 nets.* is not measured"):
+        judge_against(tmp_path, np.zeros((1, 100), bool), "MSRA (He et al., 2014) (11 nets)")
+
+
+@pytest.mark.parametrize(("higher", "verdict"), [("points", "refuted"), ("relative", "supported")])
+def test_the_shallow_nets_7_percent_is_read_as_the_setting_says(tmp_path, higher, verdict):
+    """30.0 against 32.1 is 2.1 points, and 7% of 30.0."""
+    rng = np.random.default_rng(0)
+    rows = [row.keys for row in published_table("text").rows[:2]]
+    hard = rng.random(50_000)
+    entries = [
+        OutcomeEntry(keys, "top-1", Errors((hard < error)[None], "val", ()))
+        for keys, error in zip(rows, (0.321, 0.300), strict=True)
+    ]
+    write_outcomes(tmp_path / "text.npz", Outcomes("text", (0,), tuple(entries)))
+    claims = {c.id: c for c in judge_claims(load_settings({"higher": higher}), tmp_path).claims}
+    assert claims["small-filters-by-7"].verdict == verdict
+    assert claims["small-filters-by-7"].steps[0].gain == pytest.approx(2.1 if higher == "points" else 7.0, abs=0.3)
+    assert claims["small-filters"].steps[0].gain == pytest.approx(2.1, abs=0.1)
+
+
+def test_what_was_not_asked_for_says_what_to_type(tmp_path):
+    claims = {c.id: c for c in judge_claims(PAPER, tmp_path).claims}
+    asked = ("scale-gap", "boxes-256", "voc-stacking", "caltech101-stacking")
+    tables = ("scale-gap", "boxes-256", "voc-scales", "caltech-scales")
+    write_outcomes(tmp_path / "table11.npz", Outcomes("11", (0,), ()))
+    for name, table in zip(asked, tables, strict=True):
+        alone = {c.id: c for c in judge_claims(load_settings({"unprinted": [table]}), tmp_path).claims}[name]
+        assert "was not measured" in alone.reason
+        assert claims[name].verdict == "not run"
+    assert "unprinted=[boxes-256]" in claims["boxes-256"].reason

@@ -1,18 +1,18 @@
-"""Comparisons of two cells in pairs of images, and of the speeds of two trainings: what claims are judged by. No torch."""
+"""Comparisons of two cells, image by image, or of a cell with a number that the paper quotes. No torch.
+
+The quoted number is taken as a constant: nobody knows which images that system got wrong.
+"""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 from vggrepro.paper.claims import CellPlace, Claim
 from vggrepro.scores.outcomes import Errors, Outcome, Outcomes, Shares
 from vggrepro.scores.statistics import Estimate, mcnemar_exact, nested, of_resamples, of_splits
 from vggrepro.settings.models import Settings
-from vggrepro.tables.lineage import FinishedTraining
+from vggrepro.tables.cells import estimated_share, relative_difference
 
 
 @dataclass(frozen=True)
@@ -81,16 +81,25 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
     """
     comparisons = []
     for place, against in claim.compared():
-        first, second = (_outcome(p, claim.quantity, read(p.table, p.of)) for p in (place, against))
-        if first.images != second.images or type(first) is not type(second):
-            raise ValueError(
-                f"claim {claim.id}: {place.label} and {against.label} are of different images: make the tables anew"
+        first = _outcome(place, claim, settings, read)
+        if against.row(settings.table).ours:
+            second, label = _outcome(against, claim, settings, read), against.label
+            if first.images != second.images or type(first) is not type(second):
+                raise ValueError(
+                    f"claim {claim.id}: {place.label} and {label} are of different images: make the tables anew"
+                )
+            difference = _difference(first, second, relative=claim.relative)
+        else:
+            printed = against.printed(claim.quantity, settings.table)
+            assert printed.value is not None, "the loader checks it"
+            difference, label = (
+                _from_constant(first, printed.value / 100),
+                f"{against.label}, printed {printed.printed}",
             )
-        difference = _difference(first, second)
         estimate = _points(difference.estimate)
         step = Step(
             cell=place.label,
-            against=against.label,
+            against=label,
             at=(place.cell(claim.quantity, settings.table), against.cell(claim.quantity, settings.table)),
             gain=estimate.mean,
             interval=estimate.interval(),
@@ -101,19 +110,39 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
     return comparisons
 
 
-def _outcome(place: CellPlace, quantity: str, outcomes: Outcomes) -> Outcome:
-    for entry in outcomes.entries:
-        if entry.quantity == quantity and place.matches(entry.row):
+def _outcome(place: CellPlace, claim: Claim, settings: Settings, read: OutcomesReader) -> Outcome:
+    if place.table not in settings.table_numbers():
+        raise NotRunError(f"{place.label}: the paper prints no such table; it is made with unprinted=[{place.table}]")
+    for entry in read(place.table, place.of).entries:
+        if entry.quantity == claim.quantity and place.matches(entry.row):
             return entry.outcome
     raise NotRunError(f"{place.label} was not measured")
 
 
-def _difference(first: Outcome, second: Outcome) -> _Difference:
+def _from_constant(outcome: Outcome, constant: float) -> _Difference:
+    """By how much an outcome is better than a number from 0 to 1; its variance is the outcome's alone."""
+    if isinstance(outcome, Errors):
+        return _Difference(nested(constant - outcome.values), None, outcome.n, len(outcome.wrong), "images")
+    estimate = estimated_share(outcome)
+    unit = "images" if outcome.resampled.size else "splits"
+    less = replace(estimate, mean=estimate.mean - constant)
+    return _Difference(less, None, outcome.n, len(outcome.values), unit)
+
+
+def _difference(first: Outcome, second: Outcome, *, relative: bool) -> _Difference:
     if isinstance(first, Errors) and isinstance(second, Errors):
-        return _error_difference(first, second)
+        return _relative_difference(first, second) if relative else _error_difference(first, second)
     assert isinstance(first, Shares)
     assert isinstance(second, Shares)
     return _share_difference(first, second)
+
+
+def _relative_difference(first: Errors, second: Errors) -> _Difference:
+    """CHOICE 8: by how much the second error is higher, relative to the first."""
+    estimate = relative_difference(second, first)
+    if estimate is None:
+        raise NotRunError("an error of 0 has no relative difference")
+    return _Difference(estimate, None, first.n, min(len(first.wrong), len(second.wrong)), "images")
 
 
 def _error_difference(first: Errors, second: Errors) -> _Difference:
@@ -141,50 +170,3 @@ def _points(estimate: Estimate) -> Estimate:
     """The same in points of per cent."""
     drawn = tuple((1e4 * variance, df) for variance, df in estimate.drawn)
     return Estimate(100 * estimate.mean, 1e4 * estimate.images, drawn, 1e4 * estimate.shared)
-
-
-def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[TestedStep]:
-    """Images per second of each net on several GPUs against one of the same kind, epoch by epoch.
-
-    Raises NotRunError where no net was trained on both.
-    """
-    assert isinstance(claim.of, int)
-    comparisons = []
-    for (net, device, _), rates in sorted(_log_rates(trainings).items()):
-        one, many = rates.get(1, []), rates.get(claim.of, [])
-        if min(len(one), len(many)) > 1:
-            names = f"{net} on {claim.of} x {device}", f"{net} on one"
-            comparisons.append(_speed_comparison(names, many, one))
-    if not comparisons:
-        raise NotRunError(
-            f"no net was trained on one GPU and on {claim.of} of the same kind, in one go and for two epochs each"
-        )
-    return comparisons
-
-
-def _log_rates(trainings: Sequence[FinishedTraining]) -> dict[tuple[str, str, str], dict[int, list[float]]]:
-    """Logarithms of images per second, epoch by epoch: by net, device and settings of the net, then by number of GPUs."""
-    rates: dict[tuple[str, str, str], dict[int, list[float]]] = {}
-    for training in trainings:
-        attempts = training.about["attempts"]
-        # the metrics do not say which attempt an epoch was part of
-        if len(attempts) == 1 and attempts[0]["device"] != "CPU" and not training.run.localises:
-            key = training.run.net, attempts[0]["device"], str(training.about["settings"]["model"])
-            epochs = rates.setdefault(key, {}).setdefault(attempts[0]["processes"], [])
-            epochs += [math.log(line["images_per_s"]) for line in training.metrics]
-    return rates
-
-
-def _speed_comparison(names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> TestedStep:
-    drawn = tuple((float(np.var(rate, ddof=1)) / len(rate), len(rate) - 1) for rate in (many, one))
-    estimate = Estimate(float(np.mean(many) - np.mean(one)), 0.0, drawn)
-    low, high = (math.exp(bound) for bound in estimate.interval())
-    step = Step(
-        *names,
-        at=("trainings", "trainings"),
-        gain=math.exp(estimate.mean),
-        interval=(low, high),
-        n=len(one) + len(many),
-        seeds=1,
-    )
-    return TestedStep(step, estimate, "epochs")

@@ -3,16 +3,17 @@
 A claim is true between two gains (`true_between`), and one rule holds for every test: it is supported where the gain is shown
 to lie inside, and refuted where it is shown to lie outside.
 
-    superiority, ordering   above 0; two-sided, because no difference at all is a likely truth
+    superiority, ordering   above 0, or above the claimed size; two-sided, because no difference at all is a likely truth
     non-inferiority         above the margin's loss. "No gain from X" is this with the roles swapped: without X it is no worse
     equivalence             within the margin of the claimed difference: two one-sided tests
-    speed                   above the claimed ratio less the margin
+    speed, cost             above the claimed ratio less the margin; above 1
 
 A gain that is shown to be below the margin of a superiority is "smaller than claimed", also if it is shown to be above 0.
 
 Of several pairs each has to hold: the largest p-value is that of all (intersection-union). One that fails is enough to
-refute: the smallest p-value, times their number. The p-values of all claims are corrected by Holm's method; claims that were
-not run, and those of arithmetic, have none and are not counted.
+refute: the smallest p-value, times their number. Holm's method corrects the p-values of a family: the paper's claims, each on
+each quantity. Claims that were not run, and those of arithmetic or of counted bytes, have none and are not in it. Claims that
+are ours are corrected among themselves.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from vggrepro.judging.comparisons import Step, TestedStep
-from vggrepro.paper.claims import Claim, ClaimTest, true_between
+from vggrepro.paper.claims import RATIOS, Claim, ClaimTest, true_between
 from vggrepro.scores.statistics import SMALLEST_P, Estimate, holm, images_needed, seeds_needed
 
 ALPHA = 0.05
@@ -54,6 +55,14 @@ class JudgedClaim:
     steps: tuple[Step, ...] = ()
     weakest: int = 0
     """The step that decides: its estimate stands for the claim."""
+    same_as: str = ""
+    """The id of the claim of which this is the same sentence on another quantity."""
+    ours: bool = False
+    """Whether it is no sentence of the paper: it is judged apart from the paper's claims."""
+    limits: str = ""
+    """What of the sentence cannot be judged without labels that evaluation servers hold."""
+    printed: tuple[float | None, ...] = ()
+    """The gain of every pair in print; None where the paper does not print both numbers."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +106,7 @@ class Hypothesis:
 def hypotheses(claim: Claim | JudgedClaim) -> tuple[Hypothesis, ...]:
     """What comparisons may show of a claim: the first that they do show is the verdict."""
     low, high = true_between(claim.test, by=claim.by, margin=claim.margin)
-    is_gain, is_ratio = claim.test in ("superiority", "ordering"), claim.test == "speed"
+    is_gain, is_ratio = claim.test in ("superiority", "ordering"), claim.test in RATIOS
     sides = 2 if is_gain else 1
     refuted = Hypothesis("refuted", low, high, inside=False, sides=sides, is_ratio=is_ratio)
     supported = Hypothesis("supported", low, high, inside=True, sides=sides, is_ratio=is_ratio)
@@ -106,11 +115,10 @@ def hypotheses(claim: Claim | JudgedClaim) -> tuple[Hypothesis, ...]:
     return refuted, Hypothesis("smaller than claimed", claim.margin, math.inf, inside=False), supported
 
 
-def unjudged(claim: Claim) -> JudgedClaim:
+def unjudged(claim: Claim, printed: tuple[float | None, ...] = ()) -> JudgedClaim:
     """The claim before anything is known of it."""
-    return JudgedClaim(
-        claim.id, claim.section, claim.claim, claim.test, claim.quantity, claim.by, claim.margin, claim.why
-    )
+    names = ("id", "section", "claim", "test", "quantity", "by", "margin", "why", "same_as", "ours", "limits")
+    return JudgedClaim(**{name: getattr(claim, name) for name in names}, printed=printed)
 
 
 @dataclass(frozen=True)
@@ -137,14 +145,14 @@ P_NAMES: dict[Decision, str] = {"supported": "p_for", "refuted": "p_against", "s
 """The p-value in a step of what would lead to a decision."""
 
 
-def leaning(claim: Claim, comparisons: Sequence[TestedStep]) -> JudgedClaim:
+def leaning(claim: Claim, comparisons: Sequence[TestedStep], printed: tuple[float | None, ...] = ()) -> JudgedClaim:
     """The claim with its steps and the decision that the outcomes lean to, before correction: that of the smallest p-value."""
     steps = []
     for comparison in comparisons:
         p_values: dict[str, Any] = {P_NAMES[each.decision]: each.p(comparison) for each in hypotheses(claim)}
         steps.append(replace(comparison.step, **p_values))
     likeliest = min(_tested(claim, comparisons), key=lambda tested: tested.p)
-    return _with_verdict(replace(unjudged(claim), steps=tuple(steps)), likeliest)
+    return _with_verdict(replace(unjudged(claim, printed), steps=tuple(steps)), likeliest)
 
 
 def _with_verdict(claim: JudgedClaim, tested: _Tested) -> JudgedClaim:

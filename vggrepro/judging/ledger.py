@@ -15,10 +15,11 @@ from typing import Any
 
 from vggrepro.core.files import file_digest, read_json, write_json, write_text
 from vggrepro.core.validation import read_typed
-from vggrepro.judging.comparisons import NotRunError, TestedStep, compare_cells, compare_speeds
+from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedStep, compare_cells
+from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
 from vggrepro.judging.verdicts import tolerances_digest
-from vggrepro.paper.claims import CLAIMS_FILE, Claim, load_claims
+from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, load_claims, printed_gains
 from vggrepro.paper.tables import table_name
 from vggrepro.scores.outcomes import Outcomes, read_outcomes
 from vggrepro.settings.models import Settings
@@ -37,6 +38,9 @@ class Ledger:
     claims_sha256: str
     tolerances_sha256: str
     claims: tuple[JudgedClaim, ...]
+    """The paper's, then those that are ours."""
+    family: str = ""
+    """Over which claims Holm's correction is made."""
 
 
 def judge_claims(
@@ -49,30 +53,54 @@ def judge_claims(
     read = cache(partial(_read_outcomes, settings, tables))
     claims: list[JudgedClaim] = []
     comparisons: dict[str, list[TestedStep]] = {}
-    for claim in load_claims(settings.table, path):
+    for claim in load_claims(settings.table, path, higher=settings.higher):
+        printed = printed_gains(claim, settings.table)
         try:
-            if claim.test == "arithmetic":
-                claims.append(_judge_arithmetic(claim, tables))
+            if claim.test == "arithmetic" or claim.of == "memory":
+                claims.append(_judge_counted(claim, settings, tables, trainings))
                 continue
-            by_speed = claim.test == "speed"
-            compared = compare_speeds(claim, trainings) if by_speed else compare_cells(settings, claim, read)
-            comparisons[claim.id] = compared
-            claims.append(leaning(claim, compared))
+            comparisons[claim.id] = _compared(claim, settings, trainings, read)
+            claims.append(leaning(claim, comparisons[claim.id], printed))
         except NotRunError as missing:
-            claims.append(replace(unjudged(claim), reason=str(missing)))
+            claims.append(replace(unjudged(claim, printed), reason=str(missing)))
+    papers, ours = ([claim for claim in claims if claim.ours is mine] for mine in (False, True))
+    tested = sum(claim.p is not None for claim in papers)
     return Ledger(
         papers=all(_comparable(tables / f"{name}.json") for name in _compared_tables(claims)),
-        tested=sum(claim.p is not None for claim in claims),
+        tested=tested,
         claims_sha256=file_digest(path),
         tolerances_sha256=tolerances_digest(),
-        claims=corrected(claims, comparisons),
+        claims=(*corrected(papers, comparisons), *corrected(ours, comparisons)),
+        family=FAMILY.format(tested=tested),
     )
+
+
+FAMILY = (
+    "the {tested} claims of the paper that were tested; a claim that is judged on two quantities, such as top-1 and top-5, "
+    "counts twice. Claims that were not run, and those that follow from arithmetic or counted bytes, have no p-value and do "
+    "not count. Claims that are ours, not the paper's, are corrected among themselves"
+)
+
+
+def _compared(
+    claim: Claim, settings: Settings, trainings: Sequence[FinishedTraining], read: OutcomesReader
+) -> list[TestedStep]:
+    match claim.test:
+        case "speed":
+            return compare_speeds(claim, trainings)
+        case "cost":
+            return compare_costs(claim, settings.table, trainings)
+    return compare_cells(settings, claim, read)
 
 
 def _compared_tables(claims: Sequence[JudgedClaim]) -> set[str]:
     """The names of the tables whose cells are compared."""
     return {
-        cell.partition("-")[0] for claim in claims if claim.test != "speed" for step in claim.steps for cell in step.at
+        cell.partition("-")[0]
+        for claim in claims
+        if claim.test not in RATIOS
+        for step in claim.steps
+        for cell in step.at
     }
 
 
@@ -111,20 +139,32 @@ def _unstaged_tables(settings: Settings, of: str) -> Path:
     return folder / "tables"
 
 
-def _judge_arithmetic(claim: Claim, tables: Path) -> JudgedClaim:
-    """A claim that needs no images: that filters have fewer weights, or how many parameters the nets have."""
+def _judge_counted(
+    claim: Claim, settings: Settings, tables: Path, trainings: Sequence[FinishedTraining]
+) -> JudgedClaim:
+    """A claim that needs no images: weights of filters and of nets, or the memory of trainings. Nothing is estimated."""
     blank = unjudged(claim)
+    if claim.of == "memory":
+        pairs = counted_bytes(claim, settings.table, trainings)
+        reason = "; ".join(f"{what}: {first / 2**30:.2f} to {other / 2**30:.2f} GB" for what, first, other in pairs)
+        dearer: Decision = "supported" if all(first > other for _, first, other in pairs) else "refuted"
+        return replace(blank, verdict=dearer, reason=reason)
     if claim.of == "filters":
         # weights per pair of channels; both see 7x7, three layers one of each layer's neighbours at a time
         stacked, single, seen = 3 * 3**2, 7**2, 1 + 3 * (3 - 1)
         more = 100 * (single / stacked - 1)
-        verdict: Decision = "supported" if round(more) == 81 and seen == 7 else "refuted"
+        verdict: Decision = "supported" if round(more) == claim.by and seen == 7 else "refuted"
         reason = f"{single} to {stacked} weights for C to C channels: {more:.1f}% more"
         return replace(blank, verdict=verdict, reason=reason)
     file = tables / f"{table_name('2')}.json"
     if not file.exists():
         raise NotRunError("Table 2 was not made")
     cells = [cell for row in read_table(file).rows for cell in row.cells if cell.verdict]
+    if claim.of == "most-weights":
+        most = max(cell.value for cell in cells if cell.value is not None)
+        return replace(
+            blank, verdict="supported" if most <= claim.by else "refuted", reason=f"{most:.1f} million at most"
+        )
     verdict = "supported" if cells and all(cell.verdict == "agrees" for cell in cells) else "refuted"
     counts = ", ".join(f"{round(1e6 * cell.value):,}" for cell in cells if cell.value is not None)
     return replace(blank, verdict=verdict, reason=f"counted: {counts}")
@@ -145,7 +185,7 @@ def _csv_line(claim: JudgedClaim) -> dict[str, Any]:
     """The claim, and the step that decides it."""
     step = claim.steps[claim.weakest] if claim.steps else None
     low, high = step.interval if step else ("", "")
-    names = ("id", "section", "claim", "test", "quantity", "by", "margin", "verdict")
+    names = ("id", "same_as", "ours", "section", "claim", "test", "quantity", "by", "margin", "verdict")
     return {name: getattr(claim, name) for name in names} | {
         "cell": step.cell if step else "",
         "against": step.against if step else "",
@@ -158,6 +198,7 @@ def _csv_line(claim: JudgedClaim) -> dict[str, Any]:
         "n": step.n if step else "",
         "seeds": step.seeds if step else "",
         "reason": claim.reason,
+        "limits": claim.limits,
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,11 +17,13 @@ from pydantic import Field, model_validator
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
-from vggrepro.paper.tables import PublishedTable, cell_id
+from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id, table_label
 
 CLAIMS_FILE = ROOT / "tables" / "claims.yaml"
 
-ClaimTest = Literal["superiority", "ordering", "non-inferiority", "equivalence", "arithmetic", "speed"]
+ClaimTest = Literal["superiority", "ordering", "non-inferiority", "equivalence", "arithmetic", "speed", "cost"]
+RATIOS: tuple[ClaimTest, ...] = ("speed", "cost")
+"""The tests of a ratio of two trainings, not of a gain in points."""
 Tables = Callable[[str], PublishedTable]
 """The table of a number, with the rows that the user adds to it: `Settings.table`."""
 PrintedCell = Annotated[dict[str, str | int], Field(min_length=1)]
@@ -43,38 +45,52 @@ class Claim(FrozenModel):
     claim: str
     test: ClaimTest
     quantity: str = ""
+    same_as: str = ""
+    """The id of the claim of which this is the same sentence on another quantity."""
+    ours: bool = False
     table: str = ""
     pairs: tuple[Pair, ...] = ()
     order: tuple[PrintedCell, ...] = ()
     by: float = 0.0
-    of: Literal["parameters", "filters"] | int | None = None
+    number: str = ""
+    relative: bool = False
+    """Whether the gain is read relative to the first cell: by the setting `higher`, where both readings have a margin."""
+    of: Literal["parameters", "filters", "most-weights", "time", "memory"] | int | None = None
     margin: Annotated[float, Field(ge=0)] = 0.0
     why: str = ""
+    limits: str = ""
 
     @model_validator(mode="after")
     def _complete(self) -> Claim:
         needed = {
-            "superiority": ("quantity", "pairs", "margin", "why"),
-            "ordering": ("quantity", "order", "margin", "why"),
+            "superiority": ("quantity", "pairs"),
+            "ordering": ("quantity", "order"),
             "non-inferiority": ("quantity", "pairs", "margin", "why"),
             "equivalence": ("quantity", "pairs", "margin", "why"),
             "arithmetic": ("of",),
             "speed": ("of", "by", "margin", "why"),
+            "cost": ("of", "pairs"),
         }[self.test]
-        keys = self.model_fields_set - {"id", "section", "claim", "test"}
-        optional = {"table", "by"} if "pairs" in needed or "order" in needed else set()
-        if missing := [key for key in needed if key not in keys or getattr(self, key) in ("", ())]:
+        keys = self.model_fields_set - {"id", "section", "claim", "test", "ours", "limits", "same_as", "number"}
+        given = keys | ({"by"} if self.number else set())
+        optional = {"table", "by", "relative", "margin", "why"} if "pairs" in needed or "order" in needed else set()
+        if missing := [key for key in needed if key not in given or getattr(self, key) in ("", ())]:
             raise ValueError(f"{', '.join(missing)}: needed for a test of {self.test}")
         if unused := sorted(keys - set(needed) - optional):
             raise ValueError(f"{', '.join(unused)}: means nothing for a test of {self.test}")
         if self.test == "ordering" and len(self.order) < 2:
             raise ValueError("order: expected two cells at least, worst first")
-        if (self.test == "speed") != isinstance(self.of, int) and self.of is not None:
-            raise ValueError(
-                f"of: a number of processes for a test of speed, parameters or filters else, got {self.of!r}"
-            )
-        if self.by and self.test in ("superiority", "ordering", "non-inferiority"):
+        meant = {
+            "arithmetic": ("parameters", "filters", "most-weights"),
+            "cost": ("time", "memory"),
+            "speed": ("a number of processes",),
+        }.get(self.test, ())
+        if self.of is not None and self.of not in meant and not (self.test == "speed" and isinstance(self.of, int)):
+            raise ValueError(f"of: expected {' or '.join(meant)} for a test of {self.test}, got {self.of!r}")
+        if self.by and self.test in ("ordering", "non-inferiority"):
             raise ValueError(f"by: means nothing for a test of {self.test}: sizes are judged by the cells")
+        if self.by and self.margin and self.test == "superiority":
+            raise ValueError("margin: means nothing beside by: the claim is of a gain above that")
         return self
 
     @property
@@ -97,11 +113,13 @@ class Claim(FrozenModel):
 def true_between(test: ClaimTest, *, by: float, margin: float) -> tuple[float, float]:
     """Between which gains a claim is true. It is refuted where the gain lies outside: the same rule for every test."""
     regions = {
-        "superiority": (0.0, math.inf),
+        "superiority": (by, math.inf),
         "ordering": (0.0, math.inf),
         "non-inferiority": (-margin, math.inf),
         "equivalence": (by - margin, by + margin),
         "speed": (by - margin, math.inf),
+        # dearer at all
+        "cost": (1.0, math.inf),
     }
     return regions[test]
 
@@ -120,8 +138,7 @@ class CellPlace:
     def label(self) -> str:
         """The cell as a reader sees it: `Table 3: D, 256, 256`."""
         row = ", ".join(value for _, value in self.keys)
-        table = f"Table {self.table}" if self.table.isdigit() else "numbers in the text"
-        return f"{table}: {row}{f' ({self.of})' if self.of else ''}"
+        return f"{table_label(self.table)}: {row}{f' ({self.of})' if self.of else ''}"
 
     def cell(self, quantity: str, tables: Tables) -> str:
         """The id of the cell that measures `quantity`; of other results, which are not shown, the name of the table."""
@@ -129,35 +146,112 @@ class CellPlace:
         if self.of:
             return table.name
         row = next(r for r, row in enumerate(table.rows) if self.matches(row.keys))
-        column = next(c for c, column in enumerate(table.columns) if column.quantity == quantity)
+        column = next((c for c, column in enumerate(table.columns) if column.quantity == quantity), 0)
         return cell_id(table.name, row, column)
+
+    def row(self, tables: Tables) -> Row:
+        """The printed row that the keys select."""
+        return next(row for row in tables(self.table).rows if self.matches(row.keys))
+
+    def printed(self, quantity: str, tables: Tables) -> Published:
+        """What the paper prints there, in the column that is measured here: no test error for a validation error."""
+        column = next(column for column in tables(self.table).columns if column.quantity == quantity)
+        return self.row(tables).cells[column.name]
 
     def matches(self, row: Mapping[str, str]) -> bool:
         """Whether the keys select this row."""
         return all(row.get(key) == value for key, value in self.keys)
 
 
-def load_claims(tables: Tables, path: Path = CLAIMS_FILE) -> tuple[Claim, ...]:
-    """Every claim of the file; a ValueError that names the file, the claim and the first wrong key.
+def printed_gains(claim: Claim, tables: Tables) -> tuple[float | None, ...]:
+    """By how many points the first cell of every pair is better in print; None where the paper does not print both."""
+    gains = []
+    for place, against in claim.compared() if claim.quantity else ():
+        better, worse = (None if each.of else each.printed(claim.quantity, tables).value for each in (place, against))
+        sign = 1 if tables(place.table).higher_is_better else -1
+        gains.append(None if better is None or worse is None else round(sign * (better - worse), 6) + 0.0)
+    return tuple(gains)
 
-    Each cell has to select one row of its table, which may be that of an imported system, and a quantity measured there.
+
+SMALLEST_MARGIN = 0.05
+"""Half of the smallest difference that two printed numbers can have."""
+
+
+def margin_of_gains(gains: Sequence[float | None]) -> float:
+    """The margin of a gain: half of the smallest printed one, rounded down to 0.1, and no less than `SMALLEST_MARGIN`."""
+    smallest = min(gain for gain in gains if gain is not None)
+    return max(SMALLEST_MARGIN, math.floor(10 * smallest / 2 + 1e-6) / 10)
+
+
+def load_claims(tables: Tables, path: Path = CLAIMS_FILE, *, higher: str = "points") -> tuple[Claim, ...]:
+    """Every claim of the file, one for each quantity that it is judged on.
+
+    `higher` is how the setting of that name reads "7% higher" (choice 8). Each cell has to select one row of its table, which
+    may be that of an imported system, and a quantity measured there; what it is compared with may be a number that the paper
+    quotes. Raises ValueError that names the file, the claim and the first wrong key.
     """
     entries = read_yaml(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{path}: expected a list of claims, each with id, section, claim, test")
     claims = []
     for number, entry in enumerate(entries, start=1):
-        claim = validated(Claim, entry, f"{path}: claim {entry.get('id', f'number {number}')}")
-        for place in dict.fromkeys(place for pair in claim.compared() for place in pair):
-            _check_place(place, claim, tables, path)
-        claims.append(claim)
+        where = f"{path}: claim {entry.get('id', f'number {number}')}"
+        for single in _singles(entry, higher, where):
+            claim = validated(Claim, single, where)
+            for place, against in claim.compared():
+                _check_place(place, claim, tables, where)
+                _check_place(against, claim, tables, where, quoted=True)
+            claims.append(_completed(claim, tables, where))
     if repeated := [name for name, count in Counter(claim.id for claim in claims).items() if count > 1]:
         raise ValueError(f"{path}: claim {repeated[0]}: id: expected a different one for each claim")
     return tuple(claims)
 
 
-def _check_place(place: CellPlace, claim: Claim, tables: Tables, path: Path) -> None:
-    where = f"{path}: claim {claim.id}"
+READINGS = ("points", "relative")
+"""CHOICE 8: how a difference may be read, by the setting `higher`."""
+
+
+def _singles(entry: Mapping[str, Any], higher: str, where: str) -> list[dict[str, Any]]:
+    """An entry for each quantity that is listed: the first under the entry's id, the others under `id-quantity`."""
+    listed, margins = entry.get("quantity"), entry.get("margin")
+    quantities = listed if isinstance(listed, list) and listed else [listed]
+    singles = []
+    for quantity in quantities:
+        single = dict(entry) | ({"quantity": quantity} if quantity else {})
+        if isinstance(margins, Mapping):
+            by_reading = set(margins) == set(READINGS)
+            if not by_reading and set(margins) != set(quantities):
+                keys = f"{', '.join(map(str, quantities))}, or for points and relative"
+                raise ValueError(f"{where}: margin: expected a number, or one each for {keys}, got {dict(margins)}")
+            single |= {
+                "margin": margins[higher if by_reading else quantity],
+                "relative": by_reading and higher == "relative",
+            }
+        if quantity != quantities[0]:
+            single |= {"id": f"{entry.get('id')}-{quantity}", "same_as": str(entry.get("id"))}
+        singles.append(single)
+    return singles
+
+
+def _completed(claim: Claim, tables: Tables, where: str) -> Claim:
+    """The claim with the size that the text prints, and the margin of a gain that follows from print."""
+    changes: dict[str, Any] = {}
+    if claim.number:
+        rows = [row for row in tables("text").rows if row.keys["number"] == claim.number]
+        if len(rows) != 1:
+            raise ValueError(f"{where}: number: text.csv has no number called {claim.number!r}")
+        changes["by"] = next(cell.value for cell in rows[0].cells.values() if cell.value is not None)
+    if claim.test in ("superiority", "ordering") and "margin" not in claim.model_fields_set and not changes.get("by"):
+        gains = printed_gains(claim, tables)
+        if None in gains:
+            raise ValueError(
+                f"{where}: margin: needed, because the paper does not print all the numbers that are compared"
+            )
+        changes |= {"margin": margin_of_gains(gains), "why": claim.why or "half of the smallest printed gain"}
+    return claim.model_copy(update=changes)
+
+
+def _check_place(place: CellPlace, claim: Claim, tables: Tables, where: str, *, quoted: bool = False) -> None:
     try:
         table = tables(place.table)
     except ValueError as error:
@@ -169,7 +263,11 @@ def _check_place(place: CellPlace, claim: Claim, tables: Tables, path: Path) -> 
             f"{', '.join(table.rows[0].keys)}"
         )
     quantities = {column.quantity for column in table.columns}
-    if not rows[0].ours or rows[0].minus or claim.quantity not in quantities:
+    known = claim.quantity in quantities or claim.test == "cost"
+    measured = rows[0].ours and not rows[0].minus
+    if known and quoted and not rows[0].ours and place.printed(claim.quantity, tables).value is not None:
+        return
+    if not measured or not known:
         raise ValueError(
             f"{where}: quantity: {claim.quantity!r} of {place.label} is not measured. Measured there: "
             f"{', '.join(sorted(quantities))}"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from vggrepro.judging.decisions import Decision, JudgedClaim
 from vggrepro.judging.ledger import read_ledger
+from vggrepro.paper.claims import RATIOS
 from vggrepro.tables.render import RANGE, printed_number
 
 TIMES = "\u00d7"
@@ -25,22 +27,43 @@ DECISION_SIGNS: dict[Decision, str] = {
 def claims_section(path: Path) -> dict[str, Any]:
     """The ledger in a `claims.json` as strings."""
     ledger = read_ledger(path)
-    counts = Counter(claim.verdict for claim in ledger.claims)
-    summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in DECISION_SIGNS if counts[verdict])
+    papers = [claim for claim in ledger.claims if not claim.ours]
     where = "" if ledger.papers else " on these images"
     return {
-        "summary": f"Of {len(ledger.claims)} claims of the paper{where}: {summary}.",
+        "summary": f"Of {len(papers)} claims of the paper{where}: {_counted(papers)}.",
         "papers": ledger.papers,
-        "tested": ledger.tested,
+        "family": ledger.family,
         "digest": ledger.claims_sha256,
         "tolerances": ledger.tolerances_sha256,
-        "claims": [_claim_view(claim) for claim in ledger.claims],
+        "parts": [
+            {"heading": heading, "claims": [_claim_view(claim) for claim in claims]}
+            for heading, claims in parts_of(ledger.claims)
+        ],
     }
+
+
+def _counted(claims: Sequence[JudgedClaim]) -> str:
+    """`12 supported, 2 refuted`."""
+    counts = Counter(claim.verdict for claim in claims)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in DECISION_SIGNS if counts[verdict])
+
+
+OURS = "Not the paper's, but ours"
+"""The heading above claims that the paper does not make."""
+
+
+def parts_of(claims: Sequence[JudgedClaim]) -> list[tuple[str, list[JudgedClaim]]]:
+    """The claims by section of the paper, in the ledger's order, with a heading; those that are ours stand apart, last."""
+    parts: dict[str, list[JudgedClaim]] = {}
+    for claim in sorted(claims, key=lambda claim: claim.ours):
+        kind = "Section" if claim.section[0].isdigit() else "Appendix"
+        parts.setdefault(OURS if claim.ours else f"{kind} {claim.section}", []).append(claim)
+    return list(parts.items())
 
 
 def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
     step = claim.steps[claim.weakest] if claim.steps else None
-    is_ratio = claim.test == "speed"
+    is_ratio = claim.test in RATIOS
     number = partial(printed_number, signed=not is_ratio, decimals=2)
     steps = [
         {
@@ -54,7 +77,8 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
     return {
         "id": claim.id,
         "section": claim.section,
-        "claim": claim.claim,
+        "claim": f"The same in {claim.quantity}." if claim.same_as else claim.claim,
+        "quantity": claim.quantity,
         "verdict": claim.verdict,
         "sign": DECISION_SIGNS[claim.verdict],
         "chip": claim.verdict.replace(" ", "-"),
@@ -67,19 +91,30 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
         "seeds": f"{step.seeds} seeds" if step and step.seeds > 1 else "",
         "reason": claim.reason,
         "why": claim.why,
+        "limits": claim.limits,
+        "printed": _printed_gains(claim),
         "steps": steps if len(steps) > 1 else [],
         "where": steps[0] if len(steps) == 1 else None,
     }
 
 
+def _printed_gains(claim: JudgedClaim) -> str:
+    """The gains in print, the smallest first; empty where the paper does not print them all."""
+    gains = [gain for gain in claim.printed if gain is not None]
+    ends = dict.fromkeys((min(gains), max(gains))) if gains and len(gains) == len(claim.printed) else ()
+    return " to ".join(printed_number(gain, signed=True) for gain in ends)
+
+
 def _test_in_words(claim: JudgedClaim) -> str:
-    margin = printed_number(claim.margin)
+    margin = f"{claim.margin:g}"
+    size = f"by more than {claim.by:g}" if claim.by else f"less than {margin} would be smaller than claimed"
     return {
-        "superiority": f"better; less than {margin} would be smaller than claimed",
+        "superiority": f"better; {size}",
         "ordering": f"each better than the one before; less than {margin} would be smaller than claimed",
         "non-inferiority": f"worse by less than {margin}",
         "equivalence": f"{f'by {claim.by:g}, ' if claim.by else ''}within {margin}",
         "arithmetic": "arithmetic",
+        "cost": "more than one time" if claim.p is not None else "dearer",
         "speed": f"at least {claim.by - claim.margin:g} times",
     }[claim.test]
 

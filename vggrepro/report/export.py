@@ -146,8 +146,14 @@ class ClaimRecord(TidyRecord):
     """Of the paper."""
     says: str
     """What is claimed."""
+    same_as: str
+    """The id of the claim of which this is the same sentence on another quantity."""
+    ours: bool
+    """Whether it is ours, not the paper's: judged apart."""
+    limits: str
+    """What of the sentence cannot be judged without labels that evaluation servers hold."""
     test: str
-    """superiority, ordering, non-inferiority, equivalence, arithmetic or speed; `tables/claims.yaml` says how each is made."""
+    """superiority, ordering, non-inferiority, equivalence, arithmetic, speed or cost: see `tables/claims.yaml`."""
     quantity: str
     """What is compared: top-1, top-5, localisation, a task of transfer."""
     by: float
@@ -174,8 +180,10 @@ class ClaimRecord(TidyRecord):
     """The first as in `cells`; of results that are not shown, its table; of speed, `trainings`."""
     against_id: str
     """The second."""
+    printed: float | None
+    """The gain in print, where the paper prints both numbers."""
     gain: float | None
-    """By how much the first is better, in points; of speed, a ratio."""
+    """By how much the first is better, in points; of speed and cost, a ratio."""
     low: float | None
     """Lower end of its 95% interval."""
     high: float | None
@@ -199,20 +207,43 @@ class ClaimRecord(TidyRecord):
 def claim_records(judged: Ledger) -> list[ClaimRecord]:
     """A record per comparison of every claim, and one for each claim without any."""
     return [
-        _claim_record(claim, step, decides=k == claim.weakest, papers=judged.papers)
+        _claim_record(
+            claim,
+            step,
+            printed=claim.printed[k] if step and claim.printed else None,
+            decides=k == claim.weakest,
+            papers=judged.papers,
+        )
         for claim in judged.claims
         for k, step in enumerate(claim.steps or [None])
     ]
 
 
-def _claim_record(judged: JudgedClaim, step: Step | None, *, decides: bool, papers: bool) -> ClaimRecord:
-    same = ("section", "test", "quantity", "by", "margin", "verdict", "reason", "tested", "p", "p_holm")
-    shared: dict[str, Any] = {name: getattr(judged, name) for name in same}
+def _claim_record(
+    judged: JudgedClaim, step: Step | None, *, printed: float | None, decides: bool, papers: bool
+) -> ClaimRecord:
+    copied = [
+        "section",
+        "same_as",
+        "ours",
+        "limits",
+        "test",
+        "quantity",
+        "by",
+        "margin",
+        "verdict",
+        "reason",
+        "tested",
+        "p",
+        "p_holm",
+    ]
+    shared: dict[str, Any] = {name: getattr(judged, name) for name in copied}
     return ClaimRecord(
         **shared,
         claim=judged.id,
         says=judged.claim,
         decides=decides,
+        printed=printed,
         cell=step.cell if step else "",
         against=step.against if step else "",
         cell_id=step.at[0] if step else "",

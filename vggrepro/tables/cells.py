@@ -180,21 +180,25 @@ def difference_cell(cell: Cell, printed: Published, first: Errors, second: Error
 
     CHOICE 8: in points, or relative to the error of the second.
     """
-    x, y = first.values, second.values
-    if higher == "points":
-        ratio, scale = 1.0, 1.0
-    elif y.mean() == 0:
+    relative = higher == "relative"
+    estimate = relative_difference(first, second) if relative else nested(first.values - second.values)
+    if estimate is None:
         return replace(cell, status="undefined")
-    else:
-        ratio, scale = x.mean() / y.mean(), 1 / y.mean()
-    value = float((x.mean() - y.mean()) * scale)
+    draws = first.values.mean(1) - second.values.mean(1)
+    scale = 1 / second.values.mean() if relative else 1.0
+    return measured_cell(cell, printed, first.sources, estimate.mean, estimate.interval, first.n, draws * scale)
+
+
+def relative_difference(first: Errors, second: Errors) -> Estimate | None:
+    """How much higher the error of `first` is, relative to that of `second`; None where the second is 0."""
+    x, y = first.values, second.values
+    if y.mean() == 0:
+        return None
+    ratio, scale = x.mean() / y.mean(), 1 / y.mean()
     # x - ratio * y is each image's influence on the value, to first order
     influence = nested(x - ratio * y)
-
-    def interval(level: float) -> CellInterval:
-        return value - scale * influence.half(level), value + scale * influence.half(level)
-
-    return measured_cell(cell, printed, first.sources, value, interval, x.shape[1], (x.mean(1) - y.mean(1)) * scale)
+    drawn = tuple((scale**2 * variance, df) for variance, df in influence.drawn)
+    return Estimate(float(ratio - 1), scale**2 * influence.images, drawn, scale**2 * influence.shared)
 
 
 def share_cell(cell: Cell, printed: Published, outcome: Shares, part: str) -> Cell:

@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from vggrepro.judging.decisions import Decision, JudgedClaim
 from vggrepro.judging.ledger import Ledger
+from vggrepro.paper.claims import RATIOS
 from vggrepro.paper.tables import published_table, table_label
+from vggrepro.report.claims import parts_of
 from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
 from vggrepro.tables.cells import Cell, Table, Verdict
 
@@ -28,6 +30,9 @@ LINE = 0.155
 
 LONGEST = 30
 """Most characters of a row's key."""
+
+
+AnyLine = TypeVar("AnyLine")
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,8 @@ def _short(key: str) -> str:
     return f"{key.count(' + ') + 1} systems" if " + " in key else key[: LONGEST - 1] + "\u2026"
 
 
-def _halves(groups: Sequence[list[_Line]]) -> list[list[_Line]]:
-    """Two columns of whole tables of about equal length; one column if there is one table."""
+def _halves(groups: Sequence[list[AnyLine]]) -> list[list[AnyLine]]:
+    """Two columns of whole groups (a table, a section) of about equal length; one column if there is one group."""
     cuts = range(1, len(groups))
     if not cuts:
         return [list(groups[0])]
@@ -138,28 +143,48 @@ DECIDED: dict[Decision, dict[str, Any]] = {
 
 
 def draw_claims(ledger: Ledger, folder: Path) -> Figure | None:
-    """The gain behind every claim that was tested on paired images; None if none was tested."""
+    """The gain behind every claim that was tested on images, by section; None if none was tested."""
     from matplotlib import pyplot as plt
 
-    compared_claims = [judged for judged in ledger.claims if judged.steps and judged.test != "speed"]
-    if not compared_claims:
+    compared = [judged for judged in ledger.claims if judged.steps and judged.test not in RATIOS]
+    if not compared:
         return None
+    groups: list[list[str | JudgedClaim]] = [[heading, *claims] for heading, claims in parts_of(compared)]
+    columns = _halves(groups)
+    longest = max(map(len, columns))
     with plt.rc_context(plot_style()):
-        figure, axis = plt.subplots(figsize=(9, 1.2 + 0.24 * len(compared_claims)))
-        for y, judged in enumerate(compared_claims):
-            _claim(axis, y, judged)
-        axis.axvline(0, color=INK, linewidth=0.8)
-        axis.set(xlabel="gain (points), positive for the claim's side", ylim=(len(compared_claims) - 0.4, -0.6))
-        axis.set_yticks(range(len(compared_claims)), [judged.id for judged in compared_claims], fontsize=8)
-        axis.grid(axis="y", visible=False)
-        _legend(figure, [axis], DECIDED)
+        figure, axes = plt.subplots(1, len(columns), figsize=(9, 1.3 + 0.19 * longest), squeeze=False)
+        for axis, lines in zip(axes[0], columns, strict=True):
+            _claims_panel(axis, lines)
+            axis.set_ylim(longest - 0.4, -0.6)
+        _legend(figure, axes[0], DECIDED)
         caption = (
-            "The paired difference that decides each claim, with its 95% interval; other comparisons of the same claim are "
-            "thin. Grey bands: the claimed difference plus or minus the margin, for claims of equality. Grey ticks: the "
-            "margin that a gain is smaller than claimed below, or the loss that is no longer none. Claims that were not run, "
-            "or are not about images, are left out."
+            "The difference that decides each claim, with its 95% interval; other comparisons of the same claim are thin. "
+            "Beyond 2 points the axis is logarithmic. Grey bands: the claimed difference plus or minus the margin, for claims "
+            "of equality. Grey ticks: the margin that a gain is smaller than claimed below, or the loss that is no longer "
+            "none. Claims that were not run, or are not about images, are left out."
         )
         return finished_figure(figure, "claims-forest", "Every claim's gain", caption, folder)
+
+
+def _claims_panel(axis: Any, lines: Sequence[str | JudgedClaim]) -> None:  # noqa: ANN401
+    """Headings and claims, a line each, from the top."""
+    # a gain over others' systems is ten times that of a test scale
+    axis.set_xscale("symlog", linthresh=2, linscale=2)
+    for y, line in enumerate(lines):
+        if isinstance(line, JudgedClaim):
+            _claim(axis, y, line)
+    axis.axvline(0, color=INK, linewidth=0.8)
+    axis.set(xlabel="gain (points), positive for the claim's side")
+    low, high = axis.get_xlim()
+    ticks = [tick for tick in (-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
+    axis.set_xticks(ticks, [f"{tick}" for tick in ticks], fontsize=7)
+    axis.minorticks_off()
+    axis.set_yticks(range(len(lines)), [line if isinstance(line, str) else line.id for line in lines], fontsize=7)
+    for line, label in zip(lines, axis.get_yticklabels(), strict=True):
+        label.set_fontweight("bold" if isinstance(line, str) else "normal")
+    axis.tick_params(axis="y", length=0)
+    axis.grid(axis="y", visible=False)
 
 
 def _claim(axis: Any, y: int, judged: JudgedClaim) -> None:  # noqa: ANN401
