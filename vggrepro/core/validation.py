@@ -62,8 +62,8 @@ def check_plain(value: Any, where: str, *path: str) -> None:  # noqa: ANN401
         raise ValueError(f"{where}: {path[0]}: expected at most {LEVELS} levels inside of each other")
     if isinstance(value, Mapping):
         for name, inner in value.items():
-            # a number as a key is text in JSON; whoever calls a system 2014 means its name
-            if isinstance(name, bool) or not isinstance(name, str | int):
+            # JSON writes other simple keys as text: whoever calls a system 2014 means its name
+            if name is not None and not isinstance(name, str | bool | int | float):
                 raise ValueError(f"{key}the key {name!r} is no text: write it in quotes")
             check_plain(inner, where, *path, str(name))
     elif isinstance(value, list | tuple):
