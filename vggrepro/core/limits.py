@@ -27,3 +27,5 @@ NET_BYTES = 1 << 32
 """Of the file of a released net. VGG-19 has 0.6 GB; twice that in double precision, three times with an optimiser's state."""
 RECORD_BYTES = 1 << 28
 """Of a JSON file. The packed scores of ILSVRC in a report's what-if are the largest."""
+UNPACKED_RATIO = 30
+"""Bytes that a byte of a packed file of MATLAB may become. Weights hardly shrink; those of a net with mostly zeros by ten."""

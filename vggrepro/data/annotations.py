@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from xml.etree import ElementTree
 
+from vggrepro.data.matlab import read_mat
+
 Box = tuple[int, int, int, int]
 """xmin, ymin, xmax, ymax, inclusive."""
 
@@ -68,7 +70,13 @@ def read_solution(lines: Iterable[str], where: str) -> Iterator[tuple[str, str, 
     Raises ValueError for a line that is not ImageId,PredictionString with `wnid xmin ymin xmax ymax` for each box.
     """
     reader = csv.DictReader(lines)
-    for row in reader:
+    while True:
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise ValueError(f"{where}, line {reader.line_num + 1}: cannot be read as CSV: {error}") from None
+        if row is None:
+            return
         line = f"{where}, line {reader.line_num}"
         try:
             if None in row:
@@ -87,7 +95,7 @@ def read_numbers(text: str, where: str, low: int, high: int) -> list[int]:
     """The whole number on each line; a ValueError that names the first line that has none between `low` and `high`."""
     numbers = []
     for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip().isdigit() or not low <= int(line) <= high:
+        if not line.strip().isdecimal() or not low <= int(line) <= high:
             raise ValueError(f"{where}, line {number}: expected a number from {low} to {high}, got {line!r}")
         numbers.append(int(line))
     return numbers
@@ -95,10 +103,8 @@ def read_numbers(text: str, where: str, low: int, high: int) -> list[int]:
 
 def read_synsets(data: bytes, where: str) -> dict[int, tuple[str, str]]:
     """Devkit id -> (WNID, words) of the classes in `meta.mat` or `meta_clsloc.mat`; a ValueError where it cannot be read."""
-    from scipy.io import loadmat
-
     try:
-        synsets = loadmat(io.BytesIO(data), squeeze_me=True)["synsets"]
+        synsets = read_mat(io.BytesIO(data), where, squeeze_me=True)["synsets"]
         named = "words" in (synsets.dtype.names or ())
         # the classes are the nodes of WordNet without children; inner nodes follow after them
         leaves = [row for row in synsets if int(row["num_children"]) == 0]

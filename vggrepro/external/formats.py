@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import math
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from vggrepro.core import limits
+from vggrepro.core.files import read_regular
+from vggrepro.data.matlab import read_mat
 
 Array = NDArray[np.float32]
 RGB = tuple[float, float, float]
@@ -138,7 +143,7 @@ def _blob(data: Wire) -> Array:
 
 def _read_caffe(path: Path) -> ReleasedNet:
     try:
-        net = _message(memoryview(path.read_bytes()))
+        net = _message(memoryview(read_regular(path, limits.NET_BYTES)))
         layers = [layer for number, names in LAYER_LISTS.items() for layer in _caffe_layers(net.get(number, []), names)]
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not a complete net of Caffe: {error}") from None
@@ -167,17 +172,11 @@ def _caffe_layers(messages: list[Wire], names: tuple[int, int]) -> Iterator[Rele
 
 
 def _read_mat(path: Path) -> ReleasedNet:
-    from scipy.io import loadmat
-
+    with path.open("rb") as file:
+        net: Any = read_mat(file, str(path))
     try:
-        net: Any = loadmat(path)
-    except NotImplementedError:
-        raise ValueError(f"{path}: is of MATLAB 7.3 (HDF5): load it in MATLAB and save it with -v7") from None
-    except Exception as error:  # scipy raises many kinds of errors for other files
-        raise ValueError(f"{path}: cannot be read as MATLAB's: {error}") from None
-    if "net" in net:
-        net = _struct(net["net"])
-    try:
+        if "net" in net:
+            net = _struct(net["net"])
         layers = [layer for cell in net["layers"].ravel() if (layer := _mat_layer(_struct(cell)))]
         meta = _struct(net["meta"]) if "meta" in net else net
         mean = _mean(_struct(meta["normalization"])["averageImage"]) if "normalization" in meta else None
@@ -193,6 +192,8 @@ def _read_mat(path: Path) -> ReleasedNet:
 def _struct(value: Any) -> Mapping[str, Any]:  # noqa: ANN401
     """The fields of a MATLAB struct, of which scipy makes an array [1, 1] of records; through the cell that it lies in."""
     while value.dtype.names is None:
+        if value.dtype != object:
+            raise ValueError(f"expected a struct, got numbers or text of the type {value.dtype}")
         value = value.ravel()[0]
     record = value.ravel()[0]
     return {name: record[name] for name in value.dtype.names}
@@ -226,11 +227,15 @@ def _read_torch(path: Path) -> ReleasedNet:
     from safetensors.torch import load_file
 
     try:
+        if path.suffix != ".safetensors":
+            _check_stored(path)
         content: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds of errors for other files
         raise ValueError(f"{path}: cannot be read as tensors of PyTorch: {error}") from None
     state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    tensors = {str(name).removeprefix("module."): tensor for name, tensor in state.items()}
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise ValueError(f"{path}: expected tensors by name, got a {type(state).__name__}")
+    tensors = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     if odd := [name for name in tensors if not re.fullmatch(r"(features|classifier)\.\d+\.(weight|bias)", name)]:
         hint = (
             ": a net with batch normalisation is not the paper's" if any("running_mean" in name for name in odd) else ""
@@ -241,6 +246,28 @@ def _read_torch(path: Path) -> ReleasedNet:
     if incomplete := [stem for stem in ordered if not {f"{stem}.weight", f"{stem}.bias"} <= set(tensors)]:
         raise ValueError(f"{path}: {incomplete[0]} lacks its weights or its biases")
     layers = [
-        ReleasedLayer(s, *(tensors[f"{s}.{kind}"].float().numpy() for kind in ("weight", "bias"))) for s in ordered
+        ReleasedLayer(s, *(_numbers(tensors[f"{s}.{kind}"], f"{path}: {s}.{kind}") for kind in ("weight", "bias")))
+        for s in ordered
     ]
     return ReleasedNet("torchvision", tuple(layers))
+
+
+def _check_stored(path: Path) -> None:
+    """A ValueError for a .pth whose parts are packed: torch stores them as they are, a bomb does not."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
+                raise ValueError("its parts are compressed, which torch does not do: save it again with torch.save")
+
+
+def _numbers(tensor: Any, where: str) -> Array:  # noqa: ANN401
+    """A tensor's numbers; a ValueError for what is none, and for one with more numbers than are stored."""
+    import torch
+
+    if not isinstance(tensor, torch.Tensor) or tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        raise ValueError(f"{where}: expected a dense tensor, got a {type(tensor).__name__}")
+    # a stride of 0 repeats a number: a kilobyte may say that it has terabytes
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ValueError(f"{where}: has the shape {list(tensor.shape)}, but the file does not hold so many numbers")
+    numbers: Array = tensor.detach().float().numpy()
+    return numbers
