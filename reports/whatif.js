@@ -7,7 +7,9 @@
   const packed = JSON.parse(document.getElementById("whatif-packed").textContent);
   const chips = [...part.querySelectorAll("input[type=checkbox]")];
   const open = bytes(packed.open);
-  const codes = bytes(packed.margins);
+  const coded = bytes(packed.margins);
+  const margins = packed.bits === 8 ? new Int8Array(coded.buffer) : new Float32Array(coded.buffer);
+  const decoded = packed.bits === 8 ? (code) => code * Math.abs(code) : (margin) => margin;
 
   function bytes(text) {
     const raw = atob(text);
@@ -19,20 +21,16 @@
   // weights: a whole number per evaluation; returns how many images are wrong, top-1 and top-5
   function wrong(weights) {
     const pairs = packed.pairs;
-    const margins = new Float64Array(pairs); // whole numbers below 2^53: sums are exact
+    const sums = new Float64Array(pairs); // of codes: whole numbers below 2^53, so that sums are exact
     weights.forEach((weight, evaluation) => {
       if (!weight) return;
-      const value = Float64Array.from({ length: 256 }, (_, byte) => {
-        const code = byte < 128 ? byte : byte - 256;
-        return weight * code * Math.abs(code);
-      });
-      for (let pair = 0, at = evaluation * pairs; pair < pairs; pair++, at++) margins[pair] += value[codes[at]];
+      for (let pair = 0, at = evaluation * pairs; pair < pairs; pair++, at++) sums[pair] += weight * decoded(margins[at]);
     });
     let [top1, top5] = packed.settled;
     for (let image = 0, pair = 0; image < open.length; image += 3) {
       let rank = open[image];
-      for (const end = pair + open[image + 1]; pair < end; pair++) if (margins[pair] >= 0) rank++;
-      for (const end = pair + open[image + 2]; pair < end; pair++) if (margins[pair] > 0) rank++;
+      for (const end = pair + open[image + 1]; pair < end; pair++) if (sums[pair] >= 0) rank++;
+      for (const end = pair + open[image + 2]; pair < end; pair++) if (sums[pair] > 0) rank++;
       if (rank >= 1) top1++;
       if (rank >= 5) top5++;
     }
@@ -113,7 +111,8 @@
     const nets = new Set(chosen.map((evaluation) => packed.evaluations[evaluation].run)).size;
     const count = (n, name) => `${n} ${name}${n > 1 ? "s" : ""}`;
     line.textContent = `${count(chosen.length, "evaluation")} of ${count(nets, "net")}. ${near ? nearestRow(near) : ""}`;
-    body.replaceChildren(...wrong(weights).map((errors, i) => {
+    const counts = near && near.distance === 0 ? near.rows[0].wrong : wrong(weights); // a row's own counts are exact
+    body.replaceChildren(...counts.map((errors, i) => {
       const share = errors / packed.images, [low, high] = wilson(errors, packed.images);
       const line = document.createElement("tr"), name = document.createElement("th");
       name.scope = "row";

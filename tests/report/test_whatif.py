@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
@@ -59,6 +60,14 @@ def posteriors(seed: int) -> np.ndarray:
     p /= p.sum(1, keepdims=True)
     p[: N // 8] = alone.multinomial(8, p[: N // 8]) / 8
     return p.astype(np.float32)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coded() -> Iterator[None]:
+    """These images count as many, if a test does not say otherwise: margins are coded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whatif, "MAX_FLOAT_MARGINS", 0)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -120,6 +129,32 @@ def test_the_file_states_its_distance_from_the_full_posteriors(packing):
     assert (closeness["rows"], closeness["random"]) == (35, 100)
 
 
+@pytest.fixture(scope="module")
+def few(packing) -> PackedScores:
+    """The same scores, kept as of few images: nothing is coded."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whatif, "MAX_FLOAT_MARGINS", len(packing.stores) * N * CLASSES)
+        whatif.write_whatif(load_settings({"smoke": True}), packing.folder, packing.folder / "few.json")
+        parts, _ = whatif.pack_stores(list(packing.stores.values()), np.ones((1, len(packing.stores))))
+    return packing._replace(
+        file=packing.folder / "few.json", packed=read_json(packing.folder / "few.json"), parts=parts
+    )
+
+
+def test_of_few_images_every_fusion_is_exact(few):
+    systems = random_systems(200)
+    assert few.packed["bits"] == 32
+    assert few.packed["closeness"]["largest"] == {"top-1": 0, "top-5": 0}
+    assert few.wrong(systems).tolist() == exact_counts(few.stores, systems).tolist()
+
+
+@pytest.mark.parametrize("form", ["packing", "few"])
+def test_the_rows_of_the_paper_carry_the_errors_of_the_tables(form, request):
+    packed = request.getfixturevalue(form)
+    rows = whatif._rows(packed.evaluations, 0)
+    assert [row["wrong"] for row in packed.packed["rows"]] == exact_counts(packed.stores, [s for _, s in rows]).tolist()
+
+
 def test_codes_keep_the_sign_and_the_order_of_a_pairs_margins():
     margins = np.concatenate([[0, 1e-30, -1e-30], np.random.default_rng(0).normal(0, 0.1, 500)]).astype(np.float32)
     code = whatif.margin_codes(margins[:, None])[:, 0]
@@ -159,7 +194,11 @@ def test_evaluations_that_were_not_run_are_left_out(packing, tmp_path):
 @pytest.fixture(scope="module")
 def page(packing, browser):
     """The report in a browser, which has opened it anew."""
-    settings, folder = load_settings({"smoke": True}), packing.folder / "report"
+    return opened(packing, browser)
+
+
+def opened(packing, browser):
+    settings, folder = load_settings({"smoke": True}), packing.folder / packing.file.stem
     render.write_table(judged_table("2", settings, None), folder)
     write_report(settings, table_files=[folder / "table02.json"], run_files=[], packed=packing.file, out=folder)
     set_width(browser, 1280)
@@ -206,7 +245,7 @@ def test_clicked_fusions_have_the_errors_of_the_packed_file(page, packing):
 def test_every_row_of_the_paper_is_a_button_that_selects_it(page, packing):
     rows = packing.packed["rows"]
     page.execute_script("document.querySelectorAll('#whatif details').forEach(one => one.open = true)")
-    wrong = packing.wrong([system for _, system in whatif._rows(packing.evaluations, 0)])
+    wrong = exact_counts(packing.stores, [system for _, system in whatif._rows(packing.evaluations, 0)])
     for number, row in enumerate(rows):
         click(page, f"button[data-row='{number}']")
         line, texts, values = shown(page)
@@ -255,6 +294,14 @@ def test_the_keyboard_picks_and_a_button_picks_a_whole_run(page, packing):
     )
     click(page, "button[aria-label='all of D/[256;512]']")
     assert shown(page)[0].startswith("Nothing")
+
+
+def test_the_page_of_few_images_shows_the_errors_of_the_full_scores(few, browser):
+    page = opened(few, browser)
+    for system in random_systems(6):
+        pick(page, few, [e for e, _ in system])
+        assert [int(row[0]) for row in shown(page)[2]] == exact_counts(few.stores, [system])[0].tolist()
+    page.get((few.folder / "whatif/report.html").as_uri())
 
 
 @pytest.mark.parametrize("width", [390, 1280])

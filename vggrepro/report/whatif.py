@@ -2,9 +2,10 @@
 
 An average of posteriors lies between the smallest and the largest. So a class that beats the true class under every
 evaluation beats it under every fusion, and a class that loses under all evaluations always loses: only classes on which
-evaluations disagree have to be kept. Of these the file keeps each evaluation's best five, with the margin (the posterior
-minus that of the true class) under every evaluation, in eight bits each. The margin of a fusion is the average of margins,
-and the rank of the true class is the number of classes with a positive margin.
+evaluations disagree have to be kept, with the margin (the posterior minus that of the true class) under every evaluation.
+The margin of a fusion is the average of margins, and the rank of the true class is the number of classes with a positive
+margin. Of few images the file keeps every such class, with margins as 32-bit floats; of many, each evaluation's best five,
+with margins in eight bits. The rows of the paper carry their exact counts, so that this part and the tables are one truth.
 
 `reports/whatif.js` reads the file and repeats `Contest.wrong` and `averaged_system` in the browser.
 """
@@ -44,6 +45,10 @@ TABLES_COMPARED = ("3", "4", "5", "6", "7")
 
 MAX_MARGINS = 20_000_000
 """Most margins that are kept, one byte each, so that the page stays below 30 MB."""
+
+MAX_FLOAT_MARGINS = 1_000_000
+"""Up to so many posteriors (evaluations x images x classes, of which a byte counts the last) margins are kept as 32-bit
+floats: the page grows by less than 1 MB, because most classes of most images are never contested."""
 
 RANDOM_FUSIONS = 100
 """Random fusions whose packed errors are compared with the exact ones, besides the paper's."""
@@ -148,7 +153,9 @@ def margin_codes(margins: NDArray[np.number]) -> NDArray[np.int8]:
 
 
 def with_decoded_margins(part: Contest) -> Contest:
-    """The same with margins decoded to integers: the signed square of each code."""
+    """The same with margins decoded: codes to integers, the signed square of each; floats are as they are."""
+    if part.margins.dtype != np.int8:
+        return part
     wide = part.margins.astype(np.int32)
     return replace(part, margins=wide * np.abs(wide))
 
@@ -177,7 +184,12 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
         "images": images,
         "z": statistics.Z,
         "evaluations": [{"run": e.run.label, "protocol": e.protocol, "Q": e.Q} for e in evaluations],
-        "rows": [row | {"weights": shares} for (row, _), shares in zip(rows, weights, strict=False)],
+        "seed": seed,
+        "seeds": len(settings.seeds),
+        "rows": [
+            row | {"weights": shares, "wrong": counts}
+            for (row, _), shares, counts in zip(rows, weights, exact.tolist(), strict=False)
+        ],
         "closeness": compared | packing_error(parts, np.array(weights, np.float64), exact, images),
         "made": provenance.provenance_record(),
     }
@@ -201,10 +213,13 @@ def pack_stores(
 ) -> tuple[list[Contest], Counts]:
     """Contests with coded margins, one per chunk of images; and the exact numbers of wrong images of the fusions.
 
-    Every store is read once. If there are more margins than `MAX_MARGINS`, every image keeps only as many classes as fit.
+    Every store is read once. Up to `MAX_FLOAT_MARGINS` posteriors nothing is coded and no class that matters is left out. If
+    there are more margins than `MAX_MARGINS`, every image keeps only as many classes as fit.
     """
     starts = range(0, len(stores[0]), IMAGES_PER_PACK)
-    done = prefetch(partial(_pack_chunk, stores, weights), starts, workers=workers, waiting=workers)
+    few = len(stores) * stores[0].posteriors.size <= MAX_FLOAT_MARGINS and stores[0].classes <= 256
+    pack = _pack_chunk_as_floats if few else _pack_chunk
+    done = prefetch(partial(pack, stores, weights), starts, workers=workers, waiting=workers)
     exact, parts, places = np.zeros((len(weights), len(TOP)), np.int64), [], []
     for counts, part, place in show_progress(done, total=len(starts), about="packing", unit="chunk"):
         exact += counts
@@ -227,6 +242,16 @@ def _pack_chunk(
     return images.wrong(weights), replace(kept, margins=margin_codes(kept.margins)), place
 
 
+def _pack_chunk_as_floats(
+    stores: Sequence[Scores], weights: NDArray[np.float64], start: int
+) -> tuple[Counts, Contest, NDArray[np.int64]]:
+    """The same with every contested class, and margins as 32-bit floats."""
+    part = slice(start, start + IMAGES_PER_PACK)
+    images = contest_of([store.rows(part) for store in stores], stores[0].labels[part])
+    floats = replace(images, margins=images.margins.astype("<f4"))
+    return images.wrong(weights), floats, np.zeros(len(images.image), np.int64)
+
+
 def packing_error(parts: list[Contest], weights: NDArray[np.float64], exact: Counts, images: int) -> dict[str, Any]:
     """Largest and mean distance between packed and exact errors, in points, top-1 and top-5."""
     packed = np.sum([with_decoded_margins(part).wrong(weights) for part in parts], 0)
@@ -241,7 +266,8 @@ def packing_error(parts: list[Contest], weights: NDArray[np.float64], exact: Cou
 def packed_text(parts: list[Contest]) -> dict[str, Any]:
     """What the browser reads. `open`: three bytes per image: classes that always win, pairs that win ties, that lose ties.
 
-    `margins`: one byte per evaluation and pair; within an image the pairs that win ties come first.
+    `margins`: a number of `bits` bits (8, or a float of 32) per evaluation and pair; within an image the pairs that win ties
+    come first.
     """
     counts, margins = [], []
     for part in parts:
@@ -254,12 +280,13 @@ def packed_text(parts: list[Contest]) -> dict[str, Any]:
     return {
         "settled": np.sum([part.settled for part in parts], 0).tolist(),
         "pairs": joined.shape[1],
+        "bits": 8 * joined.itemsize,
         "open": _base64(np.concatenate(counts)),
         "margins": _base64(joined),
     }
 
 
-def _base64(array: NDArray[np.integer]) -> str:
+def _base64(array: NDArray[np.number]) -> str:
     return base64.b64encode(array.tobytes()).decode("ascii")
 
 
@@ -304,7 +331,7 @@ def _random_systems(evaluations: Sequence[Evaluation]) -> list[System]:
 def whatif_section(file: Path) -> dict[str, Any]:
     """What the report's template needs of a packed file: chips by run and protocol, rows by table, and the file itself."""
     packed = read_json(
-        file, keys=("images", "z", "evaluations", "rows", "closeness", "settled", "pairs", "open", "margins")
+        file, keys=("images", "z", "evaluations", "rows", "closeness", "settled", "pairs", "bits", "open", "margins")
     )
     chips = [e | {"number": number} for number, e in enumerate(packed["evaluations"])]
     rows = [{"table": row["table"], "name": row["name"], "number": k} for k, row in enumerate(packed["rows"])]
@@ -315,6 +342,8 @@ def whatif_section(file: Path) -> dict[str, Any]:
         "scales": _grouped(sorted(chips, key=lambda chip: chip["Q"]), "Q"),
         "tables": _grouped(rows, "table"),
         "closeness": packed["closeness"],
+        "bits": packed["bits"],
+        "seed": packed["seed"] if packed["seeds"] > 1 else None,
         "script": (ROOT / "reports" / "whatif.js").read_text(encoding="utf-8"),
         "packed": {key: value for key, value in packed.items() if key != "made"},
     }
