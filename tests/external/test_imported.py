@@ -18,6 +18,7 @@ from vggrepro.external.imported import ImportedImages, import_scores
 from vggrepro.localisation import judging
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores, read_scores_or_labels
+from vggrepro.tables.imported import imported_errors
 
 FOLDER = "ilsvrc2012-val-200"
 TOP1, TOP5 = 14_321, 4_567
@@ -202,7 +203,7 @@ def test_the_official_format_is_judged_as_the_devkit_does(stores, val, tmp_path,
     (tmp_path / "p.txt").write_text("".join(f"{line}\n" for line in devkit.format_guesses(guesses)))
     judged = judging.judge_guesses(truth, guesses)
     options = {"devkit_folder": tmp_path / "devkit", "solution": tmp_path / "devkit/LOC_val_solution.csv"}
-    imported(tmp_path / "p.txt", val=stores[1], **options)
+    imported(tmp_path / "p.txt", val=stores[1], accept=("order",), **options)
     store = read_scores_or_labels(tmp_path / "store")
     assert errors(store) == {"top-1": judged.top1, "top-5": judged.top5}
     assert (store.boxes is not None) == boxes
@@ -225,13 +226,17 @@ def test_labels_alone_cannot_be_averaged(stores, val, posteriors, tmp_path):
 
 
 def test_a_short_list_is_wrong_for_labels_that_it_does_not_name(stores, val, tmp_path):
-    np.save(
-        tmp_path / "l.npy", np.column_stack([(val.labels + 1 + np.arange(len(val)) % 9) % 10, np.full(len(val), -1)])
-    )
-    assert errors(imported(tmp_path / "l.npy", val=stores[1], order="folders")) == {
-        "top-1": len(val),
-        "top-5": len(val),
-    }
+    wrong = (val.labels + 1 + np.arange(len(val)) % 9) % 10
+    np.save(tmp_path / "l.npy", np.column_stack([wrong, np.full(len(val), -1)]))
+    store = imported(tmp_path / "l.npy", val=stores[1], order="folders", accept=("chance",))
+    assert errors(store) == {"top-1": len(val), "top-5": len(val)}
+
+
+@pytest.mark.parametrize("count", [1, 2, 4, 5])
+def test_lists_of_fewer_than_five_labels_have_no_top_5_error(stores, posteriors, tmp_path, count):
+    np.save(tmp_path / "l.npy", np.argsort(-posteriors, 1)[:, :count])
+    store = imported(tmp_path / "l.npy", val=stores[1], order="folders")
+    assert list(imported_errors(store)) == ["top-1", "top-5"][: 1 + (count == 5)]
 
 
 def spoilt(p: np.ndarray, row: int, column: int, value: float) -> np.ndarray:

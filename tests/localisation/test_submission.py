@@ -9,9 +9,9 @@ from scipy.io import loadmat, savemat
 from vggrepro import cli
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
+from vggrepro.external.imported import judge_predictions
 from vggrepro.localisation.judging import missed_images
 from vggrepro.localisation.stores import merged_label_boxes, read_boxes
-from vggrepro.localisation.submission import judge_submission
 from vggrepro.paper.tables import table_evaluations
 
 
@@ -35,8 +35,8 @@ def test_a_submission_is_judged_as_its_table(box_stores, stores, small_devkit, s
     val = Store(stores[1])
     assert submit(box_stores, stores[1], small_devkit, tmp_path / "p.txt") == 0
     solution = small_devkit / "LOC_val_solution.csv"
-    options = {"devkit_folder": small_devkit, "solution": solution, "first": None, "with_boxes": True}
-    judgement = judge_submission(tmp_path / "p.txt", **options)
+    options = {"devkit_folder": small_devkit, "solution": solution, "first": None, "labels_only": False}
+    judgement = judge_predictions(tmp_path / "p.txt", **options)
     assert judgement.localisation_images == len(val) - 2
     opened, order = [read_boxes(box_stores / e.path) for e in table_evaluations("9")], devkit.official_order(val.ids)
     for store in opened:

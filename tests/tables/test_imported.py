@@ -9,7 +9,7 @@ import pytest
 from tests.made_tables import judged_table
 from vggrepro import cli
 from vggrepro.data.store import Store
-from vggrepro.localisation.submission import judge_submission
+from vggrepro.external.imported import judge_predictions
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.tables import render
@@ -25,7 +25,7 @@ def imported(box_stores, stores, small_devkit, tmp_path_factory) -> Path:
         options = ["--settings", "smoke", "--boxes", str(box_stores), *images, "--out", file]
         assert cli.main(["submission", *more, *options]) == 0
         out = ["--name", name, "--out", str(root / name)]
-        assert cli.main(["import", file, *images, "--solution", solution, *out]) == 0
+        assert cli.main(["import", file, *images, "--solution", solution, "--accept", "chance", *out]) == 0
     return root
 
 
@@ -41,8 +41,8 @@ def test_an_imported_system_has_a_row_with_its_errors(imported, settings, box_st
     ten, seven = (judged_table(number, settings, box_stores, imported=folders) for number in ("10", "7"))
     assert [row.keys for row in ten.rows[-2:]] == [("Theirs",), ("Labels",)] == [row.keys for row in seven.rows[-2:]]
     solution = small_devkit / "LOC_val_solution.csv"
-    options = {"devkit_folder": small_devkit, "solution": solution, "first": None, "with_boxes": True}
-    judgement = judge_submission(imported / "Theirs.txt", **options)
+    options = {"devkit_folder": small_devkit, "solution": solution, "first": None, "labels_only": False}
+    judgement = judge_predictions(imported / "Theirs.txt", **options)
     with_boxes, without = ten.rows[-2].cells, ten.rows[-1].cells
     assert [cell.status for cell in with_boxes] == ["measured", "withheld"]
     assert [cell.status for cell in without] == ["not reported", "withheld"]

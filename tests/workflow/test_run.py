@@ -23,7 +23,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.data import standin
 from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
-from vggrepro.localisation import submission
+from vggrepro.external.imported import judge_predictions
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper.tables import table_name, table_numbers
 from vggrepro.report.bundle_check import check_bundle
@@ -96,12 +96,12 @@ def test_table_9_is_what_a_submission_is_judged_to_be(finished, tmp_path):
     where = ["--settings", "smoke", "--boxes", str(folder / "boxes"), "--val", str(folder / "data/val")]
     where += ["--devkit", str(tmp_path / "devkit"), "--out", str(tmp_path / "p.txt")]
     assert cli.main(["submission", *where]) == 0
-    judged = submission.judge_submission(
+    judged = judge_predictions(
         tmp_path / "p.txt",
         devkit_folder=tmp_path / "devkit",
         solution=tmp_path / "devkit" / "LOC_val_solution.csv",
         first=None,
-        with_boxes=True,
+        labels_only=False,
     )
     fused = top1(folder, "9")["D/256/256 + D/384/352,384"]
     assert 100 * judged.localisation / 400 == pytest.approx(fused)

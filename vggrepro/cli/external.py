@@ -11,20 +11,36 @@ from vggrepro.cli.options import Boxes, Positive, SettingsText, Threads, ValStor
 command = command_group("Scores of others")
 
 
+Accept = Annotated[
+    tuple[Literal["chance", "order"], ...],
+    about(
+        "take what would be refused: an error near `chance`, lists in an `order` that is not best first",
+        consume_multiple=1,
+    ),
+]
+
+
 @command
 def import_(
-    file: Annotated[Path, about("a row per image: .npy, .npz, .csv, .tsv, .parquet, or .txt (official format)")],
+    file: Annotated[Path, about("a row per image: .npy, .npz, .csv, .tsv, .parquet, .json, or .txt (official format)")],
     /,
     *,
     name: Annotated[str, about("what tables call it")],
     val: Annotated[Path | None, about("prepared validation store: the true classes of the images")] = None,
-    devkit: Annotated[Path | None, about("folder with meta_clsloc.mat and ground truth, in place of --val")] = None,
+    devkit: Annotated[Path | None, about("ILSVRC's devkit, folder or archive, in place of --val")] = None,
     solution: Annotated[Path | None, about("LOC_val_solution.csv: boxes in a .txt are judged too")] = None,
     order: Annotated[
         str | None, about("where rows have no ids: validation, folders, or a file that lists the images")
     ] = None,
     ids: Annotated[str | None, about("column or array with the images' ids, if it is not plain which that is")] = None,
-    classes: Annotated[Literal["wnid", "sorted", "devkit"] | None, about("what a column or a label names")] = None,
+    classes: Annotated[
+        Literal["wnid", "sorted", "sorted-from-1", "sorted-as-text", "devkit"] | None,
+        about("what a column or a label names; sorted-from-1 also for 1,001 columns with TensorFlow's background"),
+    ] = None,
+    scores: Annotated[
+        Path | None, about("scores of the labels, in the order of the file's rows, to sort them by")
+    ] = None,
+    accept: Accept = (),
     logits: Annotated[bool, about("the numbers are scores before the soft-max")] = False,
     out: Annotated[Path, about("folder to write the store to")],
 ) -> None:
@@ -43,28 +59,34 @@ def import_(
         ids=ids,
         classes=classes,
         logits=logits,
+        scores=scores,
+        accept=accept,
     )
-    for quantity, errors in imported_errors(store).items():
-        _print_error(quantity, int(errors.wrong.sum()), errors.n)
+    _print_errors({name: (int(errors.wrong.sum()), errors.n) for name, errors in imported_errors(store).items()})
 
 
 @command
 def judge(
-    predictions: Annotated[Path, about("a line per validation image: up to five `label xmin ymin xmax ymax`")],
+    predictions: Annotated[
+        Path, about("a line per validation image: up to five `label xmin ymin xmax ymax`, or labels")
+    ],
     /,
     *,
-    devkit: Annotated[Path, about("folder with meta_clsloc.mat, ground truth and blacklist")],
-    solution: Annotated[Path, about("LOC_val_solution.csv: the true boxes")],
-    labels_only: Annotated[bool, about("lines are up to five labels, without boxes")] = False,
+    devkit: Annotated[
+        Path, about("ILSVRC's devkit, folder or archive; for boxes that of 2014, which has the blacklist")
+    ],
+    solution: Annotated[Path | None, about("LOC_val_solution.csv: the true boxes")] = None,
+    labels_only: Annotated[bool, about("judge labels alone")] = False,
     first: Annotated[Positive | None, about("judge only the first so many validation images")] = None,
+    accept: Accept = (),
 ) -> None:
-    """Score predictions in ILSVRC's official format, whoever made them, as the devkit does."""
-    from vggrepro.localisation.submission import judge_submission
+    """Score predictions in ILSVRC's official format, or lists of labels as import reads them, as the devkit does."""
+    from vggrepro.external.imported import judge_predictions
 
-    with_boxes = not labels_only
-    judged = judge_submission(predictions, devkit_folder=devkit, solution=solution, first=first, with_boxes=with_boxes)
-    for quantity, (errors, n) in judged.counts().items():
-        _print_error(quantity, errors, n)
+    judged = judge_predictions(
+        predictions, devkit_folder=devkit, solution=solution, first=first, labels_only=labels_only, accept=accept
+    )
+    _print_errors(judged.counts())
 
 
 @command
@@ -75,7 +97,7 @@ def submission(
     settings: SettingsText,
     boxes: Boxes,
     val: ValStore,
-    devkit: Annotated[Path, about("folder with meta_clsloc.mat: the devkit's ids of classes")],
+    devkit: Annotated[Path, about("ILSVRC's devkit, folder or archive: its ids of classes")],
     labels_only: Annotated[bool, about("write up to five labels, without boxes")] = False,
     out: Annotated[Path, about("file to write")],
     threads: Threads = 1,
@@ -94,6 +116,14 @@ def submission(
         with_boxes=not labels_only,
         workers=threads,
     )
+
+
+def _print_errors(counts: dict[str, tuple[int, int]]) -> None:
+    """A line per quantity; a list that names fewer than five labels for every image has no top-5 error."""
+    for quantity, (errors, n) in counts.items():
+        _print_error(quantity, errors, n)
+    if "top-5" not in counts:
+        print("top-5 error          not reported: no image has five labels")
 
 
 def _print_error(quantity: str, errors: int, n: int) -> None:

@@ -22,6 +22,7 @@ from typing import IO, Any
 import yaml
 
 from vggrepro.core import limits
+from vggrepro.core.text import text_lines
 
 
 @contextmanager
@@ -243,4 +244,4 @@ class Files:
         data = self.read(name)
         if len(data) > limits.TEXT_BYTES:
             raise ValueError(f"{self.path}: {name} has {len(data):,} bytes, expected at most {limits.TEXT_BYTES:,}")
-        return [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+        return text_lines(data)

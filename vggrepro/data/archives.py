@@ -15,6 +15,7 @@ from typing import Self
 from vggrepro.core import limits
 from vggrepro.core.files import leads_outside
 from vggrepro.core.progress import show_progress
+from vggrepro.core.text import text_lines
 
 MD5 = {
     "ILSVRC2012_img_train.tar": "1d675b47d978889d74fa0da5fadfb00e",
@@ -78,7 +79,7 @@ class Archives:
 
     def lines(self, name: str) -> list[str]:
         """The lines of a text file that are not empty."""
-        return [line for line in self.read(name).decode("utf-8", "replace").splitlines() if line.strip()]
+        return text_lines(self.read(name))
 
     def _unpack(self, archive: Path, folder: str) -> None:
         """Keep the files of a small compressed archive in memory."""

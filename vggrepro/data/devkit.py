@@ -14,10 +14,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core.text import decode_text, text_lines
 from vggrepro.data import boxes
 from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
+from vggrepro.data.devkit_files import BLACKLIST, LABELS, SYNSETS, DevkitFiles
 
-PREFIX = "ILSVRC20*_clsloc_validation"
 MAX_GUESSES = 5
 """Labels, with their boxes, that count for an image (top-5)."""
 
@@ -40,6 +41,11 @@ class Truth:
         index = {wnid: i for i, wnid in enumerate(sorted(self.wnids.values()))}
         return np.array([index[self.wnids[label]] for label in self.labels.tolist()])
 
+    def of(self, images: NDArray[np.int64]) -> Truth:
+        """The truth of some images [n], by their places from 0, in that order."""
+        boxes = tuple(self.boxes[i] for i in images.tolist())
+        return Truth(self.wnids, self.labels[images], boxes, self.blacklisted[images])
+
 
 @dataclass(frozen=True)
 class Guess:
@@ -50,41 +56,40 @@ class Guess:
     """[G, 4], a box for each label."""
 
 
-def read_truth(devkit: Path, solution: Path, first: int | None = None) -> Truth:
-    """The truth in a devkit's folder (`meta_clsloc.mat`, labels, blacklist) and in `LOC_val_solution.csv`.
+def read_truth(devkit: Path, solution: Path | None, first: int | None = None) -> Truth:
+    """The truth in a devkit (classes, labels, blacklist: see `devkit_files`) and in `LOC_val_solution.csv`.
 
-    `first`: of so many images only. Raises ValueError where the files do not fit together.
+    `first`: of so many images only. Without a solution, no image has a box and none is blacklisted: the devkit of 2012, which
+    has no blacklist, is enough for labels. Raises ValueError where the files do not fit together.
     """
-    wnids, labels = read_labels(devkit)
-    blacklist = _numbers(_one(devkit, f"{PREFIX}_blacklist.txt"), len(labels))
-    blacklisted = np.zeros(len(labels), bool)
-    blacklisted[np.array(blacklist, int) - 1] = True
-    true_boxes = _read_solution(solution, [wnids[label] for label in labels])
+    files = DevkitFiles(devkit)
+    wnids, labels = _labels(files)
+    blacklisted, true_boxes = np.zeros(len(labels), bool), [np.empty((0, 4), np.int64)] * len(labels)
+    if solution is not None:
+        blacklisted[np.array(_numbers(files, BLACKLIST, len(labels)), int) - 1] = True
+        true_boxes = _read_solution(solution, [wnids[label] for label in labels])
     count = len(labels) if first is None else first
     return Truth(wnids, np.array(labels[:count]), tuple(true_boxes[:count]), blacklisted[:count])
 
 
 def read_labels(devkit: Path) -> tuple[dict[int, str], list[int]]:
     """Devkit id -> WNID, and the devkit ids of the validation images in the order of their numbers."""
-    wnids = read_wnids(devkit)
-    return wnids, _numbers(_one(devkit, f"{PREFIX}_ground_truth.txt"), len(wnids))
-
-
-def _one(folder: Path, pattern: str) -> Path:
-    paths = sorted(folder.glob(pattern))
-    if len(paths) != 1:
-        raise ValueError(f"{folder}: expected one {pattern}, got {len(paths)}: give the devkit's data folder")
-    return paths[0]
+    return _labels(DevkitFiles(devkit))
 
 
 def read_wnids(devkit: Path) -> dict[int, str]:
-    """Devkit id -> WNID of the classes, from `meta_clsloc.mat`; a ValueError where it cannot be read."""
-    path = devkit / "meta_clsloc.mat"
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read as the devkit's list of synsets: {error}") from None
-    return {number: wnid for number, (wnid, _) in read_synsets(data, str(path)).items()}
+    """Devkit id -> WNID of the classes, from `meta.mat` or `meta_clsloc.mat`; a ValueError where it cannot be read."""
+    return _wnids(DevkitFiles(devkit))
+
+
+def _labels(files: DevkitFiles) -> tuple[dict[int, str], list[int]]:
+    wnids = _wnids(files)
+    return wnids, _numbers(files, LABELS, len(wnids))
+
+
+def _wnids(files: DevkitFiles) -> dict[int, str]:
+    where, data = files.read(SYNSETS)
+    return {number: wnid for number, (wnid, _) in read_synsets(data, where).items()}
 
 
 def class_indices(wnids_by_id: dict[int, str], wnids: Sequence[str]) -> NDArray[np.int64]:
@@ -99,25 +104,25 @@ def class_indices(wnids_by_id: dict[int, str], wnids: Sequence[str]) -> NDArray[
     return np.array([index[wnid] for wnid in ordered])
 
 
-def _numbers(path: Path, high: int) -> list[int]:
-    return read_numbers(path.read_text(encoding="utf-8"), str(path), 1, high)
+def _numbers(files: DevkitFiles, pattern: str, high: int) -> list[int]:
+    where, data = files.read(pattern)
+    return read_numbers(decode_text(data), where, 1, high)
 
 
 def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
     """The true boxes of every image in the order of image numbers, from `LOC_val_solution.csv`."""
     true_boxes: dict[int, NDArray[np.int64]] = {}
-    with path.open(encoding="utf-8", newline="") as file:
-        for where, name, annotation in read_solution(file, str(path)):
-            number = name.rpartition("_")[2]
-            image = int(number) if number.isdigit() else 0
-            if not 1 <= image <= len(wnids) or image in true_boxes:
-                problem = "is listed twice" if image in true_boxes else "does not exist"
-                raise ValueError(f"{where}: expected each of {len(wnids)} images once, but {name} {problem}")
-            if other := {box.name for box in annotation.objects} - {wnids[image - 1]}:
-                raise ValueError(f"{where}: expected boxes of {wnids[image - 1]}, the image's label, got {min(other)}")
-            for box in annotation.objects:
-                boxes.check_box(box.box, where)
-            true_boxes[image] = np.array([box.box for box in annotation.objects]).reshape(-1, 4)
+    for where, name, annotation in read_solution(decode_text(path.read_bytes()).split("\n"), str(path)):
+        number = name.rpartition("_")[2]
+        image = int(number) if number.isdigit() else 0
+        if not 1 <= image <= len(wnids) or image in true_boxes:
+            problem = "is listed twice" if image in true_boxes else "does not exist"
+            raise ValueError(f"{where}: expected each of {len(wnids)} images once, but {name} {problem}")
+        if other := {box.name for box in annotation.objects} - {wnids[image - 1]}:
+            raise ValueError(f"{where}: expected boxes of {wnids[image - 1]}, the image's label, got {min(other)}")
+        for box in annotation.objects:
+            boxes.check_box(box.box, where)
+        true_boxes[image] = np.array([box.box for box in annotation.objects]).reshape(-1, 4)
     if missing := set(range(1, len(wnids) + 1)) - set(true_boxes):
         raise ValueError(
             f"{path}: {len(missing)} of {len(wnids)} images have no line, the first is number {min(missing)}"
@@ -130,8 +135,7 @@ def predictions_have_boxes(path: Path) -> bool:
 
     A line of five fields is five labels, or one label and its box. Five different whole numbers in every line are labels.
     """
-    with path.open(encoding="utf-8", errors="replace") as file:
-        lines = [line.split() for line in file]
+    lines = [line.split() for line in text_lines(path.read_bytes())]
     if any(len(fields) % 5 for fields in lines):
         return False
     return any(len(fields) > 5 or len(set(fields)) < 5 or not all(map(str.isdigit, fields)) for fields in lines)
@@ -142,7 +146,11 @@ def read_guesses(path: Path, images: int, classes: int = 1000, *, with_boxes: bo
 
     Raises ValueError that names the line: for too few or too many lines or fields, an unknown label, or a wrong box.
     """
-    lines = path.read_text(encoding="utf-8").splitlines()
+    lines = decode_text(path.read_bytes()).removesuffix("\n").split("\n")
+    # editors add empty lines at the end
+    while len(lines) > images and not lines[-1].strip():
+        lines.pop()
+    lines = [] if lines == [""] else lines
     if len(lines) != images:
         raise ValueError(f"{path}: expected {images} lines, one per validation image in their order, got {len(lines)}")
     return [_guess(line, classes, with_boxes, f"{path}, line {i}") for i, line in enumerate(lines, start=1)]

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from vggrepro.core.files import Files
 from vggrepro.core.progress import RepeatedWarnings, prefetch, show_progress
+from vggrepro.core.text import decode_text
 from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_synsets, read_xml
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
+from vggrepro.data.devkit_files import BLACKLIST, LABELS, SYNSETS, one_devkit_file
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, natural
 
 LabelledFiles = list[tuple[str, int]]
@@ -124,7 +126,7 @@ class ILSVRC(Layout):
         """(where, image, annotation) of every annotation of a split; `where` names the file and the line."""
         listing = f"LOC_{split}_solution.csv"
         if listing in self.files.names:
-            text = self.files.read(listing).decode("utf-8", "replace")
+            text = decode_text(self.files.read(listing))
             yield from read_solution(text.splitlines(), f"{self.files.path}: {listing}")
             return
         pattern = re.compile(rf"(ILSVRC/)?Annotations/(CLS-LOC/)?{split}/(.+/)?[^/]+\.xml")
@@ -139,14 +141,14 @@ class ILSVRC(Layout):
         yield from show_progress(annotations, total=len(names), about=f"annotations, {split}", unit="file")
 
     def _blacklist(self) -> frozenset[str]:
-        names = [n for n in self.files.names if re.fullmatch(r"(.+/)?ILSVRC20\d\d_clsloc_validation_blacklist\.txt", n)]
+        names = [n for n in self.files.names if re.fullmatch(BLACKLIST, n)]
         lists = {tuple(self._numbers(name)) for name in names}
         if len(lists) > 1:
             raise ValueError(f"{self.files.path}: {' and '.join(names)} differ: keep one blacklist")
         return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in lists for number in numbers)
 
     def _numbers(self, name: str) -> list[int]:
-        return read_numbers(self.files.read(name).decode("utf-8", "replace"), f"{self.files.path}: {name}", 1, 50_000)
+        return read_numbers(decode_text(self.files.read(name)), f"{self.files.path}: {name}", 1, 50_000)
 
 
 class ImageFolders(ILSVRC):
@@ -164,28 +166,17 @@ class FlatVal(ILSVRC):
 
     def _synsets(self) -> dict[int, tuple[str, str]]:
         """Devkit id -> WNID and words of the classes."""
-        meta = self._one(r"(.+/)?meta(_clsloc)?\.mat", "the devkit's list of classes")
+        meta = one_devkit_file(self.files.names, self.files.read, SYNSETS, self.files.path)
         return read_synsets(self.files.read(meta), f"{self.files.path}: {meta}")
 
     def _val(self) -> LabelledFiles:
-        listing = self._one(
-            r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt", "the devkit's validation labels"
-        )
+        listing = one_devkit_file(self.files.names, self.files.read, LABELS, self.files.path)
         synsets = self._synsets()
         self.words |= {wnid: words for wnid, words in synsets.values() if words}
-        text = self.files.read(listing).decode("utf-8", "replace")
+        text = decode_text(self.files.read(listing))
         numbers = read_numbers(text, f"{self.files.path}: {listing}", 1, len(synsets))
         wnids = {f"ILSVRC2012_val_{i:08d}": synsets[number][0] for i, number in enumerate(numbers, start=1)}
         return self._labelled(wnids, listing)
-
-    def _one(self, pattern: str, about: str) -> str:
-        """The file whose name matches; any one of several with the same content."""
-        matching = [name for name in self.files.names if re.fullmatch(pattern, name)]
-        if len({self.files.read(name) for name in matching}) != 1:
-            raise ValueError(
-                f"{self.files.path}: expected {about}, {pattern}, got {len(matching)} files: {', '.join(matching[:3])}"
-            )
-        return matching[0]
 
 
 class Kaggle(ILSVRC):

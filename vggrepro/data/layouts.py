@@ -142,6 +142,17 @@ class TinyImageNet(Layout):
         return boxes
 
 
+def image_stem(name: str) -> str:
+    """The image that a file name means: `val/ILSVRC2012_val_00000001.JPEG` -> `ILSVRC2012_val_00000001`.
+
+    Hugging Face's names end in the class: `ILSVRC2012_val_00000001_n01751748.JPEG` is the same image.
+    """
+    last = name.strip().replace("\\", "/").rsplit("/", 1)[-1]
+    stem, dot, ending = last.rpartition(".")
+    stem = stem if f"{dot}{ending}".lower() in IMAGE else last
+    return re.sub(r"(?<=\d)_n\d{8}$", "", stem)
+
+
 def natural(name: str) -> tuple[int | str, ...]:
     """A key that sorts `val_2` before `val_10`."""
     return tuple(int(part) if i % 2 else part for i, part in enumerate(re.split(r"(\d+)", name)))

@@ -84,7 +84,7 @@ class ReleasedCandidate:
         if reading.classes == "sorted":
             return np.arange(len(wnids))
         if self.devkit_places is None:
-            raise ValueError("classes in the devkit's order need --devkit, the folder with meta_clsloc.mat")
+            raise ValueError("classes in the devkit's order need --devkit, its folder or its archive")
         return self.devkit_places
 
     def sample(self) -> Store:

@@ -25,10 +25,14 @@ class Judgement:
     """Images without a right box; None for guesses without boxes."""
     localisation_images: int
     """Images that are not blacklisted."""
+    labels: int = MAX_GUESSES
+    """The most labels of any guess; fewer than five (or all classes) are too few to know the top-5 error."""
 
     def counts(self) -> dict[str, tuple[int, int]]:
         """Errors and images by quantity, as tables name them."""
-        counts = {"top-1": (self.top1, self.images), "top-5": (self.top5, self.images)}
+        counts = {"top-1": (self.top1, self.images)}
+        if self.labels >= MAX_GUESSES:
+            counts["top-5"] = (self.top5, self.images)
         if self.localisation is not None:
             counts["localisation"] = (self.localisation, self.localisation_images)
         return counts
@@ -45,9 +49,11 @@ def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
         raise ValueError(f"{len(guesses)} guesses for {len(truth.labels)} images: expected one per image")
     ranks = np.array([_rank(g.labels, int(label)) for g, label in zip(guesses, truth.labels, strict=True)])
     top1, top5 = (int(wrong_images(ranks, name).sum()) for name in TOP)
+    labels = max((len(set(g.labels)) for g in guesses), default=0)
+    labels = MAX_GUESSES if labels == len(truth.wnids) else labels
     localisation = missed_guesses(truth, guesses)
     count = None if localisation is None else int(localisation.sum())
-    return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()))
+    return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()), labels)
 
 
 def missed_guesses(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:

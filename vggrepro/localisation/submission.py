@@ -1,4 +1,4 @@
-"""Predictions in ILSVRC's official format: ours are written, anyone's are judged. No torch."""
+"""Our predictions in ILSVRC's official format; `external.imported` judges anyone's. No torch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from vggrepro.core.files import write_text
 from vggrepro.data import devkit
 from vggrepro.data.devkit import Guess
 from vggrepro.data.store import Store
-from vggrepro.localisation.judging import Judgement, judge_guesses
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes
 from vggrepro.paper.systems import evaluations_of, with_seed
 from vggrepro.paper.tables import localisation_systems
@@ -59,20 +58,3 @@ def _open_system(name: str, seed: int, boxes_folder: Path) -> list[BoxStore]:
             f"{boxes_folder / missing[0]}: no such boxes: predict them first, Snakemake does so on its own"
         )
     return list(stores.values())
-
-
-def judge_submission(
-    predictions_file: Path,
-    *,
-    devkit_folder: Path,
-    solution: Path,
-    first: int | None,
-    with_boxes: bool,
-) -> Judgement:
-    """The errors of predictions in the official format, of the `first` validation images or of all.
-
-    Raises ValueError for a file that is not in the format, or that has another number of lines.
-    """
-    truth = devkit.read_truth(devkit_folder, solution, first)
-    guesses = devkit.read_guesses(predictions_file, len(truth.labels), with_boxes=with_boxes)
-    return judge_guesses(truth, guesses)

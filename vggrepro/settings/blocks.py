@@ -205,18 +205,24 @@ class ImportSettings(FrozenModel):
     """Somebody else's system: its scores or labels of the validation images."""
 
     file: ExistingFile
-    """A row per image, with a number per class or up to five labels: .npy, .npz, .csv, .tsv or .parquet; or .txt, ILSVRC's
-    official format, up to five `label xmin ymin xmax ymax`, or up to five labels, in validation order with devkit ids."""
+    """A row per image, with a number per class or up to five labels: .npy, .npz, .csv, .tsv, .parquet or .json; or .txt,
+    ILSVRC's official format, up to five `label xmin ymin xmax ymax`, or up to five labels, in validation order with devkit
+    ids."""
     order: Literal["validation", "folders"] | ExistingFile | None = None
     """Order of rows without ids: `validation`, by image number; `folders`, by class and file name, as in torchvision; or a
     text file that lists all images in the order of the rows."""
     ids: NonEmptyText | None = None
     """The column or array with the images' ids, where several could have them."""
-    classes: Literal["wnid", "sorted", "devkit"] | None = None
-    """Meaning of a column or a label: a WNID, the index among the sorted WNIDs, from 0, or the devkit's id, from 1. Not set:
-    WNIDs where the file has them, devkit ids in a .txt, else indices."""
+    classes: Literal["wnid", "sorted", "sorted-from-1", "sorted-as-text", "devkit"] | None = None
+    """Meaning of a column or a label: a WNID; the index among the sorted WNIDs, from 0 or from 1 (1,001 columns of TensorFlow,
+    with background, count from 1 too); that index where numbers were sorted as text (0, 1, 10, ...); or the devkit's id, from
+    1. Not set: WNIDs where the file has them, devkit ids in a .txt, else indices from 0."""
     logits: bool = False
     """Whether the numbers are scores before the soft-max."""
+    scores: ExistingFile | None = None
+    """A file with the scores of the labels, in the order of the file's rows, by which lists are sorted best first."""
+    accept: tuple[Literal["chance", "order"], ...] = ()
+    """What would be refused: an error near chance, or lists that do not seem to be best first (in another order)."""
 
 
 class ReadingSettings(FrozenModel):
@@ -257,7 +263,7 @@ class DevkitSettings(FrozenModel):
     """ILSVRC's own files: true labels and boxes of the validation images, and its numbers of classes."""
 
     folder: ExistingData
-    """ILSVRC's devkit: the folder with meta_clsloc.mat, the validation labels and the blacklist."""
+    """ILSVRC's devkit, of 2012 or 2014: its folder or its archive. Boxes need the blacklist, which that of 2014 has."""
     solution: ExistingFile | None = None
     """LOC_val_solution.csv: the true boxes of the validation images, by which imported boxes are judged."""
 

@@ -34,10 +34,15 @@ def open_imported(published: PublishedTable, settings: Settings, inputs: Inputs)
 
 
 def imported_errors(store: ImportedStore) -> dict[str, Errors]:
-    """Which of its images an imported system gets wrong, by quantity: top-1, top-5 and, with boxes, localisation."""
+    """Which of its images an imported system gets wrong, by quantity: top-1, top-5 and, with boxes, localisation.
+
+    Lists that name fewer than five labels for every image have no top-5 error.
+    """
     ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}})[""]
     sources = (f"imported/{store.folder.name}",)
     errors = {name: Errors(wrong_images(ranks, name)[None], ids_digest(store.ids), sources) for name in TOP}
+    if isinstance(store, TopLabels) and (store.predicted >= 0).sum(1).max() < min(TOP["top-5"], store.classes):
+        del errors["top-5"]
     if isinstance(store, TopLabels) and store.boxes is not None:
         missed, counted = store.boxes
         ids = np.array(store.ids)[counted].tolist()
@@ -51,10 +56,15 @@ def errors_of_imported(stores: Mapping[str, ImportedStore]) -> dict[System, dict
 
 
 def imported_note(store: ImportedStore) -> str:
-    """What an imported system gave for how many images, and from which file."""
+    """What an imported system gave for how many images, from which file, and what was done to it or accepted."""
     kind = "labels" if isinstance(store, TopLabels) else "posteriors"
     metadata = store.metadata
+    reading = metadata.get("as", {})
+    accepted = {"chance": "an error near chance", "order": "lists that do not seem to be best first"}
+    more = [reading["numbers"]] if reading.get("numbers") else []
+    more += [reading["labels"]] if reading.get("labels", "best first") != "best first" else []
+    more += [f"accepted by the user: {accepted[what]}" for what in reading.get("accepted", [])]
     return (
         f"{metadata['name']}: {kind} of {len(store):,} images of {metadata['data set']} from {metadata['file']} (SHA-256 "
-        f"{metadata['digest'][:12]}), judged here."
+        f"{metadata['digest'][:12]}), judged here{''.join(f'; {text}' for text in more)}."
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
+from pathlib import Path
 
 from vggrepro.core.paths import ROOT
+from vggrepro.data.devkit_files import SYNSETS, DevkitFiles
 from vggrepro.paper.runs import Run, with_ancestors
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import PUBLISHED, PublishedTable, best_classification, table_name
@@ -16,11 +18,11 @@ def import_scores_job(plan: Plan, system: str) -> Answers:
     name, devkit = plan.imported[system], plan.settings.devkit
     imported = plan.settings.imported[name]
     order = [imported.order] if imported.order and imported.order not in ("validation", "folders") else []
-    truth = [f"{devkit.folder}/meta_clsloc.mat", *([devkit.solution] if devkit.solution else [])] if devkit else []
+    truth = [devkit_synsets(devkit.folder), *([devkit.solution] if devkit.solution else [])] if devkit else []
     val = None if devkit else f"{plan.root}/data/val"
     return {
         "file": imported.file,
-        "others": [*order, *truth, *([val] if val else [])],
+        "others": [*([imported.scores] if imported.scores else []), *order, *truth, *([val] if val else [])],
         "name": name,
         "order": imported.order,
         "ids": imported.ids,
@@ -29,7 +31,17 @@ def import_scores_job(plan: Plan, system: str) -> Answers:
         "solution": devkit and devkit.solution,
         "val": val,
         "logits": imported.logits,
+        "scores": imported.scores,
+        "accept": list(imported.accept),
     }
+
+
+def devkit_synsets(folder: str) -> str:
+    """The file that has the devkit's classes: in its folder, the folder above, or its archive; the folder where none has."""
+    try:
+        return str(DevkitFiles(Path(folder)).place(SYNSETS))
+    except ValueError:
+        return f"{folder}/meta.mat"
 
 
 def imported_store(plan: Plan, system: str) -> str:

@@ -27,6 +27,8 @@ rule import_scores:
             "solution",
             "val",
             "logits",
+            "scores",
+            "accept",
         ),
     shell:
         "vggrepro import {input.file:q} {params.options:q}"
