@@ -112,7 +112,7 @@ def posteriors(
         views = [cut(image, centre_corner(height, width, crop), crop)]
     if protocol != "centre-crop":
         views += [view[:, ::-1] for view in views]
-    return np.mean([_view_posteriors(net, view, protocol, settings["average"]) for view in views], 0)
+    return np.asarray(np.mean([_view_posteriors(net, view, protocol, settings["average"]) for view in views], 0))
 
 
 def _view_posteriors(net: StoredNet, view: Pixels, protocol: str, average: str) -> NDArray[np.float64]:
