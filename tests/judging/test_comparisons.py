@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ import pytest
 import yaml
 
 from tests.judging.made_claims import NETS, PAPER, claim, patterns
+from tests.made_tables import judged_table
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares, write_outcomes
 from vggrepro.settings.loading import load_settings
+from vggrepro.tables import render
 
 
 def test_outcomes_of_other_images_are_not_compared(tmp_path):
@@ -87,6 +90,17 @@ def test_a_number_that_the_paper_quotes_is_a_constant(tmp_path, errors, verdict)
     assert step.against.endswith("printed 7.9")
     half = 196 * np.sqrt(share * (1 - share) / 10_000)
     assert (step.interval[1] - step.interval[0]) / 2 == pytest.approx(half, rel=0.01)
+
+
+def test_a_quoted_number_is_not_compared_with_errors_on_other_images(tmp_path):
+    """On drawn images any net would be far better than GoogLeNet."""
+    wrong = np.zeros((1, 1000), bool)
+    render.write_table(replace(judged_table("7", PAPER, tmp_path), other_data=("top-1", "top-5")), tmp_path)
+    judged = judge_against(tmp_path, wrong, "GoogLeNet (Szegedy et al., 2014) (1 net)")
+    assert judged.verdict == "not run"
+    assert "is of the paper's images" in judged.reason
+    render.write_table(judged_table("7", PAPER, tmp_path), tmp_path)
+    assert judge_against(tmp_path, wrong, "GoogLeNet (Szegedy et al., 2014) (1 net)").verdict == "supported"
 
 
 def test_a_quoted_row_without_the_number_cannot_be_compared_with(tmp_path):

@@ -59,6 +59,7 @@ def judge_claims(
             if claim.test == "arithmetic" or claim.of == "memory":
                 claims.append(_judge_counted(claim, settings, tables, trainings))
                 continue
+            _check_constants(claim, settings, tables)
             comparisons[claim.id] = _compared(claim, settings, trainings, read)
             claims.append(leaning(claim, comparisons[claim.id], printed))
         except NotRunError as missing:
@@ -91,6 +92,16 @@ def _compared(
         case "cost":
             return compare_costs(claim, settings.table, trainings)
     return compare_cells(settings, claim, read)
+
+
+def _check_constants(claim: Claim, settings: Settings, tables: Path) -> None:
+    """A NotRunError where our numbers are of other images than a number that the paper quotes."""
+    for place, against in claim.compared():
+        file = tables / f"{table_name(place.table)}.json"
+        if not against.row(settings.table).ours and file.exists() and claim.quantity in read_table(file).other_data:
+            raise NotRunError(
+                f"{against.label} is of the paper's images, and {place.label} is of others: nothing to compare"
+            )
 
 
 def _compared_tables(claims: Sequence[JudgedClaim]) -> set[str]:

@@ -78,7 +78,7 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
         "id": claim.id,
         "section": claim.section,
         "claim": f"The same in {claim.quantity}." if claim.same_as else claim.claim,
-        "quantity": claim.quantity,
+        "quantity": "" if claim.same_as else claim.quantity,
         "verdict": claim.verdict,
         "sign": DECISION_SIGNS[claim.verdict],
         "chip": claim.verdict.replace(" ", "-"),

@@ -161,8 +161,8 @@ def draw_claims(ledger: Ledger, folder: Path) -> Figure | None:
         caption = (
             "The difference that decides each claim, with its 95% interval; other comparisons of the same claim are thin. "
             "Beyond 2 points the axis is logarithmic. Grey bands: the claimed difference plus or minus the margin, for claims "
-            "of equality. Grey ticks: the margin that a gain is smaller than claimed below, or the loss that is no longer "
-            "none. Claims that were not run, or are not about images, are left out."
+            "of equality. Grey ticks: the size that is claimed, the margin that a gain is smaller than claimed below, or the "
+            "loss that is no longer none. Claims that were not run, or are not about images, are left out."
         )
         return finished_figure(figure, "claims-forest", "Every claim's gain", caption, folder)
 
@@ -170,14 +170,14 @@ def draw_claims(ledger: Ledger, folder: Path) -> Figure | None:
 def _claims_panel(axis: Any, lines: Sequence[str | JudgedClaim]) -> None:  # noqa: ANN401
     """Headings and claims, a line each, from the top."""
     # a gain over others' systems is ten times that of a test scale
-    axis.set_xscale("symlog", linthresh=2, linscale=2)
+    axis.set_xscale("symlog", linthresh=2, linscale=1.2)
     for y, line in enumerate(lines):
         if isinstance(line, JudgedClaim):
             _claim(axis, y, line)
     axis.axvline(0, color=INK, linewidth=0.8)
     axis.set(xlabel="gain (points), positive for the claim's side")
     low, high = axis.get_xlim()
-    ticks = [tick for tick in (-50, -20, -10, -5, -2, -1, 0, 1, 2, 5, 10, 20, 50) if low <= tick <= high]
+    ticks = [tick for tick in (-50, -10, -4, -2, -1, 0, 1, 2, 4, 10, 50) if low <= tick <= high]
     axis.set_xticks(ticks, [f"{tick}" for tick in ticks], fontsize=7)
     axis.minorticks_off()
     axis.set_yticks(range(len(lines)), [line if isinstance(line, str) else line.id for line in lines], fontsize=7)
@@ -190,8 +190,8 @@ def _claims_panel(axis: Any, lines: Sequence[str | JudgedClaim]) -> None:  # noq
 def _claim(axis: Any, y: int, judged: JudgedClaim) -> None:  # noqa: ANN401
     if judged.test == "equivalence":
         axis.barh(y, 2 * judged.margin, left=judged.by - judged.margin, height=0.9, color=INK, alpha=0.15, linewidth=0)
-    elif judged.margin:
-        edge = -judged.margin if judged.test == "non-inferiority" else judged.margin
+    elif size := judged.by or judged.margin:
+        edge = -size if judged.test == "non-inferiority" else size
         axis.plot([edge], [y], "|", color=INK, alpha=0.6, markersize=12)
     for k, step in enumerate(judged.steps):
         style = (
