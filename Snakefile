@@ -7,6 +7,7 @@ from snakemake.utils import min_version
 from vggrepro.workflow.session import (
     be_alone,
     check_data,
+    check_executor,
     print_report_path,
     remove_checkpoints,
 )
@@ -60,6 +61,7 @@ rule verify:
 
 onstart:
     with one_message():
+        check_executor(workflow.executor_plugin.name)
         be_alone()
         check_data(PLAN, workflow.dag.needrun_jobs())
 

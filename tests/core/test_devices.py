@@ -67,3 +67,9 @@ def test_a_cpus_memory_and_time_are_measured():
     assert 10_000_000 < meter.peak_bytes < 100_000_000_000
     assert 0 <= meter.seconds < 60
     assert meter.joules != meter.joules
+
+
+@pytest.mark.parametrize("name", ["mps", "meta", "xpu", "cuda:", "cuda:x", "cpu:0", "", "CUDA"])
+def test_a_device_that_is_not_supported_is_named(name):
+    with pytest.raises(ValueError, match=f"--device {name}: expected auto, cpu, cuda or cuda:N"):
+        devices.choose_device(name)

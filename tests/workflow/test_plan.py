@@ -19,6 +19,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.settings.loading import load_settings
 from vggrepro.training.signals import TORCHRUN_SIGNALS
 from vggrepro.workflow.plan import Plan, one_run_of
+from vggrepro.workflow.session import check_executor
 from vggrepro.workflow.train import launcher, processes
 
 
@@ -326,3 +327,10 @@ def test_every_command_of_the_rules_is_one_that_the_command_line_takes(tmp_path)
         for line in lines:
             command, _, _ = app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
             assert command.__module__.startswith("vggrepro.cli")
+
+
+def test_a_profile_of_slurm_without_a_slurm_is_one_message(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ValueError, match="the profile sends jobs to Slurm, and there is none that answers here"):
+        check_executor("slurm")
+    check_executor("local")

@@ -14,6 +14,9 @@ from typing import TypeVar
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
+from vggrepro.cli.failures import fail, message_of, report_unexpected
+from vggrepro.core.places import find_caches
+
 GROUPS = ("data", "training", "evaluation", "tables", "diagnosis", "external", "reference")
 """The files of commands, in the order of the help."""
 
@@ -43,7 +46,8 @@ def command_group(title: str) -> Callable[[_Command], _Command]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. A user's mistake ends with one message and exit status 2."""
+    """Run a command. A user's mistake ends with one message and exit status 2, a mistake of the program with a traceback."""
+    find_caches()
     for group in GROUPS:
         importlib.import_module(f"vggrepro.cli.{group}")
     tokens = list(sys.argv[1:] if arguments is None else arguments)
@@ -53,20 +57,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
         command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
-        return _fail(tokens, f"{error} (see {' '.join(['vggrepro', *(error.command_chain or ())])} --help)")
-    except (ValueError, OSError) as error:
-        return _fail(tokens, error)
-    except RuntimeError as error:
+        return fail(tokens, f"{error} (see {' '.join(['vggrepro', *(error.command_chain or ())])} --help)")
+    except (ValueError, OSError, MemoryError) as error:
+        return fail(tokens, message_of(error))
+    except KeyboardInterrupt:
+        return fail(tokens, "stopped", status=130)
+    except Exception as error:
         if type(error).__name__ != "OutOfMemoryError":
-            raise
+            return report_unexpected(tokens, error)
         resume = "the same command resumes from the last checkpoint, or train on GPUs with more memory"
         advice = resume if tokens[0] == "train" else "lower evaluate.batch_pixels"
-        return _fail(tokens, f"out of GPU memory: {advice} ({error})")
-    except KeyboardInterrupt:
-        return _fail(tokens, "stopped", status=130)
+        return fail(tokens, f"out of GPU memory: {advice} ({error})")
     return 0 if tokens else 2
-
-
-def _fail(tokens: Sequence[str], message: object, *, status: int = 2) -> int:
-    print(f"vggrepro {tokens[0]}: {message}", file=sys.stderr)
-    return status

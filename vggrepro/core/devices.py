@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import resource
 import sys
 import tempfile
@@ -55,10 +56,9 @@ def choose_device(name: str, processes: int = 1) -> torch.device:
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     if name == "auto":
         name = "cuda" if count else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N") from None
+    if not re.fullmatch(r"cpu|cuda(:\d{1,3})?", name, re.ASCII):
+        raise ValueError(f"--device {name}: expected auto, cpu, cuda or cuda:N; others are not supported")
+    device = torch.device(name)
     if device.type != "cuda":
         return device
     if not count or (device.index or 0) >= count:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -39,6 +40,22 @@ def be_alone() -> None:
     _LOCKS.append(file)
     if not lock(file):
         raise ValueError(f"{Path.cwd()}: another Snakemake is at work here: wait for it to end")
+
+
+def check_executor(name: str) -> None:
+    """Raise ValueError if jobs go to a Slurm that does not answer."""
+    if name != "slurm":
+        return
+    try:
+        done = subprocess.run(["sinfo", "--noheader"], capture_output=True, text=True, timeout=60)
+        problem = done.stderr.strip().rpartition("\n")[2] if done.returncode else ""
+    except (OSError, subprocess.TimeoutExpired) as error:
+        problem = str(error)
+    if problem:
+        raise ValueError(
+            f"the profile sends jobs to Slurm, and there is none that answers here ({problem}): run the command on a node of "
+            "the cluster, or leave --profile slurm out to work on this machine alone"
+        )
 
 
 def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
