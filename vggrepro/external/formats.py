@@ -1,12 +1,11 @@
-"""Released nets as their files have them: Caffe's `.caffemodel`, MatConvNet's `.mat`, PyTorch's `.pth` (or
-`.safetensors`) in torchvision's layout. Nothing is unpickled but tensors.
+"""Released nets as their files have them: Caffe's `.caffemodel`, MatConvNet's `.mat`, PyTorch's checkpoints of
+torchvision's layout (`checkpoints.py`). Nothing is unpickled but tensors and numbers.
 """
 
 from __future__ import annotations
 
 import math
 import re
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from vggrepro.core import limits
 from vggrepro.core.files import read_regular
 from vggrepro.data.matlab import read_mat
+from vggrepro.external.checkpoints import read_checkpoint
 
 Array = NDArray[np.float32]
 RGB = tuple[float, float, float]
@@ -48,14 +48,15 @@ class ReleasedNet:
 
 
 def read_released_net(path: Path) -> ReleasedNet:
-    """The net in a file; a ValueError that names the file where it is none of the formats, damaged, or no such net."""
-    readers = {".caffemodel": _read_caffe, ".mat": _read_mat, ".pth": _read_torch, ".pt": _read_torch}
-    readers[".safetensors"] = _read_torch
-    if path.suffix not in readers:
-        raise ValueError(f"{path}: expected a net in a file that ends in {', '.join(readers)}")
+    """The net in a file; a ValueError that names the file where it is none of the formats, damaged, or no such net.
+
+    What a file begins with decides which format it has, not how its name ends.
+    """
     if not path.is_file():
         raise ValueError(f"{path}: no such file")
-    net = readers[path.suffix](path)
+    with path.open("rb") as file:
+        start = file.read(1024)
+    net = _read_start(path, start)
     if len(net.layers) < 4:
         raise ValueError(
             f"{path}: expected convolutions and three fully connected layers, got {len(net.layers)} layers"
@@ -69,6 +70,37 @@ def read_released_net(path: Path) -> ReleasedNet:
             raise ValueError(f"{path}: layer {layer.name} has weights that are not finite")
     return net
 
+
+def _read_start(path: Path, start: bytes) -> ReleasedNet:
+    for beginning, problem in NO_NETS.items():
+        if re.match(beginning, start, re.IGNORECASE):
+            raise ValueError(f"{path}: {problem}")
+    if start.startswith(b"MATLAB"):
+        return _read_mat(path)
+    if start.startswith(TORCH_STARTS) or re.fullmatch(rb'.{8}\{\s*".*', start, re.DOTALL):
+        return ReleasedNet("torchvision", tuple(ReleasedLayer(*layer) for layer in read_checkpoint(path)))
+    if path.suffix == ".mat":
+        return _read_mat(path)
+    if path.suffix == ".caffemodel":
+        return _read_caffe(path)
+    raise ValueError(
+        f"{path}: expected a net of Caffe (.caffemodel), MatConvNet (.mat) or PyTorch (.pth, .safetensors), got a file that "
+        f"begins with {start[:16]!r}: fetch it again"
+    )
+
+
+TORCH_STARTS = (b"PK", b"\x80")
+"""What PyTorch's files begin with: a zip, or, in old files, a pickle."""
+NO_NETS = {
+    rb"version https://git-lfs": "a pointer of Git LFS, not the file itself: fetch it with `git lfs pull`",
+    rb"(\xef\xbb\xbf)?\s*<\s*(!doctype|html|head|body|script|meta|\?xml)": (
+        "a web page, not a net: the download failed, or asks for a confirmation: fetch the file again in a browser"
+    ),
+    rb"\s*\{\s*\"": "JSON, not a net: fetch the file again",
+    rb"\x89HDF": "HDF5, as Keras and MATLAB 7.3 write it, is not read: convert it to .safetensors or, in MATLAB, to -v7",
+    rb"\x1f\x8b": "compressed with gzip: unpack it first",
+}
+"""What files begin with that are no net, and what to do then."""
 
 # Caffe. Numbers of fields are those of its caffe.proto; fields that are not named here are skipped.
 
@@ -217,57 +249,3 @@ def _mean(image: NDArray[Any]) -> RGB:
     """The mean RGB of an average image [H, W, 3], or of three numbers."""
     red, green, blue = (image.reshape(-1) if image.size == 3 else image.mean((0, 1))).tolist()
     return red, green, blue
-
-
-# PyTorch
-
-
-def _read_torch(path: Path) -> ReleasedNet:
-    import torch
-    from safetensors.torch import load_file
-
-    try:
-        if path.suffix != ".safetensors":
-            _check_stored(path)
-        content: Any = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
-    except Exception as error:  # torch raises many kinds of errors for other files
-        raise ValueError(f"{path}: cannot be read as tensors of PyTorch: {error}") from None
-    state = content.get("state_dict", content) if isinstance(content, dict) else {}
-    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
-        raise ValueError(f"{path}: expected tensors by name, got a {type(state).__name__}")
-    tensors = {name.removeprefix("module."): tensor for name, tensor in state.items()}
-    if odd := [name for name in tensors if not re.fullmatch(r"(features|classifier)\.\d+\.(weight|bias)", name)]:
-        hint = (
-            ": a net with batch normalisation is not the paper's" if any("running_mean" in name for name in odd) else ""
-        )
-        raise ValueError(f"{path}: expected features.N and classifier.N as of torchvision's VGG, got {odd[0]}{hint}")
-    stems = {name.rpartition(".")[0] for name in tensors}
-    ordered = sorted(stems, key=lambda stem: (stem.startswith("classifier"), int(stem.split(".")[1])))
-    if incomplete := [stem for stem in ordered if not {f"{stem}.weight", f"{stem}.bias"} <= set(tensors)]:
-        raise ValueError(f"{path}: {incomplete[0]} lacks its weights or its biases")
-    layers = [
-        ReleasedLayer(s, *(_numbers(tensors[f"{s}.{kind}"], f"{path}: {s}.{kind}") for kind in ("weight", "bias")))
-        for s in ordered
-    ]
-    return ReleasedNet("torchvision", tuple(layers))
-
-
-def _check_stored(path: Path) -> None:
-    """A ValueError for a .pth whose parts are packed: torch stores them as they are, a bomb does not."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-                raise ValueError("its parts are compressed, which torch does not do: save it again with torch.save")
-
-
-def _numbers(tensor: Any, where: str) -> Array:  # noqa: ANN401
-    """A tensor's numbers; a ValueError for what is none, and for one with more numbers than are stored."""
-    import torch
-
-    if not isinstance(tensor, torch.Tensor) or tensor.device.type != "cpu" or tensor.layout != torch.strided:
-        raise ValueError(f"{where}: expected a dense tensor, got a {type(tensor).__name__}")
-    # a stride of 0 repeats a number: a kilobyte may say that it has terabytes
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-        raise ValueError(f"{where}: has the shape {list(tensor.shape)}, but the file does not hold so many numbers")
-    numbers: Array = tensor.detach().float().numpy()
-    return numbers
