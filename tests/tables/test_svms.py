@@ -73,6 +73,20 @@ def test_outcomes_of_transfer_are_what_cells_are_made_of(svm_results, tmp_path):
         assert all(e.outcome.resampled.shape[1] == (0 if "caltech" in e.quantity else 200) for e in found)
 
 
+@pytest.mark.parametrize("table", ["voc-scales", "caltech-scales"])
+def test_features_combined_otherwise_have_tables_when_asked_for(svm_results, table):
+    settings = load_settings({"smoke": True, "unprinted": [table]})
+    shown, made = table_with_outcomes(table, settings, svm_results / "transfer")
+    cells = [cell for row in shown.rows for cell in row.cells]
+    assert {(cell.status, cell.delta) for cell in cells} == {("measured", None)}
+    for entry in made.entries:
+        net = entry.row["systems"][0]
+        assert entry.outcome.sources == (f"{entry.quantity}-{entry.row['combined']}/{net}_256-512_s0",)
+    printed = table_with_outcomes("11", settings, svm_results / "transfer")[1].entries
+    images = {entry.quantity: entry.outcome.images for entry in printed}
+    assert all(entry.outcome.images == images[entry.quantity] for entry in made.entries), "so that pairs can be formed"
+
+
 def test_a_set_that_was_not_given_is_not_run(svm_results, tmp_path):
     shutil.copytree(svm_results / "transfer" / "caltech101", tmp_path / "caltech101")
     table = judged_table("11", load_settings({"smoke": True}), tmp_path)

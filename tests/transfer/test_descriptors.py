@@ -7,7 +7,9 @@ import pytest
 
 from tests.svm_results import NETS
 from vggrepro import cli
-from vggrepro.transfer.descriptors import combined_scales, unit_length
+from vggrepro.data.collections import open_collection
+from vggrepro.paper.tasks import TASKS
+from vggrepro.transfer.descriptors import combined_scales, task_descriptors, unit_length
 
 
 def test_scales_are_averaged_or_stacked_to_unit_length():
@@ -21,6 +23,28 @@ def test_scales_are_averaged_or_stacked_to_unit_length():
     assert before == pytest.approx(combined_scales([a, b], combine="average", normalise="before"))
     assert not np.allclose(combined_scales([a, 10 * b], combine="average", normalise="after"), average)
     assert unit_length(np.zeros((1, 4))).tolist() == [[0.0] * 4]
+
+
+@pytest.mark.parametrize(
+    ("name", "combine"),
+    [
+        ("voc2007-average", lambda scales: sum(scales) / 3),
+        ("voc2007-stack", np.hstack),
+        ("caltech101-average", lambda scales: sum(scales) / 3),
+        ("caltech256-maximum", lambda scales: np.maximum(np.maximum(*scales[:2]), scales[2])),
+    ],
+)
+def test_the_combinations_that_the_paper_compares_are_of_three_scales(svm_results, drawn_sets, name, combine):
+    task = TASKS[name]
+    folder = svm_results / "f" / NETS[0].name / task.data
+    descriptors, _ = task_descriptors(
+        [folder],
+        task=task,
+        collections={task.data: open_collection(task.data, drawn_sets / task.data)},
+        normalise="after",
+    )
+    scales = [np.load(folder / f"{Q}.npy").astype(np.float64) for Q in (256, 384, 512)]
+    assert descriptors == pytest.approx(unit_length(combine(scales)), abs=1e-6)
 
 
 def test_features_of_other_images_are_refused(svm_results, drawn_sets, tmp_path, capsys):

@@ -57,6 +57,17 @@ def test_all_presets_have_the_same_dag_but_for_data_sets_of_transfer(tmp_path):
     assert smoke == tiny + transfer + Counter({"total": transfer.total()})
 
 
+def test_what_the_paper_does_not_print_is_in_the_dag_when_it_is_asked_for(tmp_path):
+    """Two trainings and three predictions more of boxes, SVMs more, and test scales more in the jobs that are there."""
+    asked = "unprinted=[scale-gap,boxes-256,voc-scales,caltech-scales]"
+    done = snakemake(tmp_path, "--config", "smoke=true", asked, "--printshellcmds")
+    more = Counter({"train": 2, "boxes": 3, "classify": 12, "table": 4, "total": 21})
+    assert jobs(done) == jobs(snakemake(tmp_path, "--config", "smoke=true")) + more
+    assert {"D_256_scr_fc_s0", "D_256_pcr_fc_s0"} <= runs(done)
+    assert re.search(r"vggrepro evaluate D_256_s0 dense --scales 224,256,288,512 ", done.stdout + done.stderr)
+    assert re.search(r"vggrepro evaluate E_384_s0 dense --scales 256,352,384,416 ", done.stdout + done.stderr)
+
+
 def test_a_table_of_transfer_needs_the_data_sets_that_are_given(tmp_path):
     for name in ("voc", "c"):
         (tmp_path / name).mkdir()

@@ -190,8 +190,8 @@ def _claims_panel(axis: Any, lines: Sequence[str | JudgedClaim]) -> None:  # noq
 def _claim(axis: Any, y: int, judged: JudgedClaim) -> None:  # noqa: ANN401
     if judged.test == "equivalence":
         axis.barh(y, 2 * judged.margin, left=judged.by - judged.margin, height=0.9, color=INK, alpha=0.15, linewidth=0)
-    elif size := judged.by or judged.margin:
-        edge = -size if judged.test == "non-inferiority" else size
+    elif claimed := judged.by or judged.margin:
+        edge = -claimed if judged.test == "non-inferiority" else claimed
         axis.plot([edge], [y], "|", color=INK, alpha=0.6, markersize=12)
     for k, step in enumerate(judged.steps):
         style = (
