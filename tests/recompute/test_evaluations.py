@@ -22,6 +22,7 @@ from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.weights import save_weights
 from vggrepro.paper import nets
 from vggrepro.paper.runs import Run
+from vggrepro.recompute.check import Extent, recompute
 from vggrepro.recompute.evaluations import Sample, recomputed_boxes, recomputed_scores
 from vggrepro.recompute.findings import Finding
 from vggrepro.settings.blocks import EvaluateSettings, NetSettings
@@ -175,8 +176,6 @@ def test_posteriors_of_another_protocol_differ(results, mutation, protocol):
 @pytest.mark.parametrize("layers", [[64, "M"], [64, nets.Conv(5, 64), "M"], [128, 64, "M"]], ids=str)
 def test_another_net_than_table_1_differs_or_is_not_evaluated(results, tmp_path, monkeypatch, layers):
     """The net's file does not fit the published layers: nothing is computed with it, and the check of the run says so."""
-    from vggrepro.recompute.check import Extent, recompute
-
     monkeypatch.setitem(nets.LAYERS, "C", [*layers, *nets.LAYERS["C"][3:]])
     (tmp_path / "data").symlink_to(results / "data")
     save_random_net(tmp_path, C)
