@@ -1,12 +1,15 @@
-# make smoke | test | lint | bench | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
+# make smoke | reference | test | lint | bench | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
 PYTHON ?= python3
 BIN := .venv/bin
 DAG := tests/workflow/test_run.py
 
-.PHONY: setup smoke test lint bench docs clean
+.PHONY: setup smoke reference test lint bench docs clean
 
-smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report
+smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report and whether its numbers are the reference's
 	$(BIN)/snakemake --cores all --rerun-incomplete --config smoke=true
+
+reference: smoke  ## keep the digests and numbers of this machine's smoke run as the reference, after a change that alters them
+	$(BIN)/vggrepro compare results/smoke --write tables/reference/smoke.json
 
 test: setup  ## all tests: two files of them at a time, then the smoke run, which takes all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --ignore=$(DAG)

@@ -8,6 +8,7 @@ from vggrepro.workflow.session import (
     be_alone,
     check_data,
     check_executor,
+    print_comparison,
     print_report_path,
     remove_checkpoints,
 )
@@ -69,3 +70,4 @@ onstart:
 onsuccess:
     remove_checkpoints(PLAN, workflow.dag.jobs)
     print_report_path(PLAN)
+    print_comparison(PLAN)

@@ -2,14 +2,16 @@
 
     python bench/smoke.py [--runs 5]
 
-The arithmetic: in one process on all cores, nothing but the nets' own steps and forward passes on images that are in memory,
-as many as the smoke run makes, of the shapes that it shows its nets; each kind is timed five times and multiplied by how often
-it occurs. The smoke run: `snakemake --cores all --config smoke=true` in an empty folder, from its start to its report.
+The arithmetic: with the same CPU instructions, in one process on all cores, nothing but the nets' own steps and forward passes
+on images that are in memory, as many as the smoke run makes, of the shapes that it shows its nets; each kind is timed five
+times and multiplied by how often it occurs. The smoke run: `snakemake --cores all --config smoke=true` in an empty folder,
+from its start to its report.
 """
 
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import subprocess
 import sys
@@ -19,6 +21,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
+
+from vggrepro.core.instructions import pin_instructions
+
+# before torch is loaded, because the smoke run's nets compute with these, too
+pin_instructions("avx2")
 
 import torch
 from harness import REPEATS, row, write
@@ -152,22 +159,44 @@ def smoke_run(folder: Path) -> float:
     return time.perf_counter() - started
 
 
+def profile(results: Path) -> dict[str, dict[str, float]]:
+    """What the jobs of every rule took: how many, their seconds, and the processor's, in which jobs side by side do not count
+    twice. Snakemake samples a job's processor time, and misses its last seconds."""
+    rules: dict[str, Counter[str]] = {}
+    for file in sorted((results / "benchmarks").rglob("*.tsv")):
+        rule = file.relative_to(results / "benchmarks").parts[0].split(".")[0]
+        with file.open(encoding="utf-8", newline="") as opened:
+            taken = next(csv.DictReader(opened, delimiter="\t"))
+        measured = {"jobs": 1.0, "seconds": float(taken["s"]), "processor": _number(taken["cpu_time"])}
+        rules.setdefault(rule, Counter()).update(measured)  # type: ignore[arg-type]
+    return {rule: dict(sums) for rule, sums in rules.items()}
+
+
+def _number(text: str) -> float:
+    return float(text) if text not in ("", "NA", "-") else 0.0
+
+
 def main() -> None:
     """Run, count, time, and print the ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=REPEATS, help="how often, a quarter of an hour each on two cores")
+    parser.add_argument("--runs", type=int, default=REPEATS, help="how often, six minutes each on two cores")
     given = parser.parse_args()
     cores, settings = os.cpu_count() or 1, load_settings({"smoke": True})
     torch.set_num_threads(cores)
-    found, parts = dict[str, list[float]](ours=[], peer=[]), []
+    found, parts, profiles = dict[str, list[float]](ours=[], peer=[]), [], []
     for _ in range(given.runs):
         with tempfile.TemporaryDirectory() as folder:
             found["ours"].append(smoke_run(Path(folder)))
+            profiles.append(profile(Path(folder) / "results/smoke"))
             parts.append(arithmetic(settings, Path(folder) / "results/smoke"))
             found["peer"].append(sum(parts[-1].values()))
             print(*(f"{name} {taken:.0f} s" for name, taken in parts[-1].items()), sep=", ", flush=True)
     about = {"title": f"The smoke run, {cores} cores", "peer": "bare arithmetic, one process", "ours": "vggrepro"}
-    write("smoke", about, [row("imports, jobs, tables and report all in it", "s", found, reach=1 / 1.5, parts=parts)])
+    write(
+        "smoke",
+        about,
+        [row("imports, jobs, tables and report all in it", "s", found, reach=1 / 1.5, parts=parts, profiles=profiles)],
+    )
 
 
 if __name__ == "__main__":

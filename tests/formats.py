@@ -111,7 +111,7 @@ def torchvision_like(net: VGG) -> nn.Sequential:
             conv = nn.Conv2d(*ours.weight.shape[1::-1], 3, padding=1)
             conv.load_state_dict(ours.state_dict())
             modules += [conv, nn.ReLU()]
-        modules.append(nn.MaxPool2d(2, 2) if b <= 3 or net.model.scale_unit == 32 else nn.Identity())
+        modules.append(nn.MaxPool2d(2, 2) if 2**b <= net.model.scale_unit else nn.Identity())
     modules[0].weight.data *= 255 * std
     head = [net.fc6, nn.ReLU(), nn.Dropout(), net.fc7, nn.ReLU(), nn.Dropout(), net.fc8]
     whole = nn.Module()

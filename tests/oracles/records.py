@@ -114,7 +114,7 @@ def weights_record(run: Run, settings: Settings) -> dict[str, Any]:
             "layers": ["Conv2d", "Linear", "MaxPool2d", "ReLU"],
             "width": model.width,
             "fc": model.fc,
-            "poolings": {8: 3, 16: 4, 32: 5}[model.scale_unit],
+            "poolings": {4: 2, 8: 3, 16: 4, 32: 5}[model.scale_unit],
             "pooling": model.pooling,
             "lrn": [[2.0, 5.0, 1e-4, 0.75]] * (run.net == "A-LRN"),
         },

@@ -67,7 +67,7 @@ WRONG = [
     ({"smoke": True, "model": {"dropout": 1}}, r"model.dropout: .*less than 1"),
     ({"smoke": True, "seeds": []}, r"seeds: expected at least 1 entry, got \[\]$"),
     ({"smoke": True, "seeds": [-1]}, r"seeds.0: expected greater than or equal to 0, got -1$"),
-    ({"smoke": True, "model": {"scale_unit": 7}}, r"model.scale_unit: expected 8, 16 or 32, got 7"),
+    ({"smoke": True, "model": {"scale_unit": 7}}, r"model.scale_unit: expected 4, 8, 16 or 32, got 7"),
     ({"smoke": True, "train": {"init": "he-normal"}}, r"train.init: expected 'normal-0.01'"),
     (
         {"smoke": True, "train": {"drop_epochs": [4, 2]}},

@@ -9,13 +9,14 @@ from __future__ import annotations
 import importlib
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from vggrepro.cli.failures import fail, message_of, report_unexpected
 from vggrepro.core.places import find_caches
+from vggrepro.core.instructions import Instructions, pin_instructions
 
 GROUPS = ("data", "training", "evaluation", "tables", "diagnosis", "external", "reference")
 """The files of commands, in the order of the help."""
@@ -55,6 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         command, bound, _ = app.parse_args(tokens, exit_on_error=False, print_error=False)
+        bound.apply_defaults()
+        # here and nowhere else, because what a command imports chooses its instructions as it is loaded
+        pin_instructions(instructions_of(bound.arguments))
         command(*bound.args, **bound.kwargs)
     except CycloptsError as error:
         return fail(tokens, f"{error} (see {' '.join(['vggrepro', *(error.command_chain or ())])} --help)")
@@ -69,3 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = resume if tokens[0] == "train" else "lower evaluate.batch_pixels"
         return fail(tokens, f"out of GPU memory: {advice} ({error})")
     return 0 if tokens else 2
+
+
+def instructions_of(arguments: Mapping[str, object]) -> Instructions:
+    """The instructions that the settings among a command's arguments ask for.
+
+    A command without settings takes those that all CPUs have: it computes little, and what it writes is the same everywhere.
+    """
+    text = getattr(arguments.get("step"), "settings", arguments.get("settings"))
+    if text is None:
+        return "avx2"
+    from vggrepro.cli.options import instructions_in
+
+    return instructions_in(str(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -43,3 +44,29 @@ def flips(
     from vggrepro.diagnosis.flips import write_flips
 
     write_flips((first, second), protocol=protocol, seed=seed, scores_folder=scores, val_folder=val, out=out)
+
+
+@command
+def compare(
+    results: Annotated[Path, about("folder of results, such as results/smoke")],
+    reference: Annotated[
+        Path | None, about("another folder, or what --write wrote; without it, the smoke run kept in the repository")
+    ] = None,
+    /,
+    *,
+    json: Annotated[bool, about("print everything as JSON")] = False,
+    write: Annotated[Path | None, about("compare nothing; write the digests and numbers to this file")] = None,
+) -> None:
+    """Compare two results cell by cell, and step by step up to the first that differs; exit status 1 if any does."""
+    from vggrepro.diagnosis.comparison import compare as compare_digests
+    from vggrepro.diagnosis.comparison import report_of
+    from vggrepro.diagnosis.digests import REFERENCE, read_digests, write_reference
+
+    ours = read_digests(results)
+    if write:
+        write_reference(ours, write)
+        return
+    comparison = compare_digests(ours, read_digests(reference or REFERENCE))
+    print(dumps(comparison.as_json(), indent=1) if json else report_of(comparison))
+    if not comparison.equal:
+        raise SystemExit(1)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from cyclopts import Token
     from pydantic import BaseModel
 
+    from vggrepro.core.instructions import Instructions
     from vggrepro.settings.blocks import EvaluateSettings
     from vggrepro.settings.models import Settings
 
@@ -75,9 +76,17 @@ class Machine:
     threads: Threads = 1
     device: Annotated[str, about("auto (a GPU where there is one), cpu, cuda, cuda:1")] = "auto"
 
-    def start_torch(self, precision: str, *, processes: int = 1, same_shapes: bool = False) -> torch.device:
+    def start_torch(
+        self,
+        precision: str,
+        *,
+        instructions: Instructions = "fastest",
+        processes: int = 1,
+        same_shapes: bool = False,
+    ) -> torch.device:
         """Set torch's threads and arithmetic, and choose the device; a ValueError if that device is not there.
 
+        `instructions`: a GPU has none that other machines share, so that with `avx2` the device `auto` is the CPU.
         `same_shapes`: all batches have one shape, so that cuDNN may try out algorithms; an evaluation has thousands of shapes.
         """
         import torch
@@ -88,7 +97,8 @@ class Machine:
         # by default torch lets convolutions drop 13 bits of an fp32 mantissa on a GPU
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = same_shapes
-        return devices.choose_device(self.device, processes)
+        name = "cpu" if self.device == "auto" and instructions == "avx2" else self.device
+        return devices.choose_device(name, processes)
 
 
 class _ForwardArguments(TypedDict):
@@ -113,7 +123,7 @@ class ForwardStep(Machine):
         from vggrepro.settings.blocks import EvaluateSettings
 
         settings = read_block(self.settings, EvaluateSettings, lambda preset: preset.evaluate)
-        device = self.start_torch(settings.precision)
+        device = self.start_torch(settings.precision, instructions=settings.instructions)
         return {
             "settings": settings,
             "weights_file": self.weights,
@@ -144,6 +154,14 @@ def read_block(text: str, kind: type[_Block], block_of: Callable[[Settings], _Bl
     from vggrepro.core.validation import validated
 
     return validated(kind, json_option(text), "--settings") if _is_json(text) else block_of(read_settings(text))
+
+
+def instructions_in(text: str) -> Instructions:
+    """The instructions that the text of settings asks for: of all of them, of a block, or of a preset."""
+    values = json_option(text) if _is_json(text) else {"preset": text}
+    if {"preset", "smoke"} & values.keys():
+        return read_settings(text).instructions
+    return "avx2" if values.get("instructions") == "avx2" else "fastest"
 
 
 def _is_json(text: str) -> bool:

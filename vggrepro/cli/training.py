@@ -35,7 +35,12 @@ def train(
     run_settings = read_block(settings, RunSettings, lambda preset: preset.for_run(run))
     neighbours = processes_on_this_machine()
     machine = replace(machine, threads=max(1, machine.threads // neighbours))
-    device = machine.start_torch(run_settings.train.precision, processes=neighbours, same_shapes=True)
+    device = machine.start_torch(
+        run_settings.train.precision,
+        instructions=run_settings.instructions,
+        processes=neighbours,
+        same_shapes=True,
+    )
     from vggrepro.training.train import train_run
 
     with join_processes(processes, device) as group:

@@ -10,6 +10,7 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from vggrepro.core.instructions import instructions_in_force
 from vggrepro.core.paths import ROOT
 
 LIBRARIES = ("torch", "torchvision", "numpy", "pillow", "scikit-learn", "scipy", "numba", "snakemake")
@@ -55,6 +56,12 @@ def cpu_name() -> str:
 
 
 def provenance_record() -> dict[str, object]:
-    """Commit, versions, processor and time, to be stored beside a result."""
+    """Commit, versions, processor, its instructions that were used, and time, to be stored beside a result."""
     now = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"commit": commit(), "versions": versions(), "processor": cpu_name(), "at": now}
+    return {
+        "commit": commit(),
+        "versions": versions(),
+        "processor": cpu_name(),
+        "instructions": instructions_in_force(),
+        "at": now,
+    }

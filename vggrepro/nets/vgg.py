@@ -134,7 +134,7 @@ def _width(channels: int, model: NetSettings) -> int:
 def _feature_layers(net: str, model: NetSettings) -> Iterator[tuple[str, nn.Module]]:
     """Names and modules of the convolutional part.
 
-    CHOICE: a net with a scale unit of 8 or 16 px leaves out the last poolings, so that its crop of 7 units ends as 7x7, as in
+    CHOICE: a net with a scale unit below 32 px leaves out the last poolings, so that its crop of 7 units ends as 7x7, as in
     the paper.
     """
     poolings = model.scale_unit.bit_length() - 1

@@ -165,9 +165,11 @@ def run_facts(settings: Settings, trainings: list[FinishedTraining]) -> list[tup
         seconds = sum(t.processor_seconds for t in trainings)
         rows += [
             ("data", f"{data['data set']}, {data['images']:,} training images"),
+            ("chance", chance_level(first["record"]["classes"])),
             ("data digest", data["train"][:12]),
             ("trainings", f"{len(trainings)}, {_duration(seconds)} in all{_energy(trainings)}"),
             ("hardware", _common([f"{t.about['device']}: {t.about['made']['processor']}" for t in trainings])),
+            ("instructions", _common([t.about["made"].get("instructions", "fastest") for t in trainings])),
             ("versions", _common([_versions(t.about["made"]["versions"]) for t in trainings])),
             ("commit", _common([str(t.about["made"]["commit"])[:20] for t in trainings])),
             (
@@ -177,6 +179,12 @@ def run_facts(settings: Settings, trainings: list[FinishedTraining]) -> list[tup
         ]
     now = provenance.provenance_record()
     return [*rows, ("report made", f"{now['at']}, commit {str(now['commit'])[:20]}")]
+
+
+def chance_level(classes: int) -> str:
+    """The errors of guessing, beside which errors on other data than ImageNet have to be read."""
+    top1, top5 = (100 * max(0.0, 1 - guesses / classes) for guesses in (1, 5))
+    return f"of {classes} classes, guessing has a top-1 error of {top1:.1f}% and a top-5 error of {top5:.1f}%"
 
 
 def _common(values: list[str]) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
+from vggrepro.core.instructions import Instructions
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.fields import (
@@ -19,6 +20,11 @@ from vggrepro.settings.fields import (
     PositiveNumber,
     Share,
 )
+
+
+def is_fastest(instructions: Instructions) -> bool:
+    """Whether instructions are left out of what is written, so that results of versions without this setting stay current."""
+    return instructions == "fastest"
 
 
 class DataSettings(FrozenModel):
@@ -45,9 +51,9 @@ class DataSettings(FrozenModel):
 class NetSettings(FrozenModel):
     """The size of the nets. The layer lists are Table 1's for every preset."""
 
-    scale_unit: Literal[8, 16, 32] = 32
+    scale_unit: Literal[4, 8, 16, 32] = 32
     """Pixels that stand for 32 px of the paper, and the stride of the net: with 8, the crop of 224 px has 56 px, and S = 256
-    is the 64 px of Tiny ImageNet. A net of stride 8 has the first three of the five poolings."""
+    is the 64 px of Tiny ImageNet. A net of stride 8 has the first three of the five poolings, one of stride 4 two."""
     width: Annotated[int, Field(ge=1, le=64)] = 64
     """Channels of the first convolution; the other layers keep the paper's proportions to it."""
     fc: PositiveInteger = 4096
@@ -191,6 +197,9 @@ class TransferSettings(FrozenModel):
     caltech256_train: PositiveInteger = 60
     """PAPER B: training images of a class of Caltech-256; the others are test images."""
 
+    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    """CPU instructions of the SVMs; not set: those of all settings."""
+
     @property
     def paths(self) -> dict[str, str | None]:
         """Paths of the data sets by name; None for those that are not given."""
@@ -283,3 +292,5 @@ class EvaluateSettings(FrozenModel):
     cpu_kernels: bool = Field(default=True, exclude_if=bool)
     """In fp32 on a CPU, compute wide 3x3 convolutions by Winograd's filtering, which is faster and the same within rounding.
     False: by torch alone. Recorded only where it is false, so that results of versions without this setting stay current."""
+    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    """CPU instructions of the evaluations; not set: those of all settings."""

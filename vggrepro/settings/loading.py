@@ -51,6 +51,10 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         layout = LAYOUT_OF.get(key)
         block = {"data": {"layout": layout, "path": path}} if layout else {"transfer": {key: path}}
         values = _override(values, block)
+    if "instructions" in values:
+        # blocks that are handed to commands on their own
+        shared = {"instructions": values["instructions"]}
+        values = _override({"evaluate": shared, "transfer": shared}, values)
     # where data sets lie by default is looked at when a job needs them, because most tables can be made again without
     context = {"look_for_files": look_for_files, "may_be_absent": (preset_values["data"].get("path"),)}
     return validated(Settings, read_texts(values, Settings), "config", also_known=SHORTHANDS, context=context)

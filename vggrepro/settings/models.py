@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from vggrepro.core.files import read_yaml
+from vggrepro.core.instructions import Instructions
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.runs import Run
@@ -36,6 +37,7 @@ from vggrepro.settings.blocks import (
     ReleaseSettings,
     TrainSettings,
     TransferSettings,
+    is_fastest,
 )
 from vggrepro.settings.fields import ExistingFolder, PositiveInteger, RowName, StoreName
 
@@ -58,6 +60,9 @@ class Settings(FrozenModel):
     threads: PositiveInteger = 8
     """CPU threads of a training or an evaluation. The smoke preset uses one, so that its numbers do not depend on the number
     of cores."""
+    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    """CPU instructions. `avx2`: those that all x86-64 CPUs of the last ten years have, AVX2 with FMA, on the CPU even where
+    there is a GPU: with one thread, all of them give the same bits. The blocks `evaluate` and `transfer` take it over."""
     staged: bool = True
     """PAPER 3.1: initialise B-E from A. False: from random weights, which the paper found to be possible with Glorot's."""
     localisation: bool = True
@@ -184,8 +189,10 @@ class Settings(FrozenModel):
     def for_run(self, run: Run) -> RunSettings:
         """All settings that determine the weights of a run; a change of one of them retrains it."""
         if run.localises:
-            return RunSettings(model=self.model, train=self._with(self.localise), boxes=self.boxes)
-        return RunSettings(model=self.model, train=self.train if run.S == "256" else self._with(self.finetune))
+            train, boxes = self._with(self.localise), self.boxes
+        else:
+            train, boxes = self.train if run.S == "256" else self._with(self.finetune), None
+        return RunSettings(model=self.model, train=train, boxes=boxes, instructions=self.instructions)
 
 
 class RunSettings(FrozenModel):
@@ -197,6 +204,8 @@ class RunSettings(FrozenModel):
     """The training."""
     boxes: BoxTargets | None = None
     """The targets of a run that predicts boxes; not set for classification."""
+    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    """CPU instructions of the training."""
 
 
 def read_preset(preset: str) -> dict[str, Any]:

@@ -170,7 +170,7 @@ def _as_options(values: Mapping[str, Any]) -> list[str]:
 
 def of_first_seed(settings: Settings, *blocks: str) -> str:
     """The settings that decide what is made for the first seed alone, as JSON: the preset, and some blocks."""
-    values = settings.model_dump(mode="json", include={"preset", "seeds", *blocks})
+    values = settings.model_dump(mode="json", include={"preset", "seeds", "instructions", *blocks})
     return json.dumps(values | {"seeds": values["seeds"][:1]})
 
 

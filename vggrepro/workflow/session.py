@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from vggrepro.core.files import lock
+from vggrepro.diagnosis.comparison import compare, line_of
+from vggrepro.diagnosis.digests import REFERENCE, digests_of, read_digests
 from vggrepro.settings.models import Settings
 from vggrepro.training.files import FINISHED
 from vggrepro.workflow.plan import Plan
@@ -114,3 +116,15 @@ def print_report_path(plan: Plan) -> None:
     page = Path(f"{plan.root}/report/report.html").absolute()
     if page.exists():
         print(f"\nThe report: {page}")
+
+
+def print_comparison(plan: Plan) -> None:
+    """Print whether a whole smoke run on drawn images equals the one that is kept in the repository; it fails nothing."""
+    results = Path(plan.root)
+    if plan.settings.folder != "smoke" or not (results / "report/report.html").exists():
+        return
+    try:
+        line = line_of(compare(digests_of(results), read_digests(REFERENCE)))
+    except (ValueError, OSError) as error:
+        line = f"it could not be compared with the reference: {error}"
+    print(f"The reference: {line}\n  more: vggrepro compare {results}")

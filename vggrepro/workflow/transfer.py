@@ -29,7 +29,9 @@ def features_job(plan: Plan, run: str, collection: str) -> Answers:
     return {
         **_data_set(plan, task.data),
         "scales": ",".join(map(str, task.scales)),
-        "settings": plan.settings.evaluate.model_dump_json(include={"precision", "batch_pixels", "cpu_kernels"}),
+        "settings": plan.settings.evaluate.model_dump_json(
+            include={"precision", "batch_pixels", "cpu_kernels", "instructions"}
+        ),
     }
 
 
@@ -37,7 +39,7 @@ def splits_job(plan: Plan, set: str) -> Answers:
     """A Caltech set, and what decides its splits."""
     transfer = plan.settings.transfer
     fields = {name for name in type(transfer).model_fields if name.startswith(f"{set}_")}
-    return {**_data_set(plan, set), "settings": transfer.model_dump_json(include={"splits", *fields})}
+    return {**_data_set(plan, set), "settings": transfer.model_dump_json(include={"splits", "instructions", *fields})}
 
 
 @cache
@@ -45,7 +47,7 @@ def classify_job(plan: Plan, task: str, members: str) -> Answers:
     """The features that SVMs are trained on, of every net and collection; random splits; what decides the SVMs."""
     transfer, problem = plan.settings.transfer, TASKS[task]
     nets, splits = members.split("+"), transfer.splits if problem.data.startswith("caltech") else 0
-    fields = {"normalise", "C", "held_out"} | ({"ap_2007"} if task == "voc2007" else set())
+    fields = {"normalise", "C", "held_out", "instructions"} | ({"ap_2007"} if task == "voc2007" else set())
     return {
         **_data_set(plan, problem.data),
         "features": [f"{plan.root}/features/{net}/{name}" for name in problem.collections for net in nets],

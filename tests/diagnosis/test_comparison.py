@@ -1,0 +1,129 @@
+"""Two results are equal to the bit, or the first step that differs is named, and what it was computed with."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from vggrepro import cli
+from vggrepro.diagnosis.comparison import compare, line_of
+from vggrepro.diagnosis.digests import (
+    CellValue,
+    Circumstances,
+    Digests,
+    Step,
+    read_digests,
+    weights_digest,
+    write_reference,
+)
+from vggrepro.nets.weights import write_tensors
+
+USUAL = Circumstances(
+    settings="s", instructions="avx2", processor="one make", versions={"torch": "2.15.0"}, commit="c" * 40
+)
+
+
+def digests(*changed: str, cell: float = 20.0, circumstances: Circumstances = USUAL) -> Digests:
+    """Images, A, B that begins with A, B's scores and a cell; the digests of some steps `changed`."""
+    after = {
+        "data/train": (),
+        "runs/A_256_s0": ("data/train",),
+        "runs/B_256_s0": ("data/train", "runs/A_256_s0"),
+        "scores/B_256_s0/dense/256": ("runs/B_256_s0",),
+    }
+    steps = {
+        name: Step(digest=f"{name}{'!' * (name in changed)}", after=before, circumstances=0 if before else None)
+        for name, before in after.items()
+    }
+    cells = {"table03-2-1": CellValue(value=cell, after=("scores/B_256_s0/dense/256",))}
+    return Digests(circumstances=(circumstances,), steps=steps, cells=cells)
+
+
+def test_a_result_equals_itself():
+    assert compare(digests(), digests()).equal
+
+
+def test_the_first_step_that_differs_is_found_upstream_of_the_cell():
+    ours = digests("runs/A_256_s0", "runs/B_256_s0", "scores/B_256_s0/dense/256", cell=22.5)
+    found = compare(ours, digests())
+    assert [difference.step for difference in found.first] == ["runs/A_256_s0"]
+    assert [(d.cell, d.ours, d.reference, d.first) for d in found.differences] == [
+        ("table03-2-1", 22.5, 20.0, ("runs/A_256_s0",))
+    ]
+    assert (found.steps, found.equal_steps) == (4, 1)
+    assert "first at runs/A_256_s0" in line_of(found)
+
+
+def test_other_bits_behind_an_equal_number_are_a_difference_too():
+    found = compare(digests("scores/B_256_s0/dense/256"), digests())
+    assert not found.equal
+    assert found.differences == ()
+
+
+def test_a_number_that_differs_after_equal_steps_is_laid_to_the_tables():
+    assert "tables were made by another code" in line_of(compare(digests(cell=21.0), digests()))
+
+
+def test_what_only_one_of_them_has_is_no_equality():
+    whole = digests()
+    part = whole.model_copy(update={"cells": {}})
+    assert compare(part, whole).only_reference == ("table03-2-1",)
+    assert not compare(part, whole).equal
+    with pytest.raises(ValueError, match="no step and no cell in common"):
+        compare(part, Digests(circumstances=(), steps={}, cells=whole.cells))
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"settings": "t"}, "other settings"),
+        ({"device": "NVIDIA H100"}, "another device"),
+        ({"instructions": "fastest"}, "other CPU instructions"),
+        ({"versions": {"torch": "2.16.0"}}, "torch 2.16.0, not 2.15.0"),
+        ({"commit": "d" * 40}, "a changed code"),
+        ({"processor": "another make"}, "another CPU"),
+        ({}, "does not repeat"),
+    ],
+)
+def test_a_difference_is_laid_to_what_differs(change, reason):
+    ours = digests("runs/A_256_s0", circumstances=USUAL.model_copy(update=change))
+    assert reason in compare(ours, digests()).first[0].reason
+
+
+def test_digests_are_read_as_they_were_written(tmp_path):
+    write_reference(digests(), tmp_path / "reference.json")
+    assert read_digests(tmp_path / "reference.json") == digests()
+
+
+def test_a_digest_of_weights_is_of_the_numbers_alone(tmp_path):
+    tensors = {"conv1_1.weight": torch.arange(6.0)}
+    write_tensors(tmp_path / "a", tensors, {"vggrepro": "one"})
+    write_tensors(tmp_path / "b", tensors, {"vggrepro": "another"})
+    write_tensors(tmp_path / "c", {"conv1_1.weight": torch.arange(6.0) + np.float32(1e-6)}, {"vggrepro": "one"})
+    first, same, other = (weights_digest(tmp_path / name) for name in "abc")
+    assert first == same != other
+
+
+@pytest.mark.parametrize("wrong", ["nothing", "folder", "text"])
+def test_what_is_no_result_is_refused_in_one_message(wrong, tmp_path, capsys):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "text").write_text(json.dumps({"steps": 1}))
+    write_reference(digests(), tmp_path / "reference.json")
+    arguments = [tmp_path / "folder"] if wrong == "folder" else [tmp_path / "reference.json", tmp_path / wrong]
+    assert cli.main(["compare", *map(str, arguments)]) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("vggrepro compare: ")
+    assert message.count("\n") == 1
+
+
+def test_the_exit_status_says_whether_all_is_equal(tmp_path, capsys):
+    for name, result in (("a", digests()), ("b", digests("data/train"))):
+        write_reference(result, tmp_path / name)
+    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "a")]) == 0
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compare", str(tmp_path / "b"), str(tmp_path / "a"), "--json"])
+    assert ended.value.code == 1
+    assert '"equal": false' in capsys.readouterr().out
