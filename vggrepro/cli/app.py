@@ -15,8 +15,8 @@ from typing import TypeVar
 from cyclopts import App, CycloptsError, Group, Parameter
 
 from vggrepro.cli.failures import fail, message_of, report_unexpected
-from vggrepro.core.places import find_caches
 from vggrepro.core.instructions import Instructions, pin_instructions
+from vggrepro.core.places import find_caches
 
 GROUPS = ("data", "training", "evaluation", "tables", "diagnosis", "external", "reference")
 """The files of commands, in the order of the help."""
