@@ -1,7 +1,8 @@
 """What a training really did, measured on the objects that did it.
 
 Nothing is read off settings here: a hook on the net that runs sees every forward pass, the optimiser is read after every
-step, and the draws of an epoch are counted. `judging` holds the record against the paper, and against the settings.
+step, and the draws of an epoch are counted. `judging` holds the record against the paper, and against the settings. What
+counts cannot show (the update itself, whether what was drawn was applied) shows in the first steps: see `first_steps.py`.
 """
 
 from __future__ import annotations
