@@ -1,5 +1,5 @@
 // What if other evaluations were fused? Computes in the browser from what vggrepro/report/whatif.py packed: errors as
-// Contest.wrong does, weights as averaged_system does, intervals as statistics.wilson does. Tests compare each pair.
+// Contest.wrong does, weights as averaged_system does, intervals as statistics.one_seed_interval does. Tests compare each pair.
 "use strict";
 (() => {
   const part = document.getElementById("whatif");
@@ -58,6 +58,23 @@
     return weights;
   }
 
+  // how many times the variance of one training a fusion has: the squares of its nets' shares
+  function differing(weights) {
+    const total = weights.reduce((sum, weight) => sum + weight);
+    const shares = new Map();
+    weights.forEach((weight, i) => {
+      const { run } = packed.evaluations[i];
+      shares.set(run, (shares.get(run) || 0) + weight / total);
+    });
+    return [...shares.values()].reduce((sum, share) => sum + share ** 2, 0);
+  }
+
+  // Wilson's interval, widened by what trainings are assumed to differ by
+  function bounds(errors, n, training) {
+    const p = errors / n, [low, high] = wilson(errors, n);
+    return [Math.max(0, p - Math.hypot(p - low, training)), Math.min(1, p + Math.hypot(high - p, training))];
+  }
+
   // Wilson's 95% interval of a proportion
   function wilson(errors, n) {
     const p = errors / n, z = packed.z;
@@ -113,7 +130,8 @@
     line.textContent = `${count(chosen.length, "evaluation")} of ${count(nets, "net")}. ${near ? nearestRow(near) : ""}`;
     const counts = near && near.distance === 0 ? near.rows[0].wrong : wrong(weights); // a row's own counts are exact
     body.replaceChildren(...counts.map((errors, i) => {
-      const share = errors / packed.images, [low, high] = wilson(errors, packed.images);
+      const training = packed.trainings[i] * Math.sqrt(differing(weights));
+      const share = errors / packed.images, [low, high] = bounds(errors, packed.images, training);
       const line = document.createElement("tr"), name = document.createElement("th");
       name.scope = "row";
       name.textContent = ["top-1", "top-5"][i];

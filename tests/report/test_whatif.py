@@ -19,8 +19,10 @@ from vggrepro.paper.tables import published_table, table_evaluations
 from vggrepro.report import whatif
 from vggrepro.report.page import write_report
 from vggrepro.scores import statistics
+from vggrepro.scores.outcomes import Errors
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, mixture_ranks, read_scores, write_scores
+from vggrepro.scores.trainings import differing, pooled_spread, trainings_of, with_trainings
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 
@@ -238,8 +240,13 @@ def test_clicked_fusions_have_the_errors_of_the_packed_file(page, packing):
         pick(page, packing, [e for e, _ in system])
         _, _, values = shown(page)
         assert [int(row[0]) for row in values] == packing.wrong([system])[0].tolist()
-        for row in values:
-            assert [float(x) for x in row[1].split()] == pytest.approx(statistics.wilson(int(row[0]), N), abs=1e-12)
+        outcome = Errors(np.zeros((1, N), bool), "", tuple(e.path for e, _ in system))
+        for row, quantity in zip(values, TOP, strict=True):
+            once = with_trainings(
+                statistics.nested(outcome.values), pooled_spread([], quantity), differing(trainings_of(outcome))
+            )
+            expected = statistics.one_seed_interval(int(row[0]), N, once)
+            assert [float(x) for x in row[1].split()] == pytest.approx(expected, abs=1e-12)
 
 
 def test_every_row_of_the_paper_is_a_button_that_selects_it(page, packing):

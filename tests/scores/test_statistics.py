@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,13 @@ from scipy import stats
 
 from vggrepro.scores import statistics
 from vggrepro.scores.statistics import Estimate, holm, mcnemar_exact, nested, nested_interval, wilson
+from vggrepro.scores.trainings import (
+    TrainingSpread,
+    spread_of_shares,
+    spread_of_values,
+    training_spread,
+    with_trainings,
+)
 
 NEAR = 0.015
 """How far the coverage in a simulation may be from 95%."""
@@ -58,19 +65,24 @@ def trained(rng: np.random.Generator, seeds: int, n: int, spread: float) -> np.n
     return (rng.random((seeds, n)) < difficulty + rng.normal(0, spread, seeds)[:, None]).astype(float)
 
 
+def spread_of_nets(*nets: np.ndarray) -> TrainingSpread:
+    """The spread of trainings, with the prior of top-1."""
+    return training_spread(map(spread_of_values, nets), prior=0.00102**2, df=4)
+
+
 @pytest.mark.parametrize("spread", [0.0, 0.02, 0.06])
 @pytest.mark.parametrize(
     ("seeds", "least", "most"),
-    [(1, 0.935, 0.965), (2, 0.885, 0.975), (3, 0.93, 0.975), (5, 0.935, 0.97), (10, 0.935, 0.965)],
+    [(1, 0.935, 0.965), (2, 0.925, 0.98), (3, 0.93, 0.975), (5, 0.935, 0.97), (10, 0.935, 0.965)],
 )
 def test_nested_intervals_hold_the_truth_19_times_in_20(seeds, least, most, spread):
-    """Every trial draws new images and new trainings. Two seeds are too few where trainings differ by much."""
+    """Every trial draws new images and new trainings of two nets, whose spread is pooled."""
     if seeds == 1 and spread:
         pytest.skip("one seed does not show the spread of trainings")
     rng, trials, held = np.random.default_rng(seeds), 2500, 0
     for _ in range(trials):
         a, b = (trained(rng, seeds, 300, spread) for _ in range(2))
-        low, high = nested_interval(a - b)
+        low, high = with_trainings(nested(a - b), spread_of_nets(a, b), 2).interval()
         held += low <= 0 <= high
     assert least <= held / trials <= most
 
@@ -79,7 +91,7 @@ def test_seeds_that_differ_widen_the_interval():
     rng = np.random.default_rng(0)
     alike = np.repeat((rng.random(1000) < 0.3)[None], 3, 0).astype(float)
     apart = np.stack([rng.random(1000) < p for p in (0.2, 0.3, 0.4)]).astype(float)
-    width = [high - low for low, high in map(nested_interval, (alike, apart))]
+    width = [with_trainings(nested(net), spread_of_nets(net), 1).half() for net in (alike, apart)]
     assert width[1] > 2 * width[0]
 
 
@@ -97,6 +109,7 @@ estimates = st.builds(
     st.floats(-0.1, 0.1),
     st.floats(1e-8, 1e-3),
     st.lists(st.tuples(st.floats(1e-8, 1e-3), st.integers(1, 9)), max_size=2).map(tuple),
+    trainings=st.tuples(st.floats(0, 1e-3), st.integers(1, 16)),
 )
 
 
@@ -109,7 +122,7 @@ def test_an_interval_excludes_the_values_that_its_test_rejects(estimate, value):
 
 @given(estimates, st.floats(-0.2, 0.2))
 def test_above_and_below_are_two_sides_of_one_test(estimate, value):
-    mirrored = Estimate(-estimate.mean, estimate.images, estimate.drawn)
+    mirrored = replace(estimate, mean=-estimate.mean)
     assert estimate.below(value) == mirrored.above(-value)
     assert estimate.above(value) + estimate.below(value) == pytest.approx(1)
 
@@ -214,14 +227,40 @@ def test_the_differences_that_50_000_images_detect():
 
 
 def test_no_number_of_images_detects_a_difference_where_seeds_vary_too_much():
-    wide = Estimate(0.002, 1e-6, ((1e-4, 1),))
+    wide = Estimate(0.002, 1e-6, trainings=(1e-4, 16), seeds=2)
     assert statistics.images_needed(wide, 0.002, 50_000, 0.025) is None
     seeds = statistics.seeds_needed(wide, 0.02, 0.025)
-    assert 2 < seeds < statistics.MOST_SEEDS
-    assert statistics.seeds_needed(Estimate(0.002, 1e-6), 0.02, 0.025) is None
-    each = 2e-4
-    planned = Estimate(0.02, 1e-6, ((each / seeds, seeds - 1),))
-    assert math.sqrt(planned._squared(0.025)) < 0.02
+    enough = [replace(wide, trainings=(2e-4 / n, 16)).detects(0.02, 0.025) for n in (seeds - 1, seeds)]
+    assert enough == [False, True]
+
+
+def test_there_is_no_end_to_the_seeds_that_are_asked_for():
+    wide = Estimate(0.002, 1e-9, trainings=(1e-4, 16), seeds=2)
+    seeds = statistics.seeds_needed(wide, 0.002, 0.025)
+    assert seeds > 400
+    assert replace(wide, trainings=(2e-4 / seeds, 16)).detects(0.002, 0.025)
+
+
+def test_seeds_do_not_help_where_images_are_too_few_but_more_of_both_do():
+    """The images' own variance stays, however many nets are trained; what images and seeds make together falls."""
+    few = Estimate(0.002, 1e-4, shared=2e-5, trainings=(1e-4, 16), seeds=2)
+    assert statistics.seeds_needed(few, 0.002, 0.025) is None
+    assert statistics.images_needed(few, 0.002, 500, 0.025) is None
+    seeds = 2 * statistics.seeds_needed(few, 0.002, 0.025, images=statistics.MOST)
+    images = statistics.images_needed(few, 0.002, 500, 0.025, seeds=seeds)
+    own, together = 8e-5 * 500 / images, 4e-5 / seeds * 500 / images
+    assert Estimate(0.002, own + together, trainings=(2e-4 / seeds, 16)).detects(0.002, 0.025)
+    own, together = (1.01 * part for part in (own, together))
+    assert not Estimate(0.002, own + together, trainings=(2e-4 / seeds, 16)).detects(0.002, 0.025)
+
+
+def test_the_splits_needed_are_the_first_that_are_enough():
+    estimate = statistics.of_splits(np.array([[0.42, 0.47, 0.44, 0.46]]), 10**9)
+    splits = statistics.splits_needed(estimate, 0.01, 0.05)
+    of_one = 4 * estimate.drawn[0][0]
+    enough = [replace(estimate, drawn=((of_one / n, n - 1),)).detects(0.01, 0.05) for n in (splits - 1, splits)]
+    assert enough == [False, True]
+    assert statistics.splits_needed(Estimate(0.01, 1e-6), 0.01, 0.05) is None
 
 
 def test_intervals_of_shares_stay_in_range_and_have_a_length():
@@ -237,12 +276,13 @@ def test_intervals_of_shares_stay_in_range_and_have_a_length():
 
 def test_intervals_of_splits_cover_as_often_as_they_say():
     """Splits of one share that vary alone, and with seeds that vary too."""
-    rng, covered, with_seeds = np.random.default_rng(0), 0, 0
+    rng, covered, with_seeds, none = np.random.default_rng(0), 0, 0, np.empty((4, 0))
     for _ in range(2000):
         low, high = statistics.of_splits(rng.normal(0.8, 0.01, (1, 3)), 10**6).interval()
         covered += low <= 0.8 <= high
         values = 0.8 + rng.normal(0, 0.02, (4, 1)) + rng.normal(0, 0.01, (1, 3))
-        low, high = statistics.of_splits(values, 10**6).interval()
+        spread = training_spread([spread_of_shares(values, none)], prior=0.00102**2, df=4)
+        low, high = with_trainings(statistics.of_splits(values, 10**6), spread, 1).interval()
         with_seeds += low <= 0.8 <= high
     assert covered / 2000 == pytest.approx(0.95, abs=0.015)
     assert 0.935 < with_seeds / 2000 <= 1

@@ -8,9 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from vggrepro.paper.claims import CellPlace, Claim
 from vggrepro.scores.outcomes import Errors, Outcome, Outcomes, Shares
 from vggrepro.scores.statistics import Estimate, mcnemar_exact, nested, of_resamples, of_splits
+from vggrepro.scores.trainings import (
+    SeedSpread,
+    TrainingSpread,
+    differing,
+    measured_spread,
+    pooled_spread,
+    seed_spread,
+    spread_of_shares,
+    spread_of_values,
+    trainings_of,
+    with_trainings,
+)
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import estimated_share, relative_difference
 
@@ -35,6 +49,8 @@ class Step:
     """Of what would refute it."""
     p_smaller: float | None = None
     """Of a gain below the margin; None, too, where the claim is not of a gain."""
+    trainings: str = ""
+    """What the p-values take for granted of trainings."""
     needed: str = ""
     """What would decide it, if the truth were as estimated."""
 
@@ -59,11 +75,15 @@ class _Difference:
     estimate: Estimate
     """From 0 to 1."""
     exact: float | None
-    """Two-sided p-value of no difference by McNemar's exact test, for one seed."""
+    """Two-sided p-value of no difference by McNemar's exact test, for one seed of the same trainings."""
+    spread: SeedSpread
+    """Of the difference, over seeds."""
     n: int
     """Images."""
     seeds: int
     unit: str
+    times: float = 1.0
+    """How many times the variance of one training it has; 0 where both outcomes are of the same trainings."""
 
 
 OutcomesReader = Callable[[str, str], Outcomes]
@@ -79,35 +99,69 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
 
     Raises NotRunError where an outcome is missing, and ValueError for outcomes of different images.
     """
+    pairs = claim.compared()
+    differences = [_compared(settings, claim, place, against, read) for place, against in pairs]
+    pooled = _pooled(claim, read)
+    same = measured_spread(difference.spread for difference in differences if not difference.times)
     comparisons = []
-    for place, against in claim.compared():
-        first = _outcome(place, claim, settings, read)
-        if against.row(settings.table).ours:
-            second, label = _outcome(against, claim, settings, read), against.label
-            if first.images != second.images or type(first) is not type(second):
-                raise ValueError(
-                    f"claim {claim.id}: {place.label} and {label} are of different images: make the tables anew"
-                )
-            difference = _difference(first, second, relative=claim.relative)
-        else:
-            printed = against.printed(claim.quantity, settings.table)
-            assert printed.value is not None, "the loader checks it"
-            difference, label = (
-                _from_constant(first, printed.value / 100),
-                f"{against.label}, printed {printed.printed}",
-            )
-        estimate = _points(difference.estimate)
+    for (place, against), difference in zip(pairs, differences, strict=True):
+        spread, times = (pooled, difference.times) if difference.times else (same, 1.0)
+        estimate = with_trainings(difference.estimate, spread, times).scaled(100)
         step = Step(
             cell=place.label,
-            against=label,
+            against=against.label + _printed(against, claim, settings),
             at=(place.cell(claim.quantity, settings.table), against.cell(claim.quantity, settings.table)),
             gain=estimate.mean,
             interval=estimate.interval(),
             n=difference.n,
             seeds=difference.seeds,
+            trainings=spread.in_words if difference.times else SAME_TRAININGS,
         )
         comparisons.append(TestedStep(step, estimate, difference.unit, difference.exact))
     return comparisons
+
+
+SAME_TRAININGS = "both are of the same trainings, or imported"
+
+
+def _compared(
+    settings: Settings, claim: Claim, place: CellPlace, against: CellPlace, read: OutcomesReader
+) -> _Difference:
+    """By how much the first of two cells is better than the second, or than the number that the paper quotes there."""
+    first = _outcome(place, claim, settings, read)
+    trainings = trainings_of(first, of=place.of)
+    if not against.row(settings.table).ours:
+        printed = against.printed(claim.quantity, settings.table)
+        assert printed.value is not None, "the loader checks it"
+        return replace(_from_constant(first, printed.value / 100), times=differing(trainings))
+    second = _outcome(against, claim, settings, read)
+    if first.images != second.images or type(first) is not type(second):
+        raise ValueError(
+            f"claim {claim.id}: {place.label} and {against.label} are of different images: make the tables anew"
+        )
+    times = differing(trainings, trainings_of(second, of=against.of))
+    difference = _difference(first, second, relative=claim.relative)
+    # McNemar's test is of these trainings alone
+    return replace(difference, times=times * difference.times, exact=None if times else difference.exact)
+
+
+def _printed(place: CellPlace, claim: Claim, settings: Settings) -> str:
+    """The number that a row of others stands for."""
+    return (
+        "" if place.row(settings.table).ours else f", printed {place.printed(claim.quantity, settings.table).printed}"
+    )
+
+
+def _pooled(claim: Claim, read: OutcomesReader) -> TrainingSpread:
+    """The spread of trainings in the tables that a claim compares."""
+    places = dict.fromkeys((place.table, place.of) for pair in claim.compared() for place in pair)
+    outcomes = (
+        (entry.outcome, trainings_of(entry.outcome, of=of))
+        for table, of in places
+        for entry in read(table, of).entries
+        if entry.quantity == claim.quantity
+    )
+    return pooled_spread(outcomes, claim.quantity)
 
 
 def _outcome(place: CellPlace, claim: Claim, settings: Settings, read: OutcomesReader) -> Outcome:
@@ -121,12 +175,13 @@ def _outcome(place: CellPlace, claim: Claim, settings: Settings, read: OutcomesR
 
 def _from_constant(outcome: Outcome, constant: float) -> _Difference:
     """By how much an outcome is better than a number from 0 to 1; its variance is the outcome's alone."""
+    spread = seed_spread(outcome)
     if isinstance(outcome, Errors):
-        return _Difference(nested(constant - outcome.values), None, outcome.n, len(outcome.wrong), "images")
+        return _Difference(nested(constant - outcome.values), None, spread, outcome.n, len(outcome.wrong), "images")
     estimate = estimated_share(outcome)
     unit = "images" if outcome.resampled.size else "splits"
     less = replace(estimate, mean=estimate.mean - constant)
-    return _Difference(less, None, outcome.n, len(outcome.values), unit)
+    return _Difference(less, None, spread, outcome.n, len(outcome.values), unit)
 
 
 def _difference(first: Outcome, second: Outcome, *, relative: bool) -> _Difference:
@@ -142,16 +197,18 @@ def _relative_difference(first: Errors, second: Errors) -> _Difference:
     estimate = relative_difference(second, first)
     if estimate is None:
         raise NotRunError("an error of 0 has no relative difference")
-    return _Difference(estimate, None, first.n, min(len(first.wrong), len(second.wrong)), "images")
+    scale = 1 / float(first.values.mean()) ** 2
+    spread = spread_of_values(second.values - first.values).scaled(scale)
+    return _Difference(estimate, None, spread, first.n, len(first.wrong), "images", times=scale)
 
 
 def _error_difference(first: Errors, second: Errors) -> _Difference:
-    """Of the error rates: McNemar's exact test for one seed, the nested variance of images and seeds for several."""
+    """Of the error rates; with McNemar's exact test for one seed."""
     seeds = min(len(first.values), len(second.values))
     better = second.values[:seeds] - first.values[:seeds]
     estimate = nested(better)
     exact = mcnemar_exact(int((better < 0).sum()), int((better > 0).sum())) if seeds == 1 else None
-    return _Difference(estimate, exact, first.n, seeds, "images")
+    return _Difference(estimate, exact, spread_of_values(better), first.n, seeds, "images")
 
 
 def _share_difference(first: Shares, second: Shares) -> _Difference:
@@ -162,11 +219,6 @@ def _share_difference(first: Shares, second: Shares) -> _Difference:
         resamples = first.resampled[:seeds] - second.resampled[:seeds]
         estimate, unit = of_resamples(better[:, 0], resamples, first.groups), "images"
     else:
+        resamples = np.empty((seeds, 0))
         estimate, unit = of_splits(better, first.n), "splits"
-    return _Difference(estimate, None, first.n, seeds, unit)
-
-
-def _points(estimate: Estimate) -> Estimate:
-    """The same in points of per cent."""
-    drawn = tuple((1e4 * variance, df) for variance, df in estimate.drawn)
-    return Estimate(100 * estimate.mean, 1e4 * estimate.images, drawn, 1e4 * estimate.shared)
+    return _Difference(estimate, None, spread_of_shares(better, resamples), first.n, seeds, unit)

@@ -25,7 +25,7 @@ from typing import Any, Literal
 
 from vggrepro.judging.comparisons import Step, TestedStep
 from vggrepro.paper.claims import RATIOS, Claim, ClaimTest, true_between
-from vggrepro.scores.statistics import SMALLEST_P, Estimate, holm, images_needed, seeds_needed
+from vggrepro.scores.statistics import MOST, SMALLEST_P, Estimate, holm, images_needed, seeds_needed, splits_needed
 
 ALPHA = 0.05
 
@@ -194,26 +194,38 @@ def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedStep
         for step, comparison in zip(claim.steps, comparisons, strict=True)
     )
     needed = steps[claim.weakest].needed
-    reason = f"{needed} would decide it" if needed else "no number of images or seeds would decide it"
+    reason = (
+        f"{needed} would decide it" if needed else "the estimate lies at the limit itself: no sample would decide it"
+    )
     return replace(claim, verdict="undecided", p_holm=p_holm, steps=steps, reason=reason)
 
 
 def _needed(hypothesis: Hypothesis, comparison: TestedStep, tail: float, steps: int) -> str:
-    """How many images or seeds would decide a step with 80% power, if the truth is as it was estimated."""
+    """What sample would decide a step with 80% power, if the truth is as it was estimated: more images, splits or seeds."""
     step, estimate, unit = comparison.step, comparison.estimate, comparison.unit
     distance = hypothesis.distance(estimate)
     tail /= hypothesis.sides * (1 if hypothesis.inside else steps)
     images = images_needed(estimate, distance, step.n, tail) if unit == "images" else None
-    draws = seeds_needed(estimate, distance, tail)
-    parts = []
-    if images:
-        parts.append(f"{_rounded_up(images):,} images in place of {step.n:,}")
-    if draws:
-        parts.append(f"{draws} {'seeds' if unit == 'images' else unit} in place of {estimate.drawn[0][1] + 1}")
-    if images and not estimate.drawn:
-        # one seed does not show how many would do
-        parts.append("more seeds")
-    return " or ".join(parts)
+    draws = splits_needed(estimate, distance, tail)
+    seeds = seeds_needed(estimate, distance, tail)
+    parts = [
+        f"{_rounded_up(images):,} images in place of {step.n:,}" if images else "",
+        f"{_rounded_up(draws):,} {unit} in place of {estimate.drawn[0][1] + 1}" if draws else "",
+        f"{_rounded_up(seeds):,} seeds in place of {step.seeds}" if seeds else "",
+    ]
+    return " or ".join(filter(None, parts)) or _needed_together(comparison, distance, tail)
+
+
+def _needed_together(comparison: TestedStep, distance: float, tail: float) -> str:
+    """More seeds and more images, where neither alone would do; none where the estimate lies at the very limit."""
+    step, estimate = comparison.step, comparison.estimate
+    seeds = seeds_needed(estimate, distance, tail, images=MOST)
+    if comparison.unit != "images" or not seeds:
+        return ""
+    # with the fewest seeds no number of images would be enough in practice
+    images = images_needed(estimate, distance, step.n, tail, seeds=2 * seeds)
+    assert images is not None, "unlimited images are enough with half as many seeds"
+    return f"{_rounded_up(2 * seeds):,} seeds on {_rounded_up(images):,} images, in place of {step.seeds} on {step.n:,}"
 
 
 def _rounded_up(number: int) -> int:

@@ -18,9 +18,9 @@ from vggrepro.core.validation import read_typed
 from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedStep, compare_cells
 from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
-from vggrepro.judging.verdicts import tolerances_digest
 from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, load_claims, printed_gains
 from vggrepro.paper.tables import table_name
+from vggrepro.paper.tolerances import tolerances_digest
 from vggrepro.scores.outcomes import Outcomes, read_outcomes
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import FinishedTraining

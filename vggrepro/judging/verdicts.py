@@ -6,56 +6,18 @@ result. A cell of other images, or of other settings than the paper's, says noth
 
 from __future__ import annotations
 
-import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cache
-from pathlib import Path
 
-from vggrepro.core.files import file_digest, read_yaml
-from vggrepro.core.paths import ROOT
 from vggrepro.paper.tables import Row
+from vggrepro.paper.tolerances import allowed_difference, rounding
 from vggrepro.scores.statistics import NORMAL, POWER, Z
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict, rounding
-
-TOLERANCES = ROOT / "tables" / "tolerances.yaml"
+from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict
 
 NOT_OURS = ("quoted", "not reported", "spanned", "claim")
 """Statuses of cells that nothing of ours belongs in."""
-
-
-@cache
-def read_tolerances(path: Path = TOLERANCES) -> Mapping[str, float]:
-    """The largest difference of two numbers of a quantity that counts as agreement, in points of per cent, by quantity.
-
-    Raises ValueError where the file is damaged, and for a tolerance that is not what its own derivation comes to: it cannot
-    be moved without saying why.
-    """
-    entries = read_yaml(path)
-    try:
-        tolerances = {name: float(entry["tolerance"]) for name, entry in entries.items()}
-        derived = {name: derived_tolerance(**entry["from"]) for name, entry in entries.items()}
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: expected quantities, each with tolerance and from (sampling, training, implementation): {error}"
-        ) from None
-    for name, tolerance in tolerances.items():
-        if not math.isclose(tolerance, derived[name]):
-            parts = entries[name]["from"]
-            raise ValueError(f"{path}: {name}: {parts} come to {derived[name]}, but the tolerance is {tolerance}")
-    return tolerances
-
-
-def derived_tolerance(*, sampling: float, training: float, implementation: float) -> float:
-    """How far two honest reproductions are apart, 19 times in 20, to 0.1 points: the file explains the formula."""
-    return round(Z * math.sqrt(sampling**2 + 2 * training**2 + 2 * implementation**2), 1)
-
-
-def tolerances_digest() -> str:
-    """SHA-256 of the file."""
-    return file_digest(TOLERANCES)
 
 
 def judge_table(table: Table, settings: Settings) -> Table:
@@ -86,9 +48,10 @@ def toleranced_quantity(row: Row, quantity: str, higher: str) -> str:
 def judge_cell(cell: Cell, quantity: str, incomparable: Verdict = "") -> Cell:
     """The cell with its verdict; `incomparable` is the verdict of a cell that cannot be compared with the paper's.
 
-    It agrees where two one-sided tests at 5% put the difference within the tolerance. It differs where the 95% interval
-    excludes 0 and the difference exceeds the tolerance: a difference that is real and smaller is no larger than honest
-    reproductions show among themselves. A counted value has no interval, and agrees if it rounds to the printed number.
+    It agrees where two one-sided tests at 5% put the difference from the number as printed within the tolerance, its rounding
+    included. It differs where the difference exceeds that and the 95% interval excludes 0: a difference that is real and
+    smaller is no larger than honest reproductions show among themselves. So images and seeds enough decide every cell. A
+    counted value has no interval, and agrees if it rounds to the printed number.
     Raises ValueError for a quantity without a tolerance.
     """
     if cell.delta is None:
@@ -97,9 +60,7 @@ def judge_cell(cell: Cell, quantity: str, incomparable: Verdict = "") -> Cell:
         return replace(cell, verdict="agrees" if abs(cell.delta) <= rounding(cell.published) else "differs")
     if incomparable:
         return replace(cell, verdict=incomparable)
-    if quantity not in read_tolerances():
-        raise ValueError(f"{TOLERANCES}: no tolerance for {quantity}: derive one before looking at results")
-    tolerance = read_tolerances()[quantity]
+    tolerance = allowed_difference(quantity, cell.published)
     (low, high), (narrow_low, narrow_high) = cell.delta_interval, cell.delta_narrow
     verdict: Verdict = "inconclusive"
     if -tolerance < narrow_low <= narrow_high < tolerance:

@@ -18,9 +18,10 @@ from vggrepro.judging.comparisons import Step
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger, read_ledger
 from vggrepro.paper.tables import Published, published_table, table_name
+from vggrepro.paper.tolerances import rounding
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
-from vggrepro.tables.cells import Cell, Table, rounding
+from vggrepro.tables.cells import Cell, Table
 from vggrepro.tables.lineage import CellSource, StoredResult
 
 
@@ -72,14 +73,14 @@ class CellRecord(TidyRecord):
     delta_high: float | None
     """Upper end."""
     delta_low_90: float | None
-    """Lower end of its 90% interval: with both ends within the tolerance, the two numbers agree."""
+    """Lower end of its 90% interval, rounding not included: with both ends within the tolerance, the two numbers agree."""
     delta_high_90: float | None
     """Upper end."""
     verdict: str
     """`agrees`, `differs`, `inconclusive`; `other data` or `other settings` where it cannot be compared with the paper's;
     empty in a cell without a delta."""
     tolerance: float | None
-    """How far ours may be from the published number and agree with it."""
+    """How far ours may be from the published number and agree with it, the rounding of that number included."""
     minimum_detectable_difference: float | None
     """The smallest true difference that would be found to differ with 80% power."""
     best: bool
@@ -198,6 +199,8 @@ class ClaimRecord(TidyRecord):
     """And against it."""
     p_smaller: float | None
     """Of a gain below the margin, where a gain is claimed."""
+    trainings: str
+    """What the p-values take for granted of trainings."""
     needed: str
     """What would decide it, were it so in truth."""
     papers: bool
@@ -256,6 +259,7 @@ def _claim_record(
         p_for=step.p_for if step else None,
         p_against=step.p_against if step else None,
         p_smaller=step.p_smaller if step else None,
+        trainings=step.trainings if step else "",
         needed=step.needed if step else "",
         papers=papers,
     )

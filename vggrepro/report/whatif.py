@@ -35,6 +35,7 @@ from vggrepro.paper.tables import Row, published_table, table_evaluations, table
 from vggrepro.scores import statistics
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, read_scores, same_images
+from vggrepro.scores.trainings import pooled_spread, with_trainings
 from vggrepro.settings.models import Settings
 
 IMAGES_PER_PACK = 250
@@ -183,6 +184,7 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
     about = {
         "images": images,
         "z": statistics.Z,
+        "trainings": [_half_of_training(quantity) for quantity in TOP],
         "evaluations": [{"run": e.run.label, "protocol": e.protocol, "Q": e.Q} for e in evaluations],
         "seed": seed,
         "seeds": len(settings.seeds),
@@ -194,6 +196,12 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
         "made": provenance.provenance_record(),
     }
     write_json(out, about | packed_text(parts))
+
+
+def _half_of_training(quantity: str) -> float:
+    """Half a 95% interval of what one training does to an error, from 0 to 1: one seed is packed, so it is assumed."""
+    nothing = statistics.Estimate(0.0, images=0.0)
+    return with_trainings(nothing, pooled_spread([], quantity), times=1).half()
 
 
 def _place(evaluation: Evaluation) -> tuple[int, int, str, int, int]:
@@ -331,7 +339,20 @@ def _random_systems(evaluations: Sequence[Evaluation]) -> list[System]:
 def whatif_section(file: Path) -> dict[str, Any]:
     """What the report's template needs of a packed file: chips by run and protocol, rows by table, and the file itself."""
     packed = read_json(
-        file, keys=("images", "z", "evaluations", "rows", "closeness", "settled", "pairs", "bits", "open", "margins")
+        file,
+        keys=(
+            "images",
+            "z",
+            "trainings",
+            "evaluations",
+            "rows",
+            "closeness",
+            "settled",
+            "pairs",
+            "bits",
+            "open",
+            "margins",
+        ),
     )
     chips = [e | {"number": number} for number, e in enumerate(packed["evaluations"])]
     rows = [{"table": row["table"], "name": row["name"], "number": k} for k, row in enumerate(packed["rows"])]

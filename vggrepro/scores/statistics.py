@@ -1,9 +1,9 @@
 """Statistics of errors: intervals, tests of paired outcomes, corrections for many tests, sample sizes. No torch.
 
 The outcomes of a system are [seeds, N]: seeds are a sample of trainings, images a sample of images. Most functions work on an
-`Estimate`, a mean whose variance has parts: one from the choice of images, of which there are many, and one each from seeds
-and from splits, of which there are few. Intervals and p-values agree: the 95% interval of an estimate excludes a value
-exactly where the two-sided p-value of that value is below 0.05.
+`Estimate`, a mean whose variance has parts: one from the choice of images, of which there are many, and one each from
+trainings (`trainings.py`) and from splits, of which there are few. Intervals and p-values agree: the 95% interval of an
+estimate excludes a value exactly where the two-sided p-value of that value is below 0.05.
 """
 
 from __future__ import annotations
@@ -49,9 +49,13 @@ class Estimate:
     images: float
     """Variance from the choice of images. They are many, so its distribution is normal."""
     drawn: tuple[tuple[float, int], ...] = ()
-    """Variance and degrees of freedom from each thing sampled few times, seeds or splits: Student's distribution."""
+    """Variance and degrees of freedom from what was sampled few times, such as splits: Student's distribution."""
     shared: float = 0.0
     """The part of `images` that comes from images and seeds together: it falls with the number of seeds, too."""
+    trainings: tuple[float, int] = (0.0, 1)
+    """Variance and degrees of freedom from what training did: Student's distribution."""
+    seeds: int = 1
+    """How many the mean is over."""
 
     def half(self, level: float = LEVEL) -> float:
         """Half the width of an interval: the root of the sum of the parts' squared half widths."""
@@ -59,7 +63,20 @@ class Estimate:
 
     def _squared(self, tail: float) -> float:
         """The square of the distance by which the mean exceeds the truth with a chance of `tail`."""
-        return NORMAL.inv_cdf(tail) ** 2 * self.images + sum(_student(tail, df) ** 2 * v for v, df in self.drawn)
+        few = (part for part in (*self.drawn, self.trainings) if part[0])
+        return NORMAL.inv_cdf(tail) ** 2 * self.images + sum(_student(tail, df) ** 2 * v for v, df in few)
+
+    def scaled(self, factor: float) -> Estimate:
+        """The same of all values times `factor`."""
+        (variance, df), square = self.trainings, factor**2
+        return replace(
+            self,
+            mean=factor * self.mean,
+            images=square * self.images,
+            drawn=tuple((square * part, part_df) for part, part_df in self.drawn),
+            shared=square * self.shared,
+            trainings=(square * variance, df),
+        )
 
     def interval(self, level: float = LEVEL) -> tuple[float, float]:
         """Lower and upper bound around the mean."""
@@ -81,7 +98,7 @@ class Estimate:
 
     def below(self, value: float) -> float:
         """One-sided p-value of the hypothesis that the truth is at least `value`."""
-        return Estimate(-self.mean, self.images, self.drawn).above(-value)
+        return replace(self, mean=-self.mean).above(-value)
 
     def differs(self, value: float = 0.0) -> float:
         """Two-sided p-value of the hypothesis that the truth is `value`."""
@@ -97,7 +114,7 @@ class Estimate:
 
     def detects(self, distance: float, tail: float) -> bool:
         """Whether a one-sided test at `tail` would detect a truth at this `distance` from a value with 80% power."""
-        total = self.images + sum(variance for variance, _ in self.drawn)
+        total = self.images + sum(variance for variance, _ in (*self.drawn, self.trainings))
         return math.sqrt(self._squared(tail)) + NORMAL.inv_cdf(POWER) * math.sqrt(total) <= distance
 
 
@@ -108,41 +125,48 @@ SMALLEST_P = 1e-100
 def nested(values: NDArray[np.floating]) -> Estimate:
     """The mean of values [seeds, N] from -1 to 1, such as outcomes, or differences of paired outcomes.
 
-    The images' variance is that of the mean, over images, of each image's mean over seeds. Seeds add the spread of their
-    means, less the part that comes from single images that go one way in one training and the other way in the next, because
-    the images' variance holds that part already. One seed does not show how trainings spread, so its estimate leaves that
-    out. Two images are added, as Agresti and Min (2005) do for paired proportions, so that no variance is 0.
+    The images' variance is that of the mean, over images, of each image's mean over seeds: it holds the chance of single
+    images, which go one way in one training and the other way in the next. What else trainings differ by is not in it; a few
+    seeds of one net do not show it, and `trainings.with_trainings` adds it. Two images are added, as Agresti and Min (2005) do
+    for paired proportions, so that no variance is 0.
     """
-    per_image, per_seed = values.mean(0), values.mean(1)
-    n, seeds = len(per_image) + 2, len(per_seed)
+    per_image, seeds = values.mean(0), len(values)
+    n = len(per_image) + 2
     images = (float((per_image**2).sum()) + 1 - float(per_image.sum()) ** 2 / n) / n**2
-    if seeds == 1:
-        return Estimate(float(values.mean()), images)
+    shared = min(images, chance_of_images(values) / seeds) if seeds > 1 else 0.0
+    return Estimate(float(values.mean()), images, shared=shared, seeds=seeds)
+
+
+def chance_of_images(values: NDArray[np.floating]) -> float:
+    """The variance of one seed's mean that single images make, from values [seeds, N] of two seeds or more."""
+    per_image, per_seed = values.mean(0), values.mean(1)
     residual = values - per_image - (per_seed - per_seed.mean())[:, None]
-    shared = float((residual**2).sum()) / (seeds - 1) / seeds / n**2
-    beyond = max(0.0, float(per_seed.var(ddof=1)) / seeds - shared)
-    return Estimate(float(values.mean()), images, ((beyond, seeds - 1),), min(shared, images))
+    return float((residual**2).sum()) / (len(values) - 1) / (len(per_image) + 2) ** 2
 
 
 def nested_interval(values: NDArray[np.floating], level: float = LEVEL) -> tuple[float, float]:
-    """The interval of `nested`.
-
-    A 95% interval holds the truth in 94 to 97 of 100 simulated cases; with two seeds in 90, where trainings differ several
-    times more than by the chance of single images.
-    """
+    """The interval of `nested`: of these trainings, whatever others would do."""
     return nested(values).interval(level)
+
+
+def one_seed_interval(errors: float, n: int, estimate: Estimate, level: float = LEVEL) -> tuple[float, float]:
+    """Wilson's interval, with the variance that trainings add to an `estimate` of the same error from one seed."""
+    share_of_errors = errors / n
+    low, high = wilson(errors, n, level)
+    squared = replace(estimate, images=0.0).half(level) ** 2
+    below, above = (math.sqrt((bound - share_of_errors) ** 2 + squared) for bound in (low, high))
+    return share((share_of_errors - below, share_of_errors + above))
 
 
 def of_splits(values: NDArray[np.floating], n: int) -> Estimate:
     """The mean of shares [seeds, splits] over random splits with n test images each.
 
-    Its variance is that of the choice of splits, which share images, and of seeds where there are several. One image's worth
-    of variance is added, so that none is 0 where all splits agree.
+    Its variance is that of the choice of splits, which share images. One image's worth of variance is added, so that none is 0
+    where all splits agree.
     """
-    drawn = (
-        (float(per.var(ddof=1)) / len(per), len(per) - 1) for per in (values.mean(0), values.mean(1)) if len(per) > 1
-    )
-    return Estimate(float(values.mean()), 1 / n**2, tuple(drawn))
+    of_split = values.mean(0)
+    drawn = ((float(of_split.var(ddof=1)) / len(of_split), len(of_split) - 1),) if len(of_split) > 1 else ()
+    return Estimate(float(values.mean()), 1 / n**2, drawn, seeds=len(values))
 
 
 RESAMPLES = 200
@@ -171,8 +195,7 @@ def of_resamples(whole: NDArray[np.floating], resamples: NDArray[np.floating], n
 
     One image's worth of variance is added, so that none is 0.
     """
-    drawn = ((float(whole.var(ddof=1)) / len(whole), len(whole) - 1),) if len(whole) > 1 else ()
-    return Estimate(float(whole.mean()), float(np.nanvar(resamples.mean(0), ddof=1)) + 1 / n**2, drawn)
+    return Estimate(float(whole.mean()), float(np.nanvar(resamples.mean(0), ddof=1)) + 1 / n**2, seeds=len(whole))
 
 
 def share(bounds: tuple[float, float]) -> tuple[float, float]:
@@ -206,40 +229,63 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def images_needed(estimate: Estimate, distance: float, n: int, tail: float) -> int | None:
+@dataclass(frozen=True)
+class Plan:
+    """A sample that would detect a truth at some distance with 80% power."""
+
+    images: float = 1.0
+    """How many times the images of the estimate."""
+    seeds: int = 0
+    """0 where the estimate's seeds do."""
+    splits: int = 0
+
+    def of(self, estimate: Estimate) -> Estimate:
+        """The estimate as it would be on that sample, were all variances as they were estimated."""
+        more = estimate.seeds / (self.seeds or estimate.seeds)
+        images = (estimate.images - estimate.shared * (1 - more)) / self.images
+        (variance, df), drawn = estimate.trainings, estimate.drawn
+        if self.splits:
+            (first, splits_df), *others = drawn
+            drawn = ((first * (splits_df + 1) / self.splits, self.splits - 1), *others)
+        return replace(estimate, images=images, shared=0.0, drawn=drawn, trainings=(variance * more, df))
+
+
+def images_needed(estimate: Estimate, distance: float, n: int, tail: float, seeds: int = 0) -> int | None:
     """How many images, instead of the n of `estimate`, would detect a truth at `distance` with 80% power, tested at `tail`.
 
-    None where no number would, because seeds or splits vary too much, or the distance is 0.
+    `seeds` are those that would be trained, if more than the estimate's. None where no number would, because trainings or
+    splits vary too much, or the distance is 0.
     """
+    times = _least(lambda images: Plan(images, seeds).of(estimate).detects(distance, tail), 1 / n)
+    return None if times is None else math.ceil(times * n)
 
-    def enough(images: float) -> bool:
-        return replace(estimate, images=estimate.images * n / images).detects(distance, tail)
 
-    few, many = 1.0, float(MOST_IMAGES)
+def seeds_needed(estimate: Estimate, distance: float, tail: float, *, images: float = 1.0) -> int | None:
+    """How many seeds would detect it, on so many times the images; None where no number would, because of images or splits."""
+    seeds = _least(lambda number: Plan(images, math.ceil(number)).of(estimate).detects(distance, tail), 1.0)
+    return None if seeds is None else math.ceil(seeds)
+
+
+def splits_needed(estimate: Estimate, distance: float, tail: float) -> int | None:
+    """How many random splits would detect it; None where no number would, and where there are no splits."""
+    if not estimate.drawn:
+        return None
+    splits = _least(lambda number: Plan(splits=math.ceil(number)).of(estimate).detects(distance, tail), 2.0)
+    return None if splits is None else math.ceil(splits)
+
+
+MOST = 1e12
+"""A number of images, seeds or splits that stands for no end to them: where it is not enough, none is."""
+
+
+def _least(enough: Callable[[float], bool], few: float) -> float | None:
+    """The least number from `few` on, to a thousandth or to 1, that is enough; None if none is."""
+    many = MOST
     if not enough(many):
         return None
+    if enough(few):
+        return few
     while many / few > 1.001:
         middle = math.sqrt(few * many)
         few, many = (few, middle) if enough(middle) else (middle, many)
-    return math.ceil(many)
-
-
-def seeds_needed(estimate: Estimate, distance: float, tail: float) -> int | None:
-    """How many seeds would detect it, on the same images; None where `MOST_SEEDS` would not.
-
-    None for the estimate of one seed, too, because it does not show how much trainings spread.
-    """
-    if not estimate.drawn:
-        return None
-    (variance, df), *others = estimate.drawn
-    for seeds in range(df + 2, MOST_SEEDS + 1):
-        fewer = (df + 1) / seeds
-        images = estimate.images - estimate.shared * (1 - fewer)
-        planned = replace(estimate, images=images, shared=0.0, drawn=((variance * fewer, seeds - 1), *others))
-        if planned.detects(distance, tail):
-            return seeds
-    return None
-
-
-MOST_IMAGES, MOST_SEEDS = 10**9, 100
-"""Where the searches for a sufficient sample end."""
+    return many

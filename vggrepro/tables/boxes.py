@@ -15,7 +15,7 @@ from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.models import Settings
 from vggrepro.tables.imported import errors_of_imported, imported_note, open_imported
-from vggrepro.tables.measurement import Inputs, Measurement
+from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
 from vggrepro.tables.systems import (
     ILSVRC_IMAGES,
     data_notes,
@@ -24,6 +24,7 @@ from vggrepro.tables.systems import (
     seeded_evaluations,
     system_cells,
     system_outcomes,
+    system_spreads,
 )
 
 UNRELATED_TO_BOXES = ("transfer",)
@@ -43,11 +44,14 @@ def measure_boxes(published: PublishedTable, settings: Settings, inputs: Inputs)
     stores = open_evaluations(folder, evaluations, read_boxes)
     imported = open_imported(published, settings, inputs)
     errors = _localisation_errors(published, settings, stores, inputs.workers) | errors_of_imported(imported)
+    spreads = system_spreads(errors)
+    other_data = frozenset() if all(map(_papers_boxes, stores.values())) else published.quantities
+    notes = (*_notes(stores, settings), *trainings_note(spreads, other_data), *map(imported_note, imported.values()))
     return Measurement(
-        cells=system_cells(published, errors, settings.higher),
-        notes=(*_notes(stores, settings), *map(imported_note, imported.values())),
+        cells=system_cells(published, errors, settings.higher, spreads),
+        notes=notes,
         outcomes=system_outcomes(published, settings.seeds, errors),
-        other_data=frozenset() if all(map(_papers_boxes, stores.values())) else published.quantities,
+        other_data=other_data,
     )
 
 

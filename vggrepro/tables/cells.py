@@ -6,7 +6,6 @@ verdicts, `render` prints it. A cell without a number of ours says why; it is ne
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -16,8 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id
+from vggrepro.paper.tolerances import rounding
 from vggrepro.scores.outcomes import Errors, Shares
-from vggrepro.scores.statistics import Estimate, nested, of_resamples, of_splits, share, wilson
+from vggrepro.scores.statistics import Estimate, nested, of_resamples, of_splits, one_seed_interval, share
+from vggrepro.scores.trainings import TrainingSpread, differing, trainings_of, with_trainings
 
 Status = Literal[
     "measured", "validation", "withheld", "claim", "quoted", "not reported", "not run", "spanned", "undefined"
@@ -61,11 +62,11 @@ class Cell:
     delta_interval: CellInterval | None = None
     """95%, the rounding of the printed number included."""
     delta_narrow: CellInterval | None = None
-    """90%, the same: the two numbers agree where it lies within the tolerance."""
+    """90%, of the difference from the number as printed: the two agree where it lies within the tolerance."""
     verdict: Verdict = ""
     """What the delta says of the published number; empty until the cell is judged, and where there is no delta."""
     tolerance: float | None = None
-    """The largest delta that counts as agreement; None where the cell cannot be compared with the paper's."""
+    """The largest delta that counts as agreement, rounding included; None where it cannot be compared with the paper's."""
     minimum_detectable_difference: float | None = None
     """The smallest true difference that would be found to differ with 80% power."""
     n: int = 0
@@ -167,15 +168,19 @@ def quoted_cell(cell: Cell, printed: Published, split: str) -> Cell:
     return replace(cell, status="spanned" if printed.spanned else status)
 
 
-def error_cell(cell: Cell, printed: Published, outcome: Errors) -> Cell:
-    """An error rate with its interval: Wilson's for one seed, nested by images and trainings for several."""
+def error_cell(cell: Cell, printed: Published, outcome: Errors, spread: TrainingSpread) -> Cell:
+    """An error rate with its interval, by images (Wilson's, for one seed) and by the `spread` of trainings."""
     errors = outcome.values
     per_seed, n = errors.mean(1), errors.shape[1]
-    interval = nested(errors).interval if len(errors) > 1 else partial(wilson, float(errors.sum()), n)
+    estimate = with_trainings(nested(errors), spread, differing(trainings_of(outcome)))
+    one_seed = partial(one_seed_interval, float(errors.sum()), n, estimate)
+    interval = estimate.interval if len(errors) > 1 else one_seed
     return measured_cell(cell, printed, outcome.sources, float(per_seed.mean()), interval, n, per_seed)
 
 
-def difference_cell(cell: Cell, printed: Published, first: Errors, second: Errors, higher: str) -> Cell:
+def difference_cell(
+    cell: Cell, printed: Published, first: Errors, second: Errors, *, higher: str, spread: TrainingSpread
+) -> Cell:
     """How much higher the error of `first` is than that of `second`: images are paired, so errors of both cancel out.
 
     CHOICE 8: in points, or relative to the error of the second.
@@ -186,7 +191,9 @@ def difference_cell(cell: Cell, printed: Published, first: Errors, second: Error
         return replace(cell, status="undefined")
     draws = first.values.mean(1) - second.values.mean(1)
     scale = 1 / second.values.mean() if relative else 1.0
-    return measured_cell(cell, printed, first.sources, estimate.mean, estimate.interval, first.n, draws * scale)
+    times = scale**2 * differing(trainings_of(first), trainings_of(second))
+    interval = with_trainings(estimate, spread, times).interval
+    return measured_cell(cell, printed, first.sources, estimate.mean, interval, first.n, draws * scale)
 
 
 def relative_difference(first: Errors, second: Errors) -> Estimate | None:
@@ -197,17 +204,16 @@ def relative_difference(first: Errors, second: Errors) -> Estimate | None:
     ratio, scale = x.mean() / y.mean(), 1 / y.mean()
     # x - ratio * y is each image's influence on the value, to first order
     influence = nested(x - ratio * y)
-    drawn = tuple((scale**2 * variance, df) for variance, df in influence.drawn)
-    return Estimate(float(ratio - 1), scale**2 * influence.images, drawn, scale**2 * influence.shared)
+    return replace(influence.scaled(scale), mean=float(ratio - 1))
 
 
-def share_cell(cell: Cell, printed: Published, outcome: Shares, part: str) -> Cell:
-    """A mean precision or recall with its interval, over seeds and splits, measured on a `part` of the data set.
+def share_cell(cell: Cell, printed: Published, outcome: Shares, part: str, spread: TrainingSpread) -> Cell:
+    """A mean precision or recall with its interval, by images or splits and trainings, on a `part` of the data set.
 
     On another part than `test` no delta is taken: the published number is of the test images.
     """
     seeds, splits = outcome.values.shape
-    estimate = estimated_share(outcome)
+    estimate = with_trainings(estimated_share(outcome), spread, differing(trainings_of(outcome)))
     spread_over = outcome.values.mean(0) if splits > 1 else outcome.values[:, 0]
     measured = measured_cell(
         cell,
@@ -225,7 +231,7 @@ def share_cell(cell: Cell, printed: Published, outcome: Shares, part: str) -> Ce
 
 
 def estimated_share(outcome: Shares) -> Estimate:
-    """The mean over seeds and splits, and its variance."""
+    """The mean over seeds and splits, and its variance by the choice of images or splits."""
     if outcome.resampled.size:
         return of_resamples(outcome.values[:, 0], outcome.resampled, outcome.groups)
     return of_splits(outcome.values, outcome.n)
@@ -251,7 +257,7 @@ def measured_cell(
             cell,
             delta=100 * value - paper,
             delta_interval=(wide[0] - paper - half, wide[1] - paper + half),
-            delta_narrow=(narrow[0] - paper - half, narrow[1] - paper + half),
+            delta_narrow=(narrow[0] - paper, narrow[1] - paper),
         )
     return replace(
         cell,
@@ -263,13 +269,6 @@ def measured_cell(
         spread=100 * float(draws.std(ddof=1)) if len(draws) > 1 else None,
         how=how,
     )
-
-
-def rounding(printed: str) -> float:
-    """Half a unit of the last printed digit: `25.5` may be 25.45 to 25.55."""
-    decimals = re.match(r"[0-9]*\.?([0-9]*)", printed)
-    assert decimals is not None, "the pattern matches any text"
-    return float(0.5 * 10.0 ** -len(decimals[1]))
 
 
 def row_keys(published: PublishedTable, row: Row) -> tuple[str, ...]:

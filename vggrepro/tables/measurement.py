@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from vggrepro.scores.outcomes import Outcomes
+from vggrepro.scores.trainings import TrainingSpread
 from vggrepro.settings.choices import departures
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell
@@ -42,6 +43,19 @@ class Measurement:
     """What each measured row made of every image."""
     other_data: frozenset[str] = frozenset()
     """Quantities that were measured on other images than the published numbers."""
+
+
+def trainings_note(spreads: Mapping[str, TrainingSpread], other_data: Collection[str]) -> Iterator[str]:
+    """What intervals take for granted of trainings; where images are not the paper's, that it may not hold there."""
+    quantities: dict[str, list[str]] = {}
+    for quantity, spread in spreads.items():
+        quantities.setdefault(spread.in_words, []).append(quantity)
+    if not quantities:
+        return
+    words = "; ".join(f"{', '.join(names)}: {says}" for says, names in quantities.items())
+    elsewhere = any(spread.assumed and quantity in other_data for quantity, spread in spreads.items())
+    doubt = ". What is assumed is of the paper's nets on its images and may not hold on these" if elsewhere else ""
+    yield f"Intervals are of the choice of images and of what training does. {words[0].upper()}{words[1:]}{doubt}."
 
 
 def settings_differences(settings: Settings, but: Sequence[str]) -> list[str]:

@@ -14,7 +14,7 @@ from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, mixture_ranks, open_evaluations, read_scores
 from vggrepro.settings.models import Settings
 from vggrepro.tables.imported import ImportedStore, errors_of_imported, imported_note, open_imported
-from vggrepro.tables.measurement import Inputs, Measurement
+from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
 from vggrepro.tables.systems import (
     data_notes,
     measured_systems,
@@ -22,6 +22,7 @@ from vggrepro.tables.systems import (
     seeded_evaluations,
     system_cells,
     system_outcomes,
+    system_spreads,
 )
 
 UNRELATED_TO_SCORES = ("transfer", "localise", "boxes", "merge")
@@ -37,11 +38,14 @@ def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs
     stores = open_evaluations(folder, seeded_evaluations(published, settings.seeds), read_scores)
     imported = open_imported(published, settings, inputs)
     errors = _classification_errors(published, settings, stores, imported) | errors_of_imported(imported)
+    spreads = system_spreads(errors)
+    other_data = frozenset() if all(map(papers_images, stores.values())) else published.quantities
+    notes = (*_notes(stores, settings), *trainings_note(spreads, other_data), *map(imported_note, imported.values()))
     return Measurement(
-        cells=system_cells(published, errors, settings.higher),
-        notes=(*_notes(stores, settings), *map(imported_note, imported.values())),
+        cells=system_cells(published, errors, settings.higher, spreads),
+        notes=notes,
         outcomes=system_outcomes(published, settings.seeds, errors),
-        other_data=frozenset() if all(map(papers_images, stores.values())) else published.quantities,
+        other_data=other_data,
     )
 
 

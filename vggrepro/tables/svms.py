@@ -14,9 +14,10 @@ from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.scores.outcomes import OutcomeEntry, Outcomes, Shares
 from vggrepro.scores.statistics import resampled
+from vggrepro.scores.trainings import TrainingSpread, spreads_by_quantity
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, published_cell, quoted_cell, share_cell
-from vggrepro.tables.measurement import Inputs, Measurement, settings_differences
+from vggrepro.tables.measurement import Inputs, Measurement, settings_differences, trainings_note
 from vggrepro.transfer.results import SVMResult, read_svm_result
 
 UNRELATED_TO_SVMS = ("localise", "boxes", "merge")
@@ -43,19 +44,22 @@ def measure_svms(published: PublishedTable, settings: Settings, inputs: Inputs) 
         OutcomeEntry(published.rows[i].keys, published.columns[j].quantity, outcome)
         for (i, j), outcome in outcomes.items()
     ]
+    spreads = spreads_by_quantity([(entry.quantity, entry.outcome) for entry in entries])
     cells = tuple(
         tuple(
-            _cell(row, column, outcomes.get((i, j)), by_cell.get((i, j))) for j, column in enumerate(published.columns)
+            _cell(row, column, outcomes.get((i, j)), by_cell.get((i, j)), spreads)
+            for j, column in enumerate(published.columns)
         )
         for i, row in enumerate(published.rows)
     )
+    other_data = frozenset(
+        task.split("-")[0] for task in (*_drawn(by_task, settings), *_of_other_classes(by_task, settings))
+    )
     return Measurement(
         cells=cells,
-        notes=tuple(_notes(published, by_task, settings)),
+        notes=(*_notes(published, by_task, settings), *trainings_note(spreads, other_data)),
         outcomes=Outcomes(published.number, settings.seeds, tuple(entries)),
-        other_data=frozenset(
-            task.split("-")[0] for task in (*_drawn(by_task, settings), *_of_other_classes(by_task, settings))
-        ),
+        other_data=other_data,
     )
 
 
@@ -110,13 +114,19 @@ def _mean_value(result: SVMResult, images: NDArray[np.int64]) -> float:
     return float(defined.mean()) if len(defined) else float("nan")
 
 
-def _cell(row: Row, column: Column, outcome: Shares | None, results: Sequence[SVMResult] | None) -> Cell:
+def _cell(
+    row: Row,
+    column: Column,
+    outcome: Shares | None,
+    results: Sequence[SVMResult] | None,
+    spreads: Mapping[str, TrainingSpread],
+) -> Cell:
     printed, cell = row.cells[column.name], published_cell(row, column.name)
     if not row.members:
         return quoted_cell(cell, printed, column.split)
     if outcome is None or results is None:
         return cell  # not run
-    return share_cell(cell, printed, outcome, results[0].metadata["part"])
+    return share_cell(cell, printed, outcome, results[0].metadata["part"], spreads[column.quantity])
 
 
 def _drawn(by_task: TaskResults, settings: Settings) -> list[str]:

@@ -13,6 +13,7 @@ from vggrepro.paper.systems import System, evaluations_of
 from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
 from vggrepro.scores.stores import Scores
+from vggrepro.scores.trainings import TrainingSpread, spreads_by_quantity
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, difference_cell, error_cell, published_cell, quoted_cell
 from vggrepro.tables.measurement import settings_differences
@@ -49,12 +50,21 @@ def _kept_systems(published: PublishedTable) -> Sequence[tuple[Mapping[str, str]
     return [*systems, *alone]
 
 
-def system_cells(published: PublishedTable, errors: SystemErrors, higher: str) -> tuple[tuple[Cell, ...], ...]:
+def system_cells(
+    published: PublishedTable, errors: SystemErrors, higher: str, spreads: Mapping[str, TrainingSpread]
+) -> tuple[tuple[Cell, ...], ...]:
     """The cells of all rows; `higher` says how a printed difference is read (CHOICE 8)."""
-    return tuple(tuple(_cell(row, column, errors, higher) for column in published.columns) for row in published.rows)
+    return tuple(
+        tuple(_cell(row, column, errors, higher, spreads) for column in published.columns) for row in published.rows
+    )
 
 
-def _cell(row: Row, column: Column, errors: SystemErrors, higher: str) -> Cell:
+def system_spreads(errors: SystemErrors) -> dict[str, TrainingSpread]:
+    """By how much trainings differ in each quantity, pooled over all systems of ours that were run."""
+    return spreads_by_quantity([each for by_quantity in errors.values() for each in by_quantity.items()])
+
+
+def _cell(row: Row, column: Column, errors: SystemErrors, higher: str, spreads: Mapping[str, TrainingSpread]) -> Cell:
     printed, cell = row.cells[column.name], published_cell(row, column.name)
     if row.system is None:
         return quoted_cell(cell, printed, column.split)
@@ -64,10 +74,10 @@ def _cell(row: Row, column: Column, errors: SystemErrors, higher: str) -> Cell:
         return cell  # not run
     if column.quantity not in errors[row.system]:
         return replace(cell, status="not reported")
-    ours = errors[row.system][column.quantity]
+    ours, spread = errors[row.system][column.quantity], spreads[column.quantity]
     if row.minus:
-        return difference_cell(cell, printed, ours, errors[row.minus][column.quantity], higher)
-    return error_cell(cell, printed, ours)
+        return difference_cell(cell, printed, ours, errors[row.minus][column.quantity], higher=higher, spread=spread)
+    return error_cell(cell, printed, ours, spread)
 
 
 def system_outcomes(published: PublishedTable, seeds: tuple[int, ...], errors: SystemErrors) -> Outcomes:

@@ -9,6 +9,7 @@ from typing import Any
 from vggrepro.paper.tables import Published, published_table
 from vggrepro.report.figures.drawing import INK, STYLES, Figure, finished_figure, plot_style
 from vggrepro.scores.outcomes import Errors, Outcomes
+from vggrepro.scores.trainings import spreads_by_quantity
 from vggrepro.tables import cells
 from vggrepro.tables.cells import Cell, CellInterval, Table
 
@@ -78,9 +79,10 @@ def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
     averaged = [row.keys for row in published_table("4").rows]
     scales = {keys["S"]: keys["Q"].split(",") for keys in averaged}
     ours: dict[tuple[str, str, str], Point] = {}
+    spreads = spreads_by_quantity([(entry.quantity, entry.outcome) for entry in table4.entries])
     for entry in table4.entries:
         if isinstance(entry.outcome, Errors) and entry.quantity == "top-1":
-            cell = cells.error_cell(Cell("measured", "-"), Published("-", None), entry.outcome)
+            cell = cells.error_cell(Cell("measured", "-"), Published("-", None), entry.outcome, spreads["top-1"])
             ours[_place(entry.row)] = (float(cell.value or 0), cell.interval)
     published_rows = [row for table in ("3", "4") for row in published_table(table).rows]
     printed: dict[tuple[str, str, str], Point] = {
