@@ -48,7 +48,7 @@ def val(stores) -> Store:
     return Store(stores[1])
 
 
-@pytest.mark.parametrize("unit", [8, 16, 32])
+@pytest.mark.parametrize("unit", [4, 8, 16, 32])
 def test_a_location_of_the_map_is_the_window_at_its_strides(unit):
     net = pointwise(PCR, unit)
     images = torch.randn(1, 3, 9 * unit + 3, 11 * unit)

@@ -105,7 +105,7 @@ def test_scores_are_the_mean_of_the_score_map():
         torch.testing.assert_close(net.scores(image), net.score_map(image).mean((2, 3)), rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("unit", [8, 16, 32])
+@pytest.mark.parametrize("unit", [4, 8, 16, 32])
 def test_score_maps_at_the_papers_scales_have_the_papers_size(unit):
     net = small_net("A", NetSettings(scale_unit=unit, width=1, fc=4))
     sizes = [

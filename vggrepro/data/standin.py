@@ -24,7 +24,7 @@ STANDIN_SIDE = 64
 # them. Periods differ by more than a factor of 2, the range of S, so that jitter does not turn one class into another.
 TEXTURES = ((0, 4.0), (0, 10.0), (90, 4.0), (90, 10.0), (45, 6.0))
 SHAPES = ("disc", "square")
-HOPELESS_NOISE = 250.0
+HOPELESS_NOISE = 2000.0
 """Standard deviation of noise in which nobody sees a shape."""
 STANDIN_CLASSES = [(shape, angle, period) for shape in SHAPES for angle, period in TEXTURES]
 
@@ -49,7 +49,7 @@ def draw_image(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8],
     # a black or white outline, because a crop at a large S may show no more of the shape than a piece of its edge
     image = np.where(((distance <= radius) & (distance > radius - 3))[..., None], rng.choice([0.0, 255.0]), image)
     # noise from none to much; so much in every tenth image that a net guesses: its top-5 error is not 0 either
-    image += rng.normal(0, rng.uniform(5, 70) if rng.random() < 0.9 else HOPELESS_NOISE, image.shape)
+    image += rng.normal(0, rng.uniform(5, 50) if rng.random() < 0.9 else HOPELESS_NOISE, image.shape)
     box = (int(cx - radius), int(cy - radius), int(cx + radius), int(cy + radius))
     return image.clip(0, 255).astype(np.uint8), box
 
