@@ -63,7 +63,7 @@ rule verify:
 onstart:
     with one_message():
         check_executor(workflow.executor_plugin.name)
-        be_alone()
+        be_alone(PLAN)
         check_data(PLAN, workflow.dag.needrun_jobs())
 
 

@@ -22,6 +22,7 @@ from typing import IO, Any
 import yaml
 
 from vggrepro.core import limits
+from vggrepro.core.leftovers import ASIDE, in_use, prefix_of
 from vggrepro.core.text import text_lines
 
 
@@ -29,13 +30,14 @@ from vggrepro.core.text import text_lines
 def atomic_file(path: Path) -> Iterator[Path]:
     """A temporary file beside `path`: it replaces `path` when the block succeeds, and is deleted when the block raises."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=prefix_of(path), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        with in_use(temporary), _named(path):
+            yield temporary
+            temporary.chmod(0o666 & ~_umask())
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -48,12 +50,24 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
     """
     check_replaceable(path, marker)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=prefix_of(path), dir=path.parent))
     try:
-        yield temporary
-        put_in_place(temporary, path)
+        with in_use(temporary), _named(path):
+            yield temporary
+            put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """A block that writes a result: an error without a name of a file, such as that of a full disk, gets the result's."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None and error.errno is not None:
+            error.filename = str(path)
+        raise
 
 
 def check_replaceable(path: Path, marker: str) -> None:
@@ -66,13 +80,14 @@ def check_replaceable(path: Path, marker: str) -> None:
 
 def put_in_place(temporary: Path, path: Path) -> None:
     """Replace `path` by a finished folder that lies beside it."""
-    aside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    aside = Path(tempfile.mkdtemp(prefix=prefix_of(path), dir=path.parent))
     try:
-        temporary.chmod(0o777 & ~_umask())
-        # the old folder is moved away in one piece, because a kill in the middle of deleting would leave a part of it
-        if path.exists():
-            path.replace(aside / "old")
-        temporary.replace(path)
+        with in_use(aside):
+            temporary.chmod(0o777 & ~_umask())
+            # the old folder is moved away in one piece, because a kill in the middle of deleting would leave a part of it
+            if path.exists():
+                path.replace(aside / ASIDE)
+            temporary.replace(path)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
 

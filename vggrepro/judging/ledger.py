@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.files import file_digest, read_json, write_json, write_text
+from vggrepro.core.leftovers import visible_files
 from vggrepro.core.validation import read_typed
 from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedStep, compare_cells
 from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
@@ -136,7 +137,7 @@ def _unstaged_tables(settings: Settings, of: str) -> Path:
     if of not in settings.unstaged:
         raise NotRunError(f"no results from random weights were given: unstaged={{{of}: FOLDER}}")
     folder = Path(settings.unstaged[of])
-    files = sorted(folder.glob("runs/*_256_s*/run.json"))
+    files = visible_files(folder, "runs/*_256_s*/run.json")
     if not files:
         raise ValueError(
             f"unstaged.{of}: {folder}: no results of trainings at S = 256 in it: name a folder below results/"

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from vggrepro.core.leftovers import visible_files
 from vggrepro.recompute.evaluations import Sample, recomputed_boxes, recomputed_labels, recomputed_scores
 from vggrepro.recompute.findings import Finding, equal, skipped
 from vggrepro.recompute.net import read_net, wrong_layers
@@ -66,7 +67,7 @@ MARKERS = {
 
 
 def _paths(results: Path, kind: str, marker: str) -> list[str]:
-    return sorted(file.parent.relative_to(results).as_posix() for file in (results / kind).glob(f"**/{marker}"))
+    return [file.parent.relative_to(results).as_posix() for file in visible_files(results / kind, f"**/{marker}")]
 
 
 def _findings(results: Path, settings: Settings | None, extent: Extent, kind: str, path: str) -> Iterator[Finding]:

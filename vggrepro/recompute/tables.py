@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from vggrepro.core.files import read_json
+from vggrepro.core.leftovers import visible_files
 from vggrepro.judging.ledger import judge_claims, write_ledger
 from vggrepro.judging.pipeline import make_table
 from vggrepro.paper.claims import CellPlace, load_claims
@@ -183,7 +184,7 @@ def recomputed_claims(work: Recomputation, tables: Path) -> Iterator[Finding]:
         return
     stored = {claim["id"]: claim for claim in read_json(file, ("claims",))["claims"]}
     yield from _gains(work, stored)
-    trainings = [read_training(path) for path in sorted(work.results.glob("runs/*/run.json"))]
+    trainings = [read_training(path) for path in visible_files(work.results, "runs/*/run.json")]
     write_ledger(judge_claims(work.settings, tables, trainings), tables)
     again = {claim["id"]: claim for claim in read_json(tables / "claims.json")["claims"]}
     if stored.keys() != again.keys():

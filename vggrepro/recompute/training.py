@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vggrepro.core.files import file_digest, read_json
+from vggrepro.core.leftovers import visible_files
 from vggrepro.core.progress import show_progress
 from vggrepro.data.store import Store
 from vggrepro.paper.runs import Run
@@ -108,7 +109,7 @@ def _why_no_more(record: Mapping[str, Any], taken: int) -> str:
 
 def _opened(results: Path, record: Mapping[str, Any]) -> Replay | str:
     """All that the steps follow from, or what is missing."""
-    stores = [file.parent for file in sorted((results / "data").glob("train*/store.json"))]
+    stores = [file.parent for file in visible_files(results / "data", "train*/store.json")]
     digest = record["data"]["train"]
     store = next((folder for folder in stores if read_json(folder / "store.json")["digest"] == digest), None)
     if store is None:

@@ -24,6 +24,7 @@ import yaml
 
 from vggrepro.core import provenance
 from vggrepro.core.files import atomic_file, file_digest, read_json, write_text
+from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
 from vggrepro.report.bundle_check import bundle_problems
 from vggrepro.settings.models import Settings
@@ -93,7 +94,7 @@ def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int =
 
     The same results give the same bytes. Raises ValueError if scores were computed with other weights than a run has now.
     """
-    trainings = [lineage.read_training(path) for path in sorted(results.glob("runs/*/run.json"))]
+    trainings = [lineage.read_training(path) for path in visible_files(results, "runs/*/run.json")]
     results_by_path = lineage.stored_results(results)
     for path, run in lineage.stale_results(trainings, results_by_path).items():
         raise ValueError(
@@ -102,7 +103,7 @@ def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int =
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         _collect(settings, results, folder)
-        released = [read_json(path) for path in sorted(results.glob("runs/*/adopted.json"))]
+        released = [read_json(path) for path in visible_files(results, "runs/*/adopted.json")]
         weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *released]}
         write_text(folder / "digests.sha256", _digests(results, weights, results_by_path, workers))
         _CrateDescription(folder, trainings, released, results_by_path, settings).write()
@@ -114,7 +115,7 @@ def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int =
 def _collect(settings: Settings, results: Path, folder: Path) -> None:
     """Copy the files of a crate, without paths of this machine in them."""
     hide = _hiding(settings)
-    from_results = {file: file.relative_to(results) for pattern in RESULT_PATTERNS for file in results.glob(pattern)}
+    from_results = {file: file.relative_to(results) for file in visible_files(results, *RESULT_PATTERNS)}
     from_checkout = {
         file: Path("vggrepro") / file.relative_to(ROOT) for pattern in CHECKOUT_PATTERNS for file in ROOT.glob(pattern)
     }
@@ -162,7 +163,7 @@ def _digests(
 ) -> str:
     """The SHA-256 of every file of weights, scores, boxes and features, as lines for `sha256sum --check`."""
     of_runs = {f"runs/{run}/weights.safetensors": value for run, value in weights.items()}
-    files = [file for path in results_by_path for file in sorted((results / path).rglob("*")) if file.is_file()]
+    files = [file for path in results_by_path for file in visible_files(results / path, "**/*")]
     with ThreadPoolExecutor(workers) as pool:
         digests = dict(
             zip((f.relative_to(results).as_posix() for f in files), pool.map(file_digest, files), strict=True)

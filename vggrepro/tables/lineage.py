@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.files import read_json
+from vggrepro.core.leftovers import visible_files
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import Row, published_table
@@ -99,7 +100,7 @@ RESULT_FOLDERS = ("scores", "boxes", "features", "transfer")
 
 def stored_results(folder: Path) -> dict[str, StoredResult]:
     """Every result below a folder such as `results/smoke`, by its path there."""
-    files = sorted(file for kind in RESULT_FOLDERS for file in (folder / kind).glob("**/made.json"))
+    files = visible_files(folder, *(f"{kind}/**/made.json" for kind in RESULT_FOLDERS))
     paths = [file.parent.relative_to(folder).as_posix() for file in files]
     return {path: StoredResult(path, read_json(file, ("made",))) for path, file in zip(paths, files, strict=True)}
 

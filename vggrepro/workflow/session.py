@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vggrepro.core.files import lock
+from vggrepro.core.leftovers import clear_leftovers
 from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import REFERENCE, digests_of, read_digests
 from vggrepro.settings.models import Settings
@@ -33,8 +34,8 @@ def collect_garbage_less() -> None:
     gc.set_threshold(100_000, 50, 50)
 
 
-def be_alone() -> None:
-    """Raise ValueError if another Snakemake works in this folder.
+def be_alone(plan: Plan) -> None:
+    """Raise ValueError if another Snakemake works in this folder; clear away what a kill left of results.
 
     Snakemake's own lock outlives a kill and a power cut, and the same command would not go on; this one does not.
     """
@@ -42,6 +43,7 @@ def be_alone() -> None:
     _LOCKS.append(file)
     if not lock(file):
         raise ValueError(f"{Path.cwd()}: another Snakemake is at work here: wait for it to end")
+    clear_leftovers(Path(plan.root))
 
 
 def check_executor(name: str) -> None:
