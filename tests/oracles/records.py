@@ -166,7 +166,7 @@ def svms_json(task: str, settings: Settings) -> dict[str, Any]:
         "settings": transfer.model_dump(mode="json"),
         "C from": list(transfer.C),
         "C": [1.0] * (transfer.splits if caltech else 1),
-        "measure": transfer.ap_2007 if task == "voc2007" else "as printed",
+        "measure": transfer.ap_2007 if TASKS[task].data == "voc2007" else "as printed",
         "classes": ["a class"] * TASKS[task].classes,
         "trained on": [getattr(transfer, f"{TASKS[task].data}_train")] if caltech else [],
     }

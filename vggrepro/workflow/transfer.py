@@ -47,7 +47,7 @@ def classify_job(plan: Plan, task: str, members: str) -> Answers:
     """The features that SVMs are trained on, of every net and collection; random splits; what decides the SVMs."""
     transfer, problem = plan.settings.transfer, TASKS[task]
     nets, splits = members.split("+"), transfer.splits if problem.data.startswith("caltech") else 0
-    fields = {"normalise", "C", "held_out", "instructions"} | ({"ap_2007"} if task == "voc2007" else set())
+    fields = {"normalise", "C", "held_out", "instructions"} | ({"ap_2007"} if problem.data == "voc2007" else set())
     return {
         **_data_set(plan, problem.data),
         "features": [f"{plan.root}/features/{net}/{name}" for name in problem.collections for net in nets],
