@@ -186,8 +186,12 @@ STACKS = {
     "| conv3-512 x2, **conv1-512** | conv3-512 x2, **conv3-512** | conv3-512 x3, **conv3-512**",
     "block 5": "conv3-512 x2 | conv3-512 x2 | conv3-512 x2 "
     "| conv3-512 x2, **conv1-512** | conv3-512 x2, **conv3-512** | conv3-512 x3, **conv3-512**",
+    "input": "224x224 RGB image | < | < | < | < | <",
+    "pooling": "maxpool | < | < | < | < | <",
     "classifier": "FC-4096 x2, FC-1000, soft-max | < | < | < | < | <",
 }
+BLOCKS = [row for k in range(1, 6) for row in (f"block {k}", "pooling")]
+ROWS_OF_TABLE_1 = ["weight layers", "input", *BLOCKS, "classifier"]
 # Localisation and transfer: what our own rows measure, in the key columns beside the method.
 OURS = {
     "10": {"VGG": "D/256/256 + D/384/352,384 dense PCR all"},
@@ -201,7 +205,7 @@ OURS = {
         "VGG Net-D & Net-E, image and bounding box": "D/[256;512] + E/[256;512] image and box",
     },
 }
-PARAMETERS = {"A": "133", "A-LRN": "<", "B": "133", "C": "134", "D": "138", "E": "144"}
+PARAMETERS = {"A, A-LRN": "133", "B": "133", "C": "134", "D": "138", "E": "144"}
 LAYERS = {"A": 11, "A-LRN": 11, "B": 13, "C": 16, "D": 16, "E": 19}
 
 

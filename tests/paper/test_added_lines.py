@@ -66,7 +66,7 @@ def test_a_difference_needs_both_sides(append):
 
 
 def test_an_added_line_adds_a_net_that_predicts_boxes(append):
-    append("table09.csv", "E/384/384,dense,SCR,fc,-,-")
+    append("table09.csv", "E: 384,384,E/384/384,dense,SCR,fc,-,-")
     assert set(names(needed_runs())) - set(PARENTS) == {"E_384_scr_fc_s0"}
     assert set(paths(table_evaluations("9"))) - stores(EVALUATIONS["9"]) == {"E_384_scr_fc_s0/dense/384"}
 
@@ -96,7 +96,7 @@ def test_a_missing_column_is_named_in_the_error(append, tmp_path):
 
 def test_a_line_added_to_table_9_is_a_system_of_its_own(append):
     fused, best = best_localisation(), best_classification()
-    append("table09.csv", "D/384/384,dense,SCR,fc,-,-")
+    append("table09.csv", "384,384,D/384/384,dense,SCR,fc,-,-")
     append("table06.csv", 'ours,"D/[256;512]/384 + E/[256;512]/384",multi-crop,-,-,-')
     assert (best_localisation(), best_classification()) == (fused, best)
     systems = localisation_systems()

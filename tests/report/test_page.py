@@ -14,7 +14,7 @@ from vggrepro.paper.runs import Run
 from vggrepro.report.page import _common, report_warning, write_report
 from vggrepro.settings.choices import CHOICES, departures, list_choices
 from vggrepro.settings.loading import load_settings
-from vggrepro.tables import render
+from vggrepro.tables import markup, render
 from vggrepro.training.train import train_run
 
 
@@ -56,7 +56,7 @@ def test_the_facts_name_data_hardware_versions_and_commit(page):
 def test_a_numbered_choice_leads_to_its_entry_in_the_list(page):
     anchors = re.findall(r'id="choice-(\d+)"', page.read_text(encoding="utf-8"))
     assert anchors == [str(number) for number in CHOICES]
-    linked = render.choice_links("1 epoch (choice 7: 3), 3.1, choice 12")
+    linked = markup.choice_links("1 epoch (choice 7: 3), 3.1, choice 12")
     assert linked == '1 epoch (<a href="#choice-7">choice 7</a>: 3), 3.1, <a href="#choice-12">choice 12</a>'
 
 

@@ -18,7 +18,7 @@ from vggrepro.paper.runs import Run
 from vggrepro.report.figures import waterfall
 from vggrepro.report.page import write_report
 from vggrepro.settings.loading import load_settings
-from vggrepro.tables import render
+from vggrepro.tables import markup, render
 
 D = Run("D", "256-512")
 
@@ -38,7 +38,7 @@ def test_the_section_shows_every_step(why, tmp_path):
     page, tex = (render.render_template(f"why.{kind}.j2", {"why": section}) for kind in ("html", "tex"))
     for step in (*protocol_steps(D), *MISTAKES):
         assert f'<th scope="row">{escape(step.name)}</th>' in page
-        assert render.escape_tex(step.name) in tex
+        assert markup.escape_tex(step.name) in tex
     assert (tmp_path / "why.pdf").stat().st_size > 1000
     assert "Not run." in render.render_template("why.html.j2", {"why": None})
 

@@ -21,7 +21,7 @@ from vggrepro.report.page import report_warning, write_report
 from vggrepro.scores import outcomes
 from vggrepro.scores.stores import TopLabels, read_scores, write_scores, write_top_labels
 from vggrepro.settings.loading import load_settings
-from vggrepro.tables import render
+from vggrepro.tables import markup, render
 from vggrepro.tables.cells import Cell, Table
 
 N, CLASSES = 200, 12
@@ -254,35 +254,57 @@ def test_outcomes_of_table_4_hold_each_scale_alone(made):
     assert [alone[key] for key in sorted(shared)] == [of_one[key] for key in sorted(shared)]
 
 
-def numbers_in(kind: str, shown: Table) -> list[list[tuple[str, str]]]:
+def numbers_in(kind: str, shown: Table) -> list[list[tuple[str, str | None]]]:
     """Of each row the numbers in its cells, in their order, as a format shows them: ours and the delta."""
     if kind == "html":
-        rows = re.findall(r"<tr.*?</tr>", render.table_html(shown), re.DOTALL)[1:]
+        rows = re.findall(
+            r'<tr(?: class="group")?>.*?</tr>', render.table_html(shown).partition("<tbody>")[2], re.DOTALL
+        )
         cell = re.compile(r'<span class="here[^>]*>(?:<a[^>]*>)?([^<]*).*?<span class="delta">([^<]*)', re.DOTALL)
         pairs = [cell.findall(row) for row in rows]
     else:
-        lines = markdown_rows(shown) if kind == "md" else latex_rows(shown)
-        pairs = [list(zip(line[::3], line[2::3], strict=False)) for line in (line[len(shown.keys) :] for line in lines)]
-    number = re.compile(r"\s*(?:\*\*|\\textbf{)?([+\u2212]?\d+\.\d+)?")
-    return [
-        [(number.match(ours)[1], number.match(delta)[1]) for ours, delta in row if number.match(ours)[1]]
-        for row in pairs
-    ]
+        lines = [line[len(shown.keys) :] for line in markdown_rows(shown)]
+        pairs = [list(zip(line[::3], line[2::3], strict=False)) for line in lines]
+    return [[(number_of(ours), number_of(delta)) for ours, delta in row if number_of(ours)] for row in pairs]
+
+
+def number_of(text: str) -> str | None:
+    return re.match(r"\s*(?:\*\*|\\emph{|\\textbf{)?([+\u2212]?\d+\.\d+)?", text.replace("$-$", "\u2212"))[1]
 
 
 def markdown_rows(shown: Table) -> list[list[str]]:
     return [line.split("|")[1:-1] for line in render.table_markdown(shown).splitlines() if line.startswith("|")][2:]
 
 
-def latex_rows(shown: Table) -> list[list[str]]:
-    """Without what stands below a number; a cell of several columns as three fields, like the others."""
-    body = re.search(r"\\midrule(.*)\\\\\s*\\bottomrule", render.table_latex(shown), re.DOTALL)[1].replace(
-        "$-$", "\u2212"
-    )
-    body = re.sub(r"\\shortstack\[r\]{(.*?)\\\\{\\tiny .*?}}", r"\1", body)
-    body = re.sub(r"\\multicolumn{\d+}{c}{(\S+) \(paper (\S+), \$\\Delta\$ ([^,)]*).*?\)}", r"\1 & \2 & \3", body)
-    body = re.sub(r"\\multicolumn{\d+}{c}{.*?}\)}", "none & none & none", body)
-    return [re.split(r"(?<!\\)&", row) for row in body.split(r"\\")]
+def latex_cells(latex: str) -> list[list[str]]:
+    """The cells of each row of a table's body; a cell of two lines is one line here."""
+    body = re.search(r"\\midrule(.*)\\bottomrule", latex, re.DOTALL)[1].replace(r"\addlinespace", "")
+    body = re.sub(r"\\begin{tabular}\[t\]{@{}[rl]@{}}(.*?)\\\\(.*?)\\end{tabular}", r"\1 \2", body)
+    return [re.split(r"(?<!\\)&", row) for row in re.split(r"\\\\", body)[:-1]]
+
+
+@pytest.mark.parametrize("number", table_numbers("parameters", "scores"))
+def test_latex_has_ours_beside_the_papers_number_and_every_interval_in_a_table_of_its_own(made, number):
+    shown = table(number, made)
+    compact, *intervals = re.findall(r"\\begin{table}.*?\\end{table}", render.table_latex(shown), re.DOTALL)
+    cells = [[cell for cell in row.cells if cell.status != "spanned"] for row in shown.rows]
+    decimals = render.TABLE_LAYOUTS[shown.kind].decimals_of
+    for line, row in zip(latex_cells(compact), cells, strict=True):
+        for text, cell in zip(line[len(shown.keys) :], row, strict=False):
+            assert number_of(re.sub(r".*?multicolumn{\d}{c}{", "", text)) == (
+                None if cell.value is None else render.printed_number(cell.value, decimals=decimals(cell))
+            )
+            assert f"({'--' if cell.published == '-' else cell.published})" in re.sub(r"\\textbf{([^}]*)}", r"\1", text)
+            assert ("(\\textbf{" in text) == cell.published_bold
+    measured = [cell for row in cells for cell in row if cell.interval]
+    lines = latex_cells(intervals[0]) if intervals else []
+    assert [(number_of(line[2]), number_of(line[4])) for line in lines] == [
+        (
+            render.printed_number(cell.value, decimals=decimals(cell)),
+            render.printed_delta(cell, decimals(cell)) or None,
+        )
+        for cell in measured
+    ]
 
 
 @pytest.mark.parametrize("number", table_numbers("parameters", "scores"))
@@ -301,7 +323,7 @@ def test_every_format_shows_every_number_in_its_cell(made, number):
         ]
         for row in cells
     ]
-    for kind in ("html", "md", "tex"):
+    for kind in ("html", "md"):
         assert numbers_in(kind, shown) == expected, kind
     for record, row in zip(csv_module.DictReader(io.StringIO(render.table_csv(shown))), shown.rows, strict=True):
         for column, cell in zip(shown.columns, row.cells, strict=True):
@@ -360,7 +382,7 @@ def test_the_printed_numbers_of_a_cell_add_up(n):
 
 
 def test_latex_escapes_what_it_would_take_for_a_command():
-    assert render.escape_tex(r"50% & _#$ \x {y} [1;2]") == r"50\% \& \_\#\$ \textbackslash{}x \{y\} {[}1;2{]}"
+    assert markup.escape_tex(r"50% & _#$ \x {y} [1;2]") == r"50\% \& \_\#\$ \textbackslash{}x \{y\} {[}1;2{]}"
 
 
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
@@ -380,6 +402,26 @@ def test_the_report_compiles_with_pdflatex(made, tmp_path):
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout.replace("Overfull \\vbox", "")
     assert (tmp_path / "report.pdf").stat().st_size > 20_000
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
+def test_every_table_can_be_pasted_into_an_article(made, tmp_path):
+    """With the packages that it names, at its size, without running over the line or renumbering the host's tables."""
+    tables = [render.table_latex(table(number, made)) for number in table_numbers()]
+    head = (
+        r"\documentclass[10pt]{article}\usepackage[T1]{fontenc}\usepackage[utf8]{inputenc}\usepackage{array,booktabs}"
+    )
+    text = "\\clearpage\n".join([head + r"\begin{document}", *tables, r"\end{document}"])
+    (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull \\hbox" not in done.stdout
+    assert all("resizebox" not in latex and "renewcommand" not in latex for latex in tables)
 
 
 THEIRS = {"imported": {"Theirs": {"file": "t.npz"}, "Labels": {"file": "l.npz"}}}

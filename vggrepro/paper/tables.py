@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
@@ -68,8 +68,8 @@ class Published:
 
     @property
     def printed(self) -> str:
-        """The cell's text without the marks for bold."""
-        return self.text.replace("**", "")
+        """The cell's text without the marks for bold around its first number; those around a second number stay."""
+        return self.text.replace("**", "", 2) if self.bold else self.text
 
     @classmethod
     def parse(cls, text: str) -> Published:
@@ -135,6 +135,10 @@ class PublishedTable:
     """Heading of every key column."""
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
+    above: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Headings over several key columns, and these columns."""
+    texts: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What cells of a key column are printed as, where that is not what they hold."""
     footnotes: dict[str, str] = field(default_factory=dict)
     best: Literal["table", "group", "none"] = "table"
     """Among which rows the best is marked: the whole `table`, each `group` of rows, or `none`."""

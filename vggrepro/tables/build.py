@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from itertools import product
+from itertools import groupby, product
 
 import numpy as np
 
@@ -50,6 +50,7 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
         section=published.section,
         caption=published.caption,
         keys=tuple(published.headings.values()),
+        above=_headings_above(published),
         columns=tuple(column.heading for column in published.columns),
         rows=(*_with_best(published, rows[:printed]), *rows[printed:]),
         footnotes=tuple(published.footnotes.items()),
@@ -59,6 +60,13 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
         other_data=tuple(sorted(measurement.other_data)),
     )
     return table, measurement.outcomes
+
+
+def _headings_above(published: PublishedTable) -> tuple[tuple[str, int], ...]:
+    """The headings over key columns, from left to right: `(("", 1), ("smallest image side", 2))`."""
+    over = {key: text for text, keys in published.above.items() for key in keys}
+    texts = [over.get(key, "") for key in published.headings]
+    return tuple((text, len(list(same))) for text, same in groupby(texts)) if over else ()
 
 
 def _with_best(published: PublishedTable, rows: Sequence[TableRow]) -> tuple[TableRow, ...]:

@@ -48,7 +48,7 @@ class Cell:
 
     status: Status
     published: str
-    """As printed, without the marks for bold; `-` where the paper has a dash."""
+    """As printed, without marks for bold around its first number; `-` where the paper has a dash."""
     published_bold: bool = False
     span: int = 1
     """Columns that the published value covers."""
@@ -143,6 +143,8 @@ class Table:
     """Whether cells are precisions and recalls, not errors."""
     other_data: tuple[str, ...] = ()
     """Quantities that were measured on other images than the published numbers."""
+    above: tuple[tuple[str, int], ...] = ()
+    """Headings over key columns, each with the number of columns that it covers; none where no column has one."""
     findings: tuple[TableFinding, ...] = ()
     """What the audit found: departures from the paper, and choices where it is silent."""
 
@@ -273,7 +275,7 @@ def measured_cell(
 
 def row_keys(published: PublishedTable, row: Row) -> tuple[str, ...]:
     """A row's keys as printed. In fusions a member is written as a system: net/train S/test Q."""
-    return tuple(row.keys[name] for name in published.headings)
+    return tuple(published.texts.get(name, {}).get(row.keys[name], row.keys[name]) for name in published.headings)
 
 
 def group_sizes(published: PublishedTable) -> list[int]:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from vggrepro.paper.nets import Conv, blocks_of
 from vggrepro.paper.tables import Published, PublishedTable
 from vggrepro.scores.outcomes import Outcomes
+from vggrepro.settings.blocks import NetSettings
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, published_cell
 from vggrepro.tables.measurement import Inputs, Measurement
@@ -28,7 +29,14 @@ def measure_parameters(published: PublishedTable, _settings: Settings, _inputs: 
     """Table 2: millions of parameters of every net."""
     from vggrepro.nets.vgg import count_parameters, full_size_net
 
-    millions = {column.name: count_parameters(full_size_net(column.name)) / 1e6 for column in published.columns}
+    counts = {
+        column.name: {count_parameters(full_size_net(net)) for net in column.name.split(", ")}
+        for column in published.columns
+    }
+    unequal = [name for name, each in counts.items() if len(each) > 1]
+    if unequal:
+        raise ValueError(f"Table 2 has one column for {unequal[0]}: expected nets with as many parameters")
+    millions = {name: each.pop() / 1e6 for name, each in counts.items()}
     return Measurement(_cells(published, [millions]), (NOTE,), Outcomes(published.number, ()))
 
 
@@ -52,12 +60,16 @@ def _cell(cell: Cell, printed: Published, counted: str | float) -> Cell:
 
 
 def _layer_rows(nets: Sequence[str]) -> list[dict[str, str]]:
-    """Table 1's rows: weight layers, five blocks of convolutions, and the fully connected layers."""
+    """Table 1's rows: weight layers, input, five blocks of convolutions each with its pooling, fully connected layers."""
     stacks = {net: [[_layer_name(layer) for layer in block] for block in blocks_of(net)] for net in nets}
     depths = {net: str(sum(layer != "LRN" for block in stacks[net] for layer in block) + 3) for net in nets}
     left_of = dict(zip(nets, (nets[0], *nets), strict=False))
-    convolutions = [{net: _block_text(stacks[net][b], stacks[left_of[net]][b]) for net in nets} for b in range(5)]
-    return [depths, *convolutions, {net: _head_text(net) for net in nets}]
+    side = NetSettings().crop
+    rows = [depths, dict.fromkeys(nets, f"{side}x{side} RGB image")]
+    for b in range(5):
+        rows += [{net: _block_text(stacks[net][b], stacks[left_of[net]][b]) for net in nets}]
+        rows += [dict.fromkeys(nets, "maxpool")]
+    return [*rows, {net: _head_text(net) for net in nets}]
 
 
 def _layer_name(layer: Conv | str) -> str:

@@ -5,7 +5,6 @@ The templates in `tables/templates/` get strings and lists; an undefined name ra
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -19,10 +18,11 @@ from vggrepro.core.files import write_json, write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import read_typed
 from vggrepro.paper.tables import table_label
+from vggrepro.tables import markup
 from vggrepro.tables.cells import ALL_CELLS, MARKS, Cell, CellInterval, Table, TableRow, Verdict
 
 TABLE_FORMATS = ("json", "csv", "md", "html", "tex")
-MINUS, RANGE = "\u2212", " to "
+RANGE = " to "
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def rounded(value: float, decimals: int = 1) -> Decimal:
 def printed_number(value: float | Decimal, *, signed: bool = False, decimals: int = 1) -> str:
     """A number as it is printed: a true minus sign, and none before zero."""
     number = rounded(float(value), decimals)
-    return f"{number:{'+' if signed else ''}f}".replace("-", MINUS) if number else f"{abs(number):f}"
+    return f"{number:{'+' if signed else ''}f}".replace("-", markup.MINUS) if number else f"{abs(number):f}"
 
 
 def printed_interval(bounds: CellInterval | None, *, signed: bool = False, decimals: int = 1) -> str:
@@ -118,11 +118,12 @@ def _reason(cell: Cell) -> str:
     )
 
 
-def _cell_view(cell: Cell, layout: TableLayout, anchor: str, link: str) -> dict[str, Any]:
+def _cell_view(cell: Cell, layout: TableLayout, anchor: str, link: str, column: str) -> dict[str, Any]:
     """What a template needs of a cell, as strings."""
     decimals = layout.decimals_of(cell)
     return {
         "id": anchor,
+        "column": column,
         "link": link,
         "status": cell.status,
         "here": cell.text if cell.value is None else printed_number(cell.value, decimals=decimals),
@@ -163,7 +164,7 @@ def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
             "group": row.group,
             "keys": list(row.keys),
             "cells": [
-                _cell_view(cell, layout, table.anchor(r, c), links.get((r, c), ""))
+                _cell_view(cell, layout, table.anchor(r, c), links.get((r, c), ""), table.columns[c])
                 for c, cell in enumerate(row.cells)
                 if cell.status != "spanned"
             ],
@@ -171,18 +172,25 @@ def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
         }
         for r, row in enumerate(table.rows)
     ]
+    images = {row["n"] for row in rows if row["n"] != NO_IMAGES}
+    n_of_all = images.pop() if layout.measured and len(images) == 1 else ""
     return {
         "name": table.name,
         "heading": table_heading(table),
+        "label": table_label(table.number),
         "number": table.number,
         "title": table.title,
         "section": table.section,
         "caption": table.caption,
         "kind": table.kind,
         "layout": layout,
+        "above": list(table.above),
         "key_headings": list(table.keys),
         "columns": list(table.columns),
         "rows": rows,
+        "n_column": layout.measured and not n_of_all,
+        "n_of_all": n_of_all,
+        "key_widths": [_key_width(max(len(row.keys[i]) for row in table.rows)) for i in range(len(table.keys))],
         "long": [max(len(row.keys[i]) for row in table.rows) > 40 for i in range(len(table.keys))],
         "footnotes": [(mark, text) for mark, text in table.footnotes if mark != ALL_CELLS],
         "all_cells": next((text for mark, text in table.footnotes if mark == ALL_CELLS), ""),
@@ -190,9 +198,19 @@ def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
     }
 
 
+def _key_width(letters: int) -> str:
+    """The share of the line that LaTeX gives to a key column whose text has so many letters; empty if it need not wrap."""
+    return "" if letters <= 12 else "0.16" if letters <= 20 else "0.23"
+
+
+NO_IMAGES = "\u2013"
+"""Printed for a row of which nothing was measured."""
+
+
 def _images(row: TableRow) -> str:
+    """The number of images, or numbers where they differ between the row's cells."""
     counts = sorted({cell.n for cell in row.cells if cell.n})
-    return ", ".join(f"{n:,}" for n in counts) or "\u2013"
+    return ", ".join(f"{n:,}" for n in counts) or NO_IMAGES
 
 
 def table_html(table: Table, links: Links | None = None) -> str:
@@ -201,7 +219,7 @@ def table_html(table: Table, links: Links | None = None) -> str:
 
 
 def table_latex(table: Table) -> str:
-    """A `table` environment for array, booktabs and graphicx."""
+    """Two `table` environments for array and booktabs: a compact one, "ours (paper)", and one with the intervals."""
     return _latex_environment().get_template("table.tex.j2").render(table_view(table)).strip()
 
 
@@ -211,16 +229,17 @@ def table_markdown(table: Table) -> str:
 
     view, layout = table_view(table), TABLE_LAYOUTS[table.kind]
     columns = [[f"{name}: here", "paper", "\u0394 (95%)"] if layout.compared else [name] for name in table.columns]
-    headers = [*table.keys, *(name for names in columns for name in names), *(["n"] if layout.measured else [])]
+    headers = [*table.keys, *(name for names in columns for name in names), *(["n"] if view["n_column"] else [])]
     rows = []
     for row in view["rows"]:
         line = list(row["keys"]) if row["group"] else ["", *row["keys"][1:]]
         line += [text for cell in row["cells"] for text in _markdown_cell(cell, layout)]
-        line += [""] * (len(headers) - layout.measured - len(line))
-        rows.append([*line, row["n"]] if layout.measured else line)
+        line += [""] * (len(headers) - view["n_column"] - len(line))
+        rows.append([*line, row["n"]] if view["n_column"] else line)
     body = tabulate(rows, headers, tablefmt="github", disable_numparse=True)
     footnotes = [f"{mark.capitalize() if mark == ALL_CELLS else mark}: {text}" for mark, text in table.footnotes]
-    notes = "\n\n".join([table.caption, *table.notes, *footnotes])
+    images = [f"n = {view['n_of_all']} images in every row."] if view["n_of_all"] else []
+    notes = "\n\n".join([table.caption, *images, *table.notes, *footnotes])
     return f"### {view['heading']} (section {table.section})\n\n{body}\n\n{notes}\n"
 
 
@@ -258,7 +277,7 @@ def table_csv(table: Table) -> str:
 def _csv_values(cell: Cell, layout: TableLayout) -> dict[str, Any]:
     if not layout.compared:
         return {"here": cell.text, "paper": cell.published}
-    compared = {"here": cell.value, "paper": cell.published, "delta": cell.delta}
+    compared = {"here": cell.value, "paper": cell.published.replace("**", ""), "delta": cell.delta}
     if not layout.measured:
         return compared
     low, high = cell.interval or (None, None)
@@ -291,11 +310,16 @@ def _environment() -> jinja2.Environment:
         keep_trailing_newline=True,
     )
     environment.filters |= {
-        "tex": escape_tex,
-        "tex_layers": tex_layers,
-        "html_layers": html_layers,
-        "bold": marked_bold,
-        "choice_links": choice_links,
+        "tex": markup.escape_tex,
+        "tex_bold": markup.tex_bold,
+        "tex_breaks": markup.tex_breaks,
+        "tex_layers": markup.tex_layers,
+        "tex_lines": markup.tex_lines,
+        "tex_label": markup.tex_label,
+        "html_layers": markup.html_layers,
+        "html_bold": markup.html_bold,
+        "bold": markup.marked_bold,
+        "choice_links": markup.choice_links,
     }
     return environment
 
@@ -310,43 +334,3 @@ def render_template(name: str, values: dict[str, Any]) -> str:
     """A template of `reports/templates/`, filled in; a name that is undefined stops it."""
     environment = _latex_environment() if name.endswith(".tex.j2") else _environment()
     return environment.get_template(name).render(values)
-
-
-TEX = {
-    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "[": "{[}", "]": "{]}", "*": "{*}",
-    MINUS: "$-$", "\u2009": r"\,", "\u00b1": r"$\pm$", "\u0394": r"$\Delta$", "\u2013": "--", "\u00d7": r"$\times$",
-    "<": r"\textless{}", ">": r"\textgreater{}", "+-": r"$\pm$",
-    "\u2260": r"$\neq$",
-}  # fmt: skip
-_TEX = re.compile("|".join(re.escape(key) for key in sorted(TEX, key=len, reverse=True)))
-
-
-def escape_tex(text: str) -> str:
-    """Text with all that LaTeX would take for a command escaped."""
-    return _TEX.sub(lambda match: TEX[match[0]], str(text))
-
-
-def marked_bold(text: str, *, markup: str) -> str:
-    """`**text**` as `markup`, in which `{}` stands for the text."""
-    return re.sub(r"\*\*(.+?)\*\*", lambda match: markup.replace("{}", match[1]), text)
-
-
-def choice_links(html: str) -> jinja2.utils.markupsafe.Markup:  # type: ignore[name-defined]
-    """HTML of the report in which each `choice 7` leads to the entry of that number in the report's list of choices."""
-    from markupsafe import Markup
-
-    return Markup(re.sub(r"\bchoice (\d+)", r'<a href="#choice-\1">choice \1</a>', html))
-
-
-def tex_layers(text: str) -> str:
-    """A cell of Table 1 for LaTeX: a layer a line."""
-    lines = (escape_tex(layer).replace("{*}{*}", "**") for layer in text.split(", "))
-    return marked_bold(r" \\ ".join(lines), markup=r"\textbf{{}}")
-
-
-def html_layers(text: str) -> jinja2.utils.markupsafe.Markup:  # type: ignore[name-defined]
-    """A cell of Table 1 for HTML: a layer a line."""
-    from markupsafe import Markup, escape
-
-    return Markup(marked_bold("<br>".join(str(escape(layer)) for layer in text.split(", ")), markup="<b>{}</b>"))
