@@ -10,7 +10,7 @@ from tests.training.helpers import build, float64, losses, with_dropout
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import Run
 from vggrepro.training import gradients
-from vggrepro.training.gradients import fit_into_memory
+from vggrepro.training.gradients import DropoutDraws, fit_into_memory
 from vggrepro.training.processes import ALONE, ProcessGroup
 
 pytestmark = pytest.mark.trains
@@ -110,3 +110,15 @@ def test_pieces_do_not_become_more_than_images(capsys):
         counts.append(pieces.count)
     assert counts == [2, 4, 5]
     assert capsys.readouterr().err.count("the batch stays 5") == 3
+
+
+@pytest.mark.parametrize("first", [0, 7])
+def test_what_dropout_leaves_out_is_the_same_where_it_is_drawn_ahead(stores, first):
+    """Whatever the sizes of batches, and wherever a training goes on; no step has the draws of another."""
+    net = build(A, with_dropout(small()), stores).net
+    ahead, at_once = (DropoutDraws(net, 3, torch.device("cpu"), ahead=ahead) for ahead in (True, False))
+    sizes = [(16, first), (16, first + 1), (4, first + 2), (16, first + 3)]
+    drawn = [ahead(*size) for size in sizes]
+    for kept, size in zip(drawn, sizes, strict=True):
+        assert torch.equal(kept, at_once(*size))
+    assert not torch.equal(drawn[0], drawn[1])

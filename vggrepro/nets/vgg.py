@@ -89,10 +89,8 @@ class VGG(nn.Module):
         if not p:
             return None
         kept = torch.rand(images, 2, self.model.fc, generator=torch.Generator().manual_seed(seed)) >= p
-        if device.type == "cuda":
-            # the copy of a byte per unit waits for no kernel
-            kept = kept.pin_memory().to(device, non_blocking=True)
-        return kept / (1 - p)
+        # a byte per unit is copied
+        return kept.to(device) / (1 - p)
 
     def hidden_map(self, x: Tensor) -> Tensor:
         """The second FC layer's activations [N, H/u - 6, W/u - 6, fc] for whole images [N, 3, H, W].

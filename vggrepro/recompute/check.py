@@ -92,8 +92,10 @@ def _run_findings(results: Path, path: str, steps: int) -> Iterator[Finding]:
     yield equal(path, "layers and kernels, by Table 1", not problem, problem)
     if (results / path / "run.json").exists():
         yield from recomputed_training(results, path.removeprefix("runs/"), steps=steps)
-    else:
+    elif (results / path / "adopted.json").exists():
         yield skipped(path, "training", "a released net: it was not trained here")
+    else:
+        yield skipped(path, "training", "neither run.json nor adopted.json lies beside its weights")
 
 
 def _named_damage(path: str, findings: Iterator[Finding]) -> Iterator[Finding]:
