@@ -11,6 +11,7 @@ import posixpath
 import shutil
 import stat
 import struct
+import sys
 import tempfile
 import zipfile
 import zlib
@@ -219,6 +220,29 @@ def open_zip(path: Path) -> zipfile.ZipFile:
     return archive
 
 
+CLUTTER = ("__MACOSX", "Thumbs.db", "desktop.ini", "@eaDir")
+"""Files and folders that other programs leave among images; so are those whose names begin with a dot."""
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file is hidden, or left by another program: `.DS_Store`, `._a.jpg`, `.ipynb_checkpoints/a`, `Thumbs.db`."""
+    return any(part.startswith(".") or part in CLUTTER for part in name.split("/"))
+
+
+def _below(folder: Path, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[str]:
+    """The names of all files below a folder, through links, but not through one to a folder that it lies in."""
+    place = folder.stat()
+    if (identity := (place.st_dev, place.st_ino)) in above:
+        print(f"{folder}: leaves out a link to a folder that it lies in", file=sys.stderr, flush=True)
+        return
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir():
+                yield from _below(Path(entry.path), f"{prefix}{entry.name}/", (*above, identity))
+            else:
+                yield prefix + entry.name
+
+
 class Files:
     """The files of a folder, or of a zip that is never unpacked, by their names relative to it."""
 
@@ -227,21 +251,28 @@ class Files:
         self.path = path
         self._zip: zipfile.ZipFile | None = None
         if path.is_dir():
-            files = (Path(root) / name for root, _, names in os.walk(path, followlinks=True) for name in names)
-            self.names = sorted(file.relative_to(path).as_posix() for file in files)
+            listed = sorted(_below(path, "", ()))
         elif path.is_file():
             self._zip = open_zip(path)
-            self.names = sorted(name for name in self._zip.namelist() if not name.endswith("/"))
+            listed = sorted(name for name in self._zip.namelist() if not name.endswith("/"))
         elif path.exists():
             raise ValueError(f"{path}: neither a folder nor a zip file")
         else:
             raise ValueError(f"{path}: no such file or folder")
+        self.names = [name for name in listed if not is_clutter(name)]
+        if len(self.names) < len(listed):
+            first = next(name for name in listed if is_clutter(name))
+            left_out = f"leaves out {len(listed) - len(self.names):,} hidden files and files of other programs"
+            print(f"{path}: {left_out}, the first is {first!r}", file=sys.stderr, flush=True)
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file."""
         if self._zip:
             return {info.filename: info.file_size for info in self._zip.infolist()}
-        return {name: (self.path / name).stat().st_size for name in self.names}
+        try:
+            return {name: (self.path / name).stat().st_size for name in self.names}
+        except OSError as error:
+            raise ValueError(f"{error.filename}: cannot be read: {error.strerror}: is it a link to nothing?") from None
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; a ValueError that names it if they cannot be read, or are too many."""

@@ -18,6 +18,7 @@ from vggrepro.core.text import decode_text, text_lines
 from vggrepro.data import boxes
 from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
 from vggrepro.data.devkit_files import BLACKLIST, LABELS, SYNSETS, DevkitFiles
+from vggrepro.data.layouts import image_stem
 
 MAX_GUESSES = 5
 """Labels, with their boxes, that count for an image (top-5)."""
@@ -188,7 +189,7 @@ def format_guesses(guesses: list[Guess]) -> Iterator[str]:
 def official_order(ids: Sequence[str]) -> list[int]:
     """Indices of images in the order of their numbers, as official files list them: `ILSVRC2012_val_00000002.JPEG` after
     `...01.JPEG`. Raises ValueError for an id without a number, and unless numbers run from 0 or 1 without a gap."""
-    numbers = [re.findall(r"\d+", name.rsplit(".", 1)[0])[-1:] for name in ids]
+    numbers = [re.findall(r"\d+", image_stem(name))[-1:] for name in ids]
     if nameless := [name for name, number in zip(ids, numbers, strict=True) if not number]:
         raise ValueError(
             f"image {nameless[0]}: expected a number in its name, because official files list images by number"

@@ -49,6 +49,11 @@ class Layout(ABC):
     words: dict[str, str]
     """Nouns of a WNID, where the data set has them."""
 
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that have images here: validation images alone are enough where nothing is trained."""
+        return SPLITS
+
     @abstractmethod
     def items(self, split: Split) -> list[Item]:
         """The images of a split, in a fixed order."""
@@ -93,7 +98,7 @@ class TinyImageNet(Layout):
         return self._train() if split == "train" else self._val()
 
     def _train(self) -> list[Item]:
-        grouped = self._grouped(rf"{re.escape(self.root)}train/(\w+)/images/[^/]+")
+        grouped = self._grouped(rf"{re.escape(self.root)}train/(\w+)/(?:images/)?[^/]+")
         items = []
         for label, wnid in enumerate(self.wnids):
             boxes = self._boxes(f"{self.root}train/{wnid}/{wnid}_boxes.txt", box_column=1)
@@ -104,22 +109,62 @@ class TinyImageNet(Layout):
 
     def _val(self) -> list[Item]:
         listing = f"{self.root}val/val_annotations.txt"
-        if listing not in self.files.names:
-            raise ValueError(f"{self.files.path}: {listing} is missing: expected all of Tiny ImageNet")
+        sorted_by_class, known = self._val_folders(), set(self.files.names)
+        listed = self._listed(listing) if listing in known else {}
         boxes = self._boxes(listing, box_column=2)
-        labels = {wnid: label for label, wnid in enumerate(self.wnids)}
-        present, items = set(self.files.names), []
+        official = {image: f"{self.root}val/images/{image}" for image in listed}
+        if not listed and not sorted_by_class:
+            raise ValueError(
+                f"{self.files.path}: {listing} is missing, and val/ is not sorted into folders of classes: expected all of "
+                "Tiny ImageNet"
+            )
+        # a copy sorted by class may lie beside the official folder
+        if listed and not (sorted_by_class and not any(name in known for name in official.values())):
+            items = self._official_val(listing, listed, official, boxes)
+        else:
+            items = [Item(image, label, name, boxes.get(image, ())) for image, (label, name) in sorted_by_class.items()]
+            where = {item.id: item.label for item in items}
+            if odd := [image for image, (label, _) in listed.items() if where.get(image) != label]:
+                raise ValueError(
+                    f"{self.files.path}: val/ is sorted by class, but {odd[0]} is not where {listing} says"
+                )
+        if empty := set(range(len(self.wnids))) - {item.label for item in items}:
+            raise ValueError(f"{self.files.path}: class {self.wnids[min(empty)]} has no image in {listing} or in val/")
+        return sorted(items, key=lambda item: natural(item.id))
+
+    def _listed(self, listing: str) -> dict[str, tuple[int, int]]:
+        """Label and number of the line of every image in `val_annotations.txt`."""
+        labels, listed = {wnid: label for label, wnid in enumerate(self.wnids)}, {}
         for number, line in enumerate(self.files.lines(listing), start=1):
             image, wnid = [*line.split("\t"), ""][:2]
-            name = f"{self.root}val/images/{image}"
             if wnid not in labels:
                 raise ValueError(f"{self.files.path}: {listing}, line {number}: class {wnid!r} is not in wnids.txt")
-            if name not in present:
-                raise ValueError(f"{self.files.path}: {listing}, line {number}: {name} is missing")
-            items.append(Item(image, labels[wnid], name, boxes[image]))
-        if empty := set(range(len(self.wnids))) - {item.label for item in items}:
-            raise ValueError(f"{self.files.path}: class {self.wnids[min(empty)]} has no image in {listing}")
-        return sorted(items, key=lambda item: natural(item.id))
+            listed[image] = labels[wnid], number
+        return listed
+
+    def _official_val(
+        self, listing: str, listed: dict[str, tuple[int, int]], names: dict[str, str], boxes: dict[str, tuple[Box, ...]]
+    ) -> list[Item]:
+        present = set(self.files.names)
+        for image, (_, number) in listed.items():
+            if names[image] not in present:
+                raise ValueError(f"{self.files.path}: {listing}, line {number}: {names[image]} is missing")
+        return [Item(image, label, names[image], boxes[image]) for image, (label, _) in listed.items()]
+
+    def _val_folders(self) -> dict[str, tuple[int, str]]:
+        """Label and file of every image in a val/ that was sorted by class; a ValueError for two of one name."""
+        labels = {wnid: label for label, wnid in enumerate(self.wnids)}
+        found: dict[str, tuple[int, str]] = {}
+        pattern = re.compile(rf"{re.escape(self.root)}val/(?:images/)?(\w+)/(?:images/)?([^/]+)")
+        for name in self.files.names:
+            match = pattern.fullmatch(name)
+            if match and match[1] in labels and name.lower().endswith(IMAGE):
+                if match[2] in found:
+                    raise ValueError(
+                        f"{self.files.path}: {match[2]} is in two folders of val/: {found[match[2]][1]}, {name}"
+                    )
+                found[match[2]] = labels[match[1]], name
+        return found
 
     def _boxes(self, listing: str, box_column: int) -> dict[str, tuple[Box, ...]]:
         """Boxes by image, from lines of tab-separated image (and WNID), xmin, ymin, xmax, ymax."""

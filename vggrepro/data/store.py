@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL.Image import Image
 
 from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.files import read_json
@@ -31,9 +32,10 @@ PREPARE_AGAIN = "prepare the store again"
 
 
 def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
-    """An image file as RGB pixels [H, W, 3], equal to PIL's in every case; EXIF orientation is ignored.
+    """An image file as RGB pixels [H, W, 3], equal to PIL's for 8 bits a channel; EXIF orientation is ignored.
 
-    Raises ValueError that calls a damaged file by `name`, and one that says more pixels than `limits.PIXELS`.
+    Grey images of 16 bits are divided by 257, so that white stays white; PIL would cut them off at 255. Raises ValueError that
+    names (`name`) a damaged file, one of more pixels than `limits.PIXELS`, and one of 32 bits, whose white nobody knows.
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
@@ -45,9 +47,20 @@ def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
         pass  # no JPEG, or a flawed one: PIL decides whether it can be read
     try:
         with open_image(data) as image:
-            return np.asarray(image.convert("RGB"))
+            return _as_rgb(image)
     except Exception as error:  # PIL raises OSError, SyntaxError, ValueError, struct.error ... for damaged files
         raise ValueError(f"{name} cannot be decoded as an image: {error}. Replace the file or leave it out") from None
+
+
+def _as_rgb(image: Image) -> NDArray[np.uint8]:
+    if image.mode in ("I", "F"):
+        raise ValueError(
+            f"its numbers are of 32 bits (mode {image.mode}), and nobody says which is white: write 8 or 16 bits"
+        )
+    if image.mode.startswith("I;16"):
+        grey = (np.asarray(image).astype(np.uint32) * 2 + 257) // 514
+        return np.repeat(grey.astype(np.uint8)[..., None], 3, 2)
+    return np.asarray(image.convert("RGB"))
 
 
 def count_boxes(folder: Path) -> int:

@@ -13,7 +13,7 @@ from vggrepro.core.files import atomic_file
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.archives import wrong_digests
 from vggrepro.data.images import open_image
-from vggrepro.data.layouts import SPLITS, Item, Layout, Split
+from vggrepro.data.layouts import Item, Layout, Split
 from vggrepro.data.prepare import LAYOUTS
 from vggrepro.data.store import decode
 
@@ -30,7 +30,7 @@ def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> 
     ValueError that names `problems.csv` if an image or an archive is damaged.
     """
     data_set = LAYOUTS[layout](path)
-    images: list[tuple[Split, Item]] = [(split, item) for split in SPLITS for item in data_set.items(split)]
+    images: list[tuple[Split, Item]] = [(split, item) for split in data_set.splits for item in data_set.items(split)]
     out.mkdir(parents=True, exist_ok=True)
     part, sizes = out / "manifest.part.csv", data_set.files.sizes()
     known = {row["file"]: row for row in _read(part) if row["bytes"] == str(sizes.get(row["file"]))}
@@ -39,7 +39,7 @@ def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> 
     left = [(split, item) for split, item in images if item.name not in known]
     rows = prefetch(lambda image: check_image(data_set, *image), left, workers=workers, waiting=8 * workers)
     _write(part, list(known.values()))
-    with part.open("a", newline="", encoding="utf-8") as file:
+    with part.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.DictWriter(file, MANIFEST_COLUMNS)
         for number, row in enumerate(show_progress(rows, total=len(left), about=str(path), unit="image"), start=1):
             known[row["file"]] = row
@@ -60,7 +60,8 @@ def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> 
         )
     modes = sorted({row["mode"] for row in everything} - {"RGB"})
     other = f" (some are {', '.join(modes)} and are converted to RGB)" if modes else ""
-    return f"{path}: all {len(images):,} images are whole{other}: {out / 'manifest.csv'}"
+    alone = "" if "train" in data_set.splits else " (of validation; there are no training images)"
+    return f"{path}: all {len(images):,} images{alone} are whole{other}: {out / 'manifest.csv'}"
 
 
 def check_image(layout: Layout, split: Split, item: Item) -> ManifestRow:
@@ -87,7 +88,7 @@ def _read(path: Path) -> Iterator[ManifestRow]:
     """The complete lines of a manifest that may be cut off anywhere."""
     if not path.exists():
         return
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = path.read_text(encoding="utf-8", errors="surrogateescape")
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
         # a line that was cut off lacks its last fields; the problem of a complete line may be empty
         if row.get("problem") is not None and row.get("sha256"):
@@ -95,7 +96,10 @@ def _read(path: Path) -> Iterator[ManifestRow]:
 
 
 def _write(path: Path, rows: list[ManifestRow]) -> None:
-    with atomic_file(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+    with (
+        atomic_file(path) as temporary,
+        temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.DictWriter(file, MANIFEST_COLUMNS, restval="")
         writer.writeheader()
         writer.writerows(rows)

@@ -39,8 +39,8 @@ def read_checkpoint(path: Path) -> list[Layer]:
     parts = {"features", "classifier"}
     nets = {where: net for where, net in _nets(content, "") if {name.split(".")[0] for name in net} == parts}
     if not nets:
-        names = _first_names(content)
-        raise ValueError(f"{path}: {EXPECTED}, got {', '.join(names) or 'none'}{_hint(names)}")
+        got = _first_names(content)
+        raise ValueError(f"{path}: {EXPECTED}, got {', '.join(got) or 'none'}{_hint(got)}")
     (where, net), *others = nets.items()
     if different := [other for other, tensors in others if not _are_equal(tensors, net)]:
         names = f"below {where or 'no name'} and {different[0] or 'no name'}"
