@@ -151,7 +151,7 @@ def test_other_presets_deviate_as_they_declare(preset, tmp_path):
     audit = Audit(write_runs(tmp_path, settings, [run]), settings)
     differing = {finding.rule.id: finding for finding in audit.of_run(run) if finding.differs}
     assert {"crop", "train-images", "data-set", "length", "iterations"} <= set(differing)
-    assert differing["crop"].rule.words(differing["crop"].did) == "crop of 56 px"
+    assert differing["crop"].rule.words(differing["crop"].did) == f"crop of {settings.model.crop} px"
     assert differing["length"].about == "A_256_s0", "the first of its ancestors"
     assert differing["length-later"].rule.kind == "choice"
 
@@ -185,8 +185,8 @@ TAMPERED = {
     ("record", "iterations"): (7, "record.iterations: expected 750, got 7"),
     ("epochs",): (5, "epochs: 5 epochs, but train.epochs says 6"),
     ("record", "precision"): (["bf16"], "record.precision: trained in bf16, but train.precision says fp32"),
-    ("record", "crop"): ([224], "record.crop: crop of 224 px, but model.scale_unit says 56"),
-    ("record", "S"): ([96, 96], "record.S: S = 384, but the run's name says 256"),
+    ("record", "crop"): ([224], "record.crop: crop of 224 px, but model.scale_unit says 28"),
+    ("record", "S"): ([48, 48], "record.S: S = 384, but the run's name says 256"),
     ("record", "flipped"): (0.0, "record.flipped: 0 of the crops mirrored, but train.flip says 0.5"),
     ("record", "colour_std"): (0.3, "record.colour_std: colour shift .* 0.3, but train.colour_std says 0.1"),
     ("record", "dropout"): (0.5, "record.dropout: dropout 0.5, but model.dropout says 0.2"),
@@ -284,8 +284,8 @@ def evaluated(folder: Path, declared: Settings, **changes: Any) -> dict[str, Fin
     ("changes", "message"),
     [
         ({"weights": "others"}, "weights: expected weights of D, .*D_256_s0/run.json .*got others"),
-        ({"views": {"64": 400}}, "record.views: 1 views of an image, expected 2"),
-        ({"views": {"56": 800}}, "record.views: 0 views of an image, expected 2"),
+        ({"views": {"32": 400}}, "record.views: 1 views of an image, expected 2"),
+        ({"views": {"28": 800}}, "record.views: 0 views of an image, expected 2"),
         ({"mirrored": False}, "record.mirrored: mirror image with every view: no, expected yes"),
         ({"pixels": [-2.0, 2.0]}, "record.pixels: pixel values that span 4"),
         ({"precision": ["tf32"]}, "record.precision: tested in tf32, but evaluate.precision says fp32"),

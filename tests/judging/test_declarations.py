@@ -27,7 +27,7 @@ def test_a_setting_declares_its_value_and_a_message_names_it():
 
 def test_a_setting_can_declare_another_value_by_a_table():
     assert declared("flip", {"train": {"flip": False}}) == 0
-    assert declared("crop", {"smoke": True}) == 56
+    assert declared("crop", {"smoke": True}) == 28
     assert declared("precision", {"train": {"precision": "tf32"}}) == {"one_of": ["tf32", "fp32"]}
 
 

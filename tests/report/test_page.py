@@ -80,7 +80,7 @@ def test_the_paper_preset_departs_nowhere():
 def test_the_smoke_preset_says_where_it_departs():
     values = {key: (here, paper) for key, here, paper in departures(load_settings({"smoke": True}))}
     assert values["train.batch"] == ("16", "256")
-    assert values["model.scale_unit"] == ("8", "32")
+    assert values["model.scale_unit"] == ("4", "32")
 
 
 def test_released_nets_name_their_file_and_reading(tmp_path):

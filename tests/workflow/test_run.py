@@ -19,10 +19,13 @@ from tests.conftest import real, write_devkit
 from tests.formats import layers_of, write_mat
 from tests.workflow.test_plan import jobs, runs, snakemake
 from vggrepro import cli
+from vggrepro.core.instructions import cpu_has_avx2
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin
 from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
+from vggrepro.diagnosis.comparison import compare
+from vggrepro.diagnosis.digests import digests_of
 from vggrepro.external.imported import judge_predictions
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper.tables import table_name, table_numbers
@@ -47,6 +50,7 @@ def finished(tmp_path_factory) -> Iterator[Path]:
     done = snakemake(folder, *SMOKE, cores=2)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert f"The report: {folder}/results/smoke/report/report.html" in done.stdout
+    (folder / "output.txt").write_text(done.stdout, encoding="utf-8")
     return folder
 
 
@@ -66,11 +70,27 @@ def test_nets_of_every_depth_learn_the_stand_in(finished):
 
 
 @pytest.mark.slow
-def test_boxes_are_learnt(finished):
-    """The middle half of every image, always the same box, misses 73 in 100; nets that look miss 24 to 47.
+def test_top5_errors_say_something(finished):
+    """Every tenth image can only be guessed: by chance half of the top-5 answers to it are wrong."""
+    table = render.read_table(finished / "results/smoke/tables/table03.json")
+    errors = [row.cells[1].value for row in table.rows if row.cells[1].value is not None]
+    assert min(errors) > 0
+    assert max(errors) < 25, f"chance is 50%: {errors}"
 
-    Which of the nets is the best hangs on the CPU in so short a training.
-    """
+
+@pytest.mark.slow
+def test_the_run_ends_by_saying_whether_it_equals_the_reference(finished):
+    """Equal to the bit where the code is that of the reference; a difference is said, and is no failure."""
+    results = digests_of(finished / "results/smoke")
+    assert compare(results, results).equal
+    assert "The reference: " in (finished / "output.txt").read_text(encoding="utf-8")
+    assert {made.instructions for made in results.circumstances} == {"avx2" if cpu_has_avx2() else "fastest"}
+    assert len(results.cells) >= 100
+
+
+@pytest.mark.slow
+def test_boxes_are_learnt(finished):
+    """The middle half of every image, always the same box, misses 73 in 100."""
     val = Store(finished / "results/smoke/data/val")
     same = np.stack([iou(val.boxes(i), np.array([16, 16, 47, 47])) for i in range(len(val))])
     blind = 100 * float((same < 0.5).mean())
@@ -306,5 +326,5 @@ def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert not list(tmp_path.rglob("evil"))
     folder = tmp_path / "results/smoke-tiny-imagenet"
-    assert Store(folder / "data/train-256").smallest == 64
+    assert Store(folder / "data/train-256").smallest == 32
     assert json.loads((folder / "runs/A_256_s0/run.json").read_text())["data"]["images"] == 40
