@@ -32,14 +32,14 @@ ERROR = SHARE_OF_HARD * HARD + (1 - SHARE_OF_HARD) * EASY
 
 def drawn_net(
     difficulty: NDArray[np.float32], rng: np.random.Generator, seeds: int, spread: float
-) -> NDArray[np.float64]:
+) -> NDArray[np.float32]:
     """Which images a net gets wrong, [seeds, N]."""
     shift = rng.normal(0, spread / 100, (seeds, 1)).astype(np.float32)
     wrong: NDArray[np.bool_] = rng.random((seeds, len(difficulty)), np.float32) < difficulty + shift
-    return wrong.astype(np.float64)
+    return wrong.astype(np.float32)
 
 
-def pooled(nets: list[NDArray[np.float64]], rng: np.random.Generator, spread: float) -> TrainingSpread:
+def pooled(nets: list[NDArray[np.float32]], rng: np.random.Generator, spread: float) -> TrainingSpread:
     """The spread of trainings: of two drawn nets, and of others that spread by as much in truth."""
     sources, seeds = tolerance_of("top-1").sources, len(nets[0])
     spreads = [spread_of_values(net) for net in nets]

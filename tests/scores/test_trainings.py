@@ -117,6 +117,8 @@ def test_other_results_are_of_other_trainings_and_imported_scores_of_none():
     assert differing(trainings_of(of_ours), trainings_of(of_ours)) == 0
     assert differing(trainings_of(of_ours), trainings_of(of_ours, of="glorot")) == 2
     assert differing(trainings_of(imported)) == 0
+    fused = Errors(np.zeros((1, 9), bool), "", ("imported/theirs", "D_256_s0/dense/256", "D_256_s0/dense/288"))
+    assert trainings_of(fused) == {"/D_256_s0": 0.5}
 
 
 def test_features_of_two_nets_are_of_two_trainings():

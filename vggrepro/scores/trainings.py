@@ -7,7 +7,6 @@ in for it. That file says how the two are joined, and why.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -19,7 +18,10 @@ from vggrepro.scores.outcomes import Errors, Outcome
 from vggrepro.scores.statistics import Estimate, chance_of_images
 
 TrainingShares = Mapping[str, float]
-"""The share of each training in a system; they come to 1."""
+"""The share of each training in a system."""
+
+IMPORTED = "imported/"
+"""How the path of scores of others begins."""
 
 
 @dataclass(frozen=True)
@@ -111,14 +113,16 @@ def spread_of_shares(values: NDArray[np.floating], resampled: NDArray[np.floatin
 def trainings_of(outcome: Outcome, *, of: str = "") -> TrainingShares:
     """The trainings that an outcome is from, with their shares; `of` names other results, whose trainings are others.
 
-    Imported scores have none: what was imported is that one system, whatever its training did.
+    Nets are averaged last (PAPER 4.4), so that each has the same share. Imported scores are of no training that varies: what
+    was imported is that one system.
     """
     if isinstance(outcome, Errors):
-        runs = [path.split("/")[0] for path in outcome.sources if not path.startswith("imported/")]
+        members = [path if path.startswith(IMPORTED) else path.split("/")[0] for path in outcome.sources]
     else:
         # <task>/<run>+<run>, a result for each seed
-        runs = outcome.sources[0].rpartition("/")[2].split("+") if outcome.sources else []
-    return {f"{of}/{run}": count / len(runs) for run, count in Counter(runs).items()}
+        members = outcome.sources[0].rpartition("/")[2].split("+") if outcome.sources else []
+    distinct = dict.fromkeys(members)
+    return {f"{of}/{run}": 1 / len(distinct) for run in distinct if not run.startswith(IMPORTED)}
 
 
 def differing(first: TrainingShares, second: TrainingShares | None = None) -> float:
