@@ -476,3 +476,11 @@ def test_labels_alone_and_unknown_systems_are_in_no_fusion(made, theirs):
 def test_names_that_cannot_be_told_apart_are_refused(names):
     with pytest.raises(ValueError, match=r"imported: expected different names without '/' and ' \+ '"):
         load_settings({"smoke": True, "imported": {name: {"file": "x.npy"} for name in names}})
+
+
+def test_names_end_no_cell_no_line_and_no_command():
+    name = "a|b\n<script>\x1b[2J \\input{x} `c`"
+    assert markup.escape_markdown(name) == r"a\|b\\n\<script>\\x1b[2J \\input{x} \`c\`"
+    assert "\n" not in markup.escape_tex(name)
+    assert r"\input" not in markup.escape_tex(name)
+    assert not set("\\{}\n \x1b") & set(markup.tex_label(name))

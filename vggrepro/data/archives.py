@@ -84,7 +84,7 @@ class Archives:
     def _unpack(self, archive: Path, folder: str) -> None:
         """Keep the files of a small compressed archive in memory."""
         unpacked = 0
-        with _damage_named(archive), tarfile.open(archive, "r:gz", tarinfo=_Member) as tar:
+        with _damage_named(archive), tarfile.open(archive, "r:gz", tarinfo=TarMember) as tar:
             for member in _files(tar, archive):
                 unpacked += member.size
                 if unpacked > limits.UNPACKED_BYTES:
@@ -116,23 +116,24 @@ def _tar_of_tars(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
         classes = list(_members(archive))
         for name, (_, offset, _) in show_progress(classes, total=len(classes), about=archive.name, unit="class"):
             file.seek(offset)
-            with _damage_named(archive), tarfile.open(fileobj=file, mode="r:", tarinfo=_Member) as inner:
+            with _damage_named(archive), tarfile.open(fileobj=file, mode="r:", tarinfo=TarMember) as inner:
                 for member in _files(inner, archive):
                     yield f"{name.removesuffix('.tar')}/{member.name}", (archive, member.offset_data, member.size)
 
 
 def _members(archive: Path) -> Iterator[tuple[str, tuple[Path, int, int]]]:
     """(name, (archive, offset, bytes)) of the files in a tar."""
-    with _damage_named(archive), tarfile.open(archive, "r:", tarinfo=_Member) as tar:
+    with _damage_named(archive), tarfile.open(archive, "r:", tarinfo=TarMember) as tar:
         for member in _files(tar, archive):
             yield member.name.removeprefix("./"), (archive, member.offset_data, member.size)
 
 
-class _Member(tarfile.TarInfo):
+class TarMember(tarfile.TarInfo):
     """A member of a tar, whose size is checked before `tarfile` goes on by it: a negative one would lead it back for ever."""
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        """The member that a header describes; a ReadError for an impossible size."""
         member = super().frombuf(buf, encoding, errors)
         # a long name is a member of its own, which is read as a whole
         if member.size < 0 or (not member.isfile() and member.size > LONGEST_NAME):

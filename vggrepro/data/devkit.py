@@ -14,6 +14,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core import limits
+from vggrepro.core.files import read_regular
 from vggrepro.core.text import decode_text, text_lines
 from vggrepro.data import boxes
 from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
@@ -113,7 +115,9 @@ def _numbers(files: DevkitFiles, pattern: str, high: int) -> list[int]:
 def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:
     """The true boxes of every image in the order of image numbers, from `LOC_val_solution.csv`."""
     true_boxes: dict[int, NDArray[np.int64]] = {}
-    for where, name, annotation in read_solution(decode_text(path.read_bytes()).split("\n"), str(path)):
+    for where, name, annotation in read_solution(
+        decode_text(read_regular(path, limits.TEXT_BYTES)).split("\n"), str(path)
+    ):
         number = name.rpartition("_")[2]
         image = int(number) if number.isdigit() else 0
         if not 1 <= image <= len(wnids) or image in true_boxes:
@@ -136,7 +140,7 @@ def predictions_have_boxes(path: Path) -> bool:
 
     A line of five fields is five labels, or one label and its box. Five different whole numbers in every line are labels.
     """
-    lines = [line.split() for line in text_lines(path.read_bytes())]
+    lines = [line.split() for line in text_lines(read_regular(path, limits.TEXT_BYTES))]
     if any(len(fields) % 5 for fields in lines):
         return False
     return any(len(fields) > 5 or len(set(fields)) < 5 or not all(map(str.isdigit, fields)) for fields in lines)
@@ -147,7 +151,7 @@ def read_guesses(path: Path, images: int, classes: int = 1000, *, with_boxes: bo
 
     Raises ValueError that names the line: for too few or too many lines or fields, an unknown label, or a wrong box.
     """
-    lines = decode_text(path.read_bytes()).removesuffix("\n").split("\n")
+    lines = decode_text(read_regular(path, limits.TEXT_BYTES)).removesuffix("\n").split("\n")
     # editors add empty lines at the end
     while len(lines) > images and not lines[-1].strip():
         lines.pop()

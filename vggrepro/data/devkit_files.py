@@ -13,6 +13,9 @@ import zlib
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from vggrepro.core.files import read_regular
+from vggrepro.data.archives import TarMember
+
 SYNSETS = r"(.+/)?meta(_clsloc)?\.mat"
 LABELS = r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt"
 BLACKLIST = r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_blacklist\.txt"
@@ -71,7 +74,7 @@ class DevkitFiles:
         if isinstance(file, bytes):
             return file
         try:
-            return file.read_bytes()
+            return read_regular(file, LARGEST)
         except OSError as error:
             raise ValueError(f"{file}: cannot be read: {error}") from None
 
@@ -87,7 +90,7 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
             with zipfile.ZipFile(archive) as packed:
                 files = [file for file in packed.infolist() if _is_wanted(file.filename) and file.file_size <= LARGEST]
                 return {file.filename: packed.read(file) for file in files}
-        with tarfile.open(archive) as tar:
+        with tarfile.open(archive, tarinfo=TarMember) as tar:
             members = [
                 member for member in tar if member.isfile() and _is_wanted(member.name) and member.size <= LARGEST
             ]

@@ -9,13 +9,12 @@ import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    pass
+from vggrepro.core.printable import shortened
 
 Layer = tuple[str, NDArray[np.float32], NDArray[np.float32]]
 """A layer's name, weights and biases."""
@@ -69,7 +68,7 @@ def _nets(content: Any, where: str, depth: int = 0) -> Iterator[tuple[str, dict[
     for name, value in content.items():
         if isinstance(value, Mapping):
             yield from _nets(value, f"{where}{name}/", depth + 1)
-        elif (match := NAME.fullmatch(_as_torchvision(str(name)))) is not None:
+        elif isinstance(name, str) and (match := NAME.fullmatch(_as_torchvision(name))) is not None:
             standard = f"{match['part']}.{match['number']}.{match['kind']}"
             nets.setdefault(where + match["before"], {})[standard] = value
     yield from nets.items()
@@ -87,7 +86,11 @@ def _hint(names: list[str]) -> str:
 
 
 def _first_names(content: Any) -> list[str]:  # noqa: ANN401
-    return [str(name) for name in content][:3] if isinstance(content, Mapping) else [f"a {type(content).__name__}"]
+    return (
+        [shortened(name).strip("'") for name in list(content)[:3]]
+        if isinstance(content, Mapping)
+        else [f"a {type(content).__name__}"]
+    )
 
 
 def _are_equal(tensors: dict[str, Any], others: dict[str, Any]) -> bool:
@@ -96,7 +99,16 @@ def _are_equal(tensors: dict[str, Any], others: dict[str, Any]) -> bool:
     if tensors.keys() != others.keys():
         return False
     pairs = [(tensors[name], others[name]) for name in tensors]
-    return all(isinstance(a, torch.Tensor) and isinstance(b, torch.Tensor) and torch.equal(a, b) for a, b in pairs)
+    return all(_are_stored(a) and _are_stored(b) and torch.equal(a, b) for a, b in pairs)
+
+
+def _are_stored(tensor: Any) -> bool:  # noqa: ANN401
+    """Whether all numbers of a dense tensor are in its file: with a stride of 0, a kilobyte may say that it has terabytes."""
+    import torch
+
+    if not isinstance(tensor, torch.Tensor) or tensor.device.type != "cpu" or tensor.layout != torch.strided:
+        return False
+    return tensor.numel() * tensor.element_size() <= tensor.untyped_storage().nbytes()
 
 
 # Reading. Nothing is unpickled but tensors and numbers, and the namespaces in which programs keep their options.
@@ -157,8 +169,7 @@ def _numbers(tensor: Any, where: str) -> NDArray[np.float32]:  # noqa: ANN401
 
     if not isinstance(tensor, torch.Tensor) or tensor.device.type != "cpu" or tensor.layout != torch.strided:
         raise ValueError(f"{where}: expected a dense tensor, got a {type(tensor).__name__}")
-    # a stride of 0 repeats a number: a kilobyte may say that it has terabytes
-    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+    if not _are_stored(tensor):
         raise ValueError(f"{where}: has the shape {list(tensor.shape)}, but the file does not hold so many numbers")
     numbers: NDArray[np.float32] = tensor.detach().float().numpy()
     return numbers

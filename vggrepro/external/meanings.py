@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core import limits
+from vggrepro.core.files import read_regular
 from vggrepro.core.text import text_lines
 from vggrepro.external.images import ImportedImages
 from vggrepro.external.score_tables import MAX_LABELS, WNID, ScoreFile
@@ -46,7 +48,7 @@ def orders_of(file: ScoreFile, order: str | None, images: ImportedImages, path: 
         )
     if order not in ORDERS:
         try:
-            lines = [line.strip() for line in text_lines(Path(order).read_bytes())]
+            lines = [line.strip() for line in text_lines(read_regular(Path(order), limits.TEXT_BYTES))]
         except OSError as error:
             raise ValueError(f"order {order}: neither {' nor '.join(ORDERS)} nor a list of images: {error}") from None
         if len(lines) != len(file.values):

@@ -6,6 +6,7 @@ A row has a number per class, or up to five labels, perhaps with their scores or
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Collection
 from functools import partial
@@ -15,9 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.core import limits
+from vggrepro.core.files import read_regular
 from vggrepro.core.text import decode_text, text_lines
 from vggrepro.data import devkit
 from vggrepro.data.layouts import image_stem
+from vggrepro.external.arrays import NPY, read_npy, read_npz
 from vggrepro.external.score_tables import (
     MAX_LABELS,
     WNID,
@@ -58,15 +62,9 @@ def read_score_file(
 
 
 def _read_numpy(path: Path, known: Collection[str], classes: int, ids: str | None) -> ScoreFile:
-    try:
-        loaded = np.load(path, allow_pickle=False, mmap_mode="r" if path.suffix.lower() == ".npy" else None)
-        if isinstance(loaded, np.ndarray):
-            return _of_array(loaded, path)
-        with loaded:
-            arrays = {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f"{path}: not arrays of NumPy that can be read without unpickling: {error}") from None
-    return _of_arrays({name: _decoded(array) for name, array in arrays.items()}, path, ids)
+    if path.suffix.lower() == NPY:
+        return _of_array(read_npy(path), path)
+    return _of_arrays({name: _decoded(array) for name, array in read_npz(path).items()}, path, ids)
 
 
 def _of_array(array: NDArray[Any], path: Path) -> ScoreFile:
@@ -121,19 +119,30 @@ def _read_table(path: Path, known: Collection[str], classes: int, ids: str | Non
     from pyarrow import parquet
 
     try:
-        table = parquet.read_table(path) if path.suffix.lower() == ".parquet" else read_delimited(path, known, classes)
-    except (pa.ArrowException, OSError, UnicodeError) as error:
+        if path.suffix.lower() == ".parquet":
+            _check_parquet(parquet.read_metadata(path), len(known))
+            table = parquet.read_table(path)
+        else:
+            table = read_delimited(path, known, classes)
+    except (pa.ArrowException, OSError, UnicodeError, csv.Error, MemoryError) as error:
         raise ValueError(f"{path}: cannot be read as {path.suffix[1:]}: {error}") from None
     if len(set(table.column_names)) < table.num_columns:
         raise ValueError(f"{path}: two columns have the same name")
     return of_columns({name: table[name].combine_chunks() for name in table.column_names}, path, known, ids)
 
 
+def _check_parquet(about: Any, images: int) -> None:  # noqa: ANN401
+    """An OSError where a file of a few kilobytes says that it has billions of rows or bytes: repeated values take no space."""
+    size = sum(about.row_group(i).total_byte_size for i in range(about.num_row_groups))
+    if about.num_rows > 2 * images + 1 or size > limits.ARRAY_BYTES:
+        raise OSError(f"{about.num_rows:,} rows of {size:,} bytes, expected a row for each of {images:,} images")
+
+
 def _read_json(path: Path, known: Collection[str], classes: int, ids: str | None) -> ScoreFile:
     """JSON: a list with an entry per image, an object of entries by the image's name, or an object of columns by name."""
     try:
-        content = json.loads(decode_text(path.read_bytes()))
-    except (ValueError, RecursionError) as error:
+        content = json.loads(decode_text(read_regular(path, limits.RECORD_BYTES)))
+    except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
     if isinstance(content, list):
         return of_rows(content, None, path, known, ids)
@@ -152,7 +161,7 @@ def _read_text(
     path: Path, known: Collection[str], classes: int, ids: str | None, *, with_boxes: bool | None
 ) -> ScoreFile:
     """ILSVRC's official format; or a table, where lines begin with an image or have delimiters."""
-    lines = text_lines(path.read_bytes())
+    lines = text_lines(read_regular(path, limits.TEXT_BYTES))
     first = lines[0].replace(",", " ").replace(";", " ").split() if lines else [""]
     if image_stem(first[0]) in known or any(mark in lines[0] for mark in ",;\t") or ids:
         return _read_table(path, known, classes, ids)

@@ -7,6 +7,8 @@ import textwrap
 
 from markupsafe import Markup, escape
 
+from vggrepro.core.printable import visible
+
 MINUS = "\u2212"
 
 TEX = {
@@ -19,9 +21,14 @@ TEX = {
 _TEX = re.compile("|".join(re.escape(key) for key in sorted(TEX, key=len, reverse=True)))
 
 
+def escape_markdown(text: str) -> str:
+    """Text for a cell of a Markdown table: nothing in it ends the cell or the line, or becomes HTML."""
+    return re.sub(r"([|<\\`])", r"\\\1", visible(text)).strip()
+
+
 def escape_tex(text: str) -> str:
     """Text with all that LaTeX would take for a command escaped."""
-    return _TEX.sub(lambda match: TEX[match[0]], str(text))
+    return _TEX.sub(lambda match: TEX[match[0]], visible(str(text)))
 
 
 def marked_bold(text: str, *, markup: str) -> str:

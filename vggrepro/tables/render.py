@@ -232,7 +232,8 @@ def table_markdown(table: Table) -> str:
     headers = [*table.keys, *(name for names in columns for name in names), *(["n"] if view["n_column"] else [])]
     rows = []
     for row in view["rows"]:
-        line = list(row["keys"]) if row["group"] else ["", *row["keys"][1:]]
+        keys = [markup.escape_markdown(key) for key in row["keys"]]
+        line = keys if row["group"] else ["", *keys[1:]]
         line += [text for cell in row["cells"] for text in _markdown_cell(cell, layout)]
         line += [""] * (len(headers) - view["n_column"] - len(line))
         rows.append([*line, row["n"]] if view["n_column"] else line)

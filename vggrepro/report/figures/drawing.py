@@ -70,6 +70,7 @@ def style_of(run: Run) -> tuple[str, Style]:
 def plot_style() -> dict[str, Any]:
     """Settings of every figure, for matplotlib's `rc_context`."""
     return {
+        "text.parse_math": False,  # a dollar in a name is a dollar
         "svg.fonttype": "none",
         "svg.hashsalt": "vggrepro",
         "font.family": "sans-serif",
