@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.records import made_json, run_json, svms_json, write_runs
+from tests.oracles.records import made_json, run_json, svm_images, svms_json, write_runs
 from vggrepro.judging.audit import Audit, Finding, Source, compared, findings, read_record
+from vggrepro.judging.declarations import choice_number, declaration
 from vggrepro.judging.records import measured
 from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, call, holds, protocol_rules
 from vggrepro.paper.runs import Evaluation, Run
@@ -44,10 +45,12 @@ EXPECTING = [
 
 def document(section: str, stage: str, settings: Settings = PAPER) -> dict[str, Any]:
     """What a training, an evaluation, or SVMs leave that did as the settings say."""
-    if section == "merging":
+    if section in ("merging", "stores", "difference"):
         return dict(settings)
+    if section == "released":
+        return {"trained by": "the authors"}
     if section == "transfer":
-        return svms_json(stage, settings)
+        return svms_json(stage, settings) | {"images": svm_images(stage, settings)}
     if section == "training":
         written = run_json(RUNS[stage], settings)
     else:
@@ -81,12 +84,14 @@ def case_name(case: Any) -> str:
 @pytest.mark.parametrize("case", EXPECTING, ids=map(case_name, EXPECTING))
 def test_a_rule_finds_what_breaks_it(case):
     section, rule, stage = case
-    run = RUNS.get(stage)
-    value, expected = measured(rule, document(section, stage)), rule.expected(stage, run)
+    run, written = RUNS.get(stage), document(section, stage)
+    value, expected = measured(rule, written), rule.expected(stage, run)
+    choice = choice_number(rule, declaration(rule, names_of(section, stage, written))[1], stage)
+    about = {"choice": choice, "about": "it", "run": run}
     assert holds(expected, value), "what the paper did keeps the rule"
-    assert not getattr(compared(rule, value, stage, about="it", run=run), "differs", False)
-    finding = compared(rule, broken(expected, value), stage, about="it", run=run)
-    assert (finding.rule, finding.differs, finding.deviates) == (rule, True, rule.kind == "paper")
+    assert not getattr(compared(rule, value, stage, **about), "differs", False)
+    finding = compared(rule, broken(expected, value), stage, **about)
+    assert (finding.rule, finding.differs, finding.deviates) == (rule, True, choice is None)
 
 
 @pytest.mark.parametrize("section", ["training", "evaluation"])
@@ -153,7 +158,8 @@ def test_other_presets_deviate_as_they_declare(preset, tmp_path):
     assert {"crop", "train-images", "data-set", "length", "iterations"} <= set(differing)
     assert differing["crop"].rule.words(differing["crop"].did) == f"crop of {settings.model.crop} px"
     assert differing["length"].about == "A_256_s0", "the first of its ancestors"
-    assert differing["length-later"].rule.kind == "choice"
+    later = [f for f in audit.of_run(run) if f.rule.id == "length" and f.about == run.name]
+    assert [(f.choice, f.deviates) for f in later if f.differs] == [(7, False)]
 
 
 def test_what_an_ancestor_did_touches_its_children(tmp_path):
@@ -181,7 +187,7 @@ TAMPERED = {
     ("record", "batch"): (32, "record.batch: batch of 32, but train.batch says 16"),
     ("record", "momentum"): ([0.9, 0.5], "record.momentum: momentum 0.9, 0.5, but train.momentum says 0.9"),
     ("record", "weight_decay"): ([0.0], "record.weight_decay: weight decay 0, but train.weight_decay says 0.0005"),
-    ("record", "rates"): ([[1, 0.001]], "record.rates: rate dropped after epoch none, but train.drop_epochs says 5"),
+    ("record", "rates"): ([[1, 0.001]], "record.rates: drops of the rate: 0, but train.drops says 1 to 1"),
     ("record", "iterations"): (7, "record.iterations: expected 750, got 7"),
     ("epochs",): (5, "epochs: 5 epochs, but train.epochs says 6"),
     ("record", "precision"): (["bf16"], "record.precision: trained in bf16, but train.precision says fp32"),
@@ -247,12 +253,22 @@ def test_a_run_without_a_record_stops(tmp_path):
         Audit(tmp_path, PAPER).of_run(Run("A", "256"))
 
 
-def test_released_weights_have_no_findings_but_have_to_be_those_that_were_tested(tmp_path):
+def released(folder: Path, trained_by: str) -> Audit:
     run = Run("D", "256-512")
-    (tmp_path / run.name).mkdir()
-    (tmp_path / run.name / "adopted.json").write_text(json.dumps({"run": run.name, "weights": "released"}))
-    audit = Audit(tmp_path, PAPER)
-    assert audit.of_run(run) == ()
+    (folder / run.name).mkdir()
+    written = {"run": run.name, "weights": "released", "trained by": trained_by}
+    (folder / run.name / "adopted.json").write_text(json.dumps(written))
+    return Audit(folder, PAPER)
+
+
+@pytest.mark.parametrize(("trained_by", "deviates"), [("the authors", []), ("others", [True])])
+def test_only_the_authors_own_nets_are_known_to_be_trained_as_in_the_paper(trained_by, deviates, tmp_path):
+    audit = released(tmp_path, trained_by)
+    assert [finding.deviates for finding in audit.of_run(Run("D", "256-512"))] == deviates
+
+
+def test_released_weights_have_to_be_those_that_were_tested(tmp_path):
+    audit, run = released(tmp_path, "the authors"), Run("D", "256-512")
     audit.check_weights(run, "released", SOURCE)
     with pytest.raises(
         ValueError, match=r"it.json: weights: expected released, .*adopted.json .* got ours: make it again"
@@ -264,9 +280,9 @@ def test_a_training_in_fp32_is_as_tf32_declares(tmp_path):
     """A CPU has no tf32."""
     settings, run = load_settings({"train": {"precision": "tf32"}}), Run("A", "256")
     write_runs(tmp_path, settings, [run])
-    assert [f.rule.id for f in Audit(tmp_path, settings).of_run(run) if f.deviates] == ["precision"]
+    assert [f.rule.id for f in Audit(tmp_path, settings).of_run(run) if f.differs] == ["precision"]
     tamper(tmp_path, run, "record", "precision", value=["fp32"])
-    assert [f.rule.id for f in Audit(tmp_path, settings).of_run(run) if f.deviates] == []
+    assert [f.rule.id for f in Audit(tmp_path, settings).of_run(run) if f.differs] == []
 
 
 def evaluated(folder: Path, declared: Settings, **changes: Any) -> dict[str, Finding]:
@@ -307,7 +323,7 @@ def test_a_declared_choice_is_a_finding_of_its_evaluation(tmp_path):
     settings = load_settings({"smoke": True, "evaluate": {"average": "posteriors", "precision": "bf16"}})
     by_rule = evaluated(tmp_path, settings)
     assert (by_rule["order"].differs, by_rule["order"].deviates) == (True, False)
-    assert by_rule["test-precision"].deviates
+    assert (by_rule["test-precision"].differs, by_rule["test-precision"].choice) == (True, 15)
     assert by_rule["order"].rule.touches == ("top-1", "top-5")
 
 

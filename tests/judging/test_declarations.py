@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vggrepro.judging.declarations import declaration
+from vggrepro.judging.declarations import choice_number, declaration
 from vggrepro.paper.protocol import SILENT, Ends, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.loading import load_settings
@@ -41,7 +41,14 @@ def test_a_rule_whose_declaration_is_unknown_is_named(written):
 def test_a_stage_declares_by_its_own_block():
     settings = load_settings({"finetune": {"learning_rate": 0.002}})
     names = {"stage": "finetune", "finetune": settings.for_run(Run("D", "384")).train}
-    assert declaration(RULES["rate-384"], names) == (0.002, "finetune.learning_rate")
+    assert declaration(RULES["rate"], names) == (0.002, "finetune.learning_rate")
+
+
+def test_a_setting_says_at_which_stage_it_is_a_choice():
+    rate, names = RULES["rate"], dict(load_settings({})) | {"stage": "finetune"}
+    setting = declaration(rate, names)[1]
+    assert [choice_number(rate, setting, stage) for stage in ("384", "jitter")] == [None, 7]
+    assert choice_number(RULES["lrn"], "", "scratch") == 2
 
 
 def test_images_that_nobody_limited_have_to_be_the_papers():
@@ -51,12 +58,12 @@ def test_images_that_nobody_limited_have_to_be_the_papers():
     assert declared("classes", {"preset": "tiny"}) == {"from": 1, "to": 200}
 
 
-@pytest.mark.parametrize(("drop_epochs", "epochs", "drops"), [([5], 74, {"from": 0, "to": 1}), (None, None, None)])
-def test_a_fixed_schedule_declares_its_epochs_and_its_drops(drop_epochs, epochs, drops):
+@pytest.mark.parametrize(("drop_epochs", "drops"), [([5], {"from": 1, "to": 1}), (None, {"from": 0, "to": 3})])
+def test_a_fixed_schedule_has_its_drops_and_one_that_is_steered_may_have_fewer(drop_epochs, drops):
     given = {"train": {"drop_epochs": drop_epochs}}
     assert declared("drop-epochs", given, stage="train") == (drop_epochs or SILENT)
-    assert declared("length", given, stage="train") == (epochs or {"from": 1, "to": 74})
-    assert declared("drops", given, stage="train") == (drops or {"from": 0, "to": 3})
+    assert declared("length", given, stage="train") == 74
+    assert declared("drop-count", given, stage="train") == drops
 
 
 def test_a_run_declares_its_scale_and_its_parent_by_name():

@@ -16,9 +16,8 @@ def finding(name: str, did: str, *, choice: int | None = None, differs: bool = T
         measured={"text": name},
         expect={"every": "it"},
         shows=f"{name} {{}}",
-        choice=choice,
     )
-    return Finding(rule, did, "it", differs, "run")
+    return Finding(rule, did, "it", differs, "run", choice)
 
 
 def test_what_touches_the_same_cells_is_one_footnote():

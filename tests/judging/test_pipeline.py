@@ -71,8 +71,8 @@ def test_what_all_cells_have_in_common_is_one_footnote_and_the_rest_have_letters
         "random weights: glorot (choice 1: normal-0.01)",
     ):
         assert departure in texts[ALL_CELLS]
-    later = "drops of the rate in later stages: 1 (choice 7: 3), 3 epochs in later stages (choice 7: 74)"
-    assert texts["a"] == f"Choices, not the default: {later}."
+    later = "rate that follows fixed epochs (choice 7: validation accuracy), at most 1 drops of the rate (choice 7: 3)"
+    assert texts["a"] == f"Choices, not the default: {later}, 3 epochs (choice 7: 74)."
     by_scale = {row.keys[1]: {cell.footnotes for cell in row.cells} for row in smoke_table.rows}
     assert by_scale == {"256": {(ALL_CELLS,)}, "384": {(ALL_CELLS, "a")}, "[256;512]": {(ALL_CELLS, "a")}}
 

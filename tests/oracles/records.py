@@ -20,6 +20,16 @@ IMAGES = {"ilsvrc": (1_281_167, 50_000, 1000), "tiny-imagenet": (100_000, 10_000
 NAMES = {"ilsvrc": "ILSVRC-2012", "tiny-imagenet": "Tiny ImageNet", "stand-in": "stand-in (drawn by the program)"}
 
 
+def images_of(settings: Settings) -> tuple[int, int, int]:
+    """Training images, validation images and classes."""
+    data, (images, val, classes) = settings.data, IMAGES[settings.data.layout]
+    parts = [
+        min(all_of_them, (asked or all_of_them) * (data.classes or classes))
+        for all_of_them, asked in ((images, data.train_per_class), (val, data.val_per_class))
+    ]
+    return parts[0], parts[1], data.classes or classes
+
+
 def weights_of(run: Run) -> str:
     """What stands for the digest of a run's weights."""
     return f"weights of {run.name}"
@@ -55,7 +65,7 @@ def run_json(run: Run, settings: Settings) -> dict[str, Any]:
 def training_record(run: Run, settings: Settings) -> dict[str, Any]:
     """What a training measures that does as its settings say."""
     train, model = settings.for_run(run).train, settings.model
-    images, val, classes = IMAGES[settings.data.layout]
+    images, val, classes = images_of(settings)
     return {
         **weights_record(run, settings),
         "optimiser": "SGD",
@@ -81,7 +91,7 @@ def training_record(run: Run, settings: Settings) -> dict[str, Any]:
         "units": 10**9,
         "dropout": model.dropout,
         "data_set": NAMES[settings.data.layout],
-        "classes": settings.data.classes or classes,
+        "classes": classes,
         "train_images": images,
         "val_images": val,
     }
@@ -155,6 +165,16 @@ def made_json(evaluation: Evaluation, settings: Settings, images: int) -> dict[s
         "settings": settings.evaluate.model_dump(mode="json"),
         "record": fill_in(record, "evaluation"),
     }
+
+
+TEST_IMAGES = {"voc2007": 4_952, "voc2012": 5_823, "caltech101": 3_000, "caltech256": 15_187}
+"""Images that SVMs are measured on, by data set."""
+
+
+def svm_images(task: str, settings: Settings) -> int:
+    """The number of images that the SVMs of a task are measured on."""
+    data = TASKS[task].data
+    return 100 if settings.transfer.stand_in and settings.transfer.paths[data] is None else TEST_IMAGES[data]
 
 
 def svms_json(task: str, settings: Settings) -> dict[str, Any]:

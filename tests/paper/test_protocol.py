@@ -11,10 +11,8 @@ from vggrepro.paper.protocol import PROTOCOL_FILE, STAGES, Ends, SampleSpread, h
 from vggrepro.paper.runs import Run
 
 
-def test_every_silence_is_numbered_and_every_rule_applies_somewhere():
+def test_every_rule_applies_somewhere():
     rules = [(section, rule) for section, rules in protocol_rules().items() for rule in rules]
-    numbers = {rule.choice for _, rule in rules if rule.choice}
-    assert numbers == {1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12}, "8 is how a printed difference is read, which no run does"
     assert all(any(map(rule.applies, STAGES[section])) for section, rule in rules)
 
 
@@ -29,7 +27,7 @@ def test_every_silence_is_numbered_and_every_rule_applies_somewhere():
         ({"expect": {"later": 1}}, "rule batch: expect: no stage is called later: expected every or scratch"),
         ({"expect": {"every": {"form": 1}}}, "rule batch: .*expected a value, a list"),
         ({"expect": {"every": {"from": "a", "to": 1}}}, "rule batch: .*expected a value, a list"),
-        ({"choice": 13}, "rule batch: choice: .*got 13"),
+        ({"choice": 0}, "rule batch: choice: .*got 0"),
         ({"shows": "batch"}, "rule batch: shows: .*got 'batch'"),
         ({"touches": ["speed"]}, "rule batch: touches.*got 'speed'"),
         ({"id": "momentum"}, "rule momentum: id: two rules have this id"),

@@ -24,7 +24,7 @@ def table(*findings: TableFinding) -> Table:
     return Table("3", "table03", "", "", "", (), (), (), (), (), findings=findings)
 
 
-LATER = finding(rule="length-later", kind="choice", choice=7, did="2 epochs", expected="74", cells=("table03-2-1",))
+LATER = finding(rule="length", kind="choice", choice=7, did="2 epochs", expected="74", cells=("table03-2-1",))
 
 
 def test_a_departure_of_all_cells_names_its_runs_and_no_place():

@@ -157,10 +157,10 @@ def read_yaml(path: Path) -> Any:  # noqa: ANN401
         raise ValueError(f"{path}: cannot be read as YAML: {error}") from None
 
 
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file."""
+def file_digest(path: Path, algorithm: str = "sha256") -> str:
+    """The digest of a file, SHA-256 if nothing else is asked for."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, algorithm).hexdigest()
 
 
 def leads_outside(name: str) -> bool:

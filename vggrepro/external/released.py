@@ -41,6 +41,8 @@ SAMPLE_SIZE = 400
 """Images that readings are compared on, about."""
 STANDARD_ERRORS = 3.0
 """A difference between readings counts if it exceeds so many standard errors."""
+AUTHORS_SHA1 = ("9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24", "239785e7862442717d831f682bb824055e51e9ba")
+"""Of the authors' own files, VGG_ILSVRC_16_layers.caffemodel and VGG_ILSVRC_19_layers.caffemodel."""
 Q = 256
 """Test scale of the comparison."""
 
@@ -187,6 +189,7 @@ def convert_released(
             "file": file.name,
             "digest": file_digest(file),
             "format": released.format,
+            "trained by": "the authors" if file_digest(file, "sha1") in AUTHORS_SHA1 else "others",
             "reading": reading.model_dump() | {"mean": weights.mean} | ({"classes": "wnid"} if released.wnids else {}),
             "checked": {"protocol": "centre-crop", "Q": Q, "images": len(wrong), "top-1 errors": int(wrong.sum())},
             "data": {"val": store.digest, "data set": store.about["data set"]},

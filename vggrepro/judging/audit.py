@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from vggrepro.core.files import read_json
 from vggrepro.core.validation import validated
-from vggrepro.judging.declarations import declaration
+from vggrepro.judging.declarations import EFFECTS, choice_number, declaration
 from vggrepro.judging.records import measured, record_form
 from vggrepro.paper.protocol import SILENT, Rule, call, holds, protocol_rules, text_of
 from vggrepro.paper.runs import Run
@@ -22,6 +22,7 @@ from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import best_classification
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import described
+from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.models import RunSettings, Settings
 
 RELEASED = "adopted.json"
@@ -43,11 +44,18 @@ class Finding:
     """A choice is listed where it is the default, too."""
     about: str
     """The run, evaluation or result that did it."""
+    choice: int | None = None
+    """Its number, where the paper is silent."""
+
+    @property
+    def kind(self) -> Literal["paper", "choice"]:
+        """Whether another value departs from the paper, or is another choice where the paper is silent."""
+        return "choice" if self.choice else "paper"
 
     @property
     def deviates(self) -> bool:
         """Whether it departs from the paper, so that numbers cannot be compared."""
-        return self.differs and self.rule.kind == "paper"
+        return self.differs and not self.choice
 
 
 @dataclass(frozen=True)
@@ -60,30 +68,32 @@ class Source:
     remedy: str
     """What to do where no table may show a number of it."""
 
-    def refusal(self, problem: str) -> ValueError:
-        """The error to raise."""
-        return ValueError(f"{self.file}: {problem}: {self.remedy}")
+    def refusal(self, problem: str, first: str = "") -> ValueError:
+        """The error to raise; `first` is what else could be done about it."""
+        return ValueError(f"{self.file}: {problem}: {f'{first}, or ' if first else ''}{self.remedy}")
 
 
-def compared(rule: Rule, value: object, stage: str, *, about: str, run: Run | None = None) -> Finding | None:
+def compared(
+    rule: Rule, value: object, stage: str, *, choice: int | None, about: str, run: Run | None = None
+) -> Finding | None:
     """The finding where a measured value differs from the paper's, or is a choice."""
     expected = rule.expected(stage, run)
-    differs = expected != SILENT and not holds(expected, value)
-    # no choice was made where there is nothing of the kind: a net without normalisation
-    chosen = rule.kind == "choice" and expected != SILENT and value != []
-    return Finding(rule, text_of(value), text_of(expected), differs, about) if differs or chosen else None
+    # nothing was done where there is nothing of the kind: a net without normalisation
+    if expected == SILENT or (choice and value == []):
+        return None
+    differs = not holds(expected, value)
+    return Finding(rule, text_of(value), text_of(expected), differs, about, choice) if differs or choice else None
 
 
 def check_declared(
-    rule: Rule, value: object, finding: Finding | None, names: Mapping[str, Any], source: Source
+    rule: Rule, value: object, finding: Finding | None, declared: object, setting: str, source: Source
 ) -> None:
     """A ValueError for a value that is not what the settings declare or, where they declare nothing, the paper's."""
-    declared, setting = declaration(rule, names)
     did = f"{call(rule.measured)[1][0]}: {rule.words(text_of(value))}"
     if declared != SILENT and not holds(declared, value):
         raise source.refusal(
-            f"{did}, but {setting} says {text_of(declared)}. No table shows a number made under an undeclared deviation: set "
-            f"{setting} to what was done, or do this"
+            f"{did}, but {setting} says {text_of(declared)}. No table shows a number made under an undeclared deviation",
+            f"set {setting} to what was done",
         )
     if declared == SILENT and finding and finding.deviates:
         paper = f"expected {finding.expected}. {rule.says} (Section {rule.section}.)"
@@ -102,8 +112,10 @@ def findings(section: str, stage: str, names: Mapping[str, Any], source: Source)
             value = measured(rule, names)
         except LookupError as missing:
             raise source.refusal(f"{missing.args[0]} is missing, which rule {rule.id} is about") from None
-        finding = compared(rule, value, stage, about=source.about, run=names.get("run"))
-        check_declared(rule, value, finding, names, source)
+        declared, setting = declaration(rule, names)
+        choice = choice_number(rule, setting, stage)
+        finding = compared(rule, value, stage, choice=choice, about=source.about, run=names.get("run"))
+        check_declared(rule, value, finding, declared, setting, source)
         results += [finding] if finding else []
     return tuple(results)
 
@@ -117,14 +129,15 @@ class Audit:
         self._findings: dict[Run, tuple[Finding, ...]] = {}
 
     def of_run(self, run: Run) -> tuple[Finding, ...]:
-        """The findings about a run and all that it was initialised from; none about released weights, which have no record.
+        """The findings about a run and all that it was initialised from; about released weights, whose they are.
 
         Raises ValueError where a record is missing or is not as its settings declare, where these are not the table's, and
         for a parent that was trained again since.
         """
         if run not in self._findings:
             source, document = self._read(run)
-            self._findings[run] = () if source.file.endswith(RELEASED) else self._of_training(run, source, document)
+            of_released = source.file.endswith(RELEASED)
+            self._findings[run] = (self._of_released if of_released else self._of_training)(run, source, document)
         return self._findings[run]
 
     def of_evaluation(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
@@ -144,8 +157,8 @@ class Audit:
         stage = "boxes" if run.localises else document["protocol"]
         return of_run + self._of_test(stage, {**document, "images": images, "Q": [document["Q"]]}, source)
 
-    def of_svms(self, folder: Path, document: Mapping[str, Any]) -> tuple[Finding, ...]:
-        """The findings about the SVMs of a task, their features, and the runs that these are from."""
+    def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
+        """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""
         file, task = f"{folder}/made.json", document["task"]
         results: tuple[Finding, ...] = ()
         for features in document["features"]:
@@ -157,11 +170,15 @@ class Audit:
             self.check_weights(run, features.get("weights"), source)
             results += self._of_test("features", {**features, "protocol": "dense", "Q": features["scales"]}, source)
         source = Source(file, f"{task}/{folder.name}", f"delete {folder} and classify again")
-        return results + findings("transfer", task, {**document, **dict(self.settings), "task": TASKS[task]}, source)
+        names = {**document, **dict(self.settings), "task": TASKS[task], "images": images}
+        return results + findings("transfer", task, names, source)
 
-    def of_merging(self) -> tuple[Finding, ...]:
-        """The findings about how boxes are merged, of which the settings that they are merged with are the only record."""
-        return findings("merging", "merging", dict(self.settings), Source("settings", "merging", "set it"))
+    def of_settings(self, section: str) -> tuple[Finding, ...]:
+        """The findings about what leaves no record but the settings: `stores`, `merging`, and how a `difference` is read."""
+        return findings(section, section, dict(self.settings), Source("settings", section, "set it"))
+
+    def _of_released(self, run: Run, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
+        return findings("released", "released", {**document, **dict(self.settings)}, source)
 
     def _of_training(self, run: Run, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
         settings, parent = self.settings.for_run(run), run.parent(staged=self.settings.staged)
@@ -174,7 +191,9 @@ class Audit:
         stage, block = ("localisation", "localise") if run.localises else TRAINING_STAGES[run.S]
         names = {**document, "record": record, **dict(self.settings), **dict(settings), "run": run}
         results = findings("training", stage, {**names, "stage": block, block: settings.train}, source)
-        return results + (self.of_run(parent) if parent else ())
+        # a run whose S is drawn reads the original images
+        stores = () if stage == "jitter" else self.of_settings("stores")
+        return results + stores + (self.of_run(parent) if parent else ())
 
     def _of_test(self, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
         record = read_record("evaluation", document, source)
@@ -198,7 +217,8 @@ class Audit:
                 raise ValueError(
                     f"{file}: no such file, and no table shows a number of a run without it: train {run.name}"
                 )
-            source = Source(str(file), run.name, f"delete {folder} and train {run.name} again")
+            verb = "adopt" if released else "train"
+            source = Source(str(file), run.name, f"delete {folder} and {verb} {run.name} again")
             keys = () if released else ("settings", "parent", "epochs", "iterations")
             document = read_json(file, ("run", "weights", *keys))
             if document["run"] != run.name:
@@ -218,8 +238,8 @@ def _check_settings(settings: RunSettings, document: Mapping[str, Any], source: 
     recorded = validated(RunSettings, document["settings"], f"{source.file}: settings")
     of_run, of_table = ({key: value for key, value, _ in described(each)} for each in (recorded, settings))
     for key in sorted({*of_run, *of_table}):
-        if of_run.get(key) != of_table.get(key):
+        if of_run.get(key) != of_table.get(key) and EFFECTS.get(key) != HARMLESS:
             raise source.refusal(
-                f"settings.{key} is {of_run.get(key)}, but the table's settings say {of_table.get(key)}: give the table the "
-                f"settings that {source.about} was trained with, or do this"
+                f"settings.{key} is {of_run.get(key)}, but the table's settings say {of_table.get(key)}",
+                f"give the table the settings that {source.about} was trained with",
             )

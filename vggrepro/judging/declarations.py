@@ -11,11 +11,14 @@ from collections.abc import Callable, Mapping
 from math import ceil, inf
 from typing import Any
 
-from vggrepro.judging.records import value_at
+from vggrepro.judging.records import most_drops, patience, steering, value_at
 from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, Ends, Rule, call, scale_ends
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
+from vggrepro.settings.effects import HARMLESS, effects
+from vggrepro.settings.models import Settings
 
+EFFECTS = dict(effects(Settings))
 CLASSES = {"ilsvrc": 1000, "tiny-imagenet": 200, "stand-in": inf}
 
 
@@ -48,9 +51,13 @@ DECLARATIONS: dict[str, Callable[..., Any]] = {
     # an epoch may have fewer images than a batch
     "batch": lambda asked, in_epoch: min(asked, max(in_epoch)),
     "iterations": lambda _, epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),
-    # a schedule that validation accuracy steers may end early, a fixed one not
-    "epochs": lambda most, fixed: _range(most) if fixed is None else most,
-    "drop_count": lambda drops, fixed: _range(drops if fixed is None else len(fixed), 0),
+    # a rate that validation accuracy steers may drop fewer times
+    "drop_count": lambda drops, fixed: _range(most_drops(drops, fixed), 0 if fixed is None else len(fixed)),
+    "most_drops": most_drops,
+    "steering": steering,
+    "patience": patience,
+    "any_number": lambda _: _range(inf),
+    "any_text": lambda _: {"one_of": ["the authors", "others"]},
     "parent": lambda staged, run: getattr(run.parent(staged=staged), "name", None),
     "scales": _scales,
 }
@@ -59,10 +66,12 @@ DECLARATIONS: dict[str, Callable[..., Any]] = {
 def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     """The value that the settings declare for a rule, SILENT where they declare none; and the setting that a user changes.
 
-    `names` holds the settings and the record; in a field, `{stage}` and its like stand for what has that name.
+    `names` holds the settings and the record; in a field, `{stage}` and its like stand for what has that name. Where a setting
+    is what is measured, it declares itself.
     """
     if rule.declared is None:
-        return SILENT, ""
+        setting = call(rule.measured)[1][0]
+        return (value_at(names, setting), setting) if setting in EFFECTS else (SILENT, "")
     name, fields = call(rule.declared)
     table = fields if isinstance(fields, dict) else None
     fields = [field.format_map(names) for field in ([name] if table else fields)]
@@ -75,3 +84,8 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
         )
     expected = table[key] if table else DECLARATIONS[name](*values)
     return expected, "the run's name" if fields[0].startswith("run.") else fields[0]
+
+
+def choice_number(rule: Rule, setting: str, stage: str) -> int | None:
+    """The number of the choice that a rule is about at a stage, as its `setting` says; None where the paper is not silent."""
+    return rule.choice or EFFECTS.get(setting, HARMLESS).choice_at(stage)

@@ -17,14 +17,14 @@ LISTED = 3
 
 def noted(findings: Mapping[str, Collection[Finding]]) -> tuple[TableFinding, ...]:
     """The findings about cells, by their anchors: one entry for what was done alike."""
-    alike = _grouped(findings, lambda finding: (finding.rule, finding.did, finding.expected))
+    alike = _grouped(findings, lambda finding: (finding.rule, finding.did, finding.expected, finding.choice))
     return tuple(
         TableFinding(
             rule=finding.rule.id,
             section=finding.rule.section,
             says=finding.rule.says,
-            kind=finding.rule.kind,
-            choice=finding.rule.choice,
+            kind=finding.kind,
+            choice=finding.choice,
             did=finding.rule.words(finding.did),
             expected=finding.expected,
             differs=finding.differs,
@@ -45,7 +45,7 @@ def footnotes(
     differing = {key: [finding for finding in about if finding.differs] for key, about in findings.items()}
     by_cells: dict[tuple[Key, ...], list[list[Finding]]] = {}
     # columns of transfer have rules in common, and expect different things by them
-    for members, cells in _grouped(differing, lambda finding: (finding.rule, finding.expected)):
+    for members, cells in _grouped(differing, lambda finding: (finding.rule, finding.expected, finding.choice)):
         by_cells.setdefault(cells, []).append(members)
     marks: dict[Key, tuple[str, ...]] = dict.fromkeys(findings, ())
     texts = []
@@ -74,7 +74,7 @@ def _grouped(
 def _sentences(groups: Iterable[list[Finding]]) -> str:
     """First what departs from the paper, then what is a choice of ours where it is silent."""
     headings = {"paper": "Not as in the paper", "choice": "Choices, not the default"}
-    texts = {kind: [_text(group) for group in groups if group[0].rule.kind == kind] for kind in headings}
+    texts = {kind: [_text(group) for group in groups if group[0].kind == kind] for kind in headings}
     return " ".join(f"{headings[kind]}: {', '.join(listed)}." for kind, listed in texts.items() if listed)
 
 
@@ -82,5 +82,5 @@ def _text(findings: list[Finding]) -> str:
     """`batch of 16 (256)`: what was done, and what the paper did, or our default."""
     rule, values = findings[0].rule, list(dict.fromkeys(finding.did for finding in findings))
     did = " or ".join(values) if len(values) <= LISTED else f"{len(values)} different values"
-    number = f"choice {rule.choice}: " if rule.choice else ""
+    number = f"choice {findings[0].choice}: " if findings[0].choice else ""
     return f"{rule.words(did)} ({number}{findings[0].expected})"

@@ -29,6 +29,12 @@ from vggrepro.tables.lineage import cell_sources
 from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.render import write_table
 
+UNLIKE = (
+    'The deltas of cells with a footnote "Not as in the paper" do not compare like with like: what made these numbers departs '
+    "from the paper's protocol as the footnote says."
+)
+"""The note of a table with such cells."""
+
 CellIndex = tuple[int, int]
 """Row and column of a cell, from 0."""
 
@@ -59,23 +65,21 @@ def audit_table(table: Table, settings: Settings, *, results: Path | None, runs:
         raise ValueError(
             f"table {table.number} shows numbers of ours: give --runs, the folder of the runs' records (run.json)"
         )
-    findings_of = cache(partial(_result_findings, Audit(runs, settings)))
-    published = settings.table(table.number)
-    findings = {
-        (i, j): _touching(
-            published.rows[i],
-            published.columns[j],
-            (finding for path in of_cell for finding in findings_of(results / path)),
-        )
-        for (i, j), of_cell in paths.items()
-    }
+    audit, published = Audit(runs, settings), settings.table(table.number)
+    findings_of = cache(partial(_result_findings, audit))
+    findings = {}
+    for (i, j), of_cell in paths.items():
+        row, column = published.rows[i], published.columns[j]
+        about = [finding for path in of_cell for finding in findings_of(results / path)]
+        findings[i, j] = _touching(row, column, [*about, *(audit.of_settings("difference") if row.minus else ())])
     marks, texts = footnotes(findings)
     rows = [
         replace(row, cells=tuple(replace(cell, footnotes=marks.get((i, j), ())) for j, cell in enumerate(row.cells)))
         for i, row in enumerate(table.rows)
     ]
     noted_findings = noted({table.anchor(*index): of_cell for index, of_cell in findings.items()})
-    return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), findings=noted_findings)
+    notes = (*table.notes, *([UNLIKE] if any(finding.deviates for finding in noted_findings) else []))
+    return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), notes=notes, findings=noted_findings)
 
 
 def _paths_by_cell(table: Table, settings: Settings) -> dict[CellIndex, list[str]]:
@@ -93,10 +97,11 @@ def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
     """What the records of one result tell: of SVMs, of scores, or of boxes and how they are merged."""
     metadata = read_json(folder / "made.json")
     if "task" in metadata:
-        return audit.of_svms(folder, metadata)
+        targets = read_array(folder / "0" / "targets.npy", np.int8, (None, None), "classify again", mapped=True)
+        return audit.of_svms(folder, metadata, len(targets))
     labels = read_array(folder / "labels.npy", np.int64, (None,), "evaluate again", mapped=True)
     findings = audit.of_evaluation(folder, metadata, len(labels))
-    return findings + audit.of_merging() if Run.parse(metadata["run"]).localises else findings
+    return findings + audit.of_settings("merging") if Run.parse(metadata["run"]).localises else findings
 
 
 def _touching(row: Row, column: Column, findings: Iterable[Finding]) -> tuple[Finding, ...]:

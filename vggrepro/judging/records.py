@@ -51,6 +51,21 @@ def _views(
     return [views.get(str(model.pixels(scale)), 0) / max(n, 1) for scale in Q]
 
 
+def most_drops(drops: int, fixed: Sequence[int] | None) -> int:
+    """How often the rate may drop: as validation accuracy has it, or after `fixed` epochs."""
+    return drops if fixed is None else len(fixed)
+
+
+def steering(fixed: Sequence[int] | None) -> str:
+    """What the rate follows."""
+    return "validation accuracy" if fixed is None else "fixed epochs"
+
+
+def patience(epochs: int, fixed: Sequence[int] | None) -> list[int]:
+    """After how many epochs the rate drops; none where the epochs are fixed."""
+    return [epochs] if fixed is None else []
+
+
 PLAIN_TYPES: dict[str, Any] = {
     "value": Any,
     "flag": bool,
@@ -87,7 +102,9 @@ FIELD_READERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "drop_epochs": (lambda rates: [epoch - 1 for epoch, _ in rates[1:]], (Rates,)),
     "drop_count": (lambda rates: len(rates) - 1, (Rates,)),
     "drop_factors": (lambda rates: [before / after for (_, before), (_, after) in pairwise(rates)], (Rates,)),
-    "steering": (lambda fixed: "validation accuracy" if fixed is None else "fixed epochs", (Any,)),
+    "most_drops": (most_drops, (Any, Any)),
+    "steering": (steering, (Any,)),
+    "patience": (patience, (Any, Any)),
     "initialisation": (lambda name: [] if name == "none" else [name], (str,)),
     "trained_layers": (_trained_layers, (list[str], list[str], dict[str, float])),
     "views_per_image": (_views, (dict[str, int], Several[int], Any, Any, Any, Any)),

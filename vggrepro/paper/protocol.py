@@ -25,6 +25,9 @@ PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 STAGES: dict[str, tuple[str, ...]] = {
     "training": ("scratch", "384", "jitter", "localisation"),
     "evaluation": ("dense", "multi-crop", "centre-crop", "boxes", "features"),
+    "released": ("released",),
+    "stores": ("stores",),
+    "difference": ("difference",),
     "merging": ("merging",),
     "transfer": tuple(TASKS),
 }
@@ -132,16 +135,11 @@ class Rule(FrozenModel):
     declared: NonEmptyName | Call | None = None
     expect: Annotated[dict[str, Form], Field(min_length=1)]
     shows: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
-    choice: Annotated[int, Field(ge=1, le=12)] | None = None
+    choice: Annotated[int, Field(ge=1)] | None = None
     touches: tuple[Literal[QUANTITIES], ...] = QUANTITIES  # type: ignore[valid-type]
 
     def __hash__(self) -> int:
         return hash(self.id)
-
-    @property
-    def kind(self) -> Literal["paper", "choice"]:
-        """Whether another value departs from the paper, or is another choice where the paper is silent."""
-        return "choice" if self.choice else "paper"
 
     def applies(self, stage: str) -> bool:
         """Whether what was done at a stage is measured."""
@@ -172,7 +170,7 @@ def call(written: Any) -> tuple[str, Any]:  # noqa: ANN401
 
 @cache
 def protocol_rules(path: Path = PROTOCOL_FILE) -> Mapping[str, Sequence[Rule]]:
-    """The rules by section: training, evaluation, merging, transfer; a ValueError names the file, the rule and the key."""
+    """The rules by section, as `STAGES` names them; a ValueError names the file, the rule and the key."""
     sections = read_yaml(path)
     if not isinstance(sections, dict) or set(sections) != set(STAGES):
         keys = list(sections) if isinstance(sections, dict) else type(sections).__name__

@@ -32,10 +32,10 @@ def deviations_section(tables: Sequence[Table]) -> dict[str, Any]:
         for table in tables
         if table.findings
     }
-    alike: dict[tuple[str, str, str], _Alike] = {}
+    alike: dict[tuple[str, str, str, int | None], _Alike] = {}
     for table in tables:
         for finding in table.findings:
-            same = alike.setdefault((finding.rule, finding.did, finding.expected), _Alike(finding))
+            same = alike.setdefault((finding.rule, finding.did, finding.expected, finding.choice), _Alike(finding))
             same.about |= dict.fromkeys(finding.about)
             part = (
                 f" ({len(finding.cells)} of {audited[table.name]})" if len(finding.cells) < audited[table.name] else ""
@@ -47,7 +47,7 @@ def deviations_section(tables: Sequence[Table]) -> dict[str, Any]:
     return {
         "deviations": [row for row in rows if row["kind"] == "paper"],
         "choices": [row for row in rows if row["kind"] == "choice"],
-        "rules": sum(rule.kind == "paper" for rule in rules),
+        "rules": len(rules),
         "broken": len({same.finding.rule for same in alike.values() if same.finding.kind == "paper"}),
         "audited": bool(rows),
     }

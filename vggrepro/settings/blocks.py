@@ -1,6 +1,6 @@
 """The blocks of the settings, each typed and checked: data, nets, training, evaluation, merging, transfer.
 
-A field whose docstring says CHOICE fills a silence of the paper; the report lists them all.
+The annotation of a field says what another value means (`effects.py`); a docstring with CHOICE, which silence it fills.
 """
 
 from __future__ import annotations
@@ -11,15 +11,19 @@ from pydantic import Field, model_validator
 
 from vggrepro.core.instructions import Instructions
 from vggrepro.core.validation import FrozenModel
-from vggrepro.paper.tasks import TRANSFER_SETS
+from vggrepro.paper.tasks import TASKS, TRANSFER_SETS
+from vggrepro.settings.effects import DEPARTURE, HARMLESS, Effect, choice
 from vggrepro.settings.fields import (
     ExistingData,
     ExistingFile,
+    NaturalNumber,
     NonEmptyText,
     PositiveInteger,
     PositiveNumber,
     Share,
 )
+
+VOC_TASKS = tuple(name for name, task in TASKS.items() if task.data.startswith("voc"))
 
 
 def is_fastest(instructions: Instructions) -> bool:
@@ -30,37 +34,37 @@ def is_fastest(instructions: Instructions) -> bool:
 class DataSettings(FrozenModel):
     """The data set, and how many of its images."""
 
-    layout: Literal["ilsvrc", "tiny-imagenet", "stand-in"]
+    layout: Annotated[Literal["ilsvrc", "tiny-imagenet", "stand-in"], DEPARTURE]
     """How the images lie on disk; the `stand-in` is drawn by the program."""
-    path: ExistingData | None = None
+    path: Annotated[ExistingData | None, HARMLESS] = None
     """Folder or archive of the data set; the stand-in needs none. `ilsvrc=PATH` and `tiny_imagenet=PATH` set it."""
-    encoding: Literal["pixels", "files"] = "pixels"
+    encoding: Annotated[Literal["pixels", "files"], HARMLESS] = "pixels"
     """What the prepared store keeps of an image: its decoded pixels, or its original file (a tenth of the bytes)."""
-    rescaled: Literal["no", "pixels", "jpeg"] = "no"
+    rescaled: Annotated[Literal["no", "pixels", "jpeg"], Effect("departure", same=("no", "pixels"))] = "no"
     """Keep the training images of runs with a fixed S in a store of their own, rescaled to S: as pixels, which equal those of
     the originals after rescaling (ILSVRC at S = 256: 0.3 TB), or as JPEG, which is smaller and not exact. `vggrepro rescale
     --dry-run` prints the bytes. Jittered runs read the originals."""
-    classes: PositiveInteger | None = None
+    classes: Annotated[PositiveInteger | None, DEPARTURE] = None
     """Use the first so many classes in WNID order; all if not set."""
-    train_per_class: PositiveInteger | None = None
+    train_per_class: Annotated[PositiveInteger | None, DEPARTURE] = None
     """Use the first so many training images of each class; all if not set."""
-    val_per_class: PositiveInteger | None = None
+    val_per_class: Annotated[PositiveInteger | None, DEPARTURE] = None
     """Use the first so many validation images of each class; all if not set."""
 
 
 class NetSettings(FrozenModel):
     """The size of the nets. The layer lists are Table 1's for every preset."""
 
-    scale_unit: Literal[4, 8, 16, 32] = 32
+    scale_unit: Annotated[Literal[4, 8, 16, 32], DEPARTURE] = 32
     """Pixels that stand for 32 px of the paper, and the stride of the net: with 8, the crop of 224 px has 56 px, and S = 256
     is the 64 px of Tiny ImageNet. A net of stride 8 has the first three of the five poolings, one of stride 4 two."""
-    width: Annotated[int, Field(ge=1, le=64)] = 64
+    width: Annotated[int, Field(ge=1, le=64), DEPARTURE] = 64
     """Channels of the first convolution; the other layers keep the paper's proportions to it."""
-    fc: PositiveInteger = 4096
+    fc: Annotated[PositiveInteger, DEPARTURE] = 4096
     """Units of the first two fully connected layers."""
-    pooling: Literal["floor", "ceil"] = "floor"
+    pooling: Annotated[Literal["floor", "ceil"], choice(3)] = "floor"
     """CHOICE 3: half of an odd side is rounded down (PyTorch) or up (Caffe); they differ in dense evaluation only."""
-    dropout: Share = 0.5
+    dropout: Annotated[Share, DEPARTURE] = 0.5
     """PAPER 3.1: dropout on the first two fully connected layers."""
 
     @property
@@ -76,39 +80,39 @@ class NetSettings(FrozenModel):
 class TrainSettings(FrozenModel):
     """One training. The defaults are the paper's (section 3.1)."""
 
-    batch: PositiveInteger = 256
+    batch: Annotated[PositiveInteger, DEPARTURE] = 256
     """Images per step, over all processes."""
-    epochs: PositiveInteger = 74
-    """PAPER 3.1: 370K iterations = 74 epochs, unless the schedule ends earlier."""
-    learning_rate: PositiveNumber = 0.01
+    epochs: Annotated[PositiveInteger, DEPARTURE] = 74
+    """PAPER 3.1: 370K iterations = 74 epochs, however often the rate has dropped."""
+    learning_rate: Annotated[PositiveNumber, DEPARTURE] = 0.01
     """Initial learning rate."""
-    momentum: Share = 0.9
+    momentum: Annotated[Share, DEPARTURE] = 0.9
     """Momentum of SGD."""
-    weight_decay: Annotated[float, Field(ge=0)] = 5e-4
+    weight_decay: Annotated[float, Field(ge=0), DEPARTURE] = 5e-4
     """Multiplier of the L2 penalty, on weights and biases."""
-    drops: Annotated[int, Field(ge=0)] = 3
-    """PAPER 3.1: how often the learning rate is divided by 10."""
-    patience: PositiveInteger = 5
-    """CHOICE 7: epochs without a better validation accuracy after which the rate drops, or, after the last drop, training
-    ends. The paper says "stopped improving"."""
-    stuck_epochs: PositiveInteger = 10
+    drops: Annotated[NaturalNumber, DEPARTURE] = 3
+    """PAPER 3.1: how often the learning rate is divided by 10, at most: fewer times where accuracy goes on improving."""
+    patience: Annotated[PositiveInteger, choice(16)] = 5
+    """CHOICE 16: epochs without a better validation accuracy after which the rate drops. The paper: "stopped improving"."""
+    stuck_epochs: Annotated[PositiveInteger, HARMLESS] = 10
     """Epochs with a loss of ln(classes), that of guessing, after which training stops with advice."""
-    drop_epochs: tuple[PositiveInteger, ...] | None = None
-    """CHOICE 12: a fixed schedule instead of `patience`: the rate drops after these epochs, and training lasts all `epochs`.
-    A finished run records its drops, so that it can be repeated without validation images."""
-    init: Literal["normal-0.01", "normal-0.1", "glorot", "he"] = "normal-0.01"
+    drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, DEPARTURE] = None
+    """PAPER 3.1: not set, because validation accuracy steers the rate. A fixed schedule instead of `patience`: the rate drops
+    after these epochs. A finished run records its drops, so that it can be repeated without validation images."""
+    init: Annotated[Literal["normal-0.01", "normal-0.1", "glorot", "he"], choice(1)] = "normal-0.01"
     """CHOICE 1: random weights: normal with standard deviation 0.01, or 0.1 (the printed variance of 10^-2), or scaled by
     fan-in and fan-out (Glorot) or fan-in (He)."""
-    colour_std: Annotated[float, Field(ge=0)] = 0.1
+    colour_std: Annotated[float, Field(ge=0), DEPARTURE] = 0.1
     """Standard deviation of the colour shift along the principal components of RGB (Krizhevsky)."""
-    flip: bool = True
+    flip: Annotated[bool, DEPARTURE] = True
     """Random horizontal flip."""
-    on_device: bool = False
-    """Keep the training images in the device's memory and cut crops there, for small images of one size that are never
-    reduced. A pixel differs by at most one level from that of the usual way."""
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of the forward and backward pass; weights and updates are always fp32. tf32 has a mantissa of 10 bits."""
-    compile: bool = False
+    on_device: Annotated[bool, choice(6)] = False
+    """CHOICE 6: keep the training images in the device's memory and cut crops there, for small images of one size that are
+    never reduced. A pixel differs by at most one level from that of the usual way."""
+    precision: Annotated[Literal["fp32", "tf32", "bf16"], choice(15)] = "fp32"
+    """CHOICE 15: arithmetic of the forward and backward pass; weights and updates are always fp32. tf32 has a mantissa of 10
+    bits, and is faster on GPUs from 2020 on."""
+    compile: Annotated[bool, HARMLESS] = False
     """Compile the net with torch, which takes a minute or two and fuses pointwise operations on a GPU. The order of arithmetic
     changes, so that losses differ by rounding."""
 
@@ -116,36 +120,36 @@ class TrainSettings(FrozenModel):
 class FinetuneSettings(FrozenModel):
     """What differs in the runs at S = 384 and S in [256;512], which are initialised from a run of the same net."""
 
-    epochs: PositiveInteger | None = None
+    epochs: Annotated[PositiveInteger | None, choice(7)] = None
     """CHOICE 7: the paper gives no length; not set: as many as from scratch."""
-    learning_rate: PositiveNumber = 1e-3
+    learning_rate: Annotated[PositiveNumber, Effect("departure", 7, silent_at=("jitter",))] = 1e-3
     """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for S in [256;512], about which the paper is silent."""
-    drops: Annotated[int, Field(ge=0)] | None = None
+    drops: Annotated[NaturalNumber | None, choice(7)] = None
     """CHOICE 7: drops of the learning rate; not set: as from scratch."""
-    drop_epochs: tuple[PositiveInteger, ...] | None = None
-    """CHOICE 12: a fixed schedule for these runs."""
+    drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, choice(7)] = None
+    """CHOICE 7: a fixed schedule for these runs; not set: validation accuracy steers the rate."""
 
 
 class LocaliseSettings(FrozenModel):
     """What differs in the runs that predict boxes, initialised from the classification net of their scale (appendix A)."""
 
-    epochs: PositiveInteger | None = None
+    epochs: Annotated[PositiveInteger | None, choice(9)] = None
     """CHOICE 9: the paper gives no length; not set: as many as from scratch."""
-    learning_rate: PositiveNumber = 1e-3
+    learning_rate: Annotated[PositiveNumber, DEPARTURE] = 1e-3
     """PAPER A.1: 10^-3."""
-    drops: Annotated[int, Field(ge=0)] | None = None
+    drops: Annotated[NaturalNumber | None, choice(9)] = None
     """CHOICE 9: drops of the learning rate; not set: as from scratch. The rate drops when the error of the true class's box,
     on a centre crop, stops improving."""
-    drop_epochs: tuple[PositiveInteger, ...] | None = None
-    """CHOICE 12: a fixed schedule for these runs."""
+    drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, choice(9)] = None
+    """CHOICE 9: a fixed schedule for these runs; not set: validation error steers the rate."""
 
 
 class BoxTargets(FrozenModel):
     """The targets of a net that predicts boxes (appendix A)."""
 
-    target: Literal["largest", "random"] = "largest"
+    target: Annotated[Literal["largest", "random"], choice(9)] = "largest"
     """CHOICE 9: of several true boxes, the target is the largest, or a random one in every epoch."""
-    min_inside: Annotated[float, Field(ge=0, le=1)] = 0.0
+    min_inside: Annotated[float, Field(ge=0, le=1), choice(9)] = 0.0
     """CHOICE 9: share of the target that must lie in the crop for it to count in the loss. At 0 every crop counts, even one
     that shows nothing of the target. OverFeat required half."""
 
@@ -153,16 +157,16 @@ class BoxTargets(FrozenModel):
 class MergeSettings(FrozenModel):
     """How the boxes of all locations, scales and nets are merged into one per label (appendix A, after OverFeat)."""
 
-    match: Literal["distance+overlap", "distance", "overlap"] = "distance+overlap"
+    match: Annotated[Literal["distance+overlap", "distance", "overlap"], choice(9)] = "distance+overlap"
     """CHOICE 9: match score of two boxes, where smaller is better: the distance of their centres over the root of their mean
     area, 1 - IoU, or the sum of the two. OverFeat adds the intersection, with which overlapping boxes would match worse."""
-    threshold: PositiveNumber = 0.83
+    threshold: Annotated[PositiveNumber, choice(9)] = 0.83
     """CHOICE 9: the two boxes that match best are merged until their match score exceeds this. 5/6 is the score of two equal
     boxes, one shifted along a side, with an IoU of one half: each would count as right for the other."""
-    top_k: PositiveInteger | None = None
+    top_k: Annotated[PositiveInteger | None, choice(9)] = None
     """CHOICE 9: merge only the boxes of the so many locations with the label's highest scores, at each scale; all if not set.
     (OverFeat's k counts classes; here the five labels are those of the classification system.)"""
-    average: Literal["pairs", "members", "scores"] = "pairs"
+    average: Annotated[Literal["pairs", "members", "scores"], choice(9)] = "pairs"
     """CHOICE 9: two boxes are replaced by the mean of their coordinates, unweighted (as OverFeat says), weighted by the
     numbers of boxes that were merged into them, or weighted by their scores."""
 
@@ -170,34 +174,35 @@ class MergeSettings(FrozenModel):
 class TransferSettings(FrozenModel):
     """The data sets of transfer, their features and SVMs (appendix B). A data set that is not given is not run."""
 
-    voc2007: ExistingData | None = None
+    voc2007: Annotated[ExistingData | None, HARMLESS] = None
     """Folder or zip of PASCAL VOC-2007, its test part included. `voc2007=PATH` sets it."""
-    voc2012: ExistingData | None = None
+    voc2012: Annotated[ExistingData | None, HARMLESS] = None
     """Folder or zip of PASCAL VOC-2012, also for Table 12. `voc2012=PATH` sets it."""
-    caltech101: ExistingData | None = None
+    caltech101: Annotated[ExistingData | None, HARMLESS] = None
     """Folder or zip of Caltech-101. `caltech101=PATH` sets it."""
-    caltech256: ExistingData | None = None
+    caltech256: Annotated[ExistingData | None, HARMLESS] = None
     """Folder or zip of Caltech-256. `caltech256=PATH` sets it."""
-    stand_in: bool = False
+    stand_in: Annotated[bool, DEPARTURE] = False
     """Draw small data sets, in the same layouts, for those that are not given."""
-    normalise: Literal["after", "before"] = "after"
+    normalise: Annotated[Literal["after", "before"], choice(10)] = "after"
     """CHOICE 10: an image's features are scaled to unit length after those of several Q are combined, or also before that."""
-    C: Annotated[tuple[PositiveNumber, ...], Field(min_length=1)] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    C: Annotated[tuple[PositiveNumber, ...], Field(min_length=1), choice(10)] = (0.1, 0.3, 1.0, 3.0, 10.0)
     """CHOICE 10: costs of the SVM, of which held-out training images choose one."""
-    held_out: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """PAPER B: share of the training images of a class on which C is chosen; in VOC-2007 it is the part called val."""
-    ap_2007: Literal["11-point", "area"] = "11-point"
+    held_out: Annotated[float, Field(gt=0, lt=1), Effect("departure", 10, silent_at=VOC_TASKS)] = 0.2
+    """PAPER B: share of the training images of a class on which C is chosen, for Caltech. CHOICE 10: the same for VOC-2012,
+    about which the paper is silent; in VOC-2007 it is the part called val."""
+    ap_2007: Annotated[Literal["11-point", "area"], choice(10)] = "11-point"
     """CHOICE 10: average precision on VOC-2007: of 11 points, as VOC computed it that year, or the area, as from 2010 on."""
-    splits: PositiveInteger = 3
+    splits: Annotated[PositiveInteger, DEPARTURE] = 3
     """PAPER B: number of random splits of Caltech."""
-    caltech101_train: PositiveInteger = 30
+    caltech101_train: Annotated[PositiveInteger, DEPARTURE] = 30
     """PAPER B: training images of a class of Caltech-101."""
-    caltech101_test: PositiveInteger = 50
+    caltech101_test: Annotated[PositiveInteger, DEPARTURE] = 50
     """PAPER B: largest number of test images of a class of Caltech-101."""
-    caltech256_train: PositiveInteger = 60
+    caltech256_train: Annotated[PositiveInteger, DEPARTURE] = 60
     """PAPER B: training images of a class of Caltech-256; the others are test images."""
 
-    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    instructions: Annotated[Instructions, HARMLESS] = Field(default="fastest", exclude_if=is_fastest)
     """CPU instructions of the SVMs; not set: those of all settings."""
 
     @property
@@ -280,17 +285,17 @@ class DevkitSettings(FrozenModel):
 class EvaluateSettings(FrozenModel):
     """The evaluations (section 3.2)."""
 
-    average: Literal["scores", "posteriors"] = "scores"
+    average: Annotated[Literal["scores", "posteriors"], choice(4)] = "scores"
     """CHOICE 4: dense evaluation averages class scores over space before the soft-max, or posteriors after it."""
-    crop_grid: Literal["whole", "square"] = "whole"
+    crop_grid: Annotated[Literal["whole", "square"], choice(5)] = "whole"
     """CHOICE 5: the 5x5 grid of crops spans the whole image, or its central square."""
-    batch_pixels: PositiveInteger = 20_000_000
+    batch_pixels: Annotated[PositiveInteger, HARMLESS] = 20_000_000
     """Largest number of pixels in a batch; images of equal shape are evaluated together. On a CPU a million at most."""
-    precision: Literal["fp32", "tf32", "bf16"] = "fp32"
-    """Arithmetic of the forward pass; posteriors are always computed and stored in fp32. A CPU without bf16 instructions
-    emulates bf16, several times slower than fp32."""
-    cpu_kernels: bool = Field(default=True, exclude_if=bool)
+    precision: Annotated[Literal["fp32", "tf32", "bf16"], choice(15)] = "fp32"
+    """CHOICE 15: arithmetic of the forward pass; posteriors are always computed and stored in fp32. A CPU without bf16
+    instructions emulates bf16, several times slower than fp32."""
+    cpu_kernels: Annotated[bool, HARMLESS] = Field(default=True, exclude_if=bool)
     """In fp32 on a CPU, compute wide 3x3 convolutions by Winograd's filtering, which is faster and the same within rounding.
     False: by torch alone. Recorded only where it is false, so that results of versions without this setting stay current."""
-    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    instructions: Annotated[Instructions, HARMLESS] = Field(default="fastest", exclude_if=is_fastest)
     """CPU instructions of the evaluations; not set: those of all settings."""

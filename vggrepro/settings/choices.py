@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from vggrepro.paper.tasks import TRANSFER_SETS
+from vggrepro.settings.effects import HARMLESS, effects
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 
@@ -24,6 +24,9 @@ CHOICES = {
     11: "Layers that are initialised from A",
     12: "Validation images steer the learning rate",
     13: "Weight decay of biases",
+    14: "What the shallow net B-5x5 begins with",
+    15: "Precision of arithmetic",
+    16: "Plateau rule, and the end of training",
     17: "Scale of the colour shift",
     18: "Form of momentum",
     19: "Poolings of nets smaller than the paper's",
@@ -37,8 +40,13 @@ FIXED_CHOICES = [
     (
         "what A lends",
         "layers of the same name",
-        "11: conv1_1, conv2_1, conv3_1, conv3_2, and the three FC layers. B-5x5 has no conv3_2; its 5x5 kernels get A's as "
-        "their middle, with zeros around: the same function.",
+        "11: conv1_1, conv2_1, conv3_1, conv3_2, and the three FC layers.",
+    ),
+    (
+        "what B-5x5 begins with",
+        "A's weights, as the others",
+        "14: the paper initialises the deeper nets from A and says nothing of the shallow one. B-5x5 has no conv3_2; its 5x5 "
+        "kernels get A's as their middle, with zeros around: the same function.",
     ),
     (
         "what steers the rate",
@@ -46,6 +54,12 @@ FIXED_CHOICES = [
         "12: on validation images, at Q = S or the middle of its range.",
     ),
     ("weight decay", "of weights and biases alike", "13: Caffe has a factor per blob, which the paper does not print."),
+    (
+        "end of training",
+        "after all epochs",
+        "16: 74 epochs are what the paper reports; training goes on to them after the last drop, and also where the plateau "
+        "rule gives fewer than three.",
+    ),
     (
         "colour shift",
         "PCA of RGB in [0, 1]",
@@ -105,6 +119,12 @@ FIXED_CHOICES = [
         '10: persons who do something else are among the examples, but "other" has no part in the mean.',
     ),
     (
+        "images that choose C on VOC",
+        "VOC-2007: its part val",
+        "10: of VOC-2012 and actions a share of the part train (`transfer.held_out`, the paper's of Caltech), because val is "
+        "measured; the share is taken of every class.",
+    ),
+    (
         "SVM",
         "LIBLINEAR, squared hinge",
         "10: one class against the rest, the bias regularised as a weight; one C for all, the best on held-out images.",
@@ -119,7 +139,7 @@ FIXED_CHOICES = [
 
 
 def list_choices(settings: Settings) -> list[tuple[str, str, str]]:
-    """(key, value, decision) of every setting whose description says CHOICE, because it fills a silence of the paper."""
+    """(key, value, decision) of every setting whose description says CHOICE, because the paper is silent, if only in part."""
     choices = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in described(settings))
     return [(key, value, text) for key, value, text in choices if text]
 
@@ -145,30 +165,11 @@ def choices_by_number(settings: Settings) -> dict[int, list[Choice]]:
 
 
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
-    """(key, value, value in the paper preset) of every setting that influences numbers and differs from the paper preset."""
+    """(key, value, value in the paper preset) of every setting by which numbers depart from the paper's protocol."""
     paper = {key: value for key, value, _ in described(load_settings({}))}
-    skipped = (
-        "preset",
-        "seeds",
-        "threads",
-        "localisation",
-        "imported",
-        "fusions",
-        "unstaged",
-        "unprinted",
-        "released",
-        "devkit",
-        "data.path",
-        *(f"transfer.{name}" for name in TRANSFER_SETS),
-        "data.encoding",
-        "evaluate.batch_pixels",
-        "evaluate.cpu_kernels",
-    )
-    values = ((key, value) for key, value, _ in described(settings))
-    here = ((key, value) for key, value in values if key not in skipped and key.split(".")[0] not in skipped)
-    # rescaled pixels that are stored equal those that would be computed for every crop
-    same = ("data.rescaled", "pixels")
-    return [(key, value, paper[key]) for key, value in here if value != paper[key] and (key, value) != same]
+    declared = dict(effects(Settings))
+    here = ((key, value) for key, value, _ in described(settings) if declared.get(key, HARMLESS).kind == "departure")
+    return [(key, value, paper[key]) for key, value in here if value not in (paper[key], *declared[key].same)]
 
 
 def described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:

@@ -25,6 +25,8 @@ PositiveNumber = Annotated[float, Field(gt=0)]
 
 PositiveInteger = Annotated[int, Field(ge=1)]
 
+NaturalNumber = Annotated[int, Field(ge=0)]
+
 
 def _visible(text: str) -> str:
     if any(map(is_hidden, text)):

@@ -39,6 +39,7 @@ from vggrepro.settings.blocks import (
     TransferSettings,
     is_fastest,
 )
+from vggrepro.settings.effects import DEPARTURE, HARMLESS, choice
 from vggrepro.settings.fields import ExistingFolder, PositiveInteger, RowName, StoreName
 
 PRESETS = ("paper", "tiny", "smoke")
@@ -53,37 +54,37 @@ PRESETS_FOLDER = ROOT / "workflow" / "config"
 class Settings(FrozenModel):
     """All settings of a reproduction."""
 
-    preset: Literal["paper", "tiny", "smoke"]
+    preset: Annotated[Literal["paper", "tiny", "smoke"], HARMLESS]
     """Name of the preset, and of the folder below `results/`."""
-    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1)] = (0,)
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0, lt=2**31)], ...], Field(min_length=1), HARMLESS] = (0,)
     """Every run is trained once per seed; with several seeds, tables show the mean and the spread."""
-    threads: PositiveInteger = 8
+    threads: Annotated[PositiveInteger, HARMLESS] = 8
     """CPU threads of a training or an evaluation. The smoke preset uses one, so that its numbers do not depend on the number
     of cores."""
-    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    instructions: Annotated[Instructions, HARMLESS] = Field(default="fastest", exclude_if=is_fastest)
     """CPU instructions. `avx2`: those that all x86-64 CPUs of the last ten years have, AVX2 with FMA, on the CPU even where
     there is a GPU: with one thread, all of them give the same bits. The blocks `evaluate` and `transfer` take it over."""
-    staged: bool = True
+    staged: Annotated[bool, DEPARTURE] = True
     """PAPER 3.1: initialise B-E from A. False: from random weights, which the paper found to be possible with Glorot's."""
-    localisation: bool = True
+    localisation: Annotated[bool, HARMLESS] = True
     """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
-    higher: Literal["points", "relative"] = "points"
+    higher: Annotated[Literal["points", "relative"], choice(8)] = "points"
     """CHOICE 8: the shallow net's error "7% higher" means percentage points, or a ratio."""
-    released: dict[Literal["D", "E"], ReleaseSettings] = {}
+    released: Annotated[dict[Literal["D", "E"], ReleaseSettings], DEPARTURE] = {}
     """Released weights, the authors' or of the same layers, in place of the jittered D and E: `released={D: FILE, E: FILE}`.
     Nothing is trained, and what needs other nets is not run. Localisation is off unless it is set."""
-    imported: dict[StoreName, ImportSettings] = {}
+    imported: Annotated[dict[StoreName, ImportSettings], HARMLESS] = {}
     """Imported systems, by their names in Tables 7 and 10: `imported={"My net": {file: PATH}}`."""
-    fusions: dict[RowName, str] = {}
+    fusions: Annotated[dict[RowName, str], HARMLESS] = {}
     """More rows of Table 7, by name, written as in its CSV, with imported systems by name: `fusions={"Fused":
     "D/[256;512]/256,384,512 + My net"}`. Evaluations are dense, or those in brackets at the end: `(multi-crop & dense)`."""
-    devkit: Annotated[DevkitSettings | None, Field(exclude_if=lambda devkit: devkit is None)] = None
+    devkit: Annotated[DevkitSettings | None, Field(exclude_if=lambda devkit: devkit is None), HARMLESS] = None
     """True labels and boxes of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it, imported
     systems are compared with the prepared images, which may be of any data set."""
-    unstaged: dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], ExistingFolder] = {}
+    unstaged: Annotated[dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], ExistingFolder], HARMLESS] = {}
     """Folders below `results/` of the same nets trained from random weights (`staged=false train={init: glorot}`), by which
     the claim on initialisation is judged: `unstaged={glorot: FOLDER}`."""
-    unprinted: tuple[Literal[UNPRINTED], ...] = ()  # type: ignore[valid-type]
+    unprinted: Annotated[tuple[Literal[UNPRINTED], ...], HARMLESS] = ()  # type: ignore[valid-type]
     """Tables of what the paper states without printing the numbers, by which more of its claims are judged:
     `unprinted=[boxes-256]` trains two nets more, `[scale-gap]` tests at more scales, `[voc-scales,caltech-scales]` trains SVMs
     on features combined otherwise."""
@@ -204,7 +205,7 @@ class RunSettings(FrozenModel):
     """The training."""
     boxes: BoxTargets | None = None
     """The targets of a run that predicts boxes; not set for classification."""
-    instructions: Instructions = Field(default="fastest", exclude_if=is_fastest)
+    instructions: Annotated[Instructions, HARMLESS] = Field(default="fastest", exclude_if=is_fastest)
     """CPU instructions of the training."""
 
 

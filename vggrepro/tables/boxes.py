@@ -27,9 +27,6 @@ from vggrepro.tables.systems import (
     system_spreads,
 )
 
-UNRELATED_TO_BOXES = ("transfer",)
-"""Blocks of settings that do not decide localisation errors."""
-
 BLACKLISTED = 1_762
 """Validation images of ILSVRC that the published localisation errors leave out."""
 
@@ -76,7 +73,7 @@ def _notes(stores: Mapping[str, BoxStore], settings: Settings) -> tuple[str, ...
         about_images = [
             "The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's."
         ]
-    return data_notes(store, settings, unrelated=UNRELATED_TO_BOXES, about_images=about_images)
+    return data_notes(store, settings, about_images=about_images)
 
 
 def _localisation_errors(

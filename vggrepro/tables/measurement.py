@@ -1,15 +1,13 @@
-"""What a builder needs and what it gives, whatever the kind of the table; and the notes that several kinds have. No torch."""
+"""What a builder needs and what it gives, whatever the kind of the table. No torch."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from vggrepro.scores.outcomes import Outcomes
 from vggrepro.scores.trainings import TrainingSpread
-from vggrepro.settings.choices import departures
-from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell
 
 
@@ -56,9 +54,3 @@ def trainings_note(spreads: Mapping[str, TrainingSpread], other_data: Collection
     elsewhere = any(spread.assumed and quantity in other_data for quantity, spread in spreads.items())
     doubt = ". What is assumed is of the paper's nets on its images and may not hold on these" if elsewhere else ""
     yield f"Intervals are of the choice of images and of what training does. {words[0].upper()}{words[1:]}{doubt}."
-
-
-def settings_differences(settings: Settings, but: Sequence[str]) -> list[str]:
-    """The settings that are not the paper's, without the blocks `but` and, for released nets, without those of training."""
-    but = (*but, "train", "finetune") if settings.released else but
-    return [key for key, _, _ in departures(settings) if key.split(".")[0] not in but]

@@ -25,9 +25,6 @@ from vggrepro.tables.systems import (
     system_spreads,
 )
 
-UNRELATED_TO_SCORES = ("transfer", "localise", "boxes", "merge")
-"""Blocks of settings that do not decide classification errors."""
-
 
 def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs) -> Measurement:
     """The errors of every row, from the score stores of its evaluations and, where methods are compared, imported stores.
@@ -52,7 +49,7 @@ def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs
 def _notes(stores: Mapping[str, Scores], settings: Settings) -> tuple[str, ...]:
     if not stores:
         return ("Nothing of ours was run for this table.",)
-    return data_notes(next(iter(stores.values())), settings, unrelated=UNRELATED_TO_SCORES)
+    return data_notes(next(iter(stores.values())), settings)
 
 
 def _classification_errors(

@@ -17,11 +17,8 @@ from vggrepro.scores.statistics import resampled
 from vggrepro.scores.trainings import TrainingSpread, spreads_by_quantity
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, published_cell, quoted_cell, share_cell
-from vggrepro.tables.measurement import Inputs, Measurement, settings_differences, trainings_note
+from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
 from vggrepro.transfer.results import SVMResult, read_svm_result
-
-UNRELATED_TO_SVMS = ("localise", "boxes", "merge")
-"""Blocks of settings that do not decide what is measured here."""
 
 MEASURES = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}
 """What notes call a measure."""
@@ -164,8 +161,6 @@ def _notes(published: PublishedTable, by_task: TaskResults, settings: Settings) 
     for task in _of_other_classes(by_task, settings):
         here = len(by_task[task][0].metadata["classes"])
         yield f"{task} has {here} classes here and {TASKS[task].classes} in the paper: the delta compares different data."
-    if differences := settings_differences(settings, UNRELATED_TO_SVMS):
-        yield f"The deltas do not compare like with like: the nets depart from the paper in {', '.join(differences)}."
 
 
 def _task_note(task: str, results: Sequence[SVMResult]) -> str:

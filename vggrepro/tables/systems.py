@@ -16,7 +16,6 @@ from vggrepro.scores.stores import Scores
 from vggrepro.scores.trainings import TrainingSpread, spreads_by_quantity
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, difference_cell, error_cell, published_cell, quoted_cell
-from vggrepro.tables.measurement import settings_differences
 
 SystemErrors = Mapping[System, Mapping[str, Errors]]
 """The errors of each system that was run, by quantity: top-1 and top-5, or localisation."""
@@ -95,13 +94,8 @@ def papers_images(store: Scores | BoxStore) -> bool:
     return (store.metadata["data set"], len(store), store.classes) == ILSVRC_IMAGES
 
 
-def data_notes(
-    store: Scores | BoxStore, settings: Settings, *, unrelated: Sequence[str], about_images: Sequence[str] = ()
-) -> tuple[str, ...]:
-    """On which images errors were measured, and why their deltas do not compare like with like, if they do not.
-
-    `unrelated` are the blocks of settings that do not decide these errors.
-    """
+def data_notes(store: Scores | BoxStore, settings: Settings, *, about_images: Sequence[str] = ()) -> tuple[str, ...]:
+    """On which images errors were measured, and that these are others than the paper's, if they are."""
     notes = [
         f"Measured on {store.metadata['data set']}, {len(store):,} validation images of {store.classes} classes, preset "
         f"{settings.preset}.",
@@ -111,10 +105,6 @@ def data_notes(
         notes.append(
             "The deltas compare different data: the published errors are of the paper's nets on ILSVRC-2012, "
             f"ours of the {settings.preset} preset's nets on other images. They say nothing about the paper."
-        )
-    elif differences := settings_differences(settings, unrelated):
-        notes.append(
-            f"The deltas do not compare like with like: this run departs from the paper in {', '.join(differences)}."
         )
     return (*notes, *_released_note(settings), *_seeds_note(settings))
 

@@ -21,9 +21,10 @@ from vggrepro.training.processes import ProcessGroup
 
 @dataclass
 class Schedule:
-    """PAPER 3.1: the rate is divided by 10 when validation accuracy stops improving, three times; then the end.
+    """PAPER 3.1: the rate is divided by 10 when validation accuracy stops improving, at most three times.
 
-    With `drop_epochs` the drops are fixed, and validation images steer nothing.
+    CHOICE 16: however often that is, training lasts all epochs. With `drop_epochs` the drops are fixed, and validation images
+    steer nothing.
     """
 
     settings: TrainSettings
@@ -47,13 +48,11 @@ class Schedule:
             self.best, self.waited = accuracy, 0
         else:
             self.waited += 1
-        drop = epoch in fixed if fixed is not None else self.waited >= self.settings.patience
-        if drop and fixed is None and len(self.drops) == self.settings.drops:
-            self.finished = True
-        elif drop:
+        self.finished = epoch >= self.settings.epochs
+        stopped_improving = self.waited >= self.settings.patience and len(self.drops) < self.settings.drops
+        if not self.finished and (stopped_improving if fixed is None else epoch in fixed):
             self.drops.append(epoch)
             self.waited = 0
-        self.finished = self.finished or epoch >= self.settings.epochs
 
     def as_json(self) -> dict[str, Any]:
         """All but the settings."""

@@ -1,0 +1,60 @@
+"""What another value of a setting means: every setting says it once, and what it says holds for the tables' cells."""
+
+from __future__ import annotations
+
+import re
+from types import SimpleNamespace
+from typing import Annotated
+
+import pytest
+from pydantic import BaseModel
+
+from vggrepro.paper.protocol import call, protocol_rules
+from vggrepro.settings.choices import CHOICES, described
+from vggrepro.settings.effects import HARMLESS, Effect, choice, effects
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import Settings
+
+EFFECTS = dict(effects(Settings))
+
+
+def test_every_setting_says_what_another_value_means():
+    assert set(EFFECTS) == {key for key, _, _ in described(load_settings({}))}
+
+
+def test_a_setting_that_does_not_say_it_is_refused():
+    class Block(BaseModel):
+        said: Annotated[int, HARMLESS]
+        unsaid: int
+
+    with pytest.raises(TypeError, match="unsaid: expected one Effect"):
+        dict(effects(Block))
+
+
+def test_the_text_of_a_setting_has_the_number_of_its_choice():
+    for key, _, text in described(load_settings({})):
+        numbers = {int(number) for number in re.findall(r"CHOICE (\d+)", text)}
+        assert numbers == ({EFFECTS[key].number} - {None}), key
+        assert numbers <= set(CHOICES)
+
+
+def test_every_setting_that_is_not_harmless_is_one_that_a_rule_of_the_protocol_reads():
+    rules = [rule for rules in protocol_rules().values() for rule in rules]
+    read = {
+        field.format(stage=stage, task=SimpleNamespace(data=data))
+        for written in (written for rule in rules for written in (rule.declared, rule.measured) if written)
+        for field in fields_of(written)
+        for stage, data in (("train", "caltech101"), ("finetune", "caltech256"), ("localise", "voc2007"))
+    }
+    assert {key for key, effect in EFFECTS.items() if effect != HARMLESS} <= read
+
+
+def fields_of(written: str | dict) -> list[str]:
+    name, fields = call(written)
+    return [name] if isinstance(fields, dict) else list(fields)
+
+
+def test_a_departure_may_be_a_choice_at_some_stages():
+    effect = Effect("departure", 7, silent_at=("jitter",))
+    assert (effect.choice_at("384"), effect.choice_at("jitter")) == (None, 7)
+    assert (choice(3).choice_at("384"), HARMLESS.choice_at("384")) == (3, None)

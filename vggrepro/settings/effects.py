@@ -1,0 +1,53 @@
+"""What another value of a setting means for a number beside the paper's: nothing, a choice, or a departure.
+
+Every setting says it in its annotation, such as `Annotated[int, choice(7)]`. Notes, footnotes and verdicts follow from that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import BaseModel
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What it means where the value is not the paper preset's."""
+
+    kind: Literal["harmless", "choice", "departure"]
+    number: int | None = None
+    """Of a choice, in the list of the paper's silences."""
+    silent_at: Collection[str] = ()
+    """Stages of `tables/protocol.yaml` at which the paper is silent, so that a departure is a choice there."""
+    same: Collection[object] = ()
+    """Values that give the same results as the paper preset's."""
+
+    def choice_at(self, stage: str) -> int | None:
+        """The number of the choice that the setting is at a stage; None where the paper says it."""
+        return self.number if self.kind == "choice" or stage in self.silent_at else None
+
+
+HARMLESS = Effect("harmless")
+"""No result depends on it beyond rounding and chance, or it only says what is run and where files lie."""
+DEPARTURE = Effect("departure")
+"""The paper gives the value: a number made with another one cannot be compared with the paper's."""
+
+
+def choice(number: int) -> Effect:
+    """The paper is silent: the value is our default, and numbers made with another one stay comparable."""
+    return Effect("choice", number)
+
+
+def effects(model: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, Effect]]:
+    """(key, effect) of every setting; keys of blocks have dots, such as `train.batch`. A TypeError for one that has none."""
+    for name, field in model.model_fields.items():
+        kind, key = field.annotation, prefix + name
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from effects(kind, f"{key}.")
+            continue
+        declared = [entry for entry in field.metadata if isinstance(entry, Effect)]
+        if len(declared) != 1:
+            raise TypeError(f"{key}: expected one Effect in the annotation of the setting, got {len(declared)}")
+        yield key, declared[0]
