@@ -22,7 +22,7 @@ from vggrepro.diagnosis.digests import (
 from vggrepro.nets.weights import write_tensors
 
 USUAL = Circumstances(
-    settings="s", instructions="avx2", processor="one make", versions={"torch": "2.15.0"}, commit="c" * 40
+    settings="s", instructions="avx2", processor="one make, 4 cores", versions={"torch": "2.15.0"}, commit="c" * 40
 )
 
 
@@ -84,7 +84,9 @@ def test_what_only_one_of_them_has_is_no_equality():
         ({"instructions": "fastest"}, "other CPU instructions"),
         ({"versions": {"torch": "2.16.0"}}, "torch 2.16.0, not 2.15.0"),
         ({"commit": "d" * 40}, "a changed code"),
-        ({"processor": "another make"}, "another CPU"),
+        ({"processor": "another make, 2 cores"}, "another CPU (another make, not one make)"),
+        ({"commit": "d" * 40, "processor": "another make, 2 cores"}, "; or another CPU"),
+        ({"processor": "one make, 8 cores"}, "does not repeat"),
         ({}, "does not repeat"),
     ],
 )

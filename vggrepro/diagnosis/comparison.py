@@ -114,18 +114,24 @@ def _reason(step: str, ours: Digests, reference: Digests) -> str:
         return "other settings"
     if reason := _machine(mine, theirs):
         return reason
-    versions = [
+    changes = [
         f"{name} {mine.versions.get(name, 'none')}, not {version}"
         for name, version in theirs.versions.items()
         if mine.versions.get(name) != version
     ]
-    if versions:
-        return f"other versions: {'; '.join(versions)}"
     if mine.commit != theirs.commit:
-        return f"a changed code: commit {mine.commit[:12]}, not {theirs.commit[:12]}"
-    if mine.processor != theirs.processor:
-        return f"another CPU, on which the same instructions gave other bits: {mine.processor}, not {theirs.processor}"
-    return "the same settings, machine, versions and commit: a computation that does not repeat"
+        changes.append(f"a changed code (commit {mine.commit[:12]}, not {theirs.commit[:12]})")
+    if _cpu(mine) != _cpu(theirs):
+        changes.append(
+            f"another CPU ({_cpu(mine)}, not {_cpu(theirs)}), on which the same instructions gave other bits"
+        )
+    repeats = "the same settings, machine, versions and commit: a computation that does not repeat"
+    return "; or ".join(changes) or repeats
+
+
+def _cpu(circumstances: Circumstances) -> str:
+    """The name of the CPU, without its number of cores."""
+    return circumstances.processor.rpartition(", ")[0] or circumstances.processor
 
 
 def _machine(mine: Circumstances, theirs: Circumstances) -> str:
@@ -134,7 +140,7 @@ def _machine(mine: Circumstances, theirs: Circumstances) -> str:
         return f"another device: {mine.device}, not {theirs.device}"
     if mine.instructions != theirs.instructions:
         return (
-            f"other CPU instructions: {mine.instructions} on {mine.processor}, not {theirs.instructions} "
+            f"other CPU instructions: {mine.instructions} on {_cpu(mine)}, not {theirs.instructions} "
             f"(avx2 is not to be had on ARM)"
         )
     if mine.instructions == "fastest" and mine.processor != theirs.processor:
