@@ -68,6 +68,20 @@ def test_a_difference_ends_with_1_and_is_named(results, tmp_path, capsys):
     assert checked(tmp_path, "--only", "scores") == 0
 
 
+def test_of_a_released_net_only_what_was_made_with_it_is_checked(results, tmp_path, capsys):
+    (tmp_path / "data").symlink_to(results / "data")
+    (tmp_path / "scores").symlink_to(results / "scores")
+    folder = tmp_path / "runs" / A.name
+    folder.mkdir(parents=True)
+    (folder / "weights.safetensors").symlink_to(results / "runs" / A.name / "weights.safetensors")
+    (folder / "adopted.json").write_text("{}")
+    assert checked(tmp_path, "--images", "1", "--only", "runs", f"scores/{A.name}/dense") == 0
+    out = capsys.readouterr().out
+    assert "layers and kernels, by Table 1: agrees exactly" in out
+    assert "training: not recomputed: a released net" in out
+    assert "dense/256: posteriors of 1 of 40 images: agrees" in out
+
+
 def test_findings_are_json_where_asked(results, capsys):
     assert checked(results, "--json", "--only", f"scores/{A.name}/dense") == 0
     labels, posteriors = json.loads(capsys.readouterr().out)
