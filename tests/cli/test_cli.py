@@ -90,7 +90,7 @@ def test_a_full_disk_leaves_nothing_that_would_be_trusted(tmp_path):
         assert "Traceback" not in done.stderr
         assert {path.name for path in small.rglob("*") if path.is_file()} <= {
             "lock",
-            "part.json",
+            "identity",
             "images.bin",
             "records.bin",
         }

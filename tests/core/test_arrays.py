@@ -36,7 +36,9 @@ def test_an_empty_array_comes_back(tmp_path, mapped):
 )
 def test_an_array_of_another_type_or_shape_is_named(tmp_path, dtype, shape, expected, mapped):
     np.save(tmp_path / "x.npy", VALUES)
-    message = rf"x.npy: damaged \(expected {expected}, got float32 \[3, 2\]\): delete {tmp_path} and compute it again"
+    message = (
+        rf"x.npy: damaged \(expected {expected}, got float32 \[3, 2\]\): delete {tmp_path}/x.npy and compute it again"
+    )
     with pytest.raises(ValueError, match=message):
         read_array(tmp_path / "x.npy", dtype, shape, "compute it again", mapped=mapped)
 
@@ -74,5 +76,5 @@ def test_ids_come_back_and_other_bytes_are_named(tmp_path):
     (tmp_path / "ids.txt").write_text("a.JPEG\nb c.JPEG\n")
     assert read_ids(tmp_path / "ids.txt", "compute it again") == ("a.JPEG", "b c.JPEG")
     (tmp_path / "ids.txt").write_bytes(b"\xff\xfe\n")
-    with pytest.raises(ValueError, match=rf"ids.txt: damaged .*delete {tmp_path} and compute it again"):
+    with pytest.raises(ValueError, match=rf"ids.txt: damaged .*delete {tmp_path}/ids.txt and compute it again"):
         read_ids(tmp_path / "ids.txt", "compute it again")

@@ -9,6 +9,7 @@ from functools import partial
 import pytest
 
 from vggrepro.core import limits
+from vggrepro.core.checksums import CHECKSUMS
 from vggrepro.core.files import Files, atomic_file, atomic_folder, read_json, read_regular, read_text, write_json
 
 
@@ -39,7 +40,7 @@ def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
         with atomic_folder(tmp_path / "folder", "marker") as temporary:
             (temporary / name).touch()
             (temporary / "marker").touch()
-    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["b", "marker"]
+    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["b", CHECKSUMS, "marker"]
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import real
+from vggrepro.core.checksums import CHECKSUMS
 from vggrepro.data import standin, transfer_standin
 from vggrepro.data.collections import VOC, Actions, Caltech
 
@@ -23,6 +24,8 @@ def drawn(tmp_path_factory) -> Path:
     transfer_standin.write_voc(root / "voc2012", "2012")
     transfer_standin.write_caltech(root / "caltech101", "101", per_class=12)
     transfer_standin.write_caltech(root / "caltech256", "256", per_class=12)
+    for data_set in root.iterdir():
+        (data_set / CHECKSUMS).unlink()  # as a user's own
     return root
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import prepared, real
+from vggrepro.core.checksums import CHECKSUMS
 from vggrepro.data import standin
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.layouts import TinyImageNet, select
@@ -18,6 +19,7 @@ from vggrepro.data.layouts import TinyImageNet, select
 def pristine(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("drawn") / "images"
     standin.draw_data_set(folder, train_per_class=3, val_per_class=2)
+    (folder / CHECKSUMS).unlink()  # as a user's own
     return folder
 
 

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import real
+from vggrepro.core.checksums import CHECKSUMS
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin, verify
 from vggrepro.data.store import decode
@@ -77,6 +78,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 @pytest.fixture
 def drawn(tmp_path: Path) -> Path:
     standin.draw_data_set(tmp_path / "images", train_per_class=4, val_per_class=2)
+    (tmp_path / "images" / CHECKSUMS).unlink()  # as a user's own
     return tmp_path / "images"
 
 

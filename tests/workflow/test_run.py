@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from tests.conftest import real, write_devkit
+from tests.damage import kinds_of, outcomes
 from tests.formats import layers_of, write_mat
 from tests.workflow.test_plan import jobs, runs, snakemake
 from vggrepro import cli
@@ -131,7 +132,7 @@ def test_table_9_is_what_a_submission_is_judged_to_be(finished, tmp_path):
 @pytest.mark.slow
 def test_every_table_is_there_in_every_format(finished):
     names = {path.name for path in (finished / "results/smoke/tables").iterdir()}
-    kinds = (*render.TABLE_FORMATS, "npz")
+    kinds = (*render.TABLE_FORMATS, "npz", "xxh128")
     assert names == {f"{table_name(n)}.{kind}" for n in table_numbers() for kind in kinds}
 
 
@@ -191,6 +192,13 @@ def test_every_result_says_what_made_it(finished):
     assert record["data"] == Store(finished / "results/smoke/data/val").digest
     assert (record["protocol"], record["Q"], record["run"]) == ("dense", 256, "D_256_s0")
     assert {"commit", "versions", "processor", "at"} <= set(record["made"])
+
+
+@pytest.mark.slow
+def test_no_damage_to_any_kind_of_file_is_believed(finished):
+    results = finished / "results/smoke"
+    found = [outcome for kind, file in kinds_of(results).items() for outcome in outcomes(results, kind, file)]
+    assert [outcome for outcome in found if outcome.outcome == "silent"] == []
 
 
 @pytest.mark.slow

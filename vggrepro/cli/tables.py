@@ -143,6 +143,24 @@ def export(
 
 
 @command
+def checksums(
+    results: Annotated[Path, about("folder of results, such as results/smoke")],
+    /,
+    *,
+    record: Annotated[bool, about("first add checksums to results of an older version, as they are now")] = False,
+) -> None:
+    """Compare every file of a folder of results with its checksum, for instance after a copy."""
+    from vggrepro.data.integrity import damage_below, record_below
+
+    if record:
+        for folder in record_below(results):
+            print(f"{folder}: checksums recorded")
+    if damage := list(damage_below(results)):
+        raise ValueError("\n".join(damage))
+    print(f"{results}: every file is as it was written")
+
+
+@command
 def check(
     crate: Annotated[Path | None, about("zip or folder that `export` wrote")] = None,
     /,

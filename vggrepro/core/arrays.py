@@ -9,7 +9,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import DTypeLike, NDArray
 
-from vggrepro.core.files import damage_named
+from vggrepro.core.files import checked, read_lines
 
 
 def read_array(
@@ -20,7 +20,7 @@ def read_array(
     None in `shape` stands for any length. Nothing is unpickled. Raises ValueError that names the file where it is missing,
     cut short, or of another type or shape; `again` says how to make the result again, such as "evaluate again".
     """
-    with damage_named(path, again, unit=path.parent):
+    with checked(path, again):
         array = _open(path, mapped=mapped)
         lengths = zip(shape, array.shape, strict=False)
         if array.dtype != dtype or array.ndim != len(shape) or any(n not in (None, length) for n, length in lengths):
@@ -31,9 +31,14 @@ def read_array(
 
 def _open(path: Path, *, mapped: bool) -> NDArray[Any]:
     if mapped:
-        return npy.open_memmap(path, mode="r")
+        return map_array(path)
     with path.open("rb") as file:
         return npy.read_array(file, allow_pickle=False)
+
+
+def map_array(path: Path) -> NDArray[Any]:
+    """A read-only memory map of a `.npy` file that this process has read and compared with its checksum before."""
+    return npy.open_memmap(path, mode="r")
 
 
 def _text(dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> str:
@@ -43,5 +48,4 @@ def _text(dtype: np.dtype[Any], shape: tuple[int | None, ...]) -> str:
 
 def read_ids(path: Path, again: str) -> tuple[str, ...]:
     """The ids of the images of a stored result, one a line; a ValueError that names the file, as of `read_array`."""
-    with damage_named(path, again, unit=path.parent):
-        return tuple(path.read_text(encoding="utf-8").splitlines())
+    return tuple(read_lines(path, again))

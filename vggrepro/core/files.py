@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import errno
 import fcntl
 import hashlib
@@ -15,7 +16,7 @@ import sys
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -23,6 +24,7 @@ from typing import IO, Any
 import yaml
 
 from vggrepro.core import limits
+from vggrepro.core.checksums import CHECKSUMS, SNAKEMAKES, check_file, listed_files, unit_of, write_checksums
 from vggrepro.core.leftovers import ASIDE, in_use, prefix_of
 from vggrepro.core.text import text_lines
 
@@ -47,7 +49,8 @@ def atomic_file(path: Path) -> Iterator[Path]:
 def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
     """A temporary folder beside `path`: it replaces `path` when the block succeeds, and is deleted when the block raises.
 
-    Raises ValueError for an existing folder that is not ours: neither empty nor with the file `marker` in it.
+    The list of its files' checksums is added to it. Raises ValueError for an existing folder that is not ours: neither empty
+    nor with the file `marker` in it.
     """
     check_replaceable(path, marker)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,6 +58,7 @@ def atomic_folder(path: Path, marker: str) -> Iterator[Path]:
     try:
         with in_use(temporary), _named(path):
             yield temporary
+            write_checksums(temporary)
             put_in_place(temporary, path)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -72,8 +76,8 @@ def _named(path: Path) -> Iterator[None]:
 
 
 def check_replaceable(path: Path, marker: str) -> None:
-    """A ValueError unless `path` is absent, an empty folder, or one of ours, which has the file `marker` in it."""
-    if path.exists() and not (path.is_dir() and ((path / marker).exists() or not any(path.iterdir()))):
+    """A ValueError unless `path` is absent, an empty folder, or one of ours, which has a file `marker` (a pattern) in it."""
+    if path.exists() and not (path.is_dir() and (any(path.glob(marker)) or not any(path.iterdir()))):
         raise ValueError(
             f"{path}: this folder is not ours, because it has no {marker}; it will not be replaced: name another folder"
         )
@@ -126,27 +130,60 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, keys: tuple[str, ...] = ()) -> Any:  # noqa: ANN401
+def read_json(path: Path, keys: tuple[str, ...] = (), again: str = "make it again") -> Any:  # noqa: ANN401
     """The value in a JSON file; a ValueError that names the file where it is missing, damaged, or lacks one of `keys`."""
-    with damage_named(path):
+    with checked(path, again):
         value = json.loads(path.read_text(encoding="utf-8"))
         if keys and not (isinstance(value, dict) and set(keys) <= set(value)):
             raise ValueError(f"expected the keys {', '.join(keys)}")
         return value
 
 
-@contextmanager
-def damage_named(path: Path, again: str = "make it again", *, unit: Path | None = None) -> Iterator[None]:
-    """A block that reads a file of ours: a missing or damaged file becomes a ValueError that names it and what to do.
+def is_made_of(record: Path, identity: Mapping[str, Any]) -> bool:
+    """Whether the result that a JSON record lies beside is whole, and the record has all values of `identity`.
 
-    `again` says how to make the file again; `unit` is the folder to delete first, where the file is only a part of a result.
+    A job looks here before it works: whatever it was started for, what is there already is not made again.
     """
     try:
+        about, listing = read_json(record), record.with_name(CHECKSUMS)
+        for file in listed_files(listing) if listing.exists() else ():
+            check_file(file)
+    except (ValueError, OSError):
+        return False
+    return all(key in about and about[key] == value for key, value in json.loads(json.dumps(identity)).items())
+
+
+@contextmanager
+def checked(path: Path, again: str = "make it again") -> Iterator[None]:
+    """A block that reads a file of ours, which is first compared with its checksum.
+
+    A missing or damaged file becomes a ValueError that names it, what to delete, and by `again` how to make it again.
+    """
+    try:
+        check_file(path)
         yield
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None
-    except (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: damaged ({error}): delete {unit or 'it'} and {again}") from None
+    except DAMAGE as error:
+        raise ValueError(
+            f"{path}: damaged ({error}): delete {unit_of(path)} and {again}; with Snakemake, the same command does so"
+        ) from None
+
+
+DAMAGE = (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What is raised while a damaged file is read."""
+
+
+def read_lines(path: Path, again: str = "make it again") -> list[str]:
+    """The lines of a text file of ours; a ValueError as of `checked`."""
+    with checked(path, again):
+        return path.read_text(encoding="utf-8").splitlines()
+
+
+def read_rows(path: Path, again: str = "make it again") -> list[dict[str, str]]:
+    """The rows of a CSV file of ours by its columns' names; a ValueError as of `checked`."""
+    with checked(path, again), path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401
@@ -250,11 +287,13 @@ class Files:
         """List the files; a ValueError where `path` is neither a folder nor a zip of plain files (see `open_zip`)."""
         self.path = path
         self._zip: zipfile.ZipFile | None = None
+        self._listed = False
         if path.is_dir():
-            listed = sorted(_below(path, "", ()))
+            listed = sorted(name for name in _below(path, "", ()) if name not in (CHECKSUMS, SNAKEMAKES))
+            self._listed = (path / CHECKSUMS).exists()
         elif path.is_file():
             self._zip = open_zip(path)
-            listed = sorted(name for name in self._zip.namelist() if not name.endswith("/"))
+            listed = sorted(name for name in self._zip.namelist() if not name.endswith(("/", CHECKSUMS)))
         elif path.exists():
             raise ValueError(f"{path}: neither a folder nor a zip file")
         else:
@@ -275,7 +314,10 @@ class Files:
             raise ValueError(f"{error.filename}: cannot be read: {error.strerror}: is it a link to nothing?") from None
 
     def read(self, name: str) -> bytes:
-        """The bytes of one file; a ValueError that names it if they cannot be read, or are too many."""
+        """The bytes of one file; a ValueError that names it if they cannot be read, are too many, or differ from our list."""
+        if self._listed:
+            with checked(self.path / name):
+                return read_regular(self.path / name)
         try:
             if self._zip is None:
                 return read_regular(self.path / name)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
-from vggrepro.core.files import damage_named
+from vggrepro.core.files import checked
 from vggrepro.core.printable import shortened, visible
 
 _T = TypeVar("_T", bound=BaseModel)
@@ -82,7 +82,7 @@ def read_typed(kind: type[_V], path: Path, again: str) -> _V:
 
     `again` says how to make the file again, such as "make the table again".
     """
-    with damage_named(path, again):
+    with checked(path, again):
         return TypeAdapter(kind).validate_json(path.read_bytes())
 
 

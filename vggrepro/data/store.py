@@ -4,6 +4,7 @@ images.bin     the images one after another: decoded pixels (H x W x 3 bytes), o
 index.npy      per image: offset, length, height, width, label
 ids.txt        per image: its id on a line
 boxes.npy      [M, 5]: number of the image, xmin, ymin, xmax, ymax (0-based, inclusive)
+sums.npy       [N]: checksum of each image's bytes, which is compared whenever the image is read
 store.json     encoding, classes, colour statistics (of a training set), blacklisted images, digest of all the above, and the
                smallest side of rescaled images
 """
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from PIL.Image import Image
 
 from vggrepro.core.arrays import read_array, read_ids
+from vggrepro.core.checksums import CHECKSUMS, data_checksum
 from vggrepro.core.files import read_json
 from vggrepro.data.colours import Colours
 from vggrepro.data.images import open_image, too_large
@@ -27,6 +29,8 @@ from vggrepro.data.transforms import rescaled_size
 
 Encoding = Literal["pixels", "files", "jpeg"]
 INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
+IMAGES = "images.bin"
+SUMS = "sums.npy"
 PREPARE_AGAIN = "prepare the store again"
 """What to do about a damaged store."""
 
@@ -87,7 +91,11 @@ class Store:
             raise ValueError(
                 f"{folder}: {len(self.ids)} ids, {len(self.index)} images: delete the folder and {PREPARE_AGAIN}"
             )
-        images = folder / "images.bin"
+        images = folder / IMAGES
+        # an older version wrote no checksums
+        self._sums: NDArray[np.uint64] | None = None
+        if (folder / SUMS).exists() or (folder / CHECKSUMS).exists():
+            self._sums = read_array(folder / SUMS, np.uint64, (self.about["images"],), PREPARE_AGAIN)
         expected = int(self.index["length"].sum())
         if images.stat().st_size != expected:
             raise ValueError(
@@ -100,6 +108,7 @@ class Store:
         """A store of the images in a slice, in their order."""
         store, chosen = copy.copy(self), np.arange(len(self))[which]
         store.index, store.labels, store.ids = self.index[which], self.labels[which], self.ids[which]
+        store._sums = None if self._sums is None else self._sums[which]
         boxes = self._boxes[np.isin(self._boxes[:, 0], chosen)]
         store._boxes = np.column_stack([np.searchsorted(chosen, boxes[:, 0]), boxes[:, 1:]]).astype(np.int32)
         store._first_box = np.searchsorted(store._boxes[:, 0], np.arange(len(chosen) + 1))
@@ -158,9 +167,22 @@ class Store:
         return np.stack([self.index["height"], self.index["width"]], 1).astype(np.int64)
 
     def image(self, i: int) -> NDArray[np.uint8]:
-        """The pixels [H, W, 3] of image `i`, in its original size, or rescaled to the `smallest` side."""
-        row, size = self.index[i], self.size(i)
-        data = self._bytes[int(row["offset"]) : int(row["offset"]) + int(row["length"])]
+        """The pixels [H, W, 3] of image `i`, in its original size, or rescaled to the `smallest` side.
+
+        Raises ValueError where its bytes are not those that were written.
+        """
+        size, data = self.size(i), self.data(i)
         if self.about["encoding"] == "pixels":
             return data.reshape(*(rescaled_size(*size, self.smallest) if self.smallest else size), 3)
         return decode(data.data, f"{self.folder}: {self.ids[i]}")
+
+    def data(self, i: int) -> NDArray[np.uint8]:
+        """The stored bytes of image `i`; a ValueError where they are not those that were written."""
+        row = self.index[i]
+        data = self._bytes[int(row["offset"]) : int(row["offset"]) + int(row["length"])]
+        if self._sums is not None and data_checksum(data.data) != self._sums[i]:
+            raise ValueError(
+                f"{self.folder / IMAGES}: damaged (the bytes of {self.ids[i]} are not those that {SUMS} has the checksum of): "
+                f"delete {self.folder} and {PREPARE_AGAIN}"
+            )
+        return data

@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.files import check_replaceable, lock, put_in_place, read_json, write_json
+from vggrepro.core.checksums import data_checksum, write_checksums
+from vggrepro.core.files import check_replaceable, lock, put_in_place, write_json, write_text
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.colours import Sums
-from vggrepro.data.store import INDEX
+from vggrepro.data.store import IMAGES, INDEX, SUMS
 
-RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13)])
-"""The record of a written image: its row of the index, its SHA-256, its sums of colours."""
+RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13), ("sum", "<u8"), ("check", "<u8")])
+"""The record of a written image: its row of the index, its SHA-256, sums of colours, checksum; and the record's own."""
 IMAGES_PER_SYNC = 256
 """Images between two moments at which the written images and their records are forced to the disk."""
 
@@ -138,16 +139,15 @@ def _identity(source: StoreSource) -> str:
 
 
 def _resume(part: Path, source: StoreSource) -> NDArray[np.void]:
-    """The records of an interrupted call whose images are complete; none where its store had another identity."""
-    known = part / "part.json"
-    if not known.exists() or read_json(known, ("identity",))["identity"] != _identity(source):
-        for name in ("images.bin", "records.bin"):
+    """The records of an interrupted call up to the first that is not whole; none where its store had another identity."""
+    known, identity = part / "identity", _identity(source)
+    if not known.exists() or known.read_bytes() != identity.encode():
+        for name in (IMAGES, "records.bin"):
             (part / name).unlink(missing_ok=True)
-        write_json(known, {"identity": _identity(source)})
-    done, images = _records(part), part / "images.bin"
+        write_text(known, identity)
+    images = part / IMAGES
     images.touch()
-    whole = done["row"]["offset"] + done["row"]["length"] <= images.stat().st_size
-    done = done[: int(whole.cumprod().sum())]
+    done = _whole(_records(part), images)
     os.truncate(images, int(done["row"]["length"].sum()))
     done.tofile(part / "records.bin")
     if len(done):
@@ -161,16 +161,38 @@ def _records(part: Path) -> NDArray[np.void]:
     return np.fromfile(path, RECORD, whole) if whole else np.empty(0, RECORD)
 
 
+def _whole(done: NDArray[np.void], images: Path) -> NDArray[np.void]:
+    """The records up to the first that is damaged, or whose image is: what was written long ago may have changed."""
+    end = 0
+    with images.open("rb") as file:
+        for number, record in enumerate(done):
+            row = record["row"]
+            if record["check"] != data_checksum(record.tobytes()[:-8]) or row["offset"] != end:
+                return done[:number]
+            data = file.read(int(row["length"]))
+            if len(data) < row["length"] or data_checksum(data) != record["sum"]:
+                return done[:number]
+            end += len(data)
+    return done
+
+
+def _record(row: tuple[Any, ...], entry: StoredImage) -> NDArray[np.void]:
+    digest = list(hashlib.sha256(entry.data).digest())
+    record = np.array([(row, digest, entry.sums.as_row(), data_checksum(entry.data), 0)], RECORD)
+    record["check"] = data_checksum(record.tobytes()[:-8])
+    return record
+
+
 def _write_images(part: Path, source: StoreSource, done: NDArray[np.void], workers: int, about: str) -> None:
     numbers = range(len(done), len(source.ids))
     read = prefetch(source.read, numbers, workers=workers, waiting=4 * workers)
-    offset, fresh = int(done["row"]["length"].sum()), list[tuple[Any, ...]]()
-    with (part / "images.bin").open("ab") as images, (part / "records.bin").open("ab") as records:
+    offset, fresh = int(done["row"]["length"].sum()), list[NDArray[np.void]]()
+    with (part / IMAGES).open("ab") as images, (part / "records.bin").open("ab") as records:
 
         def sync() -> None:
             images.flush()
             os.fsync(images.fileno())
-            np.array(fresh, RECORD).tofile(records)
+            np.concatenate([*fresh, np.empty(0, RECORD)]).tofile(records)
             records.flush()
             fresh.clear()
 
@@ -178,7 +200,7 @@ def _write_images(part: Path, source: StoreSource, done: NDArray[np.void], worke
             images.write(entry.data)
             row = offset, len(entry.data), *entry.size, source.labels[i]
             offset += len(entry.data)
-            fresh.append((row, list(hashlib.sha256(entry.data).digest()), entry.sums.as_row()))
+            fresh.append(_record(row, entry))
             if len(fresh) == IMAGES_PER_SYNC:
                 sync()
         sync()
@@ -192,6 +214,7 @@ def _finish(part: Path, source: StoreSource) -> None:
     ids = "".join(f"{name}\n" for name in source.ids)
     np.save(part / "index.npy", index)
     np.save(part / "boxes.npy", boxes)
+    np.save(part / SUMS, done["sum"])
     (part / "ids.txt").write_text(ids, encoding="utf-8")
     colours = {"colours": vars(Sums.from_rows(done["sums"]).colours())} if source.measure_colours else {}
     about = source.about | colours
@@ -199,5 +222,6 @@ def _finish(part: Path, source: StoreSource) -> None:
     for data in (index.tobytes(), boxes.tobytes(), ids.encode(), "\n".join(about["blacklisted"]).encode()):
         hasher.update(data)
     write_json(part / "store.json", about | {"images": len(done), "digest": hasher.hexdigest()})
-    for name in ("records.bin", "part.json", "lock"):
+    for name in ("records.bin", "identity", "lock"):
         (part / name).unlink()
+    write_checksums(part, without=(IMAGES,))

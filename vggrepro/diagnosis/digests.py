@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vggrepro.core.files import damage_named, read_json, write_json
+from vggrepro.core.files import checked, read_json, write_json
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.tables import cell_id, published_table
@@ -167,7 +167,7 @@ def _circumstances(about: dict[str, Any]) -> Circumstances | None:
 
 def weights_digest(file: Path) -> str:
     """SHA-256 of the names, shapes and numbers of a safetensors file, without what it says about them."""
-    with damage_named(file, "train again"), file.open("rb") as opened:
+    with checked(file, "train again"), file.open("rb") as opened:
         header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
         tensors = json.dumps({name: header[name] for name in sorted(header) if name != "__metadata__"}, sort_keys=True)
         hasher = hashlib.sha256(tensors.encode())
@@ -181,7 +181,8 @@ def _arrays_digest(folder: Path) -> str:
     hasher = hashlib.sha256()
     for file in sorted((*folder.rglob("*.npy"), *folder.rglob("ids.txt"))):
         hasher.update(f"{file.relative_to(folder).as_posix()}\n".encode())
-        hasher.update(hashlib.sha256(file.read_bytes()).digest())
+        with checked(file):
+            hasher.update(hashlib.sha256(file.read_bytes()).digest())
     return hasher.hexdigest()
 
 

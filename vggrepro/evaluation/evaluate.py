@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from vggrepro.core import provenance
 from vggrepro.core.devices import device_name
-from vggrepro.core.files import file_digest
+from vggrepro.core.files import atomic_folder, file_digest, is_made_of
 from vggrepro.data.store import Store
 from vggrepro.evaluation.batches import batch_limit, batches_by_shape
 from vggrepro.evaluation.recorder import record_inputs
@@ -42,6 +43,12 @@ def evaluate_run(
 ) -> None:
     """Evaluate a run under a protocol at several Q, and write a score store per Q into the folder `out`."""
     store = Store(val_folder)
+    identity = result_identity(run, protocol, settings, weights_file, store)
+    if all(is_made_of(out / str(Q) / "made.json", identity | {"Q": Q}) for Q in scales):
+        print(
+            f"{run.name} {protocol}: evaluated before with the same weights, images and settings: kept", file=sys.stderr
+        )
+        return
     weights = load_run_weights(weights_file, run, store)
     started = time.perf_counter()
     net = ready_for_inference(weights.net_on(device), settings)
@@ -57,10 +64,11 @@ def evaluate_run(
             workers=workers,
             about=f"{run.name} {protocol}",
         )
-    metadata = result_metadata(run, protocol, settings, weights_file, store, device, time.perf_counter() - started)
+    metadata = identity | result_metadata(store, settings, device, time.perf_counter() - started)
     metadata["record"] = record.as_json(scales)
-    for Q, values in posteriors.items():
-        write_scores(out / str(Q), values, store.labels, store.ids, metadata | {"Q": Q})
+    with atomic_folder(out, "*/made.json") as root:
+        for Q, values in posteriors.items():
+            write_scores(root / str(Q), values, store.labels, store.ids, metadata | {"Q": Q})
 
 
 def compute_posteriors(
@@ -123,21 +131,24 @@ def load_run_weights(weights_file: Path, run: Run, store: Store) -> Weights:
     return weights
 
 
-def result_metadata(
-    run: Run,
-    protocol: str,
-    settings: EvaluateSettings,
-    weights_file: Path,
-    store: Store,
-    device: torch.device,
-    seconds: float,
+def result_identity(
+    run: Run, protocol: str, settings: EvaluateSettings, weights_file: Path, store: Store
 ) -> dict[str, object]:
-    """What `made.json` of a store of scores or boxes says: which run on which data, and how it was computed."""
+    """What decides a store of scores or boxes, as its `made.json` says it; the test scale comes to it."""
     return {
         "run": run.name,
         "weights": file_digest(weights_file),
         "protocol": protocol,
         "data": store.digest,
+        "settings": settings.model_dump(mode="json"),
+    }
+
+
+def result_metadata(
+    store: Store, settings: EvaluateSettings, device: torch.device, seconds: float
+) -> dict[str, object]:
+    """What `made.json` of a store of scores or boxes says beside its identity: on which data, and how it was computed."""
+    return {
         "data set": store.about["data set"],
         "classes": store.classes,
         **computation_metadata(settings, device, seconds),

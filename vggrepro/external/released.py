@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 
 from vggrepro.core import provenance
+from vggrepro.core.checksums import write_checksums
 from vggrepro.core.devices import device_name
 from vggrepro.core.files import file_digest, write_json
 from vggrepro.data import devkit
@@ -198,6 +199,7 @@ def convert_released(
             "made": provenance.provenance_record(),
         },
     )
+    write_checksums(out)
     print(
         f"{run.name}: adopted from {file}: {wrong.mean():.1%} of {len(wrong)} images wrong on a centre crop",
         file=sys.stderr,

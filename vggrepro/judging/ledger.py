@@ -13,6 +13,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from vggrepro.core.checksums import SUFFIX, write_list
 from vggrepro.core.files import file_digest, read_json, write_json, write_text
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.validation import read_typed
@@ -191,6 +192,7 @@ def write_ledger(ledger: Ledger, out: Path) -> None:
     writer.writeheader()
     writer.writerows(lines)
     write_text(out / "claims.csv", text.getvalue())
+    write_list(out / f"claims{SUFFIX}", (out / "claims.json", out / "claims.csv"))
 
 
 def _csv_line(claim: JudgedClaim) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vggrepro.core.arrays import read_array
+from vggrepro.core.checksums import SUFFIX, write_list
 from vggrepro.core.files import read_json
 from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
@@ -27,7 +28,7 @@ from vggrepro.tables.build import build_table
 from vggrepro.tables.cells import Table
 from vggrepro.tables.lineage import cell_sources
 from vggrepro.tables.measurement import Inputs
-from vggrepro.tables.render import write_table
+from vggrepro.tables.render import TABLE_FORMATS, write_table
 
 UNLIKE = (
     'The deltas of cells with a footnote "Not as in the paper" do not compare like with like: what made these numbers departs '
@@ -50,6 +51,8 @@ def make_table(number: str, settings: Settings, inputs: Inputs, *, runs: Path | 
     table = judge_table(table, settings)
     write_outcomes(out / f"{table.name}.npz", outcomes)
     write_table(table, out)
+    formats = (*TABLE_FORMATS, "npz")
+    write_list(out / f"{table.name}{SUFFIX}", [out / f"{table.name}.{ending}" for ending in formats])
 
 
 def audit_table(table: Table, settings: Settings, *, results: Path | None, runs: Path | None) -> Table:

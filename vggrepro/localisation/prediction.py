@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from pathlib import Path
@@ -11,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vggrepro.core.files import file_digest
+from vggrepro.core.files import atomic_folder, file_digest, is_made_of
 from vggrepro.data.boxes import from_vectors
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Pixels, centre, rescaled_size, zoom_of
 from vggrepro.evaluation.batches import batch_limit, batches_by_shape
-from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, load_run_weights, result_metadata
+from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, load_run_weights, result_identity, result_metadata
 from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.evaluation.views import input_of_views
 from vggrepro.localisation.stores import BoxStore, ImageBoxes, box_store_of, write_boxes
@@ -169,6 +170,15 @@ def localise(
     """
     store = Store(val_folder)
     _check_annotated(store)
+    identity = result_identity(run, protocol, settings, weights_file, store) | {
+        "classifier": file_digest(classifier_file) if classifier_file else None,
+        "answers": file_digest(labels_folder / "answers.npy") if labels_folder else "the true classes",
+    }
+    if all(is_made_of(out / str(Q) / "made.json", identity | {"Q": Q}) for Q in scales):
+        print(
+            f"{run.name} {protocol}: predicted before with the same weights, images and settings: kept", file=sys.stderr
+        )
+        return
     weights = load_run_weights(weights_file, run, store)
     labels = read_top5_labels(labels_folder, store) if labels_folder else store.labels[:, None]
     parent = run.parent()
@@ -191,13 +201,11 @@ def localise(
             workers=workers,
             about=f"{run.name} {protocol}",
         )
-    seconds = time.perf_counter() - started
-    metadata = result_metadata(run, protocol, settings, weights_file, store, device, seconds)
+    metadata = identity | result_metadata(store, settings, device, time.perf_counter() - started)
     metadata["record"] = record.as_json(scales)
-    metadata["classifier"] = file_digest(classifier_file) if classifier_file else None
-    metadata["answers"] = file_digest(labels_folder / "answers.npy") if labels_folder else "the true classes"
-    for Q, boxes in predictions.items():
-        write_boxes(out / str(Q), boxes, metadata | {"Q": Q})
+    with atomic_folder(out, "*/made.json") as root:
+        for Q, boxes in predictions.items():
+            write_boxes(root / str(Q), boxes, metadata | {"Q": Q})
 
 
 def _check_annotated(store: Store) -> None:

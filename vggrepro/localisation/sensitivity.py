@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import TypeAdapter
 
-from vggrepro.core.files import atomic_folder, read_json, write_json, write_text
+from vggrepro.core.files import atomic_folder, read_json, read_rows, write_json, write_text
 from vggrepro.data.boxes import BoxArray, clip
 from vggrepro.data.store import Store
 from vggrepro.localisation.judging import missed_images
@@ -70,8 +70,7 @@ def write_sensitivity(settings: Settings, *, boxes_folder: Path, val_folder: Pat
 
 def read_sensitivity(folder: Path) -> tuple[list[dict[str, str]], list[Example]]:
     """The rows of `sensitivity.csv`, and the examples."""
-    with (folder / "sensitivity.csv").open(encoding="utf-8", newline="") as file:
-        points = list(csv.DictReader(file))
+    points = read_rows(folder / "sensitivity.csv", "measure merging again")
     return points, TypeAdapter(list[Example]).validate_python(read_json(folder / "examples.json"))
 
 

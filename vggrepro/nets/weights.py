@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from vggrepro.core.files import atomic_file
+from vggrepro.core.files import atomic_file, checked
 from vggrepro.core.validation import validated
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import Run
@@ -62,16 +62,20 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], about: dict[str, str] 
         ) from None
 
 
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], str | None]:
+    """The tensors in a safetensors file of ours, and what `write_tensors` put in its header; a ValueError as of `checked`."""
+    with checked(path, "train the run again"):
+        try:
+            with safe_open(path, "pt") as file:
+                about = (file.metadata() or {}).get("vggrepro")
+                return {name: file.get_tensor(name) for name in file.keys()}, about  # noqa: SIM118 (no mapping)
+        except SafetensorError as error:
+            raise ValueError(str(error)) from None
+
+
 def load_weights(path: Path) -> Weights:
     """Read the weights of a run; a ValueError that names the file where they are missing, damaged or not ours."""
-    try:
-        with safe_open(path, "pt") as file:
-            about = (file.metadata() or {}).get("vggrepro")
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except FileNotFoundError:
-        raise ValueError(f"{path}: no such file: train the run first") from None
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{path}: damaged weights ({error}): delete the file and train the run again") from None
+    tensors, about = read_tensors(path)
     if about is None:
         raise ValueError(f"{path}: its header does not say which net it holds: expected a file that vggrepro wrote")
     try:

@@ -16,6 +16,7 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -23,7 +24,8 @@ from urllib.parse import quote
 import yaml
 
 from vggrepro.core import provenance
-from vggrepro.core.files import atomic_file, file_digest, read_json, write_text
+from vggrepro.core.checksums import CHECKSUMS, SUFFIX
+from vggrepro.core.files import atomic_file, checked, file_digest, read_json, write_text
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
 from vggrepro.report.bundle_check import bundle_problems
@@ -102,7 +104,7 @@ def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int =
         )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _collect(settings, results, folder)
+        collect_files(settings, results, folder)
         released = [read_json(path) for path in visible_files(results, "runs/*/adopted.json")]
         weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *released]}
         write_text(folder / "digests.sha256", _digests(results, weights, results_by_path, workers))
@@ -112,7 +114,7 @@ def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int =
         _zip(folder, out)
 
 
-def _collect(settings: Settings, results: Path, folder: Path) -> None:
+def collect_files(settings: Settings, results: Path, folder: Path) -> None:
     """Copy the files of a crate, without paths of this machine in them."""
     hide = _hiding(settings)
     from_results = {file: file.relative_to(results) for file in visible_files(results, *RESULT_PATTERNS)}
@@ -120,8 +122,9 @@ def _collect(settings: Settings, results: Path, folder: Path) -> None:
         file: Path("vggrepro") / file.relative_to(ROOT) for pattern in CHECKOUT_PATTERNS for file in ROOT.glob(pattern)
     }
     for source, name in {**from_results, **from_checkout}.items():
-        if source.is_file() and not source.name.startswith("."):
-            content = source.read_bytes()
+        if source.is_file() and not source.name.startswith(".") and source.suffix != SUFFIX:
+            with checked(source) if source in from_results else nullcontext():
+                content = source.read_bytes()
             # text is read as bytes, so that newlines stay as they are
             hidden = content if source.suffix in BINARY else hide(content.decode("utf-8")).encode("utf-8")
             _put(folder / name, hidden)
@@ -161,14 +164,22 @@ def _strings(value: Any) -> Iterator[str]:  # noqa: ANN401
 def _digests(
     results: Path, weights: Mapping[str, str], results_by_path: Mapping[str, StoredResult], workers: int
 ) -> str:
-    """The SHA-256 of every file of weights, scores, boxes and features, as lines for `sha256sum --check`."""
-    of_runs = {f"runs/{run}/weights.safetensors": value for run, value in weights.items()}
+    """The SHA-256 of every file of weights, scores, boxes and features, as lines for `sha256sum --check`.
+
+    Of weights that lie elsewhere by now, what the run's record says. Raises ValueError for a damaged file.
+    """
+    recorded = {results / "runs" / run / "weights.safetensors": digest for run, digest in weights.items()}
     files = [file for path in results_by_path for file in visible_files(results / path, "**/*")]
+    files = [file for file in recorded if file.exists()] + [file for file in files if file.name != CHECKSUMS]
     with ThreadPoolExecutor(workers) as pool:
-        digests = dict(
-            zip((f.relative_to(results).as_posix() for f in files), pool.map(file_digest, files), strict=True)
-        )
-    return "".join(f"{value}  {name}\n" for name, value in (of_runs | digests).items())
+        digests = recorded | dict(zip(files, pool.map(checked_digest, files), strict=True))
+    return "".join(f"{digest}  {file.relative_to(results).as_posix()}\n" for file, digest in digests.items())
+
+
+def checked_digest(file: Path) -> str:
+    """SHA-256 of a file of ours; a ValueError where it is damaged."""
+    with checked(file):
+        return file_digest(file)
 
 
 class _CrateDescription:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import unicodedata
 from collections import Counter
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from vggrepro.core import limits
-from vggrepro.core.files import Files, file_digest, read_json
+from vggrepro.core.files import Files, file_digest
 from vggrepro.core.printable import visible
 
 METADATA = "ro-crate-metadata.json"
@@ -56,7 +57,7 @@ def bundle_problems(folder: Path) -> list[str]:
     from rocrate.rocrate import ROCrate
 
     try:
-        graph = read_json(folder / METADATA, ("@context", "@graph"))["@graph"]
+        graph = json.loads((folder / METADATA).read_text(encoding="utf-8"))["@graph"]
         ROCrate(folder)
         return _wrong_entities(graph) + _wrong_files(folder, {entity["@id"]: entity for entity in graph})
     except Exception as error:  # the library raises exceptions of many kinds, and a graph of others may hold anything

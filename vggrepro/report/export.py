@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import atomic_file, write_text
 from vggrepro.judging.comparisons import Step
 from vggrepro.judging.decisions import JudgedClaim
@@ -391,6 +392,7 @@ def export_tidy_data(settings: Settings, results: Path, out: Path) -> None:
     _write(out, "cells", CellRecord, cell_records(settings, tables, results_by_path))
     _write(out, "sources", SourceRecord, source_records(settings, tables, results_by_path))
     _write(out, "claims", ClaimRecord, claim_records(read_ledger(results / "claims" / "claims.json")))
+    write_checksums(out, without=("crate.zip",))  # which holds its own
 
 
 TYPES = {"string": "string", "integer": "Int64", "number": "Float64", "boolean": "boolean"}

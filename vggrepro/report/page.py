@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core import provenance
+from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import read_json, write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.judging import verdicts
@@ -90,6 +91,7 @@ def write_report(
     }
     write_text(out / "report.html", render.render_template("report.html.j2", page))
     write_text(out / "report.tex", render.render_template("report.tex.j2", page))
+    write_checksums(out)
 
 
 def _figures(

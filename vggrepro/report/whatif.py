@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core import provenance
+from vggrepro.core.checksums import SUFFIX, write_list
 from vggrepro.core.files import read_json, write_json
 from vggrepro.core.paths import ROOT
 from vggrepro.core.progress import prefetch, show_progress
@@ -196,6 +197,7 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
         "made": provenance.provenance_record(),
     }
     write_json(out, about | packed_text(parts))
+    write_list(out.with_suffix(SUFFIX), (out,))
 
 
 def _half_of_training(quantity: str) -> float:

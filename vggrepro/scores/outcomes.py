@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.files import atomic_file, damage_named
+from vggrepro.core.files import atomic_file, checked
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
 
 def read_outcomes(path: Path) -> Outcomes:
     """The outcomes in a file of `write_outcomes`; a ValueError that names it where it is missing or damaged."""
-    with damage_named(path, "make the table again"), np.load(path, allow_pickle=False) as file:
+    with checked(path, "make the table again"), np.load(path, allow_pickle=False) as file:
         about = json.loads(str(file["about"]))
         entries = [_entry(entry, i, file) for i, entry in enumerate(about["entries"])]
         return Outcomes(about["table"], tuple(about["seeds"]), tuple(entries))

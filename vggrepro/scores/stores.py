@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.arrays import read_array, read_ids
+from vggrepro.core.arrays import map_array, read_array, read_ids
 from vggrepro.core.files import atomic_folder, read_json, write_json
 from vggrepro.paper.runs import Evaluation
 from vggrepro.scores.ranks import true_class_ranks
@@ -53,7 +53,7 @@ class Scores:
 
         Through a memory map of its own, because the pages of forty stores that stay mapped would fill the memory.
         """
-        return np.array(_map_posteriors(self.folder, self.posteriors.shape)[part])
+        return np.array(map_array(self.folder / "posteriors.npy")[part])
 
 
 def write_scores(
@@ -105,13 +105,9 @@ def read_scores(folder: Path) -> Scores:
     """Open a store; a ValueError that names the file where it is missing or damaged."""
     metadata = read_json(folder / "made.json")
     ids = read_ids(folder / "ids.txt", EVALUATE_AGAIN)
-    posteriors = _map_posteriors(folder, (len(ids), None))
+    posteriors = read_array(folder / "posteriors.npy", np.float32, (len(ids), None), EVALUATE_AGAIN, mapped=True)
     labels = read_array(folder / "labels.npy", np.int64, (len(ids),), EVALUATE_AGAIN)
     return Scores(folder, posteriors, labels, ids, metadata)
-
-
-def _map_posteriors(folder: Path, shape: tuple[int | None, ...]) -> NDArray[np.float32]:
-    return read_array(folder / "posteriors.npy", np.float32, shape, EVALUATE_AGAIN, mapped=True)
 
 
 class EvaluationStore(Protocol):

@@ -5,7 +5,6 @@ Read from what lies beside the results: `run.json` and `metrics.csv` of a traini
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vggrepro.core.files import read_json
+from vggrepro.core.files import read_json, read_rows
 from vggrepro.core.leftovers import visible_files
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
@@ -61,8 +60,7 @@ def read_training(path: Path) -> FinishedTraining:
     """The training whose `run.json` is given; a ValueError where it, or `metrics.csv` beside it, is not whole."""
     about = read_json(path, keys=OF_A_TRAINING)
     metrics = path.with_name("metrics.csv")
-    with metrics.open(encoding="utf-8", newline="") as file:
-        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    rows = [{name: float(value) for name, value in row.items()} for row in read_rows(metrics, "train the run again")]
     if not rows:
         raise ValueError(f"{metrics}: no epoch in it: train {about['run']} again")
     return FinishedTraining(Run.parse(about["run"]), about, rows)

@@ -1,9 +1,9 @@
 """What an interrupted training goes on from: written now and then and when it is told to stop, read when it starts again.
 
-A checkpoint is a folder `<iteration>/` with `weights.safetensors`, `momentum.safetensors` and `state.json`, which names the
-digests of the two and everything else that the training depends on. Nothing random needs to be kept: draws follow from the
-seed, the epoch and the step. The two newest checkpoints stay; nothing in them is ever unpickled. The last one stays beyond the
-end: whoever started the training may have died before hearing of it, and starts it again.
+A checkpoint is a folder `<iteration>/` with `weights.safetensors`, `momentum.safetensors`, `state.json` with all else that the
+training depends on, and their checksums. Nothing random needs to be kept: draws follow from the seed, the epoch and the step.
+The two newest checkpoints stay; nothing in them is ever unpickled. The last one stays beyond the end: whoever started the
+training may have died before hearing of it, and starts it again.
 """
 
 from __future__ import annotations
@@ -16,12 +16,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from vggrepro.core.files import atomic_folder, file_digest, lock, read_json, write_json
-from vggrepro.nets.weights import write_tensors
+from vggrepro.core.files import atomic_folder, lock, read_json, write_json
+from vggrepro.nets.weights import read_tensors, write_tensors
 from vggrepro.training.files import FINISHED
 from vggrepro.training.processes import ALONE, ProcessGroup
 
@@ -94,8 +92,7 @@ class Checkpoints:
         with atomic_folder(folder, STATE) as root:
             write_tensors(root / "weights.safetensors", checkpoint.weights)
             write_tensors(root / "momentum.safetensors", checkpoint.momentum)
-            files = {file.name: file_digest(file) for file in sorted(root.iterdir())}
-            write_json(root / STATE, {"identity": self.identity, "files": files, "about": checkpoint.progress})
+            write_json(root / STATE, {"identity": self.identity, "about": checkpoint.progress})
 
     def read(self) -> Checkpoint | None:
         """The newest whole checkpoint; None where there is none, and in all processes but the main one.
@@ -109,8 +106,8 @@ class Checkpoints:
             shutil.rmtree(half_written)
         for folder in reversed(self._folders()):
             try:
-                checkpoint, identity = _read(folder)
-            except (ValueError, OSError, SafetensorError) as error:
+                checkpoint, identity = read_checkpoint(folder)
+            except ValueError as error:
                 print(f"a damaged checkpoint is passed over: {error}", file=sys.stderr, flush=True)
                 shutil.rmtree(folder)
                 continue
@@ -145,13 +142,10 @@ class Checkpoints:
         return sorted(path for path in self._here.glob("[0-9]*") if path.is_dir()) if self._here else []
 
 
-def _read(folder: Path) -> tuple[Checkpoint, Any]:
+def read_checkpoint(folder: Path) -> tuple[Checkpoint, Any]:
     """A checkpoint, and the identity of the training that wrote it; a ValueError where it is damaged."""
-    state = read_json(folder / STATE, ("identity", "files", "about"))
-    for name, expected in state["files"].items():
-        if file_digest(folder / name) != expected:
-            raise ValueError(f"{folder / name}: not the bytes that were written")
-    weights, momentum = (load_file(folder / f"{name}.safetensors") for name in ("weights", "momentum"))
+    state = read_json(folder / STATE, ("identity", "about"))
+    weights, momentum = (read_tensors(folder / f"{name}.safetensors")[0] for name in ("weights", "momentum"))
     return Checkpoint(weights, momentum, state["about"]), state["identity"]
 
 

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from vggrepro.core import provenance
+from vggrepro.core.checksums import write_checksums
 from vggrepro.core.devices import Meter, device_name
-from vggrepro.core.files import file_digest, write_json, write_text
+from vggrepro.core.files import file_digest, is_made_of, read_json, write_json, write_text
 from vggrepro.core.progress import show_progress
 from vggrepro.data.store import Store
 from vggrepro.nets.vgg import VGG
@@ -77,6 +78,14 @@ def train_run(
     group.agree(digest, "settings, data and initial weights")
     checkpoints = Checkpoints(checkpoint_folder, identity, every=every, group=group)
     with checkpoints.exclusive():
+        if group.from_main(group.main and is_trained(out, identity)):
+            if group.main:
+                print(
+                    f"{run.name}: trained before from the same settings, images and initial weights: kept",
+                    file=sys.stderr,
+                )
+            checkpoints.finish()
+            return
         training = build_training(
             run,
             settings,
@@ -100,6 +109,15 @@ def train_run(
         if group.main:
             write_results(training, identity, out)
         checkpoints.finish()
+
+
+def is_trained(out: Path, identity: dict[str, Any]) -> bool:
+    """Whether whole results of a training of this identity lie in the folder `out`."""
+    record, files = out / RUN_RECORD, [out / METRICS, out / WEIGHTS]
+    if not (is_made_of(record, identity) and all(file.exists() for file in files)):
+        return False
+    weights: str = read_json(record)["weights"]
+    return file_digest(out / WEIGHTS) == weights
 
 
 @dataclass(frozen=True)
@@ -262,7 +280,8 @@ def finish_epoch(t: Training, row: dict[str, float], out: Path) -> None:
     row = about | row | {"iteration": progress.iteration} | validate(t)
     progress.end_epoch(row, accuracy=1 - row[f"val_{error}"])
     if t.group.main:
-        write_text(out / METRICS, metrics_csv(progress.rows))
+        # the results of an earlier training stay whole until this one has ended
+        write_text((t.checkpoints.folder or out) / METRICS, metrics_csv(progress.rows))
         seconds = sum(earlier["seconds"] for earlier in progress.rows)
         line = epoch_line(row, error, epochs=t.settings.train.epochs, seconds=seconds)
         print(f"{t.run.name}: {line}", file=sys.stderr, flush=True)
@@ -301,6 +320,7 @@ def write_results(t: Training, identity: dict[str, Any], out: Path) -> None:
         val=t.val,
     )
     save_weights(out / WEIGHTS, t.net, t.run, t.train.colours.mean, t.train.about["wnids"])
+    write_text(out / METRICS, metrics_csv(progress.rows))
     attempts = [{name: value for name, value in attempt.items() if name != "seen"} for attempt in progress.attempts]
     results = {
         "record": record,
@@ -316,3 +336,4 @@ def write_results(t: Training, identity: dict[str, Any], out: Path) -> None:
         "made": provenance.provenance_record(),
     }
     write_json(out / RUN_RECORD, identity | results)
+    write_checksums(out)

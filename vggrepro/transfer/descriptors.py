@@ -54,7 +54,7 @@ def task_descriptors(
     parts, nets = [], []
     for k, folder in enumerate(folders):
         name = task.collections[min(k // max(per_collection, 1), len(task.collections) - 1)]
-        features, net = _read_features(folder, name, collections[name].digest, task.scales)
+        features, net = read_features(folder, name, collections[name].digest, task.scales)
         combined = combined_scales(features, combine=task.combine, normalise=normalise)
         parts.append(combined.astype(np.float32, copy=False))
         nets.append(net)
@@ -67,7 +67,7 @@ def task_descriptors(
     return stacked, nets[:per_collection]
 
 
-def _read_features(
+def read_features(
     folder: Path, collection: str, digest: str, scales: Sequence[int]
 ) -> tuple[list[NDArray[np.float32]], str]:
     """The features [N, fc] of a collection at every scale, and the name of the run; a ValueError for other images."""

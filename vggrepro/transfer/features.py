@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggrepro.core.files import atomic_folder, file_digest, write_json
+from vggrepro.core.files import atomic_folder, file_digest, is_made_of, write_json
 from vggrepro.data.collections import Collection
 from vggrepro.evaluation.batches import batch_limit, batches_by_shape
 from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, computation_metadata
@@ -76,6 +77,18 @@ def write_features(
 
     Raises ValueError for weights of another run, and for features that are not finite.
     """
+    identity = {
+        "run": run.name,
+        "weights": file_digest(weights_file),
+        "name": name,
+        "data": collection.digest,
+        "scales": list(scales),
+        "settings": settings.model_dump(mode="json"),
+    }
+    if is_made_of(out / "made.json", identity):
+        about = f"{run.name}, {collection.title}: computed before with the same weights, images and settings: kept"
+        print(about, file=sys.stderr)
+        return
     weights = load_weights(weights_file)
     if weights.run != run:
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
@@ -92,13 +105,8 @@ def write_features(
             workers=workers,
             about=f"{run.name}, {collection.title}",
         )
-    metadata = {
-        "run": run.name,
-        "weights": file_digest(weights_file),
-        "name": name,
+    metadata = identity | {
         "collection": collection.title,
-        "data": collection.digest,
-        "scales": list(scales),
         "images": len(collection),
         "record": record.as_json(scales),
         **computation_metadata(settings, device, time.perf_counter() - started),

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.files import write_text
+from vggrepro.core.checksums import write_checksums
+from vggrepro.core.files import read_rows, write_text
 from vggrepro.data.collections import Caltech
 from vggrepro.settings.blocks import TransferSettings
 from vggrepro.transfer.average_precision import TargetMatrix
@@ -48,6 +48,7 @@ def write_splits(collection: Caltech, settings: TransferSettings, out: Path) -> 
     for k, parts in enumerate(collection.splits(settings.splits, train, test)):
         lines = (f"{image},{SPLIT_PARTS[part]}\n" for image, part in zip(collection.ids, parts, strict=True))
         write_text(out / f"{k}.csv", "image,part\n" + "".join(lines))
+    write_checksums(out)
 
 
 def read_split(path: Path, collection: Caltech) -> NDArray[np.int8]:
@@ -55,8 +56,7 @@ def read_split(path: Path, collection: Caltech) -> NDArray[np.int8]:
 
     Raises ValueError for a file of other images, and for a class without images to train or to test.
     """
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [(row.get("image"), row.get("part")) for row in csv.DictReader(file)]
+    rows = [(row.get("image"), row.get("part")) for row in read_rows(path, "draw the splits again")]
     if [image for image, _ in rows] != collection.ids or not {part for _, part in rows} <= set(SPLIT_PARTS):
         raise ValueError(
             f"{path}: expected image,part for every image of {collection.title} in {collection.files.path}, in their order, "

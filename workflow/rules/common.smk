@@ -1,6 +1,7 @@
 from vggrepro.paper.runs import PROTOCOLS
 from vggrepro.paper.tasks import COLLECTIONS, TASKS, TRANSFER_SETS
 from vggrepro.settings.loading import load_settings
+from vggrepro.workflow.content import decide_by_content
 from vggrepro.workflow.plan import Plan, one_message, one_of, one_run_of
 from vggrepro.workflow.session import collect_garbage_less, find_own_commands
 
@@ -9,6 +10,8 @@ collect_garbage_less()
 
 with one_message():
     PLAN = Plan.of(load_settings(config, look_for_files=True))
+
+decide_by_content(workflow, PLAN.root)
 
 
 pathvars:

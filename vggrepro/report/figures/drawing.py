@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib
+import numpy as np
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
+from numpy.typing import NDArray
 from PIL import Image
 
-from vggrepro.core.files import atomic_file
+from vggrepro.core.files import atomic_file, checked
 from vggrepro.paper.runs import Run
 
 matplotlib.use("Agg")
@@ -114,6 +116,14 @@ def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Pa
     # ids have to be unique within the page, not only within a figure
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Figure(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))
+
+
+def read_picture(path: Path) -> NDArray[np.floating]:
+    """The pixels [H, W, 3] of a PNG of ours, 0 to 1; a ValueError where it is damaged."""
+    from matplotlib.image import imread
+
+    with checked(path):
+        return np.asarray(imread(path))
 
 
 def _as_jpeg(picture: re.Match[str]) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from vggrepro.diagnosis import flips
 from vggrepro.diagnosis.flips import FLIPS_SHOWN, Comparison, Flip
-from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style
+from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style, read_picture
 from vggrepro.tables.render import printed_interval, printed_number
 
 
@@ -37,9 +37,7 @@ def draw_flips(folder: Path, figures: Path) -> Figure:
 
 def _picture(axis: Any, flip: Flip, wrong: int, names: tuple[str, str], folder: Path) -> None:  # noqa: ANN401
     """The picture, its true class above it and the wrong answer below."""
-    from matplotlib.image import imread
-
-    axis.imshow(imread(folder / flip.picture))
+    axis.imshow(read_picture(folder / flip.picture))
     axis.set_title(_lines(flip.true), fontsize=8)
     axis.set_xlabel(_lines(f"{names[wrong]}: {flip.answers[wrong]}"), fontsize=8, style="italic")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from vggrepro.localisation.sensitivity import Example
 from vggrepro.paper.tables import best_localisation
-from vggrepro.report.figures.drawing import CURVES, INK, Figure, finished_figure, plot_style
+from vggrepro.report.figures.drawing import CURVES, INK, Figure, finished_figure, plot_style, read_picture
 from vggrepro.settings.blocks import MergeSettings
 
 
@@ -44,7 +44,6 @@ def draw_sensitivity(points: list[dict[str, str]], default: MergeSettings, folde
 def draw_boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Figure:
     """Images with true and predicted boxes, before and after merging; localised images above, others below."""
     from matplotlib import pyplot as plt
-    from matplotlib.image import imread
 
     groups = [[e for e in examples if e.localised is localised] for localised in (True, False)]
     groups = [group for group in groups if group]
@@ -56,7 +55,7 @@ def draw_boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Fig
         for g, group in enumerate(groups):
             for column, example in enumerate(group):
                 before, after = axes[2 * g][column], axes[2 * g + 1][column]
-                picture = imread(pictures / example.picture)
+                picture = read_picture(pictures / example.picture)
                 for axis, predicted, moment in ((before, example.before, "before"), (after, example.after, "after")):
                     axis.imshow(picture, interpolation="none")  # the viewer scales the pixels
                     for box in predicted:

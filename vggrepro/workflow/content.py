@@ -1,0 +1,155 @@
+"""Content, not time, decides what Snakemake makes again; and nothing finished is deleted before its replacement is there.
+
+Snakemake by itself goes by the times of files, which a copy, a touch or a wrong clock changes, and deletes a job's outputs
+before the job starts. `decide_by_content` replaces these decisions of it (`tests/workflow/test_content.py` runs the installed
+version, and fails where a newer one decides elsewhere):
+
+- no file is newer than another;
+- what a job was made from, its *recipe*, is kept among the results (`recipes/`), goes where they go, and is compared;
+- outputs stay where they are until the job, which writes them whole or not at all, replaces them.
+
+Only results without a recipe, of an older version, are compared by what Snakemake knows of their params. No torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from snakemake.io import _IOFile
+from snakemake.jobs import Job
+from snakemake.persistence import ParamsChange, PersistenceBase
+from snakemake.settings.types import RerunTrigger
+
+from vggrepro.core.checksums import file_checksum, recorded_checksum
+from vggrepro.core.files import write_json
+
+RECIPES = "recipes"
+UNFINISHED = "a job that did not end"
+"""Stands in a recipe while its job runs: whatever ends the job, it is made again."""
+
+
+def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
+    """Let content decide in this process, for the results below the folder `root`."""
+    recipes = _Recipes(Path(root))
+    # our comparison takes the place of that of params; a changed word in a rule is no reason
+    type(workflow).rerun_triggers = frozenset({RerunTrigger.PARAMS})
+    # the recipe of what a kill interrupted says so, and it is made again without being asked
+    PersistenceBase.incomplete = _none
+    _IOFile.is_newer = _never
+    Job.remove_existing_output = _remove_logs
+    Job.cleanup = _nothing
+    PersistenceBase.started = _followed_by(PersistenceBase.started, recipes.begin)
+    PersistenceBase.finished = _awaited_then(PersistenceBase.finished, recipes.finish)
+    PersistenceBase.has_metadata = _or_else(recipes.known, PersistenceBase.has_metadata)
+    PersistenceBase.params_changed = _or_else(recipes.changes, PersistenceBase.params_changed)
+
+
+class _Recipes:
+    """What the results below a folder were made from."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def begin(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
+        """A job starts."""
+        if place := self._place(job):
+            write_json(place, [UNFINISHED])
+
+    def finish(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
+        """A job has ended well."""
+        _content.cache_clear()
+        if place := self._place(job):
+            write_json(place, sorted(self._recipe(persistence, job)))
+
+    def known(self, persistence: Any, job: Any) -> bool | None:  # noqa: ANN401
+        """Whether the recipe of a job's results is known; None where it is not."""
+        place = self._place(job)
+        return True if place and place.exists() else None
+
+    def changes(self, persistence: Any, job: Any) -> ParamsChange | None:  # noqa: ANN401
+        """How the recipe differs from that of the results there are; None where that is not known."""
+        place = self._place(job)
+        if not (place and place.exists()):
+            return None
+        try:
+            old = set(json.loads(place.read_text(encoding="utf-8")))
+        except (ValueError, TypeError):
+            old = {UNFINISHED}
+        new = set(self._recipe(persistence, job))
+        return ParamsChange(only_old=old - new, only_new=new - old, files=set(job.output))
+
+    def _place(self, job: Any) -> Path | None:  # noqa: ANN401
+        """Where the recipe of a job lies; None for a job that makes nothing below the folder."""
+        output = Path(str(next(iter(job.output), "")))
+        if not output.is_relative_to(self.root):
+            return None
+        place = self.root / RECIPES / output.relative_to(self.root)
+        return place.with_name(f"{place.name}.json")
+
+    def _recipe(self, persistence: Any, job: Any) -> Iterator[str]:  # noqa: ANN401
+        """Settings, and the content of every input by its name; not by its path, which another checkout changes."""
+        yield from persistence._params(job)
+        for path in map(Path, job.input):
+            name = path.relative_to(self.root) if path.is_relative_to(self.root) else path.name
+            yield f"{name}: {_content(path)}"
+
+
+@cache
+def _content(path: Path) -> str:
+    """What stands for the content of an input: of our results what their lists say, which costs no reading."""
+    if not path.exists():
+        return "not there"
+    if recorded := recorded_checksum(path):
+        return recorded
+    if path.is_file():
+        return file_checksum(path)
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    return ", ".join(f"{file.relative_to(path)} {file.stat().st_size}" for file in files)
+
+
+async def _never(file: Any, time: float) -> bool:  # noqa: ANN401
+    return False
+
+
+async def _none(persistence: Any, job: Any) -> list[Any]:  # noqa: ANN401
+    return []
+
+
+async def _remove_logs(job: Any) -> None:  # noqa: ANN401
+    for log in job.log:
+        await log.remove(remove_non_empty_dir=False)
+
+
+async def _nothing(job: Any, skip_outputs: Any) -> None:  # noqa: ANN401
+    pass
+
+
+_Method = Callable[..., Any]
+
+
+def _followed_by(method: _Method, then: Callable[[Any, Any], None]) -> _Method:
+    def both(self: Any, job: Any, *rest: Any, **options: Any) -> None:  # noqa: ANN401
+        method(self, job, *rest, **options)
+        then(self, job)
+
+    return both
+
+
+def _awaited_then(method: Callable[..., Awaitable[None]], then: Callable[[Any, Any], None]) -> _Method:
+    async def both(self: Any, job: Any) -> None:  # noqa: ANN401
+        await method(self, job)
+        then(self, job)
+
+    return both
+
+
+def _or_else(first: Callable[[Any, Any], Any], otherwise: _Method) -> _Method:
+    def either(self: Any, job: Any, *rest: Any) -> Any:  # noqa: ANN401
+        answer = first(self, job)
+        return otherwise(self, job, *rest) if answer is None else answer
+
+    return either
