@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from vggrepro import cli
+from vggrepro.core.files import write_json
 from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import (
     CellValue,
     Circumstances,
     Digests,
     Step,
+    digests_of,
     read_digests,
     weights_digest,
     write_reference,
 )
 from vggrepro.nets.weights import write_tensors
+from vggrepro.scores.stores import write_scores
 
 USUAL = Circumstances(
     settings="s", instructions="avx2", processor="one make, 4 cores", versions={"torch": "2.15.0"}, commit="c" * 40
@@ -129,3 +133,43 @@ def test_the_exit_status_says_whether_all_is_equal(tmp_path, capsys):
         cli.main(["compare", str(tmp_path / "b"), str(tmp_path / "a"), "--json"])
     assert ended.value.code == 1
     assert '"equal": false' in capsys.readouterr().out
+
+
+MADE = {"commit": "c" * 40, "versions": {"torch": "2.15.0"}, "processor": "one make, 4 cores", "instructions": "avx2"}
+
+
+def results_folder(folder: Path, *, weight: float = 1.0, posterior: float = 0.25, at: str = "now") -> Path:
+    """The results of one run and one evaluation, with the time `at` in their records."""
+    run = folder / "runs" / "A_256_s0"
+    write_tensors_below(run, weight)
+    record = {"run": "A_256_s0", "parent": None, "data": {"train": "t", "val": "v"}, "settings": {}, "device": "CPU"}
+    write_json(run / "run.json", record | {"made": MADE | {"at": at}})
+    values = np.array([[posterior, 1 - posterior]] * 2, np.float32)
+    about = {"run": "A_256_s0", "weights": "w", "data": "v", "settings": {}, "device": "CPU", "made": MADE | {"at": at}}
+    write_scores(folder / "scores/A_256_s0/dense/256", values, np.array([0, 1]), ["a", "b"], about)
+    return folder
+
+
+def write_tensors_below(folder: Path, weight: float) -> None:
+    folder.mkdir(parents=True)
+    write_tensors(folder / "weights.safetensors", {"fc8.weight": torch.tensor([weight])}, {"vggrepro": "about"})
+
+
+def test_a_folder_is_its_contents_and_not_its_dates(tmp_path):
+    first = results_folder(tmp_path / "first", at="yesterday")
+    assert compare(digests_of(first), digests_of(results_folder(tmp_path / "second", at="today"))).equal
+    steps = digests_of(first).steps
+    assert {name: step.after for name, step in steps.items()} == {
+        "data/train": (),
+        "data/val": (),
+        "runs/A_256_s0": ("data/train", "data/val"),
+        "scores/A_256_s0/dense/256": ("data/val", "runs/A_256_s0"),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "first"), [({"weight": 2.0}, "runs/A_256_s0"), ({"posterior": 0.5}, "scores/A_256_s0/dense/256")]
+)
+def test_other_contents_are_a_difference(change, first, tmp_path):
+    ours, reference = results_folder(tmp_path / "ours", **change), results_folder(tmp_path / "reference")
+    assert [step.step for step in compare(digests_of(ours), digests_of(reference)).first] == [first]
