@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from vggrepro.paper.tables import Row
-from vggrepro.paper.tolerances import allowed_difference, rounding
+from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference, rounding
 from vggrepro.scores.statistics import NORMAL, POWER, Z
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict
@@ -40,9 +40,7 @@ def judge_table(table: Table, settings: Settings) -> Table:
 
 def toleranced_quantity(row: Row, quantity: str, higher: str) -> str:
     """The quantity whose tolerance a cell is judged by: a printed difference has one of its own."""
-    if not row.minus:
-        return quantity
-    return "difference in points" if higher == "points" else "relative difference"
+    return DIFFERENCES[higher] if row.minus else quantity
 
 
 def judge_cell(cell: Cell, quantity: str, incomparable: Verdict = "") -> Cell:

@@ -18,6 +18,7 @@ from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
 from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id, table_label
+from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference
 
 CLAIMS_FILE = ROOT / "tables" / "claims.yaml"
 
@@ -196,7 +197,7 @@ def load_claims(tables: Tables, path: Path = CLAIMS_FILE, *, higher: str = "poin
     claims = []
     for number, entry in enumerate(entries, start=1):
         where = f"{path}: claim {entry.get('id', f'number {number}')}"
-        for single in _singles(entry, higher, where):
+        for single in _singles(entry, tables, higher, where):
             claim = validated(Claim, single, where)
             for place, against in claim.compared():
                 _check_place(place, claim, tables, where)
@@ -207,11 +208,15 @@ def load_claims(tables: Tables, path: Path = CLAIMS_FILE, *, higher: str = "poin
     return tuple(claims)
 
 
-READINGS = ("points", "relative")
-"""CHOICE 8: how a difference may be read, by the setting `higher`."""
+def _stated(tables: Tables, number: str, where: str) -> Published:
+    """A number that the text prints, by its name."""
+    rows = [row for row in tables("text").rows if row.keys["number"] == number]
+    if len(rows) != 1:
+        raise ValueError(f"{where}: number: text.csv has no number called {number!r}")
+    return next(cell for cell in rows[0].cells.values() if cell.value is not None)
 
 
-def _singles(entry: Mapping[str, Any], higher: str, where: str) -> list[dict[str, Any]]:
+def _singles(entry: Mapping[str, Any], tables: Tables, higher: str, where: str) -> list[dict[str, Any]]:
     """An entry for each quantity that is listed: the first under the entry's id, the others under `id-quantity`."""
     listed, margins = entry.get("quantity"), entry.get("margin")
     quantities = listed if isinstance(listed, list) and listed else [listed]
@@ -219,14 +224,14 @@ def _singles(entry: Mapping[str, Any], higher: str, where: str) -> list[dict[str
     for quantity in quantities:
         single = dict(entry) | ({"quantity": quantity} if quantity else {})
         if isinstance(margins, Mapping):
-            by_reading = set(margins) == set(READINGS)
-            if not by_reading and set(margins) != set(quantities):
-                keys = f"{', '.join(map(str, quantities))}, or for points and relative"
+            if set(margins) != set(quantities):
+                keys = ", ".join(map(str, quantities))
                 raise ValueError(f"{where}: margin: expected a number, or one each for {keys}, got {dict(margins)}")
-            single |= {
-                "margin": margins[higher if by_reading else quantity],
-                "relative": by_reading and higher == "relative",
-            }
+            single["margin"] = margins[quantity]
+        elif margins == "tolerance":
+            # CHOICE 8
+            printed = _stated(tables, str(entry.get("number")), where).printed
+            single |= {"margin": allowed_difference(DIFFERENCES[higher], printed), "relative": higher == "relative"}
         if quantity != quantities[0]:
             single |= {"id": f"{entry.get('id')}-{quantity}", "same_as": str(entry.get("id"))}
         singles.append(single)
@@ -237,10 +242,7 @@ def _completed(claim: Claim, tables: Tables, where: str) -> Claim:
     """The claim with the size that the text prints, and the margin of a gain that follows from print."""
     changes: dict[str, Any] = {}
     if claim.number:
-        rows = [row for row in tables("text").rows if row.keys["number"] == claim.number]
-        if len(rows) != 1:
-            raise ValueError(f"{where}: number: text.csv has no number called {claim.number!r}")
-        changes["by"] = next(cell.value for cell in rows[0].cells.values() if cell.value is not None)
+        changes["by"] = _stated(tables, claim.number, where).value
     if claim.test in ("superiority", "ordering") and "margin" not in claim.model_fields_set and not changes.get("by"):
         gains = printed_gains(claim, tables)
         if None in gains:

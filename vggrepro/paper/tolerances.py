@@ -73,6 +73,10 @@ def derived_tolerance(sources: Sources) -> float:
     return round(NormalDist().inv_cdf(0.975) * math.sqrt(total), 2)
 
 
+DIFFERENCES = {"points": "difference in points", "relative": "relative difference"}
+"""CHOICE 8: the quantity of a printed difference of two errors, by how it is read (the setting `higher`)."""
+
+
 def tolerance_of(quantity: str) -> Tolerance:
     """The entry of a quantity; a ValueError where it has none."""
     tolerances = read_tolerances()

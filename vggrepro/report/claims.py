@@ -86,6 +86,7 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
         "gain": number(step.gain) + TIMES * is_ratio if step else "",
         "interval": RANGE.join(map(number, step.interval)) if step else "",
         "tested": claim.tested,
+        "trainings": step.trainings if step else "",
         "p": _printed_p(claim.p_holm),
         "n": f"{step.n:,}" if step else "",
         "seeds": f"{step.seeds} seeds" if step and step.seeds > 1 else "",
