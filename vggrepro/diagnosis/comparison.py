@@ -166,8 +166,8 @@ def line_of(comparison: Comparison) -> str:
     )
     if not c.first:
         return f"{cells}, though all {c.steps} steps are equal: the tables were made by another code or with other settings"
-    more = f" (and {len(c.first) - 1} more that depend on nothing that differs)" if len(c.first) > 1 else ""
-    return f"{cells}; first at {c.first[0].step}{more}: {c.first[0].reason}"
+    others = f" (and {len(c.first) - 1} more that depend on nothing that differs)" if len(c.first) > 1 else ""
+    return f"{cells}; first at {c.first[0].step}{others}: {c.first[0].reason}"
 
 
 def report_of(comparison: Comparison) -> str:
