@@ -1,7 +1,7 @@
 """Files that were changed at random, read by every door: `python -m tests.hostile ATTEMPTS` prints what became of each kind.
 
-A good file of a kind is cut, has bytes flipped, or numbers in it replaced by huge and negative ones. Its reader may read it, or
-refuse it with one message (ValueError or OSError). Anything else is a traceback; ten seconds are a hang.
+A good file of a kind is cut, has bytes flipped, or numbers in it replaced by huge and negative ones. Its reader may read it
+or refuse it with one message (ValueError or OSError). Anything else is a traceback; ten seconds are a hang.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ def good_files(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]
     csv = "id," + ",".join(f"c{i}" for i in range(10)) + "\n"
     csv += "".join(f"image{i}," + ",".join(map(str, row)) + "\n" for i, row in enumerate(posteriors))
     layers = np.array([{"weights": np.ones((3, 3)), "name": "x"}], object)
-    settings = {"smoke": True, "seeds": [0, 1], "train": {"epochs": 3}, "imported": {"A": {"file": "x.npy"}}}
+    settings = {"smoke": True, "seeds": [0, 1], "train": {"epochs": 30}, "imported": {"A": {"file": "x.npy"}}}
     return {
         "a.jpg": (made(lambda b: pixels.save(b, "JPEG")), image),
         "b.jpg": (made(lambda b: pixels.save(b, "JPEG", progressive=True)), image),

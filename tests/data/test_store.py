@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import shutil
 import zipfile
 
 import numpy as np
@@ -117,3 +119,11 @@ def test_real_jpegs_decode_as_pil_does_and_keep_their_boxes(tmp_path):
         assert np.array_equal(store.image(i), expected)
     boxes = np.load(folders[0] / "boxes.npy")
     assert [tuple(box[1:]) for box in boxes] == [box for item in first for box in item.boxes]
+
+
+def test_a_file_of_images_that_is_cut_while_it_is_open_is_named(stores, tmp_path):
+    shutil.copytree(stores[1], tmp_path / "val")
+    store = Store(tmp_path / "val")
+    os.truncate(tmp_path / "val" / "images.bin", 1000)
+    with pytest.raises(ValueError, match=r"images.bin: was cut short while it was read"):
+        store.image(len(store) - 1)
