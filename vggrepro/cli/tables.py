@@ -24,7 +24,7 @@ command = command_group("Tables and the report")
 
 @command
 def table(
-    number: Annotated[str, about("1 to 12, or text")],
+    number: Annotated[str, about("1 to 12, text, or the name of an unprinted table")],
     /,
     *,
     settings: SettingsText,

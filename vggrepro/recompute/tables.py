@@ -206,12 +206,14 @@ def recomputed_claims(work: Recomputation, tables: Path) -> Iterator[Finding]:
 
 def _gains(work: Recomputation, stored: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     ours, theirs, names = [], [], []
-    for claim in (claim for claim in load_claims(work.settings.table) if claim.test in TESTS_OF_CELLS):
+    claims = load_claims(work.settings.table, higher=work.settings.higher)
+    for claim in (claim for claim in claims if claim.test in TESTS_OF_CELLS):
         steps = stored.get(claim.id, {}).get("steps", [])
         for (place, against), step in zip(claim.compared(), steps, strict=False):
             sides = [_place_value(work, p, claim.quantity) for p in (place, against)]
             if None not in sides and not place.of and not against.of:
-                better = sides[0] - sides[1]  # type: ignore[operator]
+                first, second = float(sides[0]), float(sides[1])  # type: ignore[arg-type]
+                better = 100 * (first - second) / first if claim.relative else first - second
                 higher = work.settings.table(place.table).higher_is_better
                 ours.append(better if higher else -better)
                 theirs.append(step["gain"])
@@ -225,7 +227,7 @@ def _place_value(work: Recomputation, place: CellPlace, quantity: str) -> float 
     table = work.settings.table(place.table)
     row = next(row for row in table.rows if place.matches(row.keys))
     column = next(column for column in table.columns if column.quantity == quantity)
-    return work.value(table, row, column)
+    return work.value(table, row, column) if row.ours else row.cells[column.name].value
 
 
 def _all_changes(ids: Sequence[str], stored: Sequence[Any], again: Sequence[Any]) -> Iterator[str]:

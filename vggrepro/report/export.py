@@ -15,7 +15,6 @@ from pydantic import BaseModel, ConfigDict
 
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import atomic_file, write_text
-from vggrepro.judging.comparisons import Step
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger, read_ledger
 from vggrepro.paper.tables import Published, published_table, table_name
@@ -211,57 +210,35 @@ class ClaimRecord(TidyRecord):
 def claim_records(judged: Ledger) -> list[ClaimRecord]:
     """A record per comparison of every claim, and one for each claim without any."""
     return [
-        _claim_record(
-            claim,
-            step,
-            printed=claim.printed[k] if step and claim.printed else None,
-            decides=k == claim.weakest,
-            papers=judged.papers,
-        )
+        _claim_record(claim, k, papers=judged.papers)
         for claim in judged.claims
-        for k, step in enumerate(claim.steps or [None])
+        for k in range(max(1, len(claim.steps)))
     ]
 
 
-def _claim_record(
-    judged: JudgedClaim, step: Step | None, *, printed: float | None, decides: bool, papers: bool
-) -> ClaimRecord:
-    copied = [
-        "section",
-        "same_as",
-        "ours",
-        "limits",
-        "test",
-        "quantity",
-        "by",
-        "margin",
-        "verdict",
-        "reason",
-        "tested",
-        "p",
-        "p_holm",
-    ]
-    shared: dict[str, Any] = {name: getattr(judged, name) for name in copied}
+def _claim_record(judged: JudgedClaim, k: int, *, papers: bool) -> ClaimRecord:
+    """The record of comparison `k` of a claim, or of a claim without any."""
+    step = judged.steps[k] if judged.steps else None
+    # of what both have, what a claim and its record call the same
+    same = set(ClaimRecord.model_fields) - {"claim", "printed"}
+    of_claim: dict[str, Any] = {name: value for name, value in vars(judged).items() if name in same}
+    # a claim without any comparison has numbers and texts of none
+    numbers, texts = "gain n seeds p_for p_against p_smaller", "cell against trainings needed"
+    of_step: dict[str, Any] = {name: getattr(step, name, None) for name in numbers.split(" ")}
+    of_step |= {name: getattr(step, name, "") for name in texts.split(" ")}
+    low, high = step.interval if step else (None, None)
+    cell_id, against_id = step.at if step else ("", "")
     return ClaimRecord(
-        **shared,
+        **of_claim,
+        **of_step,
         claim=judged.id,
         says=judged.claim,
-        decides=decides,
-        printed=printed,
-        cell=step.cell if step else "",
-        against=step.against if step else "",
-        cell_id=step.at[0] if step else "",
-        against_id=step.at[1] if step else "",
-        gain=step.gain if step else None,
-        low=step.interval[0] if step else None,
-        high=step.interval[1] if step else None,
-        n=step.n if step else None,
-        seeds=step.seeds if step else None,
-        p_for=step.p_for if step else None,
-        p_against=step.p_against if step else None,
-        p_smaller=step.p_smaller if step else None,
-        trainings=step.trainings if step else "",
-        needed=step.needed if step else "",
+        decides=k == judged.weakest,
+        printed=judged.printed[k] if step and judged.printed else None,
+        cell_id=cell_id,
+        against_id=against_id,
+        low=low,
+        high=high,
         papers=papers,
     )
 
