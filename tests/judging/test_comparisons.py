@@ -11,9 +11,11 @@ import yaml
 
 from tests.judging.made_claims import NETS, PAPER, claim, patterns
 from tests.made_tables import judged_table
+from vggrepro.judging import comparisons
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares, write_outcomes
+from vggrepro.scores.statistics import Estimate, mcnemar_exact, nested
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
 
@@ -135,3 +137,42 @@ def test_what_was_not_asked_for_says_what_to_type(tmp_path):
         assert "was not measured" in alone.reason
         assert claims[name].verdict == "not run"
     assert "unprinted=[boxes-256]" in claims["boxes-256"].reason
+
+
+def errors_of(net: str, wrong: np.ndarray) -> OutcomeEntry:
+    return OutcomeEntry(NETS[net], "top-1", Errors(wrong, "images", (f"{net}_256_s0/dense/256",)))
+
+
+def gain_of_b(folder: Path, *entries: OutcomeEntry) -> comparisons.Step:
+    """The comparison of B with A."""
+    write_outcomes(folder / "table03.npz", Outcomes("3", tuple(range(len(entries[0].outcome.wrong))), entries))
+    (folder / "claims.yaml").write_text(yaml.safe_dump([claim()], sort_keys=False))
+    return judge_claims(PAPER, folder, path=folder / "claims.yaml").claims[0].steps[0]
+
+
+def test_of_one_seed_it_is_assumed_how_trainings_differ(tmp_path):
+    """Where McNemar's p-value is of these trainings alone, that of any two is larger, and says what it assumes."""
+    a, b = (np.repeat(each, 100, 1) for each in patterns(20, 8, 10, 200))
+    step = gain_of_b(tmp_path, errors_of("A", a), errors_of("B", b))
+    assert step.trainings == "one seed: it is assumed that trainings differ by 0.10 points"
+    assert step.p_for > mcnemar_exact(800, 2000)
+    estimate = nested(b.astype(float) - a)
+    both = Estimate(0.0, 1e4 * estimate.images, trainings=(2 * 0.102**2, 4))
+    assert step.interval[1] - step.gain == pytest.approx(both.half())
+
+
+def test_other_nets_of_the_table_show_how_trainings_differ(tmp_path):
+    """Two seeds of two nets are two degrees of freedom, of six nets six."""
+    rng = np.random.default_rng(0)
+    entries = [errors_of(net, rng.random((2, 4000)) < 0.3) for net in NETS]
+    few, many = gain_of_b(tmp_path, entries[0], entries[2]), gain_of_b(tmp_path, *entries)
+    assert "2 degrees of freedom" in few.trainings
+    assert "6 degrees of freedom" in many.trainings
+
+
+def test_evaluations_of_the_same_trainings_are_compared_by_mcnemars_test(tmp_path):
+    a, b = patterns(20, 8, 10, 200)
+    same = Errors(b, "images", ("A_256_s0/dense/256",))
+    step = gain_of_b(tmp_path, errors_of("A", a), OutcomeEntry(NETS["B"], "top-1", same))
+    assert step.p_for == pytest.approx(mcnemar_exact(8, 20))
+    assert step.trainings == comparisons.SAME_TRAININGS
