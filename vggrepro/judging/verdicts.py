@@ -6,15 +6,14 @@ result. A cell of other images, or of other settings than the paper's, says noth
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from vggrepro.paper.tables import Row
 from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference, rounding
 from vggrepro.scores.statistics import NORMAL, POWER, Z
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import MARKS, Cell, Table, TableRow, Verdict
+from vggrepro.tables.cells import Cell, Table, TableRow, Verdict
 
 NOT_OURS = ("quoted", "not reported", "spanned", "claim")
 """Statuses of cells that nothing of ours belongs in."""
@@ -83,12 +82,3 @@ def _legend(rows: Sequence[TableRow]) -> tuple[str, ...]:
         "are inconclusive. How these tolerances follow from what independent reproductions show among themselves: "
         "tables/tolerances.yaml.",
     )
-
-
-def verdict_counts(tables: Iterable[Table]) -> str:
-    """How many cells of ours have each verdict, or why they have none: `12 agree, 2 differ, 5 on val`."""
-    ours = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
-    counts = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in ours)
-    words = {"agrees": "agree", "differs": "differ"}
-    order = dict.fromkeys(("agrees", "differs", "inconclusive", "other settings", "other data", *MARKS.values()))
-    return ", ".join(f"{counts[name]} {words.get(name, name)}" for name in order if counts[name])

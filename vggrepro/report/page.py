@@ -16,7 +16,6 @@ from vggrepro.core import provenance
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import read_json, write_text
 from vggrepro.core.paths import ROOT
-from vggrepro.judging import verdicts
 from vggrepro.judging.ledger import read_ledger
 from vggrepro.localisation.sensitivity import read_sensitivity
 from vggrepro.paper.tables import published_table
@@ -28,6 +27,7 @@ from vggrepro.report.figures import verdicts as judgements
 from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.report.figures.trainings import draw_cost, draw_learning_curves
+from vggrepro.report.summary import summary_section
 from vggrepro.scores import outcomes
 from vggrepro.settings.choices import CHOICES, choices_by_number, departures
 from vggrepro.settings.models import Settings
@@ -65,15 +65,18 @@ def write_report(
         else None
     )
     page = {
-        "title": "Very Deep Convolutional Networks, re-made",
+        "title": "Very Deep Convolutional Networks, reproduced",
         "warning": report_warning(settings),
-        "facts": [*run_facts(settings, trainings), ("cells", verdicts.verdict_counts(tables.values()))],
+        "facts": run_facts(settings, trainings),
+        "summary": summary_section(tables, read_ledger(claims) if claims else None, results, results_by_path),
+        "script": (ROOT / "reports" / "report.js").read_text(encoding="utf-8"),
         "ledger": claims_section(claims) if claims else None,
         "tables": [
             {
                 "name": t.name,
                 "heading": render.table_heading(t),
-                "html": render.table_html(t, all_origins.links[t.name] if all_origins else {}),
+                "short": t.number if t.number.isdigit() else t.name,
+                "html": render.table_html(t, all_origins.links[t.name] if all_origins else {}, "choices"),
                 "tex": render.table_latex(t),
             }
             for t in tables.values()

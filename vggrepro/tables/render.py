@@ -104,9 +104,8 @@ VERDICT_SIGNS: dict[Verdict, str] = {"agrees": "=", "differs": "\u2260", "inconc
 def _reason(cell: Cell) -> str:
     """Why a cell has its verdict, in a sentence."""
     if cell.tolerance is None or cell.minimum_detectable_difference is None:
+        # a note below the table says why cells of other data or settings have no verdict
         reasons: dict[Verdict, str] = {
-            "other data": "measured on other images than the published number",
-            "other settings": "made with other settings than the published number",
             "agrees": "the same when rounded as printed",
             "differs": "not the same when rounded as printed",
         }
@@ -137,10 +136,8 @@ def _cell_view(cell: Cell, layout: TableLayout, anchor: str, link: str, column: 
         "delta_interval": printed_interval(cell.delta_interval, signed=True, decimals=decimals),
         "verdict": f"{VERDICT_SIGNS.get(cell.verdict, '')} {cell.verdict}".strip(),
         "kind_of_verdict": cell.verdict.replace(" ", "-"),
-        "reason": _reason(cell),
         "span": cell.span,
         "agrees": "" if not cell.text else "same" if cell.text == cell.published else "different",
-        "how": ", ".join(cell.how),
         "footnotes": [mark for mark in cell.footnotes if mark != ALL_CELLS],
     }
 
@@ -195,7 +192,25 @@ def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
         "footnotes": [(mark, text) for mark, text in table.footnotes if mark != ALL_CELLS],
         "all_cells": next((text for mark, text in table.footnotes if mark == ALL_CELLS), ""),
         "notes": list(table.notes),
+        "reasons": _reasons(table),
     }
+
+
+def _reasons(table: Table) -> list[dict[str, Any]]:
+    """Of every row of ours what its numbers are made from, and why its cells have their verdicts."""
+    rows = [
+        {
+            "name": ", ".join(filter(None, row.keys)),
+            "how": ", ".join(dict.fromkeys(name for cell in row.cells for name in cell.how)),
+            "cells": [
+                {"column": column, "verdict": cell.verdict, "reason": reason}
+                for column, cell in zip(table.columns, row.cells, strict=True)
+                if (reason := _reason(cell))
+            ],
+        }
+        for row in table.rows
+    ]
+    return [row for row in rows if row["how"]]
 
 
 def _key_width(letters: int) -> str:
@@ -213,9 +228,13 @@ def _images(row: TableRow) -> str:
     return ", ".join(f"{n:,}" for n in counts) or NO_IMAGES
 
 
-def table_html(table: Table, links: Links | None = None) -> str:
-    """A `<figure>` with the table, for any page; `links` are anchors within that page that its numbers link to."""
-    return _environment().get_template("table.html.j2").render(table_view(table, links)).strip()
+def table_html(table: Table, links: Links | None = None, departures: str = "") -> str:
+    """A `<figure>` with the table, for any page; `links` are anchors within that page that its numbers link to.
+
+    `departures` is the anchor of what holds for all cells, where the page says it once for all tables.
+    """
+    view = table_view(table, links) | {"departures": departures}
+    return _environment().get_template("table.html.j2").render(view).strip()
 
 
 def table_latex(table: Table) -> str:

@@ -1,0 +1,124 @@
+"""The first screen of the report: what was run, what came out, and whether to believe it. No torch."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.judging.ledger import Ledger
+from vggrepro.judging.verdicts import NOT_OURS
+from vggrepro.paper.tables import published_table, table_label
+from vggrepro.report.claims import DECISION_SIGNS
+from vggrepro.scores.outcomes import Errors, read_outcomes
+from vggrepro.scores.ranks import TOP
+from vggrepro.scores.stores import read_scores
+from vggrepro.tables.cells import MARKS, Cell, Table
+from vggrepro.tables.lineage import StoredResult
+from vggrepro.tables.render import VERDICT_SIGNS, printed_number
+
+COMPARED = ("agrees", "differs", "inconclusive")
+"""Verdicts of cells that can be compared with the paper's."""
+
+
+def summary_section(
+    tables: Mapping[Path, Table], ledger: Ledger | None, results: Path | None, stored: Mapping[str, StoredResult]
+) -> dict[str, Any]:
+    """The summary as strings: cells and claims by verdict, the level of chance, what looks ill, the largest difference."""
+    labels = _labels(results, stored)
+    by_number = {table.number: (path, table) for path, table in tables.items()}
+    path, one_scale = by_number.get("3", (None, None))
+    health = _ill_nets(path, one_scale, labels) if path and one_scale and labels is not None else []
+    unfinished = sorted(f.name for f in (results / "state").glob("*") if f.is_dir()) if results else []
+    if unfinished:
+        health.append({"text": f"Not finished: {', '.join(unfinished)}.", "href": "trainings"})
+    return {
+        "cells": _counted_cells([t for t in tables.values() if t.kind == "errors"]),
+        "layers": _counted_cells([t for t in tables.values() if t.kind != "errors"]),
+        "claims": _counted_claims(ledger) if ledger else [],
+        "chance": _chance(labels) if labels is not None else "",
+        "health": health,
+        "healthy": labels is not None and not health,
+        "largest": _largest_difference(list(tables.values())),
+    }
+
+
+def _labels(results: Path | None, stored: Mapping[str, StoredResult]) -> NDArray[np.int64] | None:
+    """The true classes of the validation images; None where no scores lie beside the report."""
+    store = next((path for path in stored if path.startswith("scores/") and "/dense/" in path), None)
+    return np.asarray(read_scores(results / store).labels) if results and store else None
+
+
+def _chance(labels: NDArray[np.int64]) -> str:
+    """The errors of whoever guesses: `10 classes, 40 images each; by chance 90.0% wrong in top-1, 50.0% in top-5`."""
+    classes, counts = np.unique(labels, return_counts=True)
+    fewest, most = counts.min(), counts.max()
+    each = f"{fewest:,}" if fewest == most else f"{fewest:,} to {most:,}"
+    wrong = [f"{printed_number(100 * max(0, 1 - top / len(classes)))}% in {name}" for name, top in TOP.items()]
+    return f"{len(classes):,} classes, {each} validation images each. A guess is wrong in {' and '.join(wrong)}."
+
+
+def _ill_nets(path: Path, table: Table, labels: NDArray[np.int64]) -> list[dict[str, str]]:
+    """Nets of Table 3 whose top-1 error may be that of a guess, and nets that never get a class right."""
+    chance = 100 * (1 - 1 / len(np.unique(labels)))
+    ill = []
+    for r, row in enumerate(table.rows):
+        cell, name = row.cells[0], "/".join(row.keys[:2])
+        if cell.interval and cell.interval[1] >= chance:
+            text = f"{name} is near chance: {printed_number(cell.value or 0)}% of its answers are wrong."
+            ill.append({"text": text, "href": table.anchor(r, 0)})
+    printed = {frozenset(row.keys.items()): r for r, row in enumerate(published_table(table.number).rows)}
+    for entry in read_outcomes(path.with_suffix(".npz")).entries:
+        if entry.quantity != "top-1" or not isinstance(entry.outcome, Errors):
+            continue
+        wrong = entry.outcome.wrong.mean(0)
+        never = [c for c in np.unique(labels) if wrong[labels == c].min() == 1] if len(wrong) == len(labels) else []
+        if never:
+            r = printed[frozenset(entry.row.items())]
+            name = "/".join(table.rows[r].keys[:2])
+            text = f"{name} never gets {len(never)} of {len(np.unique(labels))} classes right."
+            ill.append({"text": text, "href": table.anchor(r, 0)})
+    return ill
+
+
+def _counted_cells(tables: Sequence[Table]) -> list[dict[str, Any]]:
+    """How many cells of ours have each verdict, or why they have none, with a sign that needs no colour."""
+    cells = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
+    counts = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in cells)
+    order = (*COMPARED, "other settings", "other data", *MARKS.values())
+    signs: dict[str, str] = {str(verdict): sign for verdict, sign in VERDICT_SIGNS.items()}
+    return [
+        {"count": counts[name], "name": name, "sign": signs.get(name, ""), "chip": name.replace(" ", "-")}
+        for name in dict.fromkeys(order)
+        if counts[name]
+    ]
+
+
+def _counted_claims(ledger: Ledger) -> list[dict[str, Any]]:
+    """How many claims of the paper have each verdict."""
+    counts = Counter(claim.verdict for claim in ledger.claims if not claim.ours)
+    return [
+        {"count": counts[name], "name": name, "sign": sign, "chip": name.replace(" ", "-")}
+        for name, sign in DECISION_SIGNS.items()
+        if counts[name]
+    ]
+
+
+def _largest_difference(tables: Sequence[Table]) -> dict[str, str] | None:
+    """The cell that is farthest from the published one: of those that can be compared, if there are any."""
+    cells: list[tuple[bool, float, str, Cell, str]] = []
+    for table in (t for t in tables if t.kind == "errors"):
+        for r, row in enumerate(table.rows):
+            for c, cell in enumerate(row.cells):
+                if cell.delta is not None:
+                    name = f"{table_label(table.number)}, {', '.join(filter(None, row.keys))}, {table.columns[c]}"
+                    cells.append((cell.verdict in COMPARED, abs(cell.delta), name, cell, table.anchor(r, c)))
+    if not cells:
+        return None
+    comparable, _, name, cell, anchor = max(cells, key=lambda each: each[:2])
+    delta = printed_number(cell.delta or 0, signed=True)
+    return {"text": f"{name}: {delta} points{'' if comparable else f' ({cell.verdict})'}", "href": anchor}
