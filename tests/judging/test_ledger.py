@@ -66,6 +66,7 @@ def test_arithmetic_follows_from_the_layers(tmp_path):
     assert "138,357,544" in claims["parameters"].reason
     text = (tmp_path / "table02.json").read_text().replace('"agrees"', '"differs"', 1)
     (tmp_path / "table02.json").write_text(text)
+    (tmp_path / "table02.xxh128").unlink(missing_ok=True)
     assert {c.id: c for c in judge_claims(PAPER, tmp_path).claims}["parameters"].verdict == "refuted"
 
 
