@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
+from pathlib import Path
 
-import numpy as np
 import pytest
 
 from tests.judging.made_claims import PAPER, patterns, write_outcomes_of
+from tests.judging.test_pipeline import audited_results
 from tests.made_tables import judged_table
 from vggrepro import cli
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import judge_claims, read_ledger
+from vggrepro.judging.pipeline import make_table
 from vggrepro.paper.runs import Run
 from vggrepro.report.page import write_report
 from vggrepro.settings.choices import departures
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render
+from vggrepro.tables.measurement import Inputs
 
 
 def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
@@ -27,29 +29,40 @@ def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
     assert all(c.reason for c in ledger.claims)
 
 
-def test_nets_from_random_weights_are_compared_with_staged_ones(tmp_path):
-    wrong = {net: np.random.default_rng(0).random((1, 5000)) < 0.3 for net in "DE"}
-    other = tmp_path / "other"
-    for folder in (tmp_path, other / "tables"):
-        folder.mkdir(exist_ok=True, parents=True)
-        write_outcomes_of(folder, wrong)
-    for net in "AD":
-        record = {"parent": None, "settings": {"train": {"init": "glorot"}}}
-        (other / f"runs/{net}_256_s0").mkdir(parents=True)
-        (other / f"runs/{net}_256_s0/run.json").write_text(json.dumps(record))
+def smoke_results(folder: Path, **given: object) -> Path:
+    """Table 3 of the smoke preset, from faithful records and made-up scores."""
+    settings = load_settings({"smoke": True, **given})
+    audited_results(folder, settings)
+    make_table("3", settings, Inputs(folder / "scores"), runs=folder / "runs", out=folder / "tables")
+    return folder
 
-    def judged(**given) -> JudgedClaim:
-        return {c.id: c for c in judge_claims(load_settings(given), tmp_path).claims}["initialisation"]
+
+def test_nets_from_random_weights_are_audited_as_ours_and_compared_with_staged_ones(tmp_path):
+    ours, random = smoke_results(tmp_path / "ours"), {"staged": False, "train": {"init": "he"}}
+    other = smoke_results(tmp_path / "other", staged=False)
+
+    def judged(**given: object) -> JudgedClaim:
+        claims = judge_claims(load_settings({"smoke": True, **given}), ours / "tables").claims
+        return next(claim for claim in claims if claim.id.startswith("initialisation"))
 
     assert judged().reason == "no results from random weights were given: unstaged={glorot: FOLDER}"
-    assert judged(unstaged={"glorot": str(other)}).verdict == "supported"
+    compared = judged(unstaged={"glorot": str(other)})
+    assert compared.verdict != "not run"
+    assert "from random weights: initialised from none (A_256_s0)" in compared.reason
     assert "staged=false" in judged(staged=False, unstaged={"glorot": str(other)}).reason
-    record["parent"] = {"run": "A_256_s0"}
-    (other / "runs/D_256_s0/run.json").write_text(json.dumps(record))
-    with pytest.raises(ValueError, match="D_256_s0/run.json: begins otherwise: train there with staged=false"):
-        judged(unstaged={"glorot": str(other)})
-    with pytest.raises(ValueError, match="unstaged.glorot: nowhere: no results of trainings"):
-        judged(unstaged={"glorot": "nowhere"})
+    cases = (
+        (random, "settings.train.init is he, but the table's settings say glorot"),
+        ({"staged": False, "train": {"batch": 32}}, "settings.train.batch is 32, but the table's settings say 16"),
+        ({"staged": False, "model": {"dropout": 0}}, "settings.model.dropout is 0.0, but the table's settings say 0.2"),
+        ({}, "A_256_s0, but staged says none"),
+    )
+    for number, (made, message) in enumerate(cases):
+        refused = judged(unstaged={"glorot": str(smoke_results(tmp_path / str(number), **made))})
+        assert (refused.verdict, refused.p) == ("not run", None)
+        assert message in refused.reason
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="unstaged.glorot: .*empty: no results of trainings"):
+        judged(unstaged={"glorot": str(tmp_path / "empty")})
 
 
 def test_where_other_results_lie_retrains_nothing_and_is_no_departure():

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.checksums import SUFFIX, write_list
-from vggrepro.core.files import file_digest, read_json, write_json, write_text
-from vggrepro.core.leftovers import visible_files
+from vggrepro.core.files import file_digest, write_json, write_text
 from vggrepro.core.validation import read_typed
 from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedStep, compare_cells
 from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
+from vggrepro.judging.elsewhere import audited_elsewhere
 from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, load_claims, printed_gains
 from vggrepro.paper.tables import table_name
 from vggrepro.paper.tolerances import tolerances_digest
@@ -54,6 +54,7 @@ def judge_claims(
     """
     read = cache(partial(_read_outcomes, settings, tables))
     claims: list[JudgedClaim] = []
+    remarks: dict[str, str] = {}
     comparisons: dict[str, list[TestedStep]] = {}
     for claim in load_claims(settings.table, path, higher=settings.higher):
         printed = printed_gains(claim, settings.table)
@@ -63,6 +64,7 @@ def judge_claims(
                 continue
             _check_constants(claim, settings, tables)
             comparisons[claim.id] = _compared(claim, settings, trainings, read)
+            remarks[claim.id] = _remarks(claim, settings, tables)
             claims.append(leaning(claim, comparisons[claim.id], printed))
         except NotRunError as missing:
             claims.append(replace(unjudged(claim, printed), reason=str(missing)))
@@ -73,7 +75,10 @@ def judge_claims(
         tested=tested,
         claims_sha256=file_digest(path),
         tolerances_sha256=tolerances_digest(),
-        claims=(*corrected(papers, comparisons), *corrected(ours, comparisons)),
+        claims=tuple(
+            replace(claim, reason="; ".join(filter(None, (claim.reason, remarks.get(claim.id)))))
+            for claim in (*corrected(papers, comparisons), *corrected(ours, comparisons))
+        ),
         family=FAMILY.format(tested=tested),
     )
 
@@ -127,29 +132,20 @@ def _comparable(table: Path) -> bool:
 
 def _read_outcomes(settings: Settings, tables: Path, number: str, of: str) -> Outcomes:
     """The outcomes of a table, ours or of results from random weights; none where it was not made."""
-    file = (_unstaged_tables(settings, of) if of else tables) / f"{table_name(number)}.npz"
+    if of:
+        return audited_elsewhere(settings, number, of).outcomes
+    file = tables / f"{table_name(number)}.npz"
     return read_outcomes(file) if file.exists() else Outcomes(number, ())
 
 
-def _unstaged_tables(settings: Settings, of: str) -> Path:
-    """The tables of nets that began with random weights of this kind; a ValueError where they began otherwise."""
-    if not settings.staged:
-        raise NotRunError("these nets start from random weights themselves (staged=false)")
-    if of not in settings.unstaged:
-        raise NotRunError(f"no results from random weights were given: unstaged={{{of}: FOLDER}}")
-    folder = Path(settings.unstaged[of])
-    files = visible_files(folder, "runs/*_256_s*/run.json")
-    if not files:
-        raise ValueError(
-            f"unstaged.{of}: {folder}: no results of trainings at S = 256 in it: name a folder below results/"
-        )
-    for file in files:
-        record = read_json(file, ("parent", "settings"))
-        if record["parent"] or record["settings"]["train"]["init"] != of:
-            raise ValueError(
-                f"unstaged.{of}: {file}: begins otherwise: train there with staged=false train={{init: {of}}}"
-            )
-    return folder / "tables"
+def _remarks(claim: Claim, settings: Settings, tables: Path) -> str:
+    """How the nets of other results that a claim is judged by were made otherwise than ours."""
+    places = {(place.table, place.of) for pair in claim.compared() for place in pair if place.of}
+    remarks = (
+        audited_elsewhere(settings, number, of).remarks(tables / f"{table_name(number)}.json")
+        for number, of in sorted(places)
+    )
+    return "; ".join(filter(None, remarks))
 
 
 def _judge_counted(
