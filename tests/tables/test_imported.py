@@ -68,3 +68,10 @@ def test_imported_systems_change_no_other_table(imported, settings, box_stores):
 def test_a_system_that_the_settings_do_not_import_is_refused(imported, smoke, box_stores):
     with pytest.raises(ValueError, match="the settings import no 'Theirs'"):
         judged_table("10", smoke, box_stores, imported=[imported / "Theirs"])
+
+
+def test_imported_systems_of_the_same_images_are_compared_in_pairs(imported, settings, box_stores):
+    folders = [imported / "Theirs", imported / "Labels"]
+    seven = judged_table("7", settings, box_stores, imported=folders)
+    (note,) = (n for n in seven.notes if n.startswith("Theirs, top-1 error less that of others"))
+    assert "Labels: +0.00 (" in note

@@ -12,10 +12,11 @@ from PIL import Image
 from pydantic import TypeAdapter
 
 from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.core.leftovers import visible_files
 from vggrepro.data.store import Store
 from vggrepro.paper.systems import System, parse_system, with_seed
 from vggrepro.scores.statistics import nested_interval
-from vggrepro.scores.stores import best_labels, read_scores
+from vggrepro.scores.stores import Scores, TopLabels, best_labels, read_scores_or_labels
 
 FLIPS_SHOWN = 4
 """Examples of each kind."""
@@ -61,10 +62,15 @@ def write_flips(
 ) -> None:
     """Compare two systems, named as tables name them (`D/256/224,256,288`): `flips.json` and pictures in the folder `out`.
 
-    Raises ValueError for scores of other images than those of the prepared store `val_folder`.
+    A name may be that of an imported system. Raises ValueError for scores of other images than those of the prepared store
+    `val_folder`, and for a name that is neither.
     """
-    val = Store(val_folder)
-    first, second = (_top1_labels(with_seed(parse_system(name, protocol), seed), scores_folder, val) for name in names)
+    val, imported = Store(val_folder), _imported_names(scores_folder)
+    try:
+        systems = [with_seed(parse_system(name, protocol, imported=imported), seed) for name in names]
+    except ValueError as error:
+        raise ValueError(f"{error}. Imported systems: {', '.join(imported) or 'none'}") from None
+    first, second = (_top1_labels(system, scores_folder, val) for system in systems)
     first_right, second_right = first == val.labels, second == val.labels
     kinds = {"mended": ~first_right & second_right, "broken": first_right & ~second_right}
     low, high = nested_interval((first_right.astype(float) - second_right)[None])
@@ -91,11 +97,25 @@ def read_flips(folder: Path) -> Comparison:
 
 def _top1_labels(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
     """The best label of every image, [N]; a ValueError for scores of other images than the store's."""
-    stores = {e.path: read_scores(folder / e.path) for e, _ in system}
+    stores = {e.path: read_scores_or_labels(folder / e.path) for e, _ in system}
     for store in stores.values():
-        if store.metadata.get("data") != val.digest:
+        # what was imported by the devkit alone knows the images by their names
+        same = store.metadata.get("data") == val.digest if store.metadata.get("data") else list(store.ids) == val.ids
+        if not same or not np.array_equal(store.labels, val.labels):
             raise ValueError(f"{store.folder}: scores of other images than those in {val.folder}: evaluate again")
-    return best_labels(stores, {e.path: share for e, share in system}, 1)[:, 0]
+    if len(stores) == 1 and isinstance(store := next(iter(stores.values())), TopLabels):
+        return store.predicted[:, 0]
+    averaged = {path: store for path, store in stores.items() if isinstance(store, Scores)}
+    if len(averaged) < len(stores):
+        raise ValueError(
+            f"{min(stores.keys() - averaged.keys())}: the best labels alone cannot be averaged with others"
+        )
+    return best_labels(averaged, {e.path: share for e, share in system}, 1)[:, 0]
+
+
+def _imported_names(folder: Path) -> list[str]:
+    """The names of the imported systems below a folder of score stores."""
+    return [str(read_json(file, ("name",))["name"]) for file in visible_files(folder, "imported/*/made.json")]
 
 
 def _examples(

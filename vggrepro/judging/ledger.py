@@ -102,8 +102,11 @@ def _compared(
 
 
 def _check_constants(claim: Claim, settings: Settings, tables: Path) -> None:
-    """A NotRunError where our numbers are of other images than a number that the paper quotes."""
+    """A NotRunError for a system that is not there, and where ours are of other images than a number that the paper quotes."""
     for place, against in claim.compared():
+        for cell in (place, against):
+            if cell.is_absent(settings.table):
+                raise NotRunError(f"{cell.label}: no such system is imported here")
         file = tables / f"{table_name(place.table)}.json"
         if not against.row(settings.table).ours and file.exists() and claim.quantity in read_table(file).other_data:
             raise NotRunError(

@@ -154,6 +154,11 @@ class CellPlace:
         """The printed row that the keys select."""
         return next(row for row in tables(self.table).rows if self.matches(row.keys))
 
+    def is_absent(self, tables: Tables) -> bool:
+        """Whether the cell is of a system that somebody may import, and nobody did."""
+        table = tables(self.table)
+        return table.compares_methods and not any(self.matches(row.keys) for row in table.rows)
+
     def printed(self, quantity: str, tables: Tables) -> Published:
         """What the paper prints there, in the column that is measured here: no test error for a validation error."""
         column = next(column for column in tables(self.table).columns if column.quantity == quantity)
@@ -168,10 +173,14 @@ def printed_gains(claim: Claim, tables: Tables) -> tuple[float | None, ...]:
     """By how many points the first cell of every pair is better in print; None where the paper does not print both."""
     gains = []
     for place, against in claim.compared() if claim.quantity else ():
-        better, worse = (None if each.of else each.printed(claim.quantity, tables).value for each in (place, against))
+        better, worse = (_printed_value(each, claim.quantity, tables) for each in (place, against))
         sign = 1 if tables(place.table).higher_is_better else -1
         gains.append(None if better is None or worse is None else round(sign * (better - worse), 6) + 0.0)
     return tuple(gains)
+
+
+def _printed_value(place: CellPlace, quantity: str, tables: Tables) -> float | None:
+    return None if place.of or place.is_absent(tables) else place.printed(quantity, tables).value
 
 
 SMALLEST_MARGIN = 0.05
@@ -188,8 +197,8 @@ def load_claims(tables: Tables, path: Path = CLAIMS_FILE, *, higher: str = "poin
     """Every claim of the file, one for each quantity that it is judged on.
 
     `higher` is how the setting of that name reads "7% higher" (choice 8). Each cell has to select one row of its table, which
-    may be that of an imported system, and a quantity measured there; what it is compared with may be a number that the paper
-    quotes. Raises ValueError that names the file, the claim and the first wrong key.
+    may be that of an imported system (one that is not there makes the claim "not run"), and a quantity measured there; what it
+    is compared with may be a number that the paper quotes. Raises ValueError that names the file, the claim and the wrong key.
     """
     entries = read_yaml(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -259,6 +268,8 @@ def _check_place(place: CellPlace, claim: Claim, tables: Tables, where: str, *, 
     except ValueError as error:
         raise ValueError(f"{where}: table: {error}") from None
     rows = [row for row in table.rows if place.matches(row.keys)]
+    if place.is_absent(tables) and set(dict(place.keys)) <= set(table.rows[0].keys):
+        return  # judged to be not run
     if len(rows) != 1:
         raise ValueError(
             f"{where}: expected one row of table {place.table} with {dict(place.keys)}, got {len(rows)}. Its key columns: "
@@ -267,7 +278,7 @@ def _check_place(place: CellPlace, claim: Claim, tables: Tables, where: str, *, 
     quantities = {column.quantity for column in table.columns}
     known = claim.quantity in quantities or claim.test == "cost"
     measured = rows[0].ours and not rows[0].minus
-    if known and quoted and not rows[0].ours and place.printed(claim.quantity, tables).value is not None:
+    if known and quoted and not rows[0].ours and _printed_value(place, claim.quantity, tables) is not None:
         return
     if not measured or not known:
         raise ValueError(

@@ -73,6 +73,8 @@ class Settings(FrozenModel):
     released: Annotated[dict[Literal["D", "E"], ReleaseSettings], DEPARTURE] = {}
     """Released weights, the authors' or of the same layers, in place of the jittered D and E: `released={D: FILE, E: FILE}`.
     Nothing is trained, and what needs other nets is not run. Localisation is off unless it is set."""
+    ours: Annotated[bool, HARMLESS] = True
+    """Train nets of ours. False: tables have the paper's numbers, `released` nets and `imported` systems alone."""
     imported: Annotated[dict[StoreName, ImportSettings], HARMLESS] = {}
     """Imported systems, by their names in Tables 7 and 10: `imported={"My net": {file: PATH}}`."""
     fusions: Annotated[dict[RowName, str], HARMLESS] = {}

@@ -14,7 +14,7 @@ from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.models import Settings
-from vggrepro.tables.imported import errors_of_imported, imported_note, open_imported
+from vggrepro.tables.imported import errors_of_imported, imported_notes, open_imported
 from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
 from vggrepro.tables.systems import (
     ILSVRC_IMAGES,
@@ -43,7 +43,11 @@ def measure_boxes(published: PublishedTable, settings: Settings, inputs: Inputs)
     errors = _localisation_errors(published, settings, stores, inputs.workers) | errors_of_imported(imported)
     spreads = system_spreads(errors)
     other_data = frozenset() if all(map(_papers_boxes, stores.values())) else published.quantities
-    notes = (*_notes(stores, settings), *trainings_note(spreads, other_data), *map(imported_note, imported.values()))
+    notes = (
+        *_notes(stores, settings),
+        *trainings_note(spreads, other_data),
+        *imported_notes(published, imported, errors),
+    )
     return Measurement(
         cells=system_cells(published, errors, settings.higher, spreads),
         notes=notes,

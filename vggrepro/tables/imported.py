@@ -11,6 +11,7 @@ from vggrepro.paper.systems import Imported, System
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.statistics import nested_interval
 from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores_or_labels
 from vggrepro.settings.models import Settings
 from vggrepro.tables.measurement import Inputs
@@ -53,6 +54,45 @@ def imported_errors(store: ImportedStore) -> dict[str, Errors]:
 def errors_of_imported(stores: Mapping[str, ImportedStore]) -> dict[System, dict[str, Errors]]:
     """The same of several systems; each is a row of its own, whatever the seeds of ours."""
     return {((Imported(name), Fraction(1)),): imported_errors(store) for name, store in stores.items()}
+
+
+def imported_notes(
+    published: PublishedTable, stores: Mapping[str, ImportedStore], errors: Mapping[System, Mapping[str, Errors]]
+) -> tuple[str, ...]:
+    """The notes on imported systems: what each is, and how it compares with the others in the table, in pairs of images."""
+    return (*map(imported_note, stores.values()), *imported_comparisons(published, errors))
+
+
+def imported_comparisons(published: PublishedTable, errors: Mapping[System, Mapping[str, Errors]]) -> tuple[str, ...]:
+    """How much more each imported system errs than every other system of the same images, in pairs of images, as notes."""
+    names = {
+        row.system: ", ".join(value for value in row.keys.values() if value) for row in published.rows if row.system
+    }
+    theirs = [system for system in errors if isinstance(system[0][0], Imported) and len(system) == 1]
+    notes = []
+    for place, system in enumerate(theirs):
+        earlier = theirs[:place]
+        for quantity, wrong in errors[system].items():
+            others = [
+                other for other in errors if other != system and other not in earlier and quantity in errors[other]
+            ]
+            same = [other for other in others if errors[other][quantity].images == wrong.images]
+            texts = [f"{names.get(other, other)}: {_difference(wrong, errors[other][quantity])}" for other in same]
+            if texts:
+                notes.append(
+                    f"{names.get(system, system)}, {quantity} error less that of others, image by image, in points (95%): "
+                    f"{'; '.join(texts)}."
+                )
+            elif others:
+                notes.append(f"{names.get(system, system)}, {quantity}: other images than ours, not compared in pairs.")
+    return tuple(notes)
+
+
+def _difference(first: Errors, second: Errors) -> str:
+    """The paired difference of two errors in points, with its interval: `+1.20 (+0.80 to +1.60)`."""
+    differences = first.wrong.mean(0, keepdims=True) - second.wrong.astype(np.float64)
+    low, high = nested_interval(differences)
+    return f"{100 * differences.mean():+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
 def imported_note(store: ImportedStore) -> str:

@@ -13,7 +13,12 @@ from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, mixture_ranks, open_evaluations, read_scores
 from vggrepro.settings.models import Settings
-from vggrepro.tables.imported import ImportedStore, errors_of_imported, imported_note, open_imported
+from vggrepro.tables.imported import (
+    ImportedStore,
+    errors_of_imported,
+    imported_notes,
+    open_imported,
+)
 from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
 from vggrepro.tables.systems import (
     data_notes,
@@ -37,7 +42,11 @@ def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs
     errors = _classification_errors(published, settings, stores, imported) | errors_of_imported(imported)
     spreads = system_spreads(errors)
     other_data = frozenset() if all(map(papers_images, stores.values())) else published.quantities
-    notes = (*_notes(stores, settings), *trainings_note(spreads, other_data), *map(imported_note, imported.values()))
+    notes = (
+        *_notes(stores, settings),
+        *trainings_note(spreads, other_data),
+        *imported_notes(published, imported, errors),
+    )
     return Measurement(
         cells=system_cells(published, errors, settings.higher, spreads),
         notes=notes,

@@ -56,6 +56,7 @@ class Plan:
         adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
         # with released nets, only what is asked for beyond them is trained
         trained = tuple(n for n in wanted if n in settings.table_numbers("boxes")) if adopted else wanted
+        trained = trained if settings.ours else ()
         runs = [*adopted, *needed_runs(trained, settings.seeds, staged=settings.staged)]
         return cls(
             settings,
