@@ -85,6 +85,7 @@ WRONG = [
     ({"smoke": True, "seeds": [10**30]}, r"seeds.0: "),
     ({"smoke": True, "data": {"layout": "ilsvrc", "path": None}}, r"data.path: the layout ilsvrc needs"),
     ({"smoke": True, "tiny_imagenet": None}, r"tiny_imagenet: expected a value, got nothing"),
+    ({"a[b": 1}, r"no key is called 'a\[b'"),
     ({"smoke": None}, r"smoke: expected a value, got nothing"),
     ({"train": None}, r"train: expected a value, got nothing"),
     ({"voc2007": True}, r"voc2007: expected a path, got True"),

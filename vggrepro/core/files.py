@@ -170,7 +170,19 @@ def checked(path: Path, again: str = "make it again") -> Iterator[None]:
         ) from None
 
 
-DAMAGE = (OSError, ValueError, TypeError, LookupError, EOFError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 """What is raised while a damaged file is read."""
 
 

@@ -5,7 +5,7 @@ Each is several times what an honest file has, so that a number beyond it is a m
 
 from __future__ import annotations
 
-PIXELS = 120_000_000
+PIXELS = 100_000_000
 """Of an image. The largest of ILSVRC has 61 million; decoding takes twelve bytes a pixel."""
 SCANS = 200
 """Of a JPEG, which is decoded as a whole in each of them; an encoder writes ten at most."""

@@ -88,7 +88,9 @@ def read_typed(kind: type[_V], path: Path, again: str) -> _V:
 
 def _explain(kind: type[BaseModel], problem: Any, where: str, also_known: Iterable[str]) -> str:  # noqa: ANN401
     """A line for a problem: the key, the expected value, the given one; for an unknown key, the nearest known key."""
-    path = [part for part in problem["loc"] if not (isinstance(part, str) and "[" in part)]
+    # the types of pydantic stand between keys, such as function-after[...]; the last part may be a key with a bracket in it
+    path = [part for part in problem["loc"][:-1] if not (isinstance(part, str) and "[" in part)]
+    path += [part for part in problem["loc"][-1:] if problem["type"] == "extra_forbidden" or "[" not in str(part)]
     key = visible(".".join(str(part) for part in path))
     head = f"{where}: {key}" if key else where
     if problem["type"] == "extra_forbidden":

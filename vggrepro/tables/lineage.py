@@ -12,7 +12,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vggrepro.core.files import read_json, read_rows
+from pydantic import TypeAdapter
+from typing_extensions import TypedDict
+
+from vggrepro.core.files import checked, read_json, read_rows
 from vggrepro.core.leftovers import visible_files
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
@@ -22,6 +25,35 @@ from vggrepro.tables.cells import Cell, Table
 
 OF_A_TRAINING = ("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made")
 """What `run.json` says."""
+
+
+class InitialWeights(TypedDict):
+    """The run that another is initialised from, in `run.json`."""
+
+    run: str
+    weights: str
+
+
+class Attempt(TypedDict):
+    """A start of a training, in `run.json`."""
+
+    seconds: float
+    processes: int
+    joules: float | None
+    began: str
+
+
+class TrainingRecord(TypedDict):
+    """What `run.json` has to hold for all that reads it; it holds more."""
+
+    run: str
+    settings: dict[str, Any]
+    parent: InitialWeights | None
+    data: dict[str, Any]
+    epochs: int
+    seconds: float
+    attempts: list[Attempt]
+    made: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -58,12 +90,16 @@ class FinishedTraining:
 
 def read_training(path: Path) -> FinishedTraining:
     """The training whose `run.json` is given; a ValueError where it, or `metrics.csv` beside it, is not whole."""
-    about = read_json(path, keys=OF_A_TRAINING)
-    metrics = path.with_name("metrics.csv")
-    rows = [{name: float(value) for name, value in row.items()} for row in read_rows(metrics, "train the run again")]
-    if not rows:
-        raise ValueError(f"{metrics}: no epoch in it: train {about['run']} again")
-    return FinishedTraining(Run.parse(about["run"]), about, rows)
+    about, metrics = read_json(path, keys=OF_A_TRAINING), path.with_name("metrics.csv")
+    with checked(path, "train the run again"):
+        TypeAdapter(TrainingRecord).validate_python(about)
+        run = Run.parse(about["run"])
+    rows = read_rows(metrics, "train the run again")
+    with checked(metrics, "train the run again"):
+        numbers = [{name: float(value) for name, value in row.items()} for row in rows]
+    if not numbers:
+        raise ValueError(f"{metrics}: no epoch in it: train {run.name} again")
+    return FinishedTraining(run, about, numbers)
 
 
 @dataclass(frozen=True)
