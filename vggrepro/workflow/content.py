@@ -43,7 +43,7 @@ def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
     Job.remove_existing_output = _remove_logs
     Job.cleanup = _nothing
     PersistenceBase.started = _followed_by(PersistenceBase.started, recipes.begin)
-    PersistenceBase.finished = _awaited_then(PersistenceBase.finished, recipes.finish)
+    Job.postprocess = _succeeded_then(Job.postprocess, recipes.finish)
     PersistenceBase.has_metadata = _or_else(recipes.known, PersistenceBase.has_metadata)
     PersistenceBase.params_changed = _or_else(recipes.changes, PersistenceBase.params_changed)
 
@@ -139,10 +139,12 @@ def _followed_by(method: _Method, then: Callable[[Any, Any], None]) -> _Method:
     return both
 
 
-def _awaited_then(method: Callable[..., Awaitable[None]], then: Callable[[Any, Any], None]) -> _Method:
-    async def both(self: Any, job: Any) -> None:  # noqa: ANN401
-        await method(self, job)
-        then(self, job)
+def _succeeded_then(method: Callable[..., Awaitable[None]], then: Callable[[Any, Any], None]) -> _Method:
+    async def both(self: Any, *rest: Any, error: bool = False, **options: Any) -> None:  # noqa: ANN401
+        await method(self, *rest, error=error, **options)
+        # Snakemake notes the settings of a job that failed, too, because it deletes the outputs of such a job
+        if not error:
+            then(self.dag.workflow.persistence, self)
 
     return both
 
