@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.files import Files
 from vggrepro.data.annotations import Box, Object, read_xml
 from vggrepro.data.layouts import IMAGE, natural
+from vggrepro.data.published import CALTECH_ARCHIVE, VOC_ARCHIVE, PublishedFiles
 from vggrepro.data.store import decode
 
 VOC_PARTS = ("train", "val", "test")
@@ -39,7 +39,7 @@ class Collection(ABC):
     """Pictures in a fixed order, with their classes and labels."""
 
     title: str
-    files: Files
+    files: PublishedFiles
     classes: tuple[str, ...]
     pictures: tuple[Picture, ...]
     cut: bool = False
@@ -91,7 +91,7 @@ class VOC(Collection):
 
     def __init__(self, path: Path, year: str) -> None:
         """Read the lists; a ValueError that names the file that is missing, wrong, or contradicts another."""
-        self.title, self.files = f"VOC-{year}", Files(path)
+        self.title, self.files = f"VOC-{year}", PublishedFiles(path, VOC_ARCHIVE.format(year=year))
         self.root = _voc_root(self.files, year)
         self._present = set(self.files.names)
         names = {part: self._image_list("Main", part) for part in VOC_PARTS}
@@ -186,7 +186,8 @@ class Actions(VOC):
 
     def __init__(self, path: Path, year: str = "2012", *, boxes: bool) -> None:
         """Read the lists; `boxes`: each picture is the person's box alone, cut out of the image."""
-        self.title, self.files, self.cut = f"VOC-{year} actions", Files(path), boxes
+        self.title, self.cut = f"VOC-{year} actions", boxes
+        self.files = PublishedFiles(path, VOC_ARCHIVE.format(year=year))
         self.root = _voc_root(self.files, year)
         self._present = set(self.files.names)
         lists = _class_lists(self.files.names, f"{self.root}ImageSets/Action/")
@@ -259,12 +260,18 @@ class Caltech(Collection):
 
     def __init__(self, path: Path, size: str) -> None:
         """List the images of `101_ObjectCategories` or `256_ObjectCategories`; a ValueError without class folders."""
-        self.title, self.files = f"Caltech-{size}", Files(path)
+        self.title, self.files = f"Caltech-{size}", PublishedFiles(path, CALTECH_ARCHIVE.format(size=size))
         files = [m for name in self.files.names if (m := re.fullmatch(r"((?:.*/)?)([^/]+)/([^/]+)", name))]
         images = [m for m in files if m[3].lower().endswith(IMAGE)]
         inside = [m for m in images if m[1].rstrip("/").endswith(f"{size}_ObjectCategories")] or images
         if not inside:
-            raise ValueError(f"{path}: expected {size}_ObjectCategories/<class>/*.jpg: give the folder of {self.title}")
+            raise ValueError(
+                f"{path}: expected {size}_ObjectCategories/<class>/*.jpg, unpacked, zipped, or in its tar as published: give "
+                f"the folder or archive of {self.title}"
+            )
+        others = {m[1] for i in inside for m in _OBJECT_CATEGORIES.finditer(f"/{path.resolve().name}/{i[1]}")} - {size}
+        if others:
+            raise ValueError(f"{path}: {min(others)}_ObjectCategories is Caltech-{min(others)}, expected {self.title}")
         # a class folder may have folders inside, with copies: only the images directly in class folders count
         root = min((m[1] for m in inside), key=lambda name: (name.count("/"), name))
         kept = sorted((m for m in inside if m[1] == root), key=lambda m: (m[2], natural(m[3])))
@@ -313,17 +320,21 @@ def open_collection(name: str, path: Path) -> VOC | Caltech:
     return Actions(path, boxes=name == "actions-box")
 
 
-def _voc_root(files: Files, year: str) -> str:
-    """The folder, with a slash at its end, that holds ImageSets and JPEGImages."""
+def _voc_root(files: PublishedFiles, year: str) -> str:
+    """The folder, with a slash at its end, that holds ImageSets and JPEGImages; parts in several folders become one."""
     roots = sorted({m[1] for name in files.names if (m := re.match(r"((?:.*/)?)ImageSets/(?:Main|Action)/", name))})
-    of_year = [root for root in roots if root.endswith(f"VOC{year}/")]
+    # what was given may itself be the folder of a year
+    called = {root: root or f"{files.path.resolve().name}/" for root in roots}
+    of_year = [root for root in roots if called[root].endswith(f"VOC{year}/")]
     # a folder without a year in its name may be of this year, but VOC2007 is not VOC-2012
-    of_year = of_year or [root for root in roots if not re.search(r"VOC\d{4}/$", root)]
-    if len(of_year) != 1:
+    of_year = of_year or [root for root in roots if not re.search(r"(^|/)VOC\d{4}/$", called[root])]
+    if not of_year:
         raise ValueError(
-            f"{files.path}: expected one folder with ImageSets/Main, such as VOCdevkit/VOC{year}, got {len(of_year)}: "
-            f"{', '.join(of_year) or 'none'}"
+            f"{files.path}: expected one folder with ImageSets/Main, unpacked, zipped, or in the tars as published "
+            f"(VOCtrainval...{year}.tar), such as VOCdevkit/VOC{year}, got 0: none"
+            + (f"; here is {', '.join(called.values())}" if roots else "")
         )
+    files.merge(of_year[1:], of_year[0])
     return of_year[0]
 
 
@@ -333,8 +344,12 @@ def _class_lists(names: list[str], folder: str) -> list[str]:
     return sorted({match[1] for match in matches if match})
 
 
-def _label_line(files: Files, listing: str, number: int, line: str) -> tuple[str, int]:
+def _label_line(files: PublishedFiles, listing: str, number: int, line: str) -> tuple[str, int]:
     fields = line.split()
     if len(fields) != 2 or fields[1] not in ("1", "0", "-1"):
         raise ValueError(f"{files.path}: {listing}, line {number}: expected an image and 1, 0 or -1, got {line!r}")
     return fields[0], int(fields[1])
+
+
+_OBJECT_CATEGORIES = re.compile(r"/(101|256)_ObjectCategories")
+"""The folder or archive of all classes; the group says which Caltech."""

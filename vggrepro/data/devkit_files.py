@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 
 from vggrepro.core.files import read_regular
-from vggrepro.data.archives import TarMember
+from vggrepro.data.tars import TarMember
 
 SYNSETS = r"(.+/)?meta(_clsloc)?\.mat"
 LABELS = r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt"

@@ -37,10 +37,12 @@ PREPARE_AGAIN = "prepare the store again"
 
 
 def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
-    """An image file as RGB pixels [H, W, 3], equal to PIL's for 8 bits a channel; EXIF orientation is ignored.
+    """An image file as RGB pixels [H, W, 3], equal to PIL's `convert("RGB")`; EXIF orientation and ICC profiles are ignored.
 
-    Grey images of 16 bits are divided by 257, so that white stays white; PIL would cut them off at 255. Raises ValueError that
-    names (`name`) a damaged file, one of more pixels than `limits.PIXELS`, and one of 32 bits, whose white nobody knows.
+    Grey becomes three equal channels, a palette its colours, CMYK the light that its ink leaves; transparency is left out, so
+    that the colour below it shows; of an animation, the first frame is read. Of 16 bits a channel, colours keep their upper 8;
+    grey is divided by 257, where PIL would cut it off at 255. White stays white. Raises ValueError that names (`name`) a
+    damaged file, one of more pixels than `limits.PIXELS`, and one of 32 bits, whose white nobody knows.
     """
     try:
         height, width, colours, _ = simplejpeg.decode_jpeg_header(data)

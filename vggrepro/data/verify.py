@@ -59,7 +59,8 @@ def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> 
             f"{problems[0]['problem']}. All are listed in {out / 'problems.csv'}"
         )
     modes = sorted({row["mode"] for row in everything} - {"RGB"})
-    other = f" (some are {', '.join(modes)} and are converted to RGB)" if modes else ""
+    without = ", without their transparency" if {"RGBA", "LA", "PA"} & set(modes) else ""
+    other = f" (some are {', '.join(modes)} and are converted to RGB{without})" if modes else ""
     alone = "" if "train" in data_set.splits else " (of validation; there are no training images)"
     return f"{path}: all {len(images):,} images{alone} are whole{other}: {out / 'manifest.csv'}"
 
