@@ -1,6 +1,6 @@
 """What a shorter mantissa does to posteriors: tf32 and bf16 beside fp32, emulated, so that no GPU is needed.
 
-    python bench/precision.py IMAGES.zip RESULTS [--images 40]     a zip of JPEGs, and a finished smoke run (results/smoke)
+    python bench/precision.py IMAGES.zip RESULTS [--images 6] [--small 200]   a zip of JPEGs, and a smoke run (results/smoke)
 
 Every operand of every convolution and linear layer is rounded to the mantissa of the format (tf32: 10 bits, bf16: 7), and sums
 are kept in fp32, as a tensor core keeps them. In bf16 results are rounded too, as autocast stores them.
@@ -9,7 +9,7 @@ are kept in fp32, as a tensor core keeps them. In bf16 results are rounded too, 
   last layer is scaled and centred so that posteriors are as sharp as a trained net's, and differ between images.
 - The smoke run's nets on its validation images, dense at Q = S: trained weights, an eighth of the width.
 
-What a short mantissa does to a training is not measured. Writes `bench/results/precision.json`.
+What a short mantissa does to a training is not measured. Writes `bench/results/precision.json`, again after every net.
 """
 
 from __future__ import annotations
@@ -135,22 +135,19 @@ def sharpen(net: VGG, store: Store) -> None:
     layer.bias.data = -(layer.weight.data @ mean)
 
 
-def trained_nets(results: Path) -> dict[str, Any]:
-    """The nets of a smoke run on its validation images."""
-    store, rows = Store(results / "data" / "val"), {}
+def trained_nets(results: Path, count: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The nets of a smoke run on its first validation images, with the number of wrong answers of each arithmetic."""
+    whole = Store(results / "data" / "val")
+    store = whole.part(slice(0, count))
     for folder in sorted(results.glob("runs/*_256_s0")):
         run = Run.parse(folder.name)
-        weights = load_run_weights(folder / "weights.safetensors", run, store)
+        weights = load_run_weights(folder / "weights.safetensors", run, whole)
         net = weights.net_on(torch.device("cpu"))
-        exact = posteriors(net, store, weights.mean, 256, "fp32")
-        wrong = {"fp32": int((exact.argmax(1) != store.labels).sum())}
-        rows[run.net] = {"images": len(exact)}
-        for name in ("tf32", "bf16"):
-            values = posteriors(net, store, weights.mean, 256, name)
-            rows[run.net][name] = apart(exact, values)
-            wrong[name] = int((values.argmax(1) != store.labels).sum())
-        rows[run.net]["wrong"] = wrong
-    return rows
+        of_all = {name: posteriors(net, store, weights.mean, 256, name) for name in ARITHMETIC}
+        wrong = {name: int((values.argmax(1) != store.labels).sum()) for name, values in of_all.items()}
+        exact = of_all.pop("fp32")
+        compared = {name: apart(exact, values) for name, values in of_all.items()}
+        yield run.name, {"images": len(exact), "top-1 answers wrong": wrong, **compared}
 
 
 def main() -> None:
@@ -158,16 +155,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
     parser.add_argument("results", type=Path)
-    parser.add_argument("--images", type=int, default=40)
+    parser.add_argument("--images", type=int, default=6, help="for net D at full size")
+    parser.add_argument("--small", type=int, default=200, help="images for each net of the smoke run")
     given = parser.parse_args()
     pin(CORES)
-    about = {"title": "Arithmetic with a short mantissa, emulated", "fp32": "fp32", "tf32": "tf32", "bf16": "bf16"}
-    measured = {
-        "net D at full size, dense, Q = 256": full_size(given.path, given.images),
-        "nets of the smoke run, dense, Q = S": trained_nets(given.results),
-    }
-    print(json.dumps(measured, indent=1))
-    write_json(RESULTS / "precision.json", {"about": about, "measured": measured, "made": MADE})
+    measured: dict[str, dict[str, Any]] = {}
+
+    def keep(name: str, row: dict[str, Any]) -> None:
+        measured[name] = row
+        print(name, json.dumps(row, indent=1), flush=True)
+        about = {"title": "Posteriors with a short mantissa, emulated, beside fp32"}
+        write_json(RESULTS / "precision.json", {"about": about, "measured": measured, "made": MADE})
+
+    keep("net D at full size, random weights", full_size(given.path, given.images))
+    for name, row in trained_nets(given.results, given.small):
+        keep(f"smoke {name}", row)
 
 
 if __name__ == "__main__":

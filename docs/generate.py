@@ -23,8 +23,11 @@ from rooms import module_paths, room_names, rooms_svg
 from vggrepro.cli import main as vggrepro
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
+from vggrepro.paper.protocol import text_of
 from vggrepro.settings.choices import CHOICES, choices_by_number
+from vggrepro.settings.effects import HARMLESS, effects
 from vggrepro.settings.loading import load_settings, settings_schema
+from vggrepro.settings.models import Settings
 
 if TYPE_CHECKING:
     from mkdocs.config.defaults import MkDocsConfig
@@ -61,8 +64,10 @@ def choices_page() -> str:
     parts = [
         "# Choices where the paper is silent\n",
         "Made from the code by `make docs`. Each silence of the paper has a number, which the code, the settings and the",
-        "report cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting.\n",
+        "report cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting. A number outside of what is",
+        "plausible departs from the paper: cells made with it get no verdict.\n",
     ]
+    declared = dict(effects(Settings))
     for number, choices in choices_by_number(load_settings({})).items():
         parts += [
             f'## <a id="choice-{number}"></a>{number}. {CHOICES[number]}\n',
@@ -71,6 +76,8 @@ def choices_page() -> str:
         ]
         for name, value, meaning, fixed in choices:
             key, mark = (_cell(name), " (fixed)") if fixed else (f"`{name}`", "")
+            if (plausible := declared.get(name, HARMLESS).plausible) is not None:
+                mark += f" Plausible: {text_of(plausible)}."
             parts.append(f"| {key} | {_cell(value)} | {_cell(meaning)}{mark} |")
         parts.append("")
     return "\n".join(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 from pathlib import Path
@@ -13,7 +14,8 @@ import pytest
 from tests.made_tables import judged_table
 from tests.oracles.records import made_json, write_runs
 from vggrepro import cli
-from vggrepro.judging.pipeline import audit_table
+from vggrepro.core.checksums import write_checksums
+from vggrepro.judging.pipeline import UNLIKE, audit_table
 from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.stores import write_scores
@@ -71,8 +73,10 @@ def test_what_all_cells_have_in_common_is_one_footnote_and_the_rest_have_letters
         "random weights: glorot (choice 1: normal-0.01)",
     ):
         assert departure in texts[ALL_CELLS]
-    later = "rate that follows fixed epochs (choice 7: validation accuracy), at most 1 drops of the rate (choice 7: 3)"
-    assert texts["a"] == f"Choices, not the default: {later}, 3 epochs (choice 7: 74)."
+    steering = "(choice 7: validation accuracy; plausible: finetune.drop_epochs of 4 to 147)"
+    length = "3 epochs (choice 7: 74; plausible: finetune.epochs of 10 to 148)"
+    implausible = f"Not as in the paper: rate that follows fixed epochs {steering}, {length}."
+    assert texts["a"] == f"{implausible} Choices, not the default: at most 1 drops of the rate (choice 7: 3)."
     by_scale = {row.keys[1]: {cell.footnotes for cell in row.cells} for row in smoke_table.rows}
     assert by_scale == {"256": {(ALL_CELLS,)}, "384": {(ALL_CELLS, "a")}, "[256;512]": {(ALL_CELLS, "a")}}
 
@@ -88,9 +92,9 @@ def test_findings_name_who_did_it_and_which_cells_it_touches(smoke_table):
 
 def test_every_format_carries_the_footnotes(smoke_table, tmp_path):
     render.write_table(smoke_table, tmp_path)
-    html, tex, md = ((tmp_path / f"table03.{kind}").read_text() for kind in ("html", "tex", "md"))
-    assert html.count("<sup>a</sup>") == 12 + 1
-    assert "All cells: " in html
+    page, tex, md = ((tmp_path / f"table03.{kind}").read_text() for kind in ("html", "tex", "md"))
+    assert page.count("<sup>a</sup>") == 12 + 1
+    assert "All cells: " in page
     assert tex.count(r"\textsuperscript{a}") == 12 + 1
     assert md.count("<sup>a</sup>") == 12
     assert "All cells: Not as in the paper: trained on stand-in" in md
@@ -112,6 +116,52 @@ def test_a_cell_is_compared_with_the_paper_unless_what_made_it_deviates(papers_f
     assert verdicts_of(compared) <= {"agrees", "differs", "inconclusive"}
     monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("stand-in (drawn by the program)", N, 10))
     assert verdicts_of(audited_table(smoke_folder, load_settings({"smoke": True}))) == {"other settings"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"data": {"rescaled": "jpeg"}}, "kept as jpeg (no or pixels)"),
+        (
+            {"train": {"patience": 1}},
+            "after 1 epochs without a better accuracy (choice 16: 5; plausible: train.patience of",
+        ),
+        ({"train": {"drop_epochs": [1, 2, 3]}}, "rate that follows fixed epochs (validation accuracy)"),
+        ({"finetune": {"epochs": 2}}, "2 epochs (choice 7: 74; plausible: finetune.epochs of 10 to 148)"),
+    ],
+    ids=str,
+)
+def test_no_number_agrees_or_differs_where_a_setting_departs(changes, words, papers_folder, tmp_path, monkeypatch):
+    """Beside each number stands why, in every format that readers see."""
+    table = rendered_table(changes, papers_folder, tmp_path, monkeypatch)
+    later = [row for row in table.rows if "finetune" not in changes or row.keys[1] not in ("256",)]
+    shown = {cell.verdict for row in later for cell in row.cells if cell.status == "measured"}
+    assert shown <= {"other settings", ""}
+    assert UNLIKE in table.notes
+    for ending in ("html", "md"):
+        text = html.unescape((tmp_path / f"table03.{ending}").read_text())
+        assert words in text
+        assert "finetune" in changes or "agrees" not in text.replace(" agrees with the published", "")
+
+
+@pytest.mark.parametrize("changes", [{"compile": True}, {"stuck_epochs": 3}, {"patience": 7}], ids=str)
+def test_what_is_harmless_or_plausible_leaves_every_verdict(changes, papers_folder, tmp_path, monkeypatch):
+    table = rendered_table({"train": changes}, papers_folder, tmp_path, monkeypatch)
+    assert verdicts_of(table) <= {"agrees", "differs", "inconclusive"}
+    assert UNLIKE not in table.notes
+    assert bool(table.footnotes) == ("patience" in changes)
+
+
+def rendered_table(changes: dict, papers_folder: Path, folder: Path, monkeypatch) -> Table:
+    """Table 3 under changed settings, written; its trainings did as those say."""
+    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, 10))
+    settings = load_settings(changes)
+    runs = write_runs(folder / "runs", settings, published_table("3").runs((0,)))
+    scores = papers_folder / "scores"
+    table, _ = build_table(settings.table("3"), settings, Inputs(scores))
+    table = judge_table(audit_table(table, settings, results=scores, runs=runs), settings)
+    render.write_table(table, folder)
+    return table
 
 
 def verdicts_of(table: Table) -> set[str]:
@@ -149,6 +199,7 @@ def test_scores_of_other_weights_are_refused(tmp_path):
     folder = audited_results(tmp_path, settings)
     file = folder / "scores" / "C_384_s0" / "dense" / "384" / "made.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"weights": "of yesterday"}))
+    write_checksums(file.parent)
     message = r"C_384_s0/dense/384/made.json: weights: expected .* got of yesterday: delete"
     with pytest.raises(ValueError, match=message):
         audited_table(folder, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ OTHER_VALUES: dict[str, Any] = {
     "localisation": False,
     "higher": "relative",
     "released": None,
+    "ours": None,
     "imported": {"My net": {"file": str(ROOT / "README.md")}},
     "fusions": {"Fused": "D/[256;512]/256,384,512 + E/[256;512]/256,384,512"},
     "devkit": {"folder": str(ROOT)},
@@ -54,7 +56,7 @@ OTHER_VALUES: dict[str, Any] = {
     "train.momentum": 0.8,
     "train.weight_decay": 0.0,
     "train.drops": 2,
-    "train.patience": 1,
+    "train.patience": 4,
     "train.stuck_epochs": 3,
     "train.drop_epochs": [1, 2, 3],
     "train.init": "glorot",
@@ -63,14 +65,14 @@ OTHER_VALUES: dict[str, Any] = {
     "train.on_device": True,
     "train.precision": "tf32",
     "train.compile": True,
-    "finetune.epochs": 5,
+    "finetune.epochs": 30,
     "finetune.learning_rate": 0.01,
     "finetune.drops": 1,
-    "finetune.drop_epochs": [1],
-    "localise.epochs": 5,
+    "finetune.drop_epochs": [20],
+    "localise.epochs": 30,
     "localise.learning_rate": 0.01,
     "localise.drops": 1,
-    "localise.drop_epochs": [1],
+    "localise.drop_epochs": [20],
     "boxes.target": "random",
     "boxes.min_inside": 0.5,
     "merge.match": "overlap",
@@ -96,13 +98,30 @@ OTHER_VALUES: dict[str, Any] = {
     "evaluate.precision": "bf16",
     "evaluate.cpu_kernels": False,
 }
-"""Another value of every setting; None where a test of its own tries it: other presets, released nets."""
+"""Another value of every setting; None where a test of its own tries it: other presets, released nets, no nets."""
+
+IMPLAUSIBLE: dict[str, Any] = {
+    "train.patience": 1,
+    "finetune.epochs": 5,
+    "finetune.learning_rate": 0.5,
+    "finetune.drops": 0,
+    "finetune.drop_epochs": [1, 2, 3],
+    "localise.epochs": 5,
+    "localise.drops": 0,
+    "localise.drop_epochs": [1],
+    "boxes.min_inside": 0.9,
+    "merge.threshold": 0.01,
+    "merge.top_k": 5000,
+    "transfer.C": [1e-9],
+    "transfer.held_out": 0.9,
+}
+"""Of every choice that is a number, one that no reader of the paper could mean."""
 
 
-def changed(key: str) -> Settings:
+def changed(key: str, values: Mapping[str, Any] = OTHER_VALUES) -> Settings:
     """The paper's settings with another value of one."""
     block, _, name = key.rpartition(".")
-    value = OTHER_VALUES[key]
+    value = values[key]
     return load_settings({block: {name: value}} if block else {key: value})
 
 
@@ -148,6 +167,19 @@ def test_a_setting_departs_chooses_or_is_harmless_as_it_declares(key, tmp_path):
     assert effect.kind == "harmless" or effect.kind in kinds
     assert {f.choice for f in differing if f.choice} <= {effect.number} | {7, 9, 10}
     assert bool(departures(changed(key))) == (effect.kind == "departure")
+
+
+def test_an_implausible_value_of_every_choice_that_is_a_number_is_tried():
+    assert set(IMPLAUSIBLE) == {key for key, effect in EFFECTS.items() if effect.plausible is not None}
+
+
+@pytest.mark.parametrize("key", IMPLAUSIBLE)
+def test_a_choice_that_the_paper_could_not_mean_departs_from_it(key, tmp_path):
+    settings = changed(key, IMPLAUSIBLE)
+    findings = [f for found in audited(settings, tmp_path).values() for f in found if f.differs and not f.plausible]
+    assert findings
+    assert all(f.deviates and f"plausible: {key} of" in f.expected for f in findings)
+    assert [name for name, *_ in departures(settings)] == [key]
 
 
 def test_a_setting_of_one_part_touches_no_other(tmp_path):

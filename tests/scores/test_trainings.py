@@ -158,7 +158,7 @@ def test_the_interval_of_one_seed_allows_for_trainings_on_both_sides():
 @pytest.mark.parametrize("spread", [0.0, 0.1, 0.2, 0.5, 1.0])
 @pytest.mark.parametrize("seeds", [1, 2, 3, 5])
 def test_differences_hold_the_truth_wherever_it_is_said_that_they_do(seeds, nets, least, spread):
-    """Drawn spreads of seeds and differences, as at 50,000 images; `bench/coverage.py` draws image by image."""
+    """Drawn spreads of seeds and differences, as at 50,000 images; `bench/interval_coverage.py` draws image by image."""
     if seeds == 1 and spread > 0.1:
         pytest.skip("one seed: it is said that trainings are assumed to differ by 0.1 points")
     rng, trials = np.random.default_rng([seeds, nets, round(10 * spread)]), 3000

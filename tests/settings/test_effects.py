@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from vggrepro.paper.protocol import call, protocol_rules
-from vggrepro.settings.choices import CHOICES, described
+from vggrepro.settings.choices import CHOICES, described, setting_values
 from vggrepro.settings.effects import HARMLESS, Effect, choice, effects
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
@@ -52,6 +52,32 @@ def test_every_setting_that_is_not_harmless_is_one_that_a_rule_of_the_protocol_r
 def fields_of(written: str | dict) -> list[str]:
     name, fields = call(written)
     return [name] if isinstance(fields, dict) else list(fields)
+
+
+def numeric(key: str) -> bool:
+    """Whether a setting of the paper preset is a number or several, or may be one."""
+    *blocks, name = key.split(".")
+    model = Settings
+    for block in blocks:
+        model = model.model_fields[block].annotation
+    return bool(re.search(r"\b(int|float)\b", str(model.model_fields[name].annotation)))
+
+
+def test_every_choice_that_is_a_number_says_which_are_plausible_readings_of_the_paper():
+    choices = {key for key, effect in EFFECTS.items() if effect.number and numeric(key)}
+    assert {"train.patience", "finetune.drop_epochs", "transfer.C"} <= choices
+    assert {key for key in choices if EFFECTS[key].plausible is None} == set()
+
+
+@pytest.mark.parametrize("preset", ["paper", "tiny"])
+def test_the_choices_of_presets_that_are_not_for_trial_are_plausible(preset):
+    settings = load_settings({"preset": preset, "tiny_imagenet": "/"} if preset == "tiny" else {})
+    assert [key for key, value in setting_values(settings) if not EFFECTS[key].is_plausible(value)] == []
+
+
+def test_a_choice_departs_from_the_paper_where_no_reader_could_mean_its_value():
+    effect = choice(16, plausible={"from": 3, "to": 20})
+    assert [effect.departs(value, 5) for value in (1, 2, 3, 20, 21, None, (5, 30))] == [1, 1, 0, 0, 1, 0, 1]
 
 
 def test_a_departure_may_be_a_choice_at_some_stages():

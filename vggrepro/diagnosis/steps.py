@@ -13,7 +13,14 @@ from fractions import Fraction
 
 from vggrepro.paper.runs import Evaluation, Run, printed_scale
 from vggrepro.paper.systems import System, evaluations_of, with_seed
-from vggrepro.paper.tables import PublishedTable, best_classification, published_table, scales_of
+from vggrepro.paper.tables import (
+    PublishedTable,
+    best_classification,
+    published_table,
+    scales_of,
+    table_label,
+    table_numbers,
+)
 
 START_Q = 256
 """Test scale of the first steps: the usual one for nets whose input is 224 x 224."""
@@ -138,15 +145,14 @@ def _mirror_step(run: Run) -> DecompositionStep:
 
 
 def _table_steps(run: Run) -> Iterator[DecompositionStep]:
-    """The steps that are rows of Tables 3 to 6, as far as the paper has them for the run."""
+    """The steps that are rows of tables with a `step`, as far as the paper has them for the run."""
     run_of_seed_0 = replace(run, seed=0)
-    for number in ("3", "4", "5", "6"):
-        table = published_table(number)
-        if system := _system_of_run(table, run_of_seed_0):
+    for table in map(published_table, table_numbers()):
+        if table.step and (system := _system_of_run(table, run_of_seed_0)):
             step = DecompositionStep(
-                *_table_step_text(number, system, run_of_seed_0), system=with_seed(system, run.seed)
+                *_table_step_text(table.step, system, run_of_seed_0), system=with_seed(system, run.seed)
             )
-            yield replace(step, published=_published_errors(table, system), where=f"Table {number}")
+            yield replace(step, published=_published_errors(table, system), where=table_label(table.number))
 
 
 def _system_of_run(table: PublishedTable, run: Run) -> System:
@@ -157,20 +163,15 @@ def _system_of_run(table: PublishedTable, run: Run) -> System:
     return max((system for system in runs if runs[system] == {run}), key=len, default=fused)
 
 
-def _table_step_text(number: str, system: System, run: Run) -> tuple[str, str]:
-    """Name and explanation of the step that is a row of Table `number`."""
+def _table_step_text(step: Mapping[str, str], system: System, run: Run) -> tuple[str, str]:
+    """Name and explanation of the step that is a row of a table."""
     evaluations = evaluations_of(system)
-    scales = ", ".join(map(str, sorted({e.Q for e in evaluations})))
-    partners = ", ".join(sorted({e.run.label for e in evaluations} - {run.label}))
-    return {
-        "3": (f"Q = {scales}", f"The test scale that suits S = {printed_scale(run.S)}."),
-        "4": (f"Q = {scales}", "Posteriors are averaged over several test scales."),
-        "5": (
-            "crops too",
-            "50 crops a scale are evaluated as well; their posteriors are averaged with the dense ones.",
-        ),
-        "6": (f"with {partners}", "Posteriors are averaged with those of a second net."),
-    }[number]
+    words = {
+        "Q": ", ".join(map(str, sorted({e.Q for e in evaluations}))),
+        "S": printed_scale(run.S),
+        "partners": ", ".join(sorted({e.run.label for e in evaluations} - {run.label})),
+    }
+    return step["name"].format_map(words), step["explanation"].format_map(words)
 
 
 def _published_errors(table: PublishedTable, system: System) -> dict[str, str]:

@@ -8,13 +8,13 @@ cell that depends on it gets a footnote.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from vggrepro.core.files import read_json
 from vggrepro.core.validation import validated
-from vggrepro.judging.declarations import EFFECTS, choice_number, declaration
+from vggrepro.judging.declarations import EFFECTS, choice_number, declaration, implausible
 from vggrepro.judging.records import measured, record_form
 from vggrepro.paper.protocol import SILENT, Rule, call, holds, protocol_rules, text_of
 from vggrepro.paper.runs import Run
@@ -46,16 +46,18 @@ class Finding:
     """The run, evaluation or result that did it."""
     choice: int | None = None
     """Its number, where the paper is silent."""
+    plausible: bool = True
+    """Whether a choice is one that the paper could mean."""
 
     @property
     def kind(self) -> Literal["paper", "choice"]:
         """Whether another value departs from the paper, or is another choice where the paper is silent."""
-        return "choice" if self.choice else "paper"
+        return "choice" if self.choice and self.plausible else "paper"
 
     @property
     def deviates(self) -> bool:
         """Whether it departs from the paper, so that numbers cannot be compared."""
-        return self.differs and not self.choice
+        return self.differs and self.kind == "paper"
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def findings(section: str, stage: str, names: Mapping[str, Any], source: Source)
         declared, setting = declaration(rule, names)
         choice = choice_number(rule, setting, stage)
         finding = compared(rule, value, stage, choice=choice, about=source.about, run=names.get("run"))
+        if finding and finding.choice and (expected := implausible(setting, names)):
+            finding = replace(finding, plausible=False, expected=f"{finding.expected}; {expected}")
         check_declared(rule, value, finding, declared, setting, source)
         results += [finding] if finding else []
     return tuple(results)

@@ -12,7 +12,7 @@ from math import ceil, inf
 from typing import Any
 
 from vggrepro.judging.records import most_drops, patience, steering, value_at
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, Ends, Rule, call, scale_ends
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, Ends, Rule, call, scale_ends, text_of
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import HARMLESS, effects
@@ -89,3 +89,11 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
 def choice_number(rule: Rule, setting: str, stage: str) -> int | None:
     """The number of the choice that a rule is about at a stage, as its `setting` says; None where the paper is not silent."""
     return rule.choice or EFFECTS.get(setting, HARMLESS).choice_at(stage)
+
+
+def implausible(setting: str, names: Mapping[str, Any]) -> str:
+    """What a choice could plausibly be, where its value is something else; empty where it is plausible."""
+    effect = EFFECTS.get(setting, HARMLESS)
+    if effect.plausible is None or effect.is_plausible(value_at(names, setting)):
+        return ""
+    return f"plausible: {setting} of {text_of(effect.plausible)}"

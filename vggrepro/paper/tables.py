@@ -152,6 +152,8 @@ class PublishedTable:
     """Whether the paper states its results in words alone, so that it is made only when asked for."""
     figure: Literal["", "depth", "scale"] = ""
     """The figure of the report that is drawn from the table."""
+    step: Mapping[str, str] = field(default_factory=dict)
+    """`name` and `explanation` of its step in the error decomposition; none for a table that is no step."""
 
     @property
     def name(self) -> str:

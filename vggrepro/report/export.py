@@ -17,7 +17,7 @@ from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import atomic_file, write_text
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger, read_ledger
-from vggrepro.paper.tables import Published, published_table, table_name
+from vggrepro.paper.tables import published_table, table_name
 from vggrepro.paper.tolerances import rounding
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
@@ -284,7 +284,7 @@ def _cell_record(
     low, high = cell.interval or (None, None)
     delta_low, delta_high = cell.delta_interval or (None, None)
     narrow = cell.delta_narrow or (None, None)
-    value, half = _printed(cell.published) if table.kind != "layers" else (None, None)
+    value = lineage.table_rows(settings, table.number)[row].cells[about.name].value
     return CellRecord(
         cell=table.anchor(row, column),
         table=table.number,
@@ -296,7 +296,7 @@ def _cell_record(
         published=cell.published,
         published_value=value,
         published_bold=cell.published_bold,
-        rounding=half,
+        rounding=None if value is None else rounding(cell.published),
         value=cell.value,
         text=cell.text,
         low=low,
@@ -349,12 +349,6 @@ def _keys(settings: Settings, table: Table, row: int) -> dict[str, str]:
         for name, text in lineage.table_rows(settings, table.number)[row].keys.items()
         if name not in table.columns
     }
-
-
-def _printed(text: str) -> tuple[float | None, float | None]:
-    """The printed number, and half a unit of its last digit."""
-    value = Published.parse(text).value
-    return value, None if value is None else rounding(text)
 
 
 def _words(words: Iterable[str]) -> str:

@@ -42,7 +42,6 @@ from vggrepro.settings.models import Settings
 IMAGES_PER_PACK = 250
 """Images that are packed at a time."""
 
-TABLES_COMPARED = ("3", "4", "5", "6", "7")
 """Tables whose rows are compared with a fusion."""
 
 MAX_MARGINS = 20_000_000
@@ -308,15 +307,15 @@ def integer_weights(system: System, evaluations: Sequence[Evaluation]) -> list[i
 
 
 def _rows(evaluations: Sequence[Evaluation], seed: int) -> list[tuple[dict[str, Any], System]]:
-    """The rows of the paper for which all evaluations exist: table, name, published top-1 and top-5; and the system."""
+    """The rows of which the paper prints errors and all evaluations exist: table, name, top-1 and top-5; and the system."""
     rows = []
-    for number in TABLES_COMPARED:
+    for number in table_numbers("scores"):
         table = published_table(number)
         names = [c.name for q in TOP for c in table.columns if (c.quantity, c.split) == (q, "val")]
         for row in table.rows:
             system = with_seed(row.system, seed) if row.system else ()
-            if system and {e for e, _ in system} <= set(evaluations):
-                published = [row.cells[name].value for name in names]
+            published = [row.cells[name].value for name in names]
+            if system and not row.minus and any(published) and {e for e, _ in system} <= set(evaluations):
                 rows.append(({"table": number, "name": _row_name(row), "published": published}, system))
     return rows
 

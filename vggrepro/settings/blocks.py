@@ -23,6 +23,13 @@ from vggrepro.settings.fields import (
     Share,
 )
 
+LENGTHS = {"from": 10, "to": 148}
+"""Plausible epochs of a stage whose length is not said: of the order of the 74 from scratch, at most twice as many."""
+DROPS = {"from": 1, "to": 4}
+"""Plausible drops of its rate: none would leave it as noisy as it began; three from scratch."""
+FIRST_DROP = {"from": 4, "to": 147}
+"""Plausible epochs of such drops: no earlier than the shortest plausible patience lets the first be."""
+
 VOC_TASKS = tuple(name for name, task in TASKS.items() if task.data.startswith("voc"))
 
 
@@ -92,8 +99,9 @@ class TrainSettings(FrozenModel):
     """Multiplier of the L2 penalty, on weights and biases."""
     drops: Annotated[NaturalNumber, DEPARTURE] = 3
     """PAPER 3.1: how often the learning rate is divided by 10, at most: fewer times where accuracy goes on improving."""
-    patience: Annotated[PositiveInteger, choice(16)] = 5
-    """CHOICE 16: epochs without a better validation accuracy after which the rate drops. The paper: "stopped improving"."""
+    patience: Annotated[PositiveInteger, choice(16, plausible={"from": 3, "to": 20})] = 5
+    """CHOICE 16: epochs without a better validation accuracy after which the rate drops. The paper: "stopped improving".
+    Fewer than three would let the noise of one measurement drop it; after more than 20, three drops hardly fit in 74 epochs."""
     stuck_epochs: Annotated[PositiveInteger, HARMLESS] = 10
     """Epochs with a loss of ln(classes), that of guessing, after which training stops with advice."""
     drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, DEPARTURE] = None
@@ -120,27 +128,29 @@ class TrainSettings(FrozenModel):
 class FinetuneSettings(FrozenModel):
     """What differs in the runs at S = 384 and S in [256;512], which are initialised from a run of the same net."""
 
-    epochs: Annotated[PositiveInteger | None, choice(7)] = None
+    epochs: Annotated[PositiveInteger | None, choice(7, plausible=LENGTHS)] = None
     """CHOICE 7: the paper gives no length; not set: as many as from scratch."""
-    learning_rate: Annotated[PositiveNumber, Effect("departure", 7, silent_at=("jitter",))] = 1e-3
+    learning_rate: Annotated[
+        PositiveNumber, Effect("departure", 7, silent_at=("jitter",), plausible={"from": 1e-4, "to": 1e-2})
+    ] = 1e-3
     """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for S in [256;512], about which the paper is silent."""
-    drops: Annotated[NaturalNumber | None, choice(7)] = None
+    drops: Annotated[NaturalNumber | None, choice(7, plausible=DROPS)] = None
     """CHOICE 7: drops of the learning rate; not set: as from scratch."""
-    drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, choice(7)] = None
+    drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, choice(7, plausible=FIRST_DROP)] = None
     """CHOICE 7: a fixed schedule for these runs; not set: validation accuracy steers the rate."""
 
 
 class LocaliseSettings(FrozenModel):
     """What differs in the runs that predict boxes, initialised from the classification net of their scale (appendix A)."""
 
-    epochs: Annotated[PositiveInteger | None, choice(9)] = None
+    epochs: Annotated[PositiveInteger | None, choice(9, plausible=LENGTHS)] = None
     """CHOICE 9: the paper gives no length; not set: as many as from scratch."""
     learning_rate: Annotated[PositiveNumber, DEPARTURE] = 1e-3
     """PAPER A.1: 10^-3."""
-    drops: Annotated[NaturalNumber | None, choice(9)] = None
+    drops: Annotated[NaturalNumber | None, choice(9, plausible=DROPS)] = None
     """CHOICE 9: drops of the learning rate; not set: as from scratch. The rate drops when the error of the true class's box,
     on a centre crop, stops improving."""
-    drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, choice(9)] = None
+    drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, choice(9, plausible=FIRST_DROP)] = None
     """CHOICE 9: a fixed schedule for these runs; not set: validation error steers the rate."""
 
 
@@ -149,7 +159,7 @@ class BoxTargets(FrozenModel):
 
     target: Annotated[Literal["largest", "random"], choice(9)] = "largest"
     """CHOICE 9: of several true boxes, the target is the largest, or a random one in every epoch."""
-    min_inside: Annotated[float, Field(ge=0, le=1), choice(9)] = 0.0
+    min_inside: Annotated[float, Field(ge=0, le=1), choice(9, plausible={"from": 0, "to": 0.5})] = 0.0
     """CHOICE 9: share of the target that must lie in the crop for it to count in the loss. At 0 every crop counts, even one
     that shows nothing of the target. OverFeat required half."""
 
@@ -160,10 +170,11 @@ class MergeSettings(FrozenModel):
     match: Annotated[Literal["distance+overlap", "distance", "overlap"], choice(9)] = "distance+overlap"
     """CHOICE 9: match score of two boxes, where smaller is better: the distance of their centres over the root of their mean
     area, 1 - IoU, or the sum of the two. OverFeat adds the intersection, with which overlapping boxes would match worse."""
-    threshold: Annotated[PositiveNumber, choice(9)] = 0.83
+    threshold: Annotated[PositiveNumber, choice(9, plausible={"from": 0.2, "to": 1.5})] = 0.83
     """CHOICE 9: the two boxes that match best are merged until their match score exceeds this. 5/6 is the score of two equal
-    boxes, one shifted along a side, with an IoU of one half: each would count as right for the other."""
-    top_k: Annotated[PositiveInteger | None, choice(9)] = None
+    boxes, one shifted along a side, with an IoU of one half: each would count as right for the other. Near 0 nothing
+    is merged; far above 1, boxes that hardly overlap are."""
+    top_k: Annotated[PositiveInteger | None, choice(9, plausible={"from": 1, "to": 1000})] = None
     """CHOICE 9: merge only the boxes of the so many locations with the label's highest scores, at each scale; all if not set.
     (OverFeat's k counts classes; here the five labels are those of the classification system.)"""
     average: Annotated[Literal["pairs", "members", "scores"], choice(9)] = "pairs"
@@ -186,9 +197,17 @@ class TransferSettings(FrozenModel):
     """Draw small data sets, in the same layouts, for those that are not given."""
     normalise: Annotated[Literal["after", "before"], choice(10)] = "after"
     """CHOICE 10: an image's features are scaled to unit length after those of several Q are combined, or also before that."""
-    C: Annotated[tuple[PositiveNumber, ...], Field(min_length=1), choice(10)] = (0.1, 0.3, 1.0, 3.0, 10.0)
+    C: Annotated[tuple[PositiveNumber, ...], Field(min_length=1), choice(10, plausible={"from": 0.001, "to": 1000})] = (
+        0.1,
+        0.3,
+        1.0,
+        3.0,
+        10.0,
+    )
     """CHOICE 10: costs of the SVM, of which held-out training images choose one."""
-    held_out: Annotated[float, Field(gt=0, lt=1), Effect("departure", 10, silent_at=VOC_TASKS)] = 0.2
+    held_out: Annotated[
+        float, Field(gt=0, lt=1), Effect("departure", 10, silent_at=VOC_TASKS, plausible={"from": 0.1, "to": 0.5})
+    ] = 0.2
     """PAPER B: share of the training images of a class on which C is chosen, for Caltech. CHOICE 10: the same for VOC-2012,
     about which the paper is silent; in VOC-2007 it is the part called val."""
     ap_2007: Annotated[Literal["11-point", "area"], choice(10)] = "11-point"

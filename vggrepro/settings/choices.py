@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from vggrepro.settings.effects import HARMLESS, effects
+from vggrepro.settings.effects import effects
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 
@@ -166,10 +167,21 @@ def choices_by_number(settings: Settings) -> dict[int, list[Choice]]:
 
 def departures(settings: Settings) -> list[tuple[str, str, str]]:
     """(key, value, value in the paper preset) of every setting by which numbers depart from the paper's protocol."""
-    paper = {key: value for key, value, _ in described(load_settings({}))}
-    declared = dict(effects(Settings))
-    here = ((key, value) for key, value, _ in described(settings) if declared.get(key, HARMLESS).kind == "departure")
-    return [(key, value, paper[key]) for key, value in here if value not in (paper[key], *declared[key].same)]
+    declared, paper = dict(effects(Settings)), dict(setting_values(load_settings({})))
+    return [
+        (key, _text(value), _text(paper[key]))
+        for key, value in setting_values(settings)
+        if key in declared and declared[key].departs(value, paper[key])
+    ]
+
+
+def setting_values(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """(key, value) of every setting; keys of blocks have dots, such as `train.batch`."""
+    for name, value in model:
+        if isinstance(value, BaseModel):
+            yield from setting_values(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def described(model: BaseModel, prefix: str = "") -> list[tuple[str, str, str]]:

@@ -158,13 +158,12 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
     """
     if not cell.how:
         return ()
-    kind = published_table(number).kind
-    if kind.name == "svms":
+    kind, printed = published_table(number).kind, table_rows(settings, number)[row]
+    if printed.members:
         return tuple(CellSource(f"{kind.results}/{name}", None) for name in cell.how)
     if all(name.startswith("imported/") for name in cell.how):
         return tuple(CellSource(f"scores/{name}", None) for name in cell.how)
-    printed, seeds = table_rows(settings, number)[row], settings.seeds
-    sources = []
+    sources, seeds = [], settings.seeds
     for system, less in ((printed.system or (), False), (printed.minus or (), True)):
         for seed in seeds:
             for e, weight in with_seed(system, seed):

@@ -117,7 +117,7 @@ class Plan:
         if number not in self.measured:
             return []
         table = self.settings.table(number)
-        jobs = self._svm_jobs(table, seeds) if table.kind.name == "svms" else self._system_jobs(table, seeds)
+        jobs = self._system_jobs(table, seeds) | self._svm_jobs(table, seeds)
         return sorted(f"{self.root}/{table.kind.results}/{job}" for job in jobs)
 
     def _system_jobs(self, table: PublishedTable, seeds: Sequence[int]) -> set[str]:

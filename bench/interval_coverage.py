@@ -1,6 +1,6 @@
 """How often intervals and tests are right where trainings differ: simulated image by image at the size of ILSVRC's validation.
 
-    python bench/coverage.py [TRIALS]       writes bench/results/coverage.json
+    python bench/interval_coverage.py [TRIALS]       writes bench/results/coverage.json
 
 In every trial N images and the trainings of NETS nets are drawn anew. Two nets are compared in pairs of images; their outcomes
 are drawn image by image, and of the other nets only what the pool needs: how their seeds spread. Trainings differ by `spread`
