@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.oracles.nets import krizhevsky_lrn, slid_head
+from vggrepro.nets import vgg
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG, LocalResponseNorm, count_parameters, full_size_net
 from vggrepro.paper.nets import LAYERS
@@ -93,8 +94,12 @@ def test_dense_evaluation_of_a_crop_is_the_plain_net(name):
         torch.testing.assert_close(net.score_map(crop)[:, :, 0, 0], net(crop), rtol=1e-4, atol=1e-4)
 
 
-def test_dense_evaluation_is_the_plain_head_at_every_window():
+@pytest.mark.parametrize("instructions", ["fastest", "avx2"])
+def test_dense_evaluation_is_the_plain_head_at_every_window(instructions, monkeypatch):
+    """As a matrix product, and as the convolution that takes its place where instructions are pinned."""
+    monkeypatch.setattr(vgg, "instructions_in_force", lambda: instructions)
     net, image = small_net("D"), torch.randn(3, 3, 88, 120) * 50
+    net.fc6.bias.data.normal_()
     with torch.inference_mode():
         torch.testing.assert_close(net.score_map(image), slid_head(net, net.features(image)), rtol=1e-4, atol=1e-4)
 
