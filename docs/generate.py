@@ -64,8 +64,8 @@ def choices_page() -> str:
     parts = [
         "# Choices where the paper is silent\n",
         "Made from the code by `make docs`. Each silence of the paper has a number, which the code, the settings and the",
-        "report cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting. A number outside of what is",
-        "plausible departs from the paper: cells made with it get no verdict.\n",
+        "report cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting. A number",
+        "outside of what is plausible departs from the paper: cells made with it get no verdict.\n",
     ]
     declared = dict(effects(Settings))
     for number, choices in choices_by_number(load_settings({})).items():

@@ -101,7 +101,7 @@ class TrainSettings(FrozenModel):
     """PAPER 3.1: how often the learning rate is divided by 10, at most: fewer times where accuracy goes on improving."""
     patience: Annotated[PositiveInteger, choice(16, plausible={"from": 3, "to": 20})] = 5
     """CHOICE 16: epochs without a better validation accuracy after which the rate drops. The paper: "stopped improving".
-    Fewer than three would let the noise of one measurement drop it; after more than 20, three drops hardly fit in 74 epochs."""
+    Fewer than three would let the noise of one measurement drop it; after more than 20, three drops hardly fit in 74."""
     stuck_epochs: Annotated[PositiveInteger, HARMLESS] = 10
     """Epochs with a loss of ln(classes), that of guessing, after which training stops with advice."""
     drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, DEPARTURE] = None
