@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,12 @@ def test_nets_from_random_weights_are_audited_as_ours_and_compared_with_staged_o
     compared = judged(unstaged={"glorot": str(other)})
     assert compared.verdict != "not run"
     assert "from random weights: initialised from none (A_256_s0)" in compared.reason
+    # what follows from the stores counts, whatever lies beside them
+    for file in (other / "tables").iterdir():
+        file.write_bytes(b"made up")
+    assert judged(unstaged={"glorot": str(other)}) == compared
+    shutil.rmtree(other / "tables")
+    assert judged(unstaged={"glorot": str(other)}) == compared
     assert "staged=false" in judged(staged=False, unstaged={"glorot": str(other)}).reason
     cases = (
         (random, "settings.train.init is he, but the table's settings say glorot"),
@@ -60,6 +67,9 @@ def test_nets_from_random_weights_are_audited_as_ours_and_compared_with_staged_o
         refused = judged(unstaged={"glorot": str(smoke_results(tmp_path / str(number), **made))})
         assert (refused.verdict, refused.p) == ("not run", None)
         assert message in refused.reason
+    scores = next((other / "scores").glob("A_256_s0/dense/256/posteriors.npy"))
+    scores.write_bytes(scores.read_bytes()[:-4] + bytes(4))
+    assert "A_256_s0/dense/256" in judged(unstaged={"glorot": str(other)}).reason
     (tmp_path / "empty").mkdir()
     with pytest.raises(ValueError, match="unstaged.glorot: .*empty: no results of trainings"):
         judged(unstaged={"glorot": str(tmp_path / "empty")})

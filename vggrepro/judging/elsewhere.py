@@ -1,6 +1,7 @@
 """Results from another folder, of nets that began with random weights: audited as ours are, before a claim is judged by them.
 
 What they were made with is known from their records alone. They have to be made with our settings in all but how they began.
+Their table is made here, from their score stores: no table or outcome that lies in the folder is believed.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from pathlib import Path
 from vggrepro.core.leftovers import visible_files
 from vggrepro.judging.comparisons import NotRunError
 from vggrepro.judging.pipeline import audit_table
-from vggrepro.paper.tables import table_name
-from vggrepro.scores.outcomes import Outcomes, read_outcomes
+from vggrepro.paper.runs import Run
+from vggrepro.scores.outcomes import Outcomes
 from vggrepro.settings.models import Settings
+from vggrepro.tables.build import build_table
 from vggrepro.tables.cells import Table
+from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.render import read_table
 
 
@@ -46,22 +49,21 @@ def audited_elsewhere(settings: Settings, number: str, of: str) -> Elsewhere:
     if of not in settings.unstaged:
         raise NotRunError(f"no results from random weights were given: unstaged={{{of}: FOLDER}}")
     folder = Path(settings.unstaged[of])
-    if not visible_files(folder, "runs/*_256_s*/run.json"):
+    records = visible_files(folder, "runs/*_256_s*/run.json")
+    if not records:
         raise ValueError(
             f"unstaged.{of}: {folder}: no results of trainings at S = 256 in it: name a folder below results/"
         )
-    file = folder / "tables" / f"{table_name(number)}.npz"
-    if not file.exists():
-        raise NotRunError(f"unstaged.{of}: {file}: no such file: make the tables there")
-    outcomes = read_outcomes(file)
-    began = {"train": settings.train.model_copy(update={"init": of}), "staged": False, "seeds": outcomes.seeds}
+    seeds = tuple(sorted({Run.parse(file.parent.name).seed for file in records}))
+    began = {"train": settings.train.model_copy(update={"init": of}), "staged": False, "seeds": seeds}
+    theirs, scores = settings.model_copy(update=began), folder / "scores"
     try:
-        table = audit_table(
-            read_table(file.with_suffix(".json")),
-            settings.model_copy(update=began),
-            results=folder / "scores",
-            runs=folder / "runs",
-        )
+        table, outcomes = build_table(settings.table(number), theirs, Inputs(scores))
+        table = audit_table(table, theirs, results=scores, runs=folder / "runs")
     except ValueError as error:
         raise NotRunError(f"unstaged.{of}: {error}") from None
+    if not outcomes.entries:
+        raise NotRunError(
+            f"unstaged.{of}: {scores}: no row of Table {number} was evaluated with every seed: evaluate there"
+        )
     return Elsewhere(outcomes, table)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
 from vggrepro.data.devkit_files import SYNSETS, DevkitFiles
 from vggrepro.paper.runs import Run, with_ancestors
 from vggrepro.paper.systems import evaluations_of
-from vggrepro.paper.tables import PUBLISHED, PublishedTable, best_classification, table_name
+from vggrepro.paper.tables import PUBLISHED, PublishedTable, best_classification
 from vggrepro.workflow.plan import Answers, Plan
 
 
@@ -87,5 +88,6 @@ def _records(plan: Plan, table: PublishedTable) -> list[str]:
 def claims_job(plan: Plan) -> Answers:
     """What claims are judged by besides our own tables: the claims, the tolerances, results of runs from random weights."""
     files = [str(ROOT / "tables" / name) for name in ("claims.yaml", "tolerances.yaml")]
-    others = [f"{folder}/tables/{table_name('3')}.npz" for folder in plan.settings.unstaged.values()]
+    made = ("runs/*/run.json", "scores/*/dense/*/made.json")
+    others = [str(file) for folder in plan.settings.unstaged.values() for file in visible_files(Path(folder), *made)]
     return {"files": files + others, "settings": plan.settings.model_dump_json()}
