@@ -23,7 +23,7 @@ from PIL.Image import Image
 
 from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.checksums import CHECKSUMS, data_checksum
-from vggrepro.core.files import read_json
+from vggrepro.core.records import StoreRecord, typed_record
 from vggrepro.data.colours import Colours
 from vggrepro.data.images import open_image, too_large
 from vggrepro.data.transforms import rescaled_size
@@ -81,8 +81,11 @@ class Store:
     def __init__(self, folder: Path) -> None:
         """Open a store; a ValueError that names a file that is missing, damaged, or cut short."""
         self.folder = folder
-        self.about: dict[str, Any] = read_json(
-            folder / "store.json", keys=("wnids", "images", "encoding", "blacklisted", "digest")
+        self.about: dict[str, Any] = typed_record(
+            folder / "store.json",
+            ("wnids", "images", "encoding", "blacklisted", "digest", "colours"),
+            kind=StoreRecord,
+            again=PREPARE_AGAIN,
         )
         self.ids = list(read_ids(folder / "ids.txt", PREPARE_AGAIN))
         self.index: NDArray[np.void] = read_array(folder / "index.npy", INDEX, (self.about["images"],), PREPARE_AGAIN)

@@ -13,8 +13,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vggrepro.core.files import checked, read_json, write_json
+from vggrepro.core.files import checked, write_json
+from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
+from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.tables import cell_id, published_table
 from vggrepro.tables.lineage import StoredResult, stored_results
@@ -116,8 +118,10 @@ _Found = tuple[str, str, tuple[str, ...], dict[str, Any]]
 
 
 def _trainings(results: Path) -> Iterator[_Found]:
-    for file in sorted(results.glob("runs/*/*.json")):
-        about = read_json(file, ("run", "made"))
+    for file in visible_files(results, "runs/*/*.json"):
+        about = typed_record(
+            file, ("run", "made"), kind=ReleasedRecord if file.name == "adopted.json" else TrainingRecord
+        )
         after = []
         if isinstance(data := about.get("data"), dict):
             for split in ("train", "val"):
@@ -140,7 +144,7 @@ def _results(results: Path) -> Iterator[_Found]:
             after += [f"runs/{run}" for run in result.runs]
         if kind == "boxes" and about["protocol"] == "dense":
             seed = result.runs[0].rpartition("_s")[2]
-            labels = read_json(results / "answers" / f"s{seed}" / "made.json", ("system",))
+            labels = typed_record(results / "answers" / f"s{seed}" / "made.json", ("system",))
             after += [f"scores/{name}" for name in labels["system"]]
         yield path, _arrays_digest(results / path), tuple(after), _with_device(result)
 
@@ -179,7 +183,7 @@ def weights_digest(file: Path) -> str:
 def _arrays_digest(folder: Path) -> str:
     """SHA-256 of all arrays and lists of ids of a result."""
     hasher = hashlib.sha256()
-    for file in sorted((*folder.rglob("*.npy"), *folder.rglob("ids.txt"))):
+    for file in visible_files(folder, "**/*.npy", "**/ids.txt"):
         hasher.update(f"{file.relative_to(folder).as_posix()}\n".encode())
         with checked(file):
             hasher.update(hashlib.sha256(file.read_bytes()).digest())
@@ -188,7 +192,7 @@ def _arrays_digest(folder: Path) -> str:
 
 def _cells(results: Path) -> dict[str, CellValue]:
     cells = {}
-    for file in sorted(results.glob("tables/*.json")):
+    for file in visible_files(results, "tables/*.json"):
         table = read_table(file)
         folder = published_table(table.number).kind.results
         for r, row in enumerate(table.rows):

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import TypeAdapter
 
-from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.core.files import atomic_folder, write_json
 from vggrepro.core.leftovers import visible_files
+from vggrepro.core.records import typed_record
+from vggrepro.core.validation import read_typed
 from vggrepro.data.store import Store
 from vggrepro.paper.systems import System, parse_system, with_seed
 from vggrepro.scores.statistics import nested_interval
@@ -92,7 +93,7 @@ def write_flips(
 
 def read_flips(folder: Path) -> Comparison:
     """The comparison in a folder that `write_flips` wrote."""
-    return TypeAdapter(Comparison).validate_python(read_json(folder / "flips.json"))
+    return read_typed(Comparison, folder / "flips.json", "compare the systems again")
 
 
 def _top1_labels(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
@@ -115,7 +116,7 @@ def _top1_labels(system: System, folder: Path, val: Store) -> NDArray[np.int64]:
 
 def _imported_names(folder: Path) -> list[str]:
     """The names of the imported systems below a folder of score stores."""
-    return [str(read_json(file, ("name",))["name"]) for file in visible_files(folder, "imported/*/made.json")]
+    return [str(typed_record(file, ("name",))["name"]) for file in visible_files(folder, "imported/*/made.json")]
 
 
 def _examples(

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from vggrepro.core.files import read_json
+from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
 from vggrepro.core.validation import validated
 from vggrepro.judging.declarations import EFFECTS, choice_number, declaration, implausible
 from vggrepro.judging.records import measured, record_form
@@ -224,7 +224,9 @@ class Audit:
             verb = "adopt" if released else "train"
             source = Source(str(file), run.name, f"delete {folder} and {verb} {run.name} again")
             keys = () if released else ("settings", "parent", "epochs", "iterations")
-            document = read_json(file, ("run", "weights", *keys))
+            document = typed_record(
+                file, ("run", "weights", *keys), kind=ReleasedRecord if released else TrainingRecord
+            )
             if document["run"] != run.name:
                 raise source.refusal(f"run: expected {run.name}, got {document['run']}")
             self._documents[run] = source, document

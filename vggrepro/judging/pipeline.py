@@ -15,7 +15,7 @@ import numpy as np
 
 from vggrepro.core.arrays import read_array
 from vggrepro.core.checksums import SUFFIX, write_list
-from vggrepro.core.files import read_json
+from vggrepro.core.records import typed_record
 from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.judging.verdicts import judge_table
@@ -98,7 +98,7 @@ def _paths_by_cell(table: Table, settings: Settings) -> dict[CellIndex, list[str
 
 def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
     """What the records of one result tell: of SVMs, of scores, or of boxes and how they are merged."""
-    metadata = read_json(folder / "made.json")
+    metadata = typed_record(folder / "made.json")
     if "task" in metadata:
         targets = read_array(folder / "0" / "targets.npy", np.int8, (None, None), "classify again", mapped=True)
         return audit.of_svms(folder, metadata, len(targets))

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import TypeAdapter
 
-from vggrepro.core.files import atomic_folder, read_json, read_rows, write_json, write_text
+from vggrepro.core.files import atomic_folder, read_rows, write_json, write_text
+from vggrepro.core.validation import read_typed
 from vggrepro.data.boxes import BoxArray, clip
 from vggrepro.data.store import Store
 from vggrepro.localisation.judging import missed_images
@@ -71,7 +71,7 @@ def write_sensitivity(settings: Settings, *, boxes_folder: Path, val_folder: Pat
 def read_sensitivity(folder: Path) -> tuple[list[dict[str, str]], list[Example]]:
     """The rows of `sensitivity.csv`, and the examples."""
     points = read_rows(folder / "sensitivity.csv", "measure merging again")
-    return points, TypeAdapter(list[Example]).validate_python(read_json(folder / "examples.json"))
+    return points, read_typed(list[Example], folder / "examples.json", "measure merging again")
 
 
 def _system_stores(system: System, seed: int, stores: dict[str, BoxStore]) -> list[BoxStore]:

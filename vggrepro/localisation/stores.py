@@ -22,8 +22,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.arrays import read_array, read_ids
-from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.core.files import atomic_folder, write_json
 from vggrepro.core.progress import prefetch, show_progress
+from vggrepro.core.records import typed_record
 from vggrepro.data.boxes import clip
 from vggrepro.settings.blocks import MergeSettings
 
@@ -115,7 +116,7 @@ def write_boxes(folder: Path, store: BoxStore, metadata: Mapping[str, Any]) -> N
 
 def read_boxes(folder: Path) -> BoxStore:
     """Open a store; a ValueError that names the file where one is missing or damaged."""
-    metadata, ids = read_json(folder / "made.json"), read_ids(folder / "ids.txt", PREDICT_AGAIN)
+    metadata, ids = typed_record(folder / "made.json", again=PREDICT_AGAIN), read_ids(folder / "ids.txt", PREDICT_AGAIN)
     N = len(ids)
 
     def read(name: str, dtype: type[np.generic], *shape: int | None, mapped: bool = False) -> NDArray[Any]:

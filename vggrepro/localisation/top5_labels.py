@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.arrays import read_array, read_ids
-from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.core.files import atomic_folder, write_json
+from vggrepro.core.records import typed_record
 from vggrepro.data.store import Store
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import best_classification
@@ -35,7 +36,8 @@ def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
 
 def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:
     """The labels [N, K] for the images of a prepared store; a ValueError for labels of other images, or damaged ones."""
-    metadata, again = read_json(folder / "made.json", keys=("data",)), "make the labels again"
+    again = "make the labels again"
+    metadata = typed_record(folder / "made.json", ("data",), again=again)
     if metadata["data"] != store.digest or read_ids(folder / "ids.txt", again) != tuple(store.ids):
         raise ValueError(f"{folder}: labels of other images than those in {store.folder}: make them again")
     return read_array(folder / "answers.npy", np.int64, (len(store), None), again)

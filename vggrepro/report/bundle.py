@@ -25,9 +25,10 @@ import yaml
 
 from vggrepro.core import provenance
 from vggrepro.core.checksums import CHECKSUMS, SUFFIX
-from vggrepro.core.files import atomic_file, checked, file_digest, read_json, write_text
+from vggrepro.core.files import atomic_file, checked, file_digest, write_text
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
+from vggrepro.core.records import read_released
 from vggrepro.report.bundle_check import bundle_problems
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
@@ -105,7 +106,7 @@ def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int =
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         collect_files(settings, results, folder)
-        released = [read_json(path) for path in visible_files(results, "runs/*/adopted.json")]
+        released = [read_released(path) for path in visible_files(results, "runs/*/adopted.json")]
         weights = {about["run"]: about["weights"] for about in [*(t.about for t in trainings), *released]}
         write_text(folder / "digests.sha256", _digests(results, weights, results_by_path, workers))
         _CrateDescription(folder, trainings, released, results_by_path, settings).write()

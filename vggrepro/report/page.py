@@ -14,8 +14,9 @@ from typing import Any
 
 from vggrepro.core import provenance
 from vggrepro.core.checksums import write_checksums
-from vggrepro.core.files import read_json, write_text
+from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
+from vggrepro.core.records import read_released
 from vggrepro.judging.ledger import read_ledger
 from vggrepro.localisation.sensitivity import read_sensitivity
 from vggrepro.paper.tables import published_table
@@ -57,7 +58,7 @@ def write_report(
     """
     tables = {path: render.read_table(path) for path in table_files}
     trainings = [lineage.read_training(path) for path in run_files]
-    released = [_adopted_row(read_json(path, keys=RELEASED_NET_KEYS)) for path in adopted_files]
+    released = [_adopted_row(read_released(path)) for path in adopted_files]
     results_by_path = lineage.stored_results(results) if results else {}
     all_origins = (
         origins.origins_of(settings, list(tables.values()), trainings, results_by_path, [a["run"] for a in released])
@@ -124,10 +125,6 @@ def _figures(
         figures.append(localisation.draw_sensitivity(points, settings.merge, folder))
         figures += [localisation.draw_boxes(examples, merging, folder)] if examples else []
     return figures
-
-
-RELEASED_NET_KEYS = ("run", "file", "digest", "format", "reading", "checked")
-"""Keys that `adopted.json` must have."""
 
 
 def _adopted_row(record: Mapping[str, Any]) -> dict[str, str]:

@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.arrays import map_array, read_array, read_ids
-from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.core.files import atomic_folder, write_json
+from vggrepro.core.records import typed_record
 from vggrepro.paper.runs import Evaluation
 from vggrepro.scores.ranks import true_class_ranks
 
@@ -103,7 +104,7 @@ def _write_ids(folder: Path, ids: list[str] | tuple[str, ...]) -> None:
 
 def read_scores(folder: Path) -> Scores:
     """Open a store; a ValueError that names the file where it is missing or damaged."""
-    metadata = read_json(folder / "made.json")
+    metadata = typed_record(folder / "made.json", again=EVALUATE_AGAIN)
     ids = read_ids(folder / "ids.txt", EVALUATE_AGAIN)
     posteriors = read_array(folder / "posteriors.npy", np.float32, (len(ids), None), EVALUATE_AGAIN, mapped=True)
     labels = read_array(folder / "labels.npy", np.int64, (len(ids),), EVALUATE_AGAIN)
@@ -196,7 +197,7 @@ def read_scores_or_labels(folder: Path) -> Scores | TopLabels:
     """Open a store of posteriors, or one of labels alone; a ValueError that names it where it is missing or damaged."""
     if not (folder / "answers.npy").exists():
         return read_scores(folder)
-    metadata = read_json(folder / "made.json", keys=("classes",))
+    metadata = typed_record(folder / "made.json", ("classes",), again="import the labels again")
     again, boxes_file = "import the labels again", folder / "boxes.npy"
     ids = read_ids(folder / "ids.txt", again)
     predicted = read_array(folder / "answers.npy", np.int64, (len(ids), None), again)

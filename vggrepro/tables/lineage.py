@@ -12,48 +12,30 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-from typing_extensions import TypedDict
-
-from vggrepro.core.files import checked, read_json, read_rows
+from vggrepro.core.files import checked, read_rows
 from vggrepro.core.leftovers import visible_files
+from vggrepro.core.records import TrainingRecord, typed_record
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import Row, published_table
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, Table
 
-OF_A_TRAINING = ("run", "settings", "parent", "initialised", "data", "drops", "epochs", "seconds", "attempts", "made")
+OF_A_TRAINING = (
+    "run",
+    "settings",
+    "parent",
+    "initialised",
+    "data",
+    "drops",
+    "epochs",
+    "seconds",
+    "attempts",
+    "weights",
+    "device",
+    "made",
+)
 """What `run.json` says."""
-
-
-class InitialWeights(TypedDict):
-    """The run that another is initialised from, in `run.json`."""
-
-    run: str
-    weights: str
-
-
-class Attempt(TypedDict):
-    """A start of a training, in `run.json`."""
-
-    seconds: float
-    processes: int
-    joules: float | None
-    began: str
-
-
-class TrainingRecord(TypedDict):
-    """What `run.json` has to hold for all that reads it; it holds more."""
-
-    run: str
-    settings: dict[str, Any]
-    parent: InitialWeights | None
-    data: dict[str, Any]
-    epochs: int
-    seconds: float
-    attempts: list[Attempt]
-    made: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,12 +72,12 @@ class FinishedTraining:
 
 def read_training(path: Path) -> FinishedTraining:
     """The training whose `run.json` is given; a ValueError where it, or `metrics.csv` beside it, is not whole."""
-    about, metrics = read_json(path, keys=OF_A_TRAINING), path.with_name("metrics.csv")
-    with checked(path, "train the run again"):
-        TypeAdapter(TrainingRecord).validate_python(about)
+    again, metrics = "train the run again", path.with_name("metrics.csv")
+    about = typed_record(path, OF_A_TRAINING, kind=TrainingRecord, again=again)
+    with checked(path, again):
         run = Run.parse(about["run"])
-    rows = read_rows(metrics, "train the run again")
-    with checked(metrics, "train the run again"):
+    rows = read_rows(metrics, again)
+    with checked(metrics, again):
         numbers = [{name: float(value) for name, value in row.items()} for row in rows]
     if not numbers:
         raise ValueError(f"{metrics}: no epoch in it: train {run.name} again")
@@ -132,11 +114,18 @@ RESULT_FOLDERS = ("scores", "boxes", "features", "transfer")
 """The folders of results that nets make."""
 
 
+def _keys_of(path: str) -> tuple[str, ...]:
+    """What the record of a result has to say: an imported system is of no run, SVMs are of several."""
+    if path.startswith("scores/imported/"):
+        return ("made",)
+    return ("made", "features") if path.startswith("transfer/") else ("made", "run", "weights")
+
+
 def stored_results(folder: Path) -> dict[str, StoredResult]:
     """Every result below a folder such as `results/smoke`, by its path there."""
     files = visible_files(folder, *(f"{kind}/**/made.json" for kind in RESULT_FOLDERS))
     paths = [file.parent.relative_to(folder).as_posix() for file in files]
-    return {path: StoredResult(path, read_json(file, ("made",))) for path, file in zip(paths, files, strict=True)}
+    return {path: StoredResult(path, typed_record(file, _keys_of(path))) for path, file in zip(paths, files, strict=True)}
 
 
 @dataclass(frozen=True)

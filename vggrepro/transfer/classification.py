@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core import provenance
-from vggrepro.core.files import atomic_folder, read_json, write_json
+from vggrepro.core.files import atomic_folder, write_json
+from vggrepro.core.records import typed_record
 from vggrepro.data.collections import VOC, Caltech, Collection, open_collection
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.blocks import TransferSettings
@@ -69,6 +70,10 @@ class _Problem:
         write_split_scores(folder, scores, targets, collection=self.collection, images=test)
 
 
+OF_FEATURES = ("run", "name", "weights", "data", "scales")
+"""What the record of features has to say for a result of SVMs on them."""
+
+
 def classify_task(
     task_name: str,
     *,
@@ -110,7 +115,7 @@ def classify_task(
             "C from": list(settings.C),
             "submission": (root / "submission").exists(),
             "settings": settings.model_dump(mode="json", exclude=set(settings.paths)),
-            "features": [read_json(folder / "made.json") for folder in features],
+            "features": [typed_record(folder / "made.json", OF_FEATURES) for folder in features],
             "made": provenance.provenance_record(),
         }
         write_json(root / "made.json", metadata)

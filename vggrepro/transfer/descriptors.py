@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.arrays import read_array
-from vggrepro.core.files import read_json
+from vggrepro.core.records import typed_record
 from vggrepro.data.collections import Collection
 from vggrepro.paper.tasks import Task
 
@@ -71,10 +71,10 @@ def read_features(
     folder: Path, collection: str, digest: str, scales: Sequence[int]
 ) -> tuple[list[NDArray[np.float32]], str]:
     """The features [N, fc] of a collection at every scale, and the name of the run; a ValueError for other images."""
-    metadata = read_json(folder / "made.json", ("run", "name", "data"))
+    again = "compute the features again"
+    metadata = typed_record(folder / "made.json", ("run", "name", "data"), again=again)
     if (metadata["name"], metadata["data"]) != (collection, digest):
         raise ValueError(
             f"{folder}: features of other images than {collection}: delete the folder and compute them again"
         )
-    again = "compute the features again"
     return [read_array(folder / f"{Q}.npy", np.float32, (None, None), again) for Q in scales], metadata["run"]

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.arrays import read_array
-from vggrepro.core.files import read_json
+from vggrepro.core.records import typed_record
 from vggrepro.data.collections import Collection
 from vggrepro.transfer.average_precision import ScoreMatrix, TargetMatrix, measure_of
 
@@ -62,7 +62,11 @@ def write_split_scores(
 
 def read_svm_result(folder: Path) -> SVMResult:
     """Open the result of a task; a ValueError that names the file where one is missing or damaged."""
-    metadata = read_json(folder / "made.json", ("task", "nets", "classes", "counted", "measure", "part", "C"))
+    metadata = typed_record(
+        folder / "made.json",
+        ("task", "nets", "collection", "data", "classes", "counted", "measure", "part", "C", "C from"),
+        again=CLASSIFY_AGAIN,
+    )
     scores, targets, groups = [], [], []
     for k in range(len(metadata["C"])):
         split = folder / str(k)

@@ -1,0 +1,209 @@
+"""The records that lie beside results, with the types of their keys: what is read back is held against these first. No torch.
+
+A record may lack a key that its reader does not ask for, because an older version wrote it, and may hold others.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, NotRequired
+
+from annotated_types import Gt, MinLen
+from pydantic import TypeAdapter, ValidationError
+from typing_extensions import TypedDict
+
+from vggrepro.core.files import checked, read_json
+from vggrepro.core.printable import shortened
+
+
+class Provenance(TypedDict):
+    """What produced a result: see `core/provenance.py`."""
+
+    commit: str
+    versions: dict[str, str]
+    processor: str
+    at: str
+    instructions: NotRequired[str]
+
+
+class FeaturesOfANet(TypedDict):
+    """The features that SVMs were trained on, in the record of their result."""
+
+    run: str
+    name: str
+    weights: str
+    scales: list[int]
+
+
+ResultRecord = TypedDict(
+    "ResultRecord",
+    {
+        "run": str,
+        "name": str,
+        "weights": str,
+        "protocol": str,
+        "Q": int,
+        "scales": list[int],
+        "data": str,
+        "data set": str,
+        "collection": str,
+        "images": int,
+        # the number of classes, or of SVMs their names
+        "classes": int | list[str],
+        "device": str,
+        "seconds": float,
+        "settings": dict[str, Any],
+        "record": dict[str, Any],
+        "made": Provenance,
+        # of boxes, and of labels for them
+        "answers": str,
+        "classifier": str | None,
+        "system": list[str],
+        # of SVMs
+        "task": str,
+        "nets": list[str],
+        "counted": list[str],
+        "measure": str,
+        "part": str,
+        "C": list[float],
+        "C from": list[float],
+        "features": list[FeaturesOfANet],
+        "submission": bool,
+        # of an imported system
+        "file": str,
+        "digest": str,
+        "as": dict[str, Any],
+    },
+    total=False,
+)
+"""`made.json`: what made scores, boxes, labels, features, or a result of SVMs."""
+
+
+class ColourRecord(TypedDict):
+    """What PCA found in the colours of a training set: see `data/store.py`."""
+
+    mean: list[float]
+    eigenvalues: list[float]
+    eigenvectors: list[list[float]]
+
+
+StoreRecord = TypedDict(
+    "StoreRecord",
+    {
+        "wnids": list[str],
+        "images": int,
+        "encoding": str,
+        "blacklisted": list[str],
+        "digest": str,
+        "data set": str,
+        "words": dict[str, str],
+        "smallest": int | None,
+        "colours": ColourRecord | None,
+    },
+    total=False,
+)
+"""`store.json` of a prepared split."""
+
+
+class NetReading(TypedDict):
+    """How the numbers of a released net were read."""
+
+    channels: str
+    input: str
+    classes: str
+    full: str
+    kernels: str
+    mean: list[float]
+
+
+NetCheck = TypedDict("NetCheck", {"top-1 errors": int, "images": Annotated[int, Gt(0)]})
+"""What a released net did on images."""
+
+
+DataOfAReleasedNet = TypedDict("DataOfAReleasedNet", {"val": str, "data set": str})
+
+
+class ReleasedRecord(TypedDict, total=False):
+    """`adopted.json`: a released net that stands for a run."""
+
+    run: str
+    file: str
+    digest: str
+    format: str
+    reading: NetReading
+    checked: NetCheck
+    data: DataOfAReleasedNet
+    weights: str
+    made: Provenance
+
+
+class InitialWeights(TypedDict):
+    """The run that another is initialised from, in `run.json`."""
+
+    run: str
+    weights: str
+
+
+class Attempt(TypedDict):
+    """A start of a training, in `run.json`."""
+
+    seconds: float
+    processes: int
+    pieces: int
+    device: str
+    peak_bytes: float
+    joules: float | None
+    began: str
+
+
+DataOfATraining = TypedDict("DataOfATraining", {"train": str, "val": str, "data set": NotRequired[str]})
+
+
+class TrainingRecord(TypedDict, total=False):
+    """`run.json`: what made the weights of a run."""
+
+    run: str
+    settings: dict[str, dict[str, Any] | Any]
+    parent: InitialWeights | None
+    data: DataOfATraining
+    initialised: list[str]
+    drops: list[int]
+    epochs: int
+    iterations: int
+    seconds: float
+    attempts: Annotated[list[Attempt], MinLen(1)]
+    device: str
+    weights: str
+    record: dict[str, Any]
+    made: Provenance
+
+
+def typed_record(
+    path: Path,
+    keys: tuple[str, ...] = (),
+    *,
+    kind: Any = ResultRecord,  # noqa: ANN401
+    again: str = "make it again",
+) -> dict[str, Any]:
+    """The record in a JSON file of ours: a `kind`, which has all of `keys`.
+
+    Raises ValueError that names the file where it is missing, damaged, lacks a key, or holds a value of another type.
+    """
+    value: dict[str, Any] = read_json(path, keys, again)
+    with checked(path, again):
+        check_types(kind, value)
+    return value
+
+
+def read_released(path: Path) -> dict[str, Any]:
+    """The `adopted.json` of a released net; a ValueError as of `typed_record`."""
+    return typed_record(path, tuple(ReleasedRecord.__annotations__), kind=ReleasedRecord, again="adopt it again")
+
+
+def check_types(kind: Any, value: Any) -> None:  # noqa: ANN401
+    """A ValueError with the keys and what was expected, unless a value read from JSON is of a kind."""
+    try:
+        TypeAdapter(kind).validate_python(value, strict=True)
+    except ValidationError as error:
+        problems = (f"{'.'.join(map(str, p['loc']))}: {p['msg']}, got {shortened(p['input'])}" for p in error.errors())
+        raise ValueError("; ".join(problems)) from None
