@@ -66,7 +66,7 @@ KINDS: dict[str, tuple[dict[str, Any], Callable[[Path], object]]] = {
 """Good records by their places, and what reads them."""
 
 
-def changed(record: Any) -> Iterator[Any]:  # noqa: ANN401
+def changed(record: Any) -> Iterator[Any]:
     """The record with every key, at every depth, replaced by every wrong value."""
     keys = list(record) if isinstance(record, dict) else range(len(record))
     for key in keys:
@@ -94,6 +94,7 @@ def test_a_changed_record_is_read_or_refused_with_one_message_that_names_it(tmp_
     file.write_text(json.dumps(record))
     read(file)
     tried = refused = 0
+    messages = set()
     for other in changed(record):
         file.write_text(json.dumps(other))
         tried += 1
@@ -101,7 +102,8 @@ def test_a_changed_record_is_read_or_refused_with_one_message_that_names_it(tmp_
             read(file)
         except ValueError as error:
             refused += 1
-            assert str(file) in str(error), error
+            messages.add(str(error))
+    assert [message for message in messages if str(file) not in message] == []
     assert tried >= 156
     assert refused > tried / 3
 

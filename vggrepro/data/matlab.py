@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import zlib
-from typing import IO, Any
+from collections.abc import Iterator
+from itertools import pairwise
+from math import prod
+from typing import IO, Any, Literal
 
 from vggrepro.core import limits
 
-HEADER, TAG, COMPRESSED = 128, 8, 15
-"""Of MATLAB 5: bytes of the header, bytes before each element, and the type of an element that is packed."""
+HEADER, TAG, COMPRESSED, MATRIX = 128, 8, 15, 14
+"""Of MATLAB 5: bytes of the header, bytes before each element, and the types of elements that are packed, and variables."""
+CELL, STRUCT, OBJECT, SPARSE, LAST = 1, 2, 3, 5, 15
+"""Classes of variables; those after the last have no dimensions."""
 BLOCK = 1 << 20
 """Bytes that are unpacked at a time."""
 
@@ -29,27 +34,82 @@ def read_mat(file: IO[bytes], where: str, **options: Any) -> dict[str, Any]:  # 
 
 
 def _check_unpacked(file: IO[bytes]) -> None:
-    """A ValueError where packed elements become larger than those of an honest file."""
+    """A ValueError where packed elements become larger than an honest file's, or variables are smaller than they say."""
     size = file.seek(0, 2)
     file.seek(0)
-    order = "big" if file.read(HEADER)[126:] == b"MI" else "little"
+    header = file.read(HEADER)
+    if header[126:] not in (b"MI", b"IM"):  # of MATLAB 4, whose numbers lie in the file as they are
+        return
+    order: _Order = "big" if header[126:] == b"MI" else "little"
     allowed = max(limits.TEXT_BYTES, limits.UNPACKED_RATIO * size)
     while len(tag := file.read(TAG)) == TAG:
-        kind, length = (int.from_bytes(tag[i : i + 4], order) for i in (0, 4))  # type: ignore[arg-type]
+        kind, length = (int.from_bytes(tag[i : i + 4], order) for i in (0, 4))
         end = min(file.tell() + length, size)
         if kind == COMPRESSED:
-            allowed -= _unpacked_bytes(file, end, allowed)
-        if allowed < 0:
-            raise ValueError(f"unpacks to more than {limits.UNPACKED_RATIO} times its bytes")
+            data = _unpacked(file, end, allowed)
+            allowed -= len(data)
+            if allowed < 0:
+                raise ValueError(f"unpacks to more than {limits.UNPACKED_RATIO} times its bytes")
+            _check_variables(memoryview(data), order)
+        elif kind == MATRIX:
+            _check_variable(memoryview(file.read(end - file.tell())), order)
         file.seek(end)
 
 
-def _unpacked_bytes(file: IO[bytes], end: int, enough: int) -> int:
-    """The bytes that an element unpacks to; counting stops where they are more than `enough`."""
-    unpacker, count = zlib.decompressobj(), 0
-    while count <= enough and not unpacker.eof:
+def _unpacked(file: IO[bytes], end: int, enough: int) -> bytearray:
+    """What an element unpacks to; unpacking stops where it is more than `enough` bytes."""
+    unpacker, data = zlib.decompressobj(), bytearray()
+    while len(data) <= enough and not unpacker.eof:
         packed = unpacker.unconsumed_tail or file.read(min(BLOCK, end - file.tell()))
         if not packed:
             break
-        count += len(unpacker.decompress(packed, BLOCK))
-    return count
+        data += unpacker.decompress(packed, BLOCK)
+    return data
+
+
+_Order = Literal["big", "little"]
+
+
+def _check_variables(data: memoryview, order: _Order) -> None:
+    for kind, content in _elements(data, order):
+        if kind == MATRIX:
+            _check_variable(content, order)
+
+
+def _check_variable(data: memoryview, order: _Order) -> None:
+    """A ValueError where a variable, or one inside of it, has fewer bytes than entries, which scipy takes memory for."""
+    parts = list(_elements(data, order))
+    if len(parts) < 2 or not (1 <= (kind := int.from_bytes(parts[0][1][:4], order) & 255) <= LAST):
+        return
+    sides = [int.from_bytes(parts[1][1][i : i + 4], order) for i in range(0, len(parts[1][1]), 4)]
+    entries = prod(sides)
+    if kind in (CELL, STRUCT, OBJECT):
+        entries *= 1 if kind == CELL else max(1, _fields(parts, order))
+        # each is an element of its own
+        held = max(len(data) // TAG, 1)
+    else:
+        held = len(data)
+    if kind != SPARSE and entries > held:
+        raise ValueError(f"a variable of {len(data):,} bytes says that it has {' x '.join(map(str, sides))} entries")
+    _check_variables(data, order)
+
+
+def _fields(parts: list[tuple[int, memoryview]], order: _Order) -> int:
+    """The number of fields of a structure: the first part of four bytes after the name is the length of each field's name."""
+    for (_, length), (_, names) in pairwise(parts[3:]):
+        if len(length) == 4 and (each := int.from_bytes(length, order)):
+            return len(names) // each
+    return 0
+
+
+def _elements(data: memoryview, order: _Order) -> Iterator[tuple[int, memoryview]]:
+    """The elements one after the other, each with its type; one of at most four bytes may lie in its own tag."""
+    place = 0
+    while place + TAG <= len(data):
+        word, length = (int.from_bytes(data[place + i : place + i + 4], order) for i in (0, 4))
+        if small := word >> 16:
+            yield word & 0xFFFF, data[place + 4 : place + 4 + small]
+            place += TAG
+        else:
+            yield word, data[place + TAG : place + TAG + length]
+            place += TAG + (length + TAG - 1) // TAG * TAG

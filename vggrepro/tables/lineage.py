@@ -125,7 +125,9 @@ def stored_results(folder: Path) -> dict[str, StoredResult]:
     """Every result below a folder such as `results/smoke`, by its path there."""
     files = visible_files(folder, *(f"{kind}/**/made.json" for kind in RESULT_FOLDERS))
     paths = [file.parent.relative_to(folder).as_posix() for file in files]
-    return {path: StoredResult(path, typed_record(file, _keys_of(path))) for path, file in zip(paths, files, strict=True)}
+    return {
+        path: StoredResult(path, typed_record(file, _keys_of(path))) for path, file in zip(paths, files, strict=True)
+    }
 
 
 @dataclass(frozen=True)
