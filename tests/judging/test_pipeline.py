@@ -15,6 +15,7 @@ from tests.made_tables import judged_table
 from tests.oracles.records import made_json, write_runs
 from vggrepro import cli
 from vggrepro.core.checksums import write_checksums
+from vggrepro.core.paths import ROOT
 from vggrepro.judging.pipeline import UNLIKE, audit_table
 from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.tables import published_table
@@ -210,3 +211,21 @@ def test_a_table_without_numbers_of_ours_needs_no_records(tmp_path):
     for number in ("1", "2", "3"):
         table = judged_table(number, settings, tmp_path)
         assert audit_table(table, settings, results=tmp_path, runs=None) == table
+
+
+@pytest.mark.parametrize(
+    ("given", "images"),
+    [
+        ({"smoke": True}, "stand-in (drawn by the program)"),
+        ({"preset": "tiny", "tiny_imagenet": str(ROOT), "localisation": False}, "Tiny ImageNet"),
+    ],
+    ids=["stand-in", "Tiny ImageNet"],
+)
+def test_a_table_of_other_images_says_which_and_gives_no_verdict(given, images, tmp_path):
+    settings = load_settings(given)
+    table = audited_table(audited_results(tmp_path, settings), settings)
+    assert verdicts_of(table) == {"other data"}
+    text = render.table_markdown(table)
+    assert f"trained on {images} (ILSVRC-2012)" in text
+    assert f"measured on {images} (ILSVRC-2012)" in text
+    assert f"Measured on {images}, {N} validation images of 10 classes" in text

@@ -140,8 +140,11 @@ class Audit:
         """
         if run not in self._findings:
             source, document = self._read(run)
-            of_released = source.file.endswith(RELEASED)
-            self._findings[run] = (self._of_released if of_released else self._of_training)(run, source, document)
+            if source.file.endswith(RELEASED):
+                found = findings("released", "released", {**document, **dict(self.settings)}, source)
+            else:
+                found = self._of_training(run, source, document)
+            self._findings[run] = found
         return self._findings[run]
 
     def of_evaluation(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
@@ -180,9 +183,6 @@ class Audit:
     def of_settings(self, section: str) -> tuple[Finding, ...]:
         """The findings about what leaves no record but the settings: `stores`, `merging`, and how a `difference` is read."""
         return findings(section, section, dict(self.settings), Source("settings", section, "set it"))
-
-    def _of_released(self, run: Run, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
-        return findings("released", "released", {**document, **dict(self.settings)}, source)
 
     def _of_training(self, run: Run, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
         settings, parent = self.settings.for_run(run), run.parent(staged=self.settings.staged)

@@ -8,9 +8,9 @@ counts cannot show (the update itself, whether what was drawn was applied) shows
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from operator import add
+from itertools import groupby
+from operator import add, itemgetter
 from typing import Any
 
 import numpy as np
@@ -84,6 +84,22 @@ class StepCounts:
     def from_json(cls, values: dict[str, Any]) -> StepCounts:
         """Counts as a checkpoint keeps them: lists become tuples again."""
         return cls(**{name: _tuples(value) for name, value in values.items()})
+
+
+RECORDED_AS_COUNTED = [
+    "batch",
+    "images",
+    "in_epoch",
+    "precision",
+    "crop",
+    "pixels",
+    "cut_on",
+    "mean",
+    "drawn",
+    "S",
+    "units",
+]
+"""Counts that stand in the record as they are."""
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401
@@ -170,28 +186,17 @@ class TrainingRecorder:
         """The record of a finished training, of all its attempts: see `judging.records.TrainingRecord`."""
         counts = sum((StepCounts.from_json(attempt.get("seen", {})) for attempt in attempts), StepCounts())
         start = self.starting_weights
-        return {
+        return {name: getattr(counts, name) for name in RECORDED_AS_COUNTED} | {
             "optimiser": type(optimiser).__name__,
-            "batch": counts.batch,
-            "images": counts.images,
-            "in_epoch": counts.in_epoch,
             "iterations": counts.steps,
-            "rates": list(_changed_rates(counts.rates)),
+            "rates": [(next(same)[0], rate) for rate, same in groupby(counts.rates, key=itemgetter(1))],
             "momentum": merge_distinct((), tuple(momentum for _, _, momentum, _ in counts.rates)),
             "weight_decay": merge_distinct((), tuple(decay for *_, decay in counts.rates)),
-            "precision": counts.precision,
             "processes": merge_distinct((), tuple(attempt["processes"] for attempt in attempts)),
             "pieces": merge_distinct((), tuple(attempt["pieces"] for attempt in attempts)),
-            "crop": counts.crop,
-            "pixels": counts.pixels,
-            "cut_on": counts.cut_on,
-            "mean": counts.mean,
             "mean_of_data": [round(value, 3) for value in train.colours.mean],
-            "drawn": counts.drawn,
-            "S": counts.S,
             "flipped": counts.flipped / max(counts.drawn, 1),
             "colour_std": round(math.sqrt(counts.squares / max(counts.drawn, 1)), 6),
-            "units": counts.units,
             "dropout": counts.dropped / max(counts.units, 1),
             "lent_by": initial_run,
             "lent": start.transferred,
@@ -205,12 +210,3 @@ class TrainingRecorder:
             "train_images": len(train),
             "val_images": len(val),
         }
-
-
-def _changed_rates(rates: Sequence[tuple[int, float, float, float]]) -> Iterator[tuple[int, float]]:
-    """(epoch, learning rate) wherever the learning rate is another than before."""
-    last = None
-    for epoch, rate, _, _ in rates:
-        if rate != last:
-            yield epoch, rate
-        last = rate
