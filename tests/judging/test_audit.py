@@ -320,10 +320,11 @@ def test_an_undeclared_deviation_stops_an_evaluation(changes, message, tmp_path)
 
 
 def test_a_declared_choice_is_a_finding_of_its_evaluation(tmp_path):
-    settings = load_settings({"smoke": True, "evaluate": {"average": "posteriors", "precision": "bf16"}})
+    settings = load_settings({"smoke": True, "evaluate": {"average": "posteriors", "precision": "tf32"}})
     by_rule = evaluated(tmp_path, settings)
     assert (by_rule["order"].differs, by_rule["order"].deviates) == (True, False)
-    assert (by_rule["test-precision"].differs, by_rule["test-precision"].choice) == (True, 15)
+    precision = by_rule["test-precision"]
+    assert (precision.differs, precision.deviates, precision.choice) == (True, False, 15)
     assert by_rule["order"].rule.touches == ("top-1", "top-5")
 
 
@@ -360,4 +361,4 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
     evaluate_run(runs[0], "multi-crop", (256, 384), settings.evaluate, weights_file=weights, out=scores, **options)
     written = json.loads((scores / "384" / "made.json").read_text())
     results = audit.of_evaluation(scores / "384", written, 40)
-    assert {f.rule.id for f in results if f.about != "A_256_s0"} == {"test-images", "test-data", "grid"}
+    assert {f.rule.id for f in results if f.about != "A_256_s0"} == {"test-images", "test-data", "grid", "test-precision"}
