@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vggrepro.core.arrays import read_array, read_ids
+from vggrepro.core.arrays import read_array, read_ids, read_part
 
 VALUES = np.arange(6, dtype=np.float32).reshape(3, 2)
 
@@ -78,3 +78,21 @@ def test_ids_come_back_and_other_bytes_are_named(tmp_path):
     (tmp_path / "ids.txt").write_bytes(b"\xff\xfe\n")
     with pytest.raises(ValueError, match=rf"ids.txt: damaged .*delete {tmp_path}/ids.txt and compute it again"):
         read_ids(tmp_path / "ids.txt", "compute it again")
+
+
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_header_that_no_bytes_stand_behind_is_refused_before_memory_is_taken(tmp_path, mapped):
+    np.save(tmp_path / "x.npy", VALUES)
+    data = (tmp_path / "x.npy").read_bytes()
+    (tmp_path / "x.npy").write_bytes(data.replace(b"(3, 2), }          ", b"(3000000000000, 2)}"))
+    with pytest.raises(ValueError, match=r"its header says float32 \[3000000000000, 2\], .* bytes, but 24 follow"):
+        read_array(tmp_path / "x.npy", np.float32, (None, 2), "compute it again", mapped=mapped)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(1, 2), slice(2, 9), slice(3, 3)])
+def test_rows_come_back_by_position_and_a_file_that_was_cut_meanwhile_is_named(tmp_path, rows):
+    np.save(tmp_path / "x.npy", VALUES)
+    assert np.array_equal(read_part(tmp_path / "x.npy", rows, "compute it again"), VALUES[rows])
+    (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-4])
+    with pytest.raises(ValueError, match=r"x\.npy: damaged .*compute it again"):
+        read_part(tmp_path / "x.npy", rows, "compute it again")

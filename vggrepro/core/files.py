@@ -159,8 +159,15 @@ def checked(path: Path, again: str = "make it again") -> Iterator[None]:
 
     A missing or damaged file becomes a ValueError that names it, what to delete, and by `again` how to make it again.
     """
-    try:
+    with checked_again(path, again):
         check_file(path)
+        yield
+
+
+@contextmanager
+def checked_again(path: Path, again: str) -> Iterator[None]:
+    """A block as of `checked`, which reads a part of a file that was compared with its checksum before."""
+    try:
         yield
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None

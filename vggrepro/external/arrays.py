@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import zipfile
 from pathlib import Path
 from typing import IO, Any
@@ -12,6 +11,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from vggrepro.core import limits
+from vggrepro.core.arrays import read_header
 from vggrepro.core.files import open_zip
 
 NPY = ".npy"
@@ -49,16 +49,8 @@ def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[A
 
 def _check_header(file: IO[bytes], size: int) -> None:
     """A ValueError unless a .npy file of so many bytes holds just the array that its header says."""
-    version = npy.read_magic(file)
-    if version not in ((1, 0), (2, 0)):
-        raise ValueError(f"expected version 1 or 2 of the format, got {version}")
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, _, dtype = read(file)
-    if dtype.hasobject:
-        raise ValueError("holds Python's objects")
-    expected, held = math.prod(shape) * dtype.itemsize, size - file.tell()
-    if expected != held or min(shape, default=0) < 0:
-        raise ValueError(f"its header says {dtype} {list(shape)}, {expected:,} bytes, but {held:,} follow")
+    read_header(file, size)
+    held = size - file.tell()
     if held > limits.ARRAY_BYTES:
         raise ValueError(f"{held:,} bytes, expected at most {limits.ARRAY_BYTES:,}")
 

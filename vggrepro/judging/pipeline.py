@@ -100,9 +100,9 @@ def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
     """What the records of one result tell: of SVMs, of scores, or of boxes and how they are merged."""
     metadata = typed_record(folder / "made.json")
     if "task" in metadata:
-        targets = read_array(folder / "0" / "targets.npy", np.int8, (None, None), "classify again", mapped=True)
+        targets = read_array(folder / "0" / "targets.npy", np.int8, (None, None), "classify again")
         return audit.of_svms(folder, metadata, len(targets))
-    labels = read_array(folder / "labels.npy", np.int64, (None,), "evaluate again", mapped=True)
+    labels = read_array(folder / "labels.npy", np.int64, (None,), "evaluate again")
     findings = audit.of_evaluation(folder, metadata, len(labels))
     return findings + audit.of_settings("merging") if Run.parse(metadata["run"]).localises else findings
 

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.arrays import read_array, read_ids
+from vggrepro.core.arrays import read_array, read_ids, read_part
 from vggrepro.core.files import atomic_folder, write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.core.records import typed_record
@@ -75,7 +75,11 @@ class BoxStore:
     def candidates(self, i: int, k: int, top_k: int | None) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Boxes [n, 4] and scores [n] for the `k`-th label of image `i`, from its `top_k` best locations (None: all)."""
         locations = slice(self.offsets[i], self.offsets[i + 1])
-        boxes, scores = self.boxes[locations, k], self.scores[locations, k]
+        scores = self.scores[locations, k]
+        # a store in memory has no folder
+        stored = self.folder / ARRAY_FILES["boxes"]
+        of_image = read_part(stored, locations, PREDICT_AGAIN) if self.folder != Path() else self.boxes[locations]
+        boxes = of_image[:, k]
         if top_k is None or top_k >= len(scores):
             return boxes, scores
         best = np.sort(np.argsort(-scores, kind="stable")[:top_k])

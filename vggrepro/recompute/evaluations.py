@@ -69,7 +69,11 @@ def recomputed_scores(results: Path, path: str, sample: Sample) -> Iterator[Find
         for i in show_progress(chosen, total=len(chosen), about=path, unit="image")
     ]
     yield compared(
-        path, what, np.array(again), scores.posteriors[chosen], tolerance=POSTERIOR_TOLERANCES[settings["precision"]]
+        path,
+        what,
+        np.array(again),
+        np.concatenate([scores.rows(slice(i, i + 1)) for i in chosen]),
+        tolerance=POSTERIOR_TOLERANCES[settings["precision"]],
     )
 
 
@@ -251,10 +255,10 @@ def recomputed_labels(results: Path, path: str) -> Finding:
     weights = {e.path: share for e, share in with_seed(best_classification(), int(path.rpartition("/s")[2]))}
     if missing := [key for key in weights if not (results / "scores" / key).exists()]:
         return skipped(path, "top-5 labels", f"scores/{missing[0]} is not there")
-    stores = {key: read_scores(results / "scores" / key).posteriors for key in weights}
+    stores = {key: read_scores(results / "scores" / key) for key in weights}
     wrong = 0
     for first in range(0, len(stored), 500):
-        part = {key: np.array(store[first : first + 500]) for key, store in stores.items()}
+        part = {key: store.rows(slice(first, first + 500)) for key, store in stores.items()}
         for row, labels in zip(average_posteriors(part, weights), stored[first : first + 500], strict=True):
             wrong += labels.tolist() != sorted(range(len(row)), key=lambda c: (-row[c], c))[: len(labels)]
     return equal(path, f"top-5 labels of all {len(stored)} images", not wrong, f"others in {wrong} images")

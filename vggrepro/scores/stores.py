@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.core.arrays import map_array, read_array, read_ids
+from vggrepro.core.arrays import read_array, read_ids, read_part
 from vggrepro.core.files import atomic_folder, write_json
 from vggrepro.core.records import typed_record
 from vggrepro.paper.runs import Evaluation
@@ -50,11 +50,8 @@ class Scores:
         return int(self.posteriors.shape[1])
 
     def rows(self, part: slice) -> NDArray[np.float32]:
-        """A copy of the posteriors of some images.
-
-        Through a memory map of its own, because the pages of forty stores that stay mapped would fill the memory.
-        """
-        return np.array(map_array(self.folder / "posteriors.npy")[part])
+        """A copy of the posteriors of some images; a ValueError that names the file where it is cut by now."""
+        return read_part(self.folder / "posteriors.npy", part, EVALUATE_AGAIN)
 
 
 def write_scores(
