@@ -159,7 +159,8 @@ def test_other_presets_deviate_as_they_declare(preset, tmp_path):
     assert differing["crop"].rule.words(differing["crop"].did) == f"crop of {settings.model.crop} px"
     assert differing["length"].about == "A_256_s0", "the first of its ancestors"
     later = [f for f in audit.of_run(run) if f.rule.id == "length" and f.about == run.name]
-    assert [(f.choice, f.deviates) for f in later if f.differs] == [(7, False)]
+    # 10 epochs of later stages are what the paper could mean, 3 are not
+    assert [(f.choice, f.deviates) for f in later if f.differs] == [(7, preset == "smoke")]
 
 
 def test_what_an_ancestor_did_touches_its_children(tmp_path):
