@@ -68,7 +68,7 @@ def read_part(path: Path, rows: slice, again: str) -> NDArray[Any]:
         first, last, _ = rows.indices(shape[0])
         part = np.empty((max(last - first, 0), *shape[1:]), dtype)
         file.seek(first * part[:1].nbytes, os.SEEK_CUR)
-        if file.readinto(memoryview(part.reshape(-1).view(np.uint8))) != part.nbytes:
+        if file.readinto(part.reshape(-1).view(np.uint8).data) != part.nbytes:
             raise ValueError("it was cut while it was read")
         return part
 
