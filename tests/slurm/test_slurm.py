@@ -10,7 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -49,10 +51,39 @@ def slurm(tmp_path_factory) -> Iterator[None]:
     subprocess.run([SCRIPT, "stop", folder], check=True)
 
 
+class Disturbed(NamedTuple):
+    """A call of Snakemake, in a folder of its own, whose training Slurm took away once."""
+
+    folder: Path
+    nodes: str
+    """The nodes that the training had, as Slurm writes them."""
+
+
 @pytest.fixture(scope="module")
-def folder(slurm, tmp_path_factory) -> Path:
-    """A working folder with a space in its name, where the command is typed as the README says."""
-    folder = tmp_path_factory.mktemp("a cluster")
+def disturbed(slurm, tmp_path_factory) -> dict[str, Disturbed]:
+    """A training that is cancelled and one that is requeued: at the same time, because they mostly wait for Slurm."""
+    cases = {
+        "cancelled": (ONE, "results/smoke/runs/A_256_s0/weights.safetensors", "A_256_s0", cancel),
+        "requeued": (TWO, "results/smoke/scores/B_256_s0/dense", "B_256_s0", requeue),
+    }
+    folders = {name: working_folder(tmp_path_factory.mktemp(f"a cluster {name}")) for name in cases}
+
+    def run(name: str) -> Disturbed:
+        resources, target, trained, disturb = cases[name]
+        folder = folders[name]
+        process = start(folder, *resources, "--", target)
+        job = job_in_training(folder, trained, process)
+        nodes = re.findall(r"\sNodeList=(\S+)", state_of(job))[-1]
+        disturb(job)
+        ends_well(process, folder)
+        return Disturbed(folder, nodes)
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(cases, pool.map(run, cases), strict=True))
+
+
+def working_folder(folder: Path) -> Path:
+    """A folder with a space in its name, where the command is typed as the README says."""
     for name in ("Snakefile", "workflow", "slurm", "tables", "reports", "environment.yml"):
         (folder / name).symlink_to(ROOT / name)
     return folder
@@ -82,15 +113,30 @@ def job_in_training(folder: Path, run: str, process: subprocess.Popen) -> str:
     raise AssertionError((folder / "snakemake.log").read_text()[-4000:])
 
 
+def state_of(job: str) -> str:
+    return subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
+
+
+def cancel(job: str) -> None:
+    subprocess.run(["scancel", job], check=True)
+
+
+def requeue(job: str) -> None:
+    """Slurm holds a requeued job back for two minutes, unless it is told not to once it waits again."""
+    subprocess.run(["scontrol", "requeue", job], check=True)
+    until = time.monotonic() + 120
+    while time.monotonic() < until and "JobState=PENDING" not in state_of(job):
+        time.sleep(0.2)
+    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+
+
 def about(folder: Path, run: str) -> dict:
     return json.loads((folder / f"results/smoke/runs/{run}/run.json").read_text())
 
 
 @pytest.mark.slow
-def test_a_cancelled_training_is_retried_and_goes_on(folder, tmp_path):
-    process = start(folder, *ONE, "--", "results/smoke/runs/A_256_s0/weights.safetensors")
-    subprocess.run(["scancel", job_in_training(folder, "A_256_s0", process)], check=True)
-    ends_well(process, folder)
+def test_a_cancelled_training_is_retried_and_goes_on(disturbed, tmp_path):
+    folder = disturbed["cancelled"].folder
     assert "A_256_s0: goes on from epoch" in (folder / "results/smoke/logs/train/A_256_s0.log").read_text()
     attempts = about(folder, "A_256_s0")["attempts"]
     assert len(attempts) == 2
@@ -105,19 +151,9 @@ def test_a_cancelled_training_is_retried_and_goes_on(folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_training_on_two_nodes_is_requeued_and_goes_on(folder):
-    process = start(folder, *TWO, "--", "results/smoke/scores/B_256_s0/dense")
-    job = job_in_training(folder, "B_256_s0", process)
-    shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
-    assert "NodeList=node[1-2]" in shown
-    subprocess.run(["scontrol", "requeue", job], check=True)
-    # Slurm holds a requeued job back for two minutes, unless it is told not to once it waits again
-    until = time.monotonic() + 120
-    while time.monotonic() < until and "JobState=PENDING" not in shown:
-        time.sleep(0.2)
-        shown = subprocess.run(["scontrol", "show", "job", job], capture_output=True, text=True, check=True).stdout
-    subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
-    ends_well(process, folder)
+def test_a_training_on_two_nodes_is_requeued_and_goes_on(disturbed):
+    folder, nodes = disturbed["requeued"]
+    assert nodes == "node[1-2]"
     made = about(folder, "B_256_s0")
     assert [attempt["processes"] for attempt in made["attempts"]] == [2, 2]
     assert made["iterations"] == made["epochs"] * 25
@@ -125,22 +161,10 @@ def test_a_training_on_two_nodes_is_requeued_and_goes_on(folder):
 
 
 @pytest.mark.slow
-def test_a_move_to_a_cluster_trains_nothing_again(folder):
+def test_a_move_to_a_cluster_trains_nothing_again(disturbed):
     """Where and on how many processes a run was trained is none of its settings."""
+    call = [BIN / "snakemake", "--cores", "all", *HERE, "--dry-run", "--", "results/smoke/scores/B_256_s0/dense"]
     for where in (ONE, TWO):
-        done = subprocess.run(
-            [
-                BIN / "snakemake",
-                "--cores",
-                "all",
-                *HERE,
-                *where,
-                "--dry-run",
-                "--",
-                "results/smoke/scores/B_256_s0/dense",
-            ],
-            cwd=folder,
-            capture_output=True,
-            text=True,
-        )
+        options = [*call[:-3], *where, *call[-3:]]
+        done = subprocess.run(options, cwd=disturbed["requeued"].folder, capture_output=True, text=True)
         assert "Nothing to be done" in done.stdout + done.stderr
