@@ -1,7 +1,6 @@
 # make smoke | reference | test | lint | bench | docs: each sets up what it needs in .venv and runs. A GPU is used where there is one.
 PYTHON ?= python3
 BIN := .venv/bin
-DAG := tests/workflow/test_run.py
 
 .PHONY: setup smoke reference test lint bench docs clean
 
@@ -11,9 +10,8 @@ smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with th
 reference: smoke  ## keep the digests and numbers of this machine's smoke run as the reference, after a change that alters them
 	$(BIN)/vggrepro compare results/smoke --write tables/reference/smoke.json
 
-test: setup  ## all tests: two files of them at a time, then the smoke run, which takes all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder --ignore=$(DAG)
-	$(BIN)/python -m pytest $(DAG)
+test: setup  ## all tests, a file to a worker; of three workers one mostly waits for the smoke run, and one for Slurm
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test-all: export VGGREPRO_ATTEMPTS = 2000
 test-all: test  ## the same, with a hundred times as many changed files of others: an hour

@@ -28,6 +28,14 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
+BEGIN_WITH = ("test_run.py", "test_slurm.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: beside them the other workers take the rest."""
+    items.sort(key=lambda item: item.path.name not in BEGIN_WITH)
+
+
 REAL = Path(os.environ.get("VGGREPRO_IMAGES", ROOT.parent / "shared" / "data"))
 """A folder of real images, if there is one: ilsvrc2012-val-200.zip, tiny-imagenet-100.zip and others that tests name."""
 

@@ -15,6 +15,8 @@ import pytest
 
 from vggrepro.core.paths import ROOT
 
+pytestmark = pytest.mark.slow  # every test calls Snakemake several times
+
 SNAKEFILE = """
 from vggrepro.workflow.content import decide_by_content
 decide_by_content(workflow, "results/x")

@@ -35,8 +35,9 @@ def message_of(error: ValueError | OSError | MemoryError) -> str:
     """
     if isinstance(error, MemoryError):
         return f"{_file_behind(error)}out of memory: take a machine with more, or fewer --threads ({error or 'no details'})"
-    named = isinstance(error, OSError) and error.filename is not None
-    return str(error) if named or _is_ours(error) else f"{_file_behind(error)}{error}"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {(error.strerror or 'cannot be used').lower()}"
+    return str(error) if _is_ours(error) else f"{_file_behind(error)}{error}"
 
 
 def report_unexpected(tokens: Sequence[str], error: Exception) -> int:
