@@ -8,6 +8,7 @@ import sys
 
 import pytest
 
+from vggrepro.core.checksums import CHECKSUMS
 from vggrepro.core.files import atomic_file, atomic_folder
 from vggrepro.core.leftovers import clear_leftovers, visible_files
 from vggrepro.core.paths import ROOT
@@ -47,7 +48,7 @@ def test_what_is_being_written_is_not_cleared_away(tmp_path):
         assert folder.exists()
         assert file.exists()
         assert visible_files(tmp_path, "**/*") == []
-    assert visible_files(tmp_path, "**/*") == [tmp_path / "a" / "x", tmp_path / "b"]
+    assert visible_files(tmp_path, "**/*") == [tmp_path / "a" / CHECKSUMS, tmp_path / "a" / "x", tmp_path / "b"]
 
 
 def test_hidden_files_of_others_stay(tmp_path):
