@@ -362,4 +362,9 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
     evaluate_run(runs[0], "multi-crop", (256, 384), settings.evaluate, weights_file=weights, out=scores, **options)
     written = json.loads((scores / "384" / "made.json").read_text())
     results = audit.of_evaluation(scores / "384", written, 40)
-    assert {f.rule.id for f in results if f.about != "A_256_s0"} == {"test-images", "test-data", "grid", "test-precision"}
+    assert {f.rule.id for f in results if f.about != "A_256_s0"} == {
+        "test-images",
+        "test-data",
+        "grid",
+        "test-precision",
+    }

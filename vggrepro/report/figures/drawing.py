@@ -101,8 +101,10 @@ def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Pa
     # one layout for both files, because `savefig` would lay out and draw twice, half of a figure's time
     figure.get_layout_engine().execute(figure)
     figure.set_layout_engine("none")
+    pdf = io.BytesIO()  # matplotlib hides the error of a full disk behind one of its own
+    FigureCanvasPdf(figure).print_pdf(pdf, metadata={"CreationDate": None})
     with atomic_file(folder / f"{name}.pdf") as temporary:
-        FigureCanvasPdf(figure).print_pdf(temporary, metadata={"CreationDate": None})
+        temporary.write_bytes(pdf.getvalue())
     text = io.StringIO()
     FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
     matplotlib.pyplot.close(figure)
