@@ -10,7 +10,8 @@ from PIL import Image
 
 from vggrepro.data.store import Store
 from vggrepro.diagnosis import flips
-from vggrepro.paper.systems import parse_system
+from vggrepro.external.imported import import_scores
+from vggrepro.paper.systems import Imported, parse_system
 from vggrepro.paper.tables import SHALLOW_AND_DEEP, published_table
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.scores.stores import write_scores
@@ -98,3 +99,33 @@ def test_two_equal_systems_differ_on_no_image(tmp_path, stores, posteriors):
 def test_the_pair_of_the_report_are_rows_of_the_paper():
     systems = [row.system for row in published_table("3").rows]
     assert all(parse_system(name, "dense") in systems for name in PAIR)
+
+
+def import_system(root: Path, name: str, file: Path, val: Path) -> None:
+    import_scores(file, name=name, out=root / "scores" / Imported(name).path, val=val, order="folders")
+
+
+def test_imported_systems_are_compared_by_their_names(tmp_path, stores, posteriors):
+    """With ours and with each other, whether they are posteriors or lists of labels."""
+    val, second = Store(stores[1]), posteriors["E_256_s0"]
+    write_all_scores(tmp_path / "scores", val, posteriors, val.digest)
+    np.save(tmp_path / "p.npy", second)
+    np.save(tmp_path / "l.npy", np.argsort(-second, 1)[:, :5])
+    import_system(tmp_path, "Their net", tmp_path / "p.npy", stores[1])
+    import_system(tmp_path, "Their labels", tmp_path / "l.npy", stores[1])
+
+    def compared(*names: str) -> flips.Comparison:
+        flips.write_flips(
+            names, protocol="dense", seed=0, scores_folder=tmp_path / "scores", val_folder=stores[1], out=tmp_path / "f"
+        )
+        return flips.read_flips(tmp_path / "f")
+
+    ours = compared(*PAIR)
+    for name in ("Their net", "Their labels"):
+        theirs = compared(PAIR[0], name)
+        assert theirs.names == (PAIR[0], name)
+        assert (theirs.mended, theirs.broken, theirs.points) == (ours.mended, ours.broken, ours.points)
+    alike = compared("Their net", "Their labels")
+    assert (alike.mended, alike.broken, alike.both_right) == (0, 0, int((second.argmax(1) == val.labels).sum()))
+    with pytest.raises(ValueError, match="Imported systems: Their labels, Their net"):
+        compared(PAIR[0], "Nobody")

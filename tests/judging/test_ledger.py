@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.judging.made_claims import PAPER, patterns, write_outcomes_of
+from tests.judging.made_claims import PAPER, claim, patterns, write_outcomes_of
 from tests.judging.test_pipeline import audited_results
 from tests.made_tables import judged_table
 from vggrepro import cli
@@ -28,6 +29,22 @@ def test_without_any_result_all_but_arithmetic_is_not_run(tmp_path):
     assert {c.verdict for c in ledger.claims if c.id != "filters"} == {"not run"}
     assert ledger.tested == 0
     assert all(c.reason for c in ledger.claims)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_a_claim_over_a_system_that_nobody_imported_is_not_run(tmp_path, reverse):
+    """A list of claims may be shared by people who have different systems; a row that is misspelt otherwise is an error."""
+    cells = [{"method": "Nobody's net"}, {"method": "VGG (2 nets, multi-crop & dense)"}]
+    pair = dict(zip(("cell", "against"), reversed(cells) if reverse else cells, strict=True))
+    file = tmp_path / "claims.yaml"
+    file.write_text(yaml.safe_dump([claim(table="7", pairs=[pair])]))
+    (judged,) = judge_claims(PAPER, tmp_path, path=file).claims
+    assert (judged.verdict, judged.p) == ("not run", None)
+    assert "Nobody's net" in judged.reason
+    assert "no such system is imported here" in judged.reason
+    file.write_text(yaml.safe_dump([claim(table="7", pairs=[pair | {"cell": {"net": "B"}}])]))
+    with pytest.raises(ValueError, match="expected one row of table 7"):
+        judge_claims(PAPER, tmp_path, path=file)
 
 
 def smoke_results(folder: Path, **given: object) -> Path:

@@ -345,3 +345,43 @@ def test_a_profile_of_slurm_without_a_slurm_is_one_message(tmp_path, monkeypatch
     with pytest.raises(ValueError, match="the profile sends jobs to Slurm, and there is none that answers here"):
         check_executor("slurm")
     check_executor("local")
+
+
+IMPORTS = ("imported={Theirs: {file: p.npy, order: validation}}", "devkit={folder: d, solution: s.csv}")
+
+
+@pytest.fixture
+def imports(tmp_path) -> Path:
+    """A folder in which somebody has scores and the devkit, and no images."""
+    (tmp_path / "d").mkdir()
+    for file in ("p.npy", "s.csv", "d/meta_clsloc.mat"):
+        (tmp_path / file).touch()
+    return tmp_path
+
+
+def test_imports_alone_plan_no_training_and_need_no_images(imports):
+    assert jobs(snakemake(imports, "table7", "--config", *IMPORTS)) == {
+        "import_scores": 1, "table": 1, "table7": 1, "total": 3,
+    }  # fmt: skip
+    assert jobs(snakemake(imports, "--config", *IMPORTS)) == {
+        "import_scores": 1, "table": 13, "claims": 1, "report": 1, "bundle": 1, "all": 1, "total": 18,
+    }  # fmt: skip
+
+
+def test_with_images_imports_stand_beside_nets_of_ours_unless_these_are_switched_off(imports):
+    (imports / "images").mkdir()
+    here = (*IMPORTS, f"ilsvrc={imports / 'images'}")
+    assert jobs(snakemake(imports, "table7", "--config", *here))["train"] > 0
+    assert "train" not in jobs(snakemake(imports, "table7", "--config", *here, "ours=false"))
+    assert "report" in jobs(snakemake(imports, "--config", *here, "ours=false"))
+
+
+@pytest.mark.parametrize("made", ["data/val", "runs/D_256_s0"])
+def test_numbers_of_ours_stay_where_images_are_only_out_of_reach(imports, made):
+    """A disk that is not mounted today takes no row out of a table."""
+    (imports / "results/paper" / made).mkdir(parents=True)
+    assert jobs(snakemake(imports, "table7", "--config", *IMPORTS))["train"] > 0
+
+
+def test_imports_that_only_the_images_can_judge_need_the_images(imports):
+    assert jobs(snakemake(imports, "table7", "--config", IMPORTS[0]))["prepare"] == 2

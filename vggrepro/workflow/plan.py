@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from vggrepro.paper.runs import Run, members_name
@@ -56,11 +57,12 @@ class Plan:
         adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
         # with released nets, only what is asked for beyond them is trained
         trained = tuple(n for n in wanted if n in settings.table_numbers("boxes")) if adopted else wanted
-        trained = trained if settings.ours else ()
+        root = f"results/{settings.folder}"
+        trained = trained if settings.ours and not has_imports_alone(settings, Path(root)) else ()
         runs = [*adopted, *needed_runs(trained, settings.seeds, staged=settings.staged)]
         return cls(
             settings,
-            root=f"results/{settings.folder}",
+            root=root,
             tables={table_name(number): number for number in settings.table_numbers()},
             measured=measured,
             runs=tuple(run.name for run in runs),
@@ -134,6 +136,18 @@ class Plan:
             and self.has(replace(run, seed=seed) for run in row.members for seed in seeds)
             for seed in seeds
         }
+
+
+def has_imports_alone(settings: Settings, root: Path) -> bool:
+    """Whether others' systems are all that can be shown: there is no data set, and the devkit has the true classes.
+
+    Where images were prepared or nets trained before, the data set is only out of reach, and their numbers stay in the tables.
+    """
+    path = settings.data.path
+    absent = (
+        path is not None and not Path(path).exists() and not any((root / name).exists() for name in ("data", "runs"))
+    )
+    return absent and bool(settings.imported) and settings.devkit is not None and not settings.released
 
 
 def _asked(function: AskedFunction) -> AskedFunction:

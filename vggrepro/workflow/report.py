@@ -36,14 +36,15 @@ def whatif_job(plan: Plan) -> Answers:
 def report_job(plan: Plan) -> Answers:
     """What the report shows beside the tables, and its settings.
 
-    Merging if boxes are predicted, flips if both nets are there, the error decomposition of a net of the paper's best system.
+    Merging if boxes are predicted, flips if both nets are there, the error decomposition of a net of the paper's best system,
+    what-if if any net is evaluated; none of them where the tables have imported systems alone.
     """
     best = evaluations_of(with_seed(best_classification(), plan.settings.seeds[0]))
-    first = next(e.run for e in best if plan.has([e.run]))
     return {
-        "merging": [f"{plan.root}/merging"] if plan.settings.localisation else [],
-        "why": f"{plan.root}/why/{first.name}",
+        "merging": [f"{plan.root}/merging"] if plan.localisers else [],
+        "why": [f"{plan.root}/why/{e.run.name}" for e in best if plan.has([e.run])][:1],
         "flips": [f"{plan.root}/flips"] if plan.has(e.run for e in _compared(plan)) else [],
+        "whatif": [f"{plan.root}/whatif/whatif.json"] if whatif_job(plan)["scores"] else [],
         "settings": plan.settings.model_dump_json(),
     }
 

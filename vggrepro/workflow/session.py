@@ -17,7 +17,7 @@ from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import REFERENCE, digests_of, read_digests
 from vggrepro.settings.models import Settings
 from vggrepro.training.files import FINISHED
-from vggrepro.workflow.plan import Plan
+from vggrepro.workflow.plan import Plan, has_imports_alone
 
 _LOCKS: list[IO[str]] = []
 """Locks that are held until the process ends."""
@@ -67,6 +67,12 @@ def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
     needed = {(job.rule.name, job.wildcards_dict.get("run")) for job in jobs}
     rules = {rule for rule, _ in needed}
     prepares, data = "prepare" in rules, plan.settings.data
+    if has_imports_alone(plan.settings, Path(plan.root)):
+        print(
+            f"There is no data set at {data.path}, and the devkit labels what is imported: nothing of ours is trained. "
+            "Tables have the paper's numbers and those of the imported systems",
+            file=sys.stderr,
+        )
     if prepares and data.path is not None and not Path(data.path).exists():
         raise ValueError(_missing_data(plan.settings))
     if not {run for _, run in needed} & set(plan.localisers):

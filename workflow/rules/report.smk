@@ -37,7 +37,7 @@ rule report:
         claims="<results>/claims/claims.json",
         why=PLAN.ask(report_job, "why"),
         flips=PLAN.ask(report_job, "flips"),
-        whatif="<results>/whatif/whatif.json",
+        whatif=PLAN.ask(report_job, "whatif"),
     output:
         html="<results>/report/report.html",
         tex="<results>/report/report.tex",
@@ -52,7 +52,7 @@ rule report:
         results=PLAN.results,
         settings=PLAN.ask(report_job, "settings"),
         merging=PLAN.options(report_job, "merging"),
-        flips=PLAN.options(report_job, "flips"),
+        shown=PLAN.options(report_job, "why", "flips", "whatif"),
     shell:
         "vggrepro report"
         " --settings {params.settings:q}"
@@ -61,9 +61,7 @@ rule report:
         " --adopted {input.adopted:q}"
         " {params.merging:q}"
         " --claims {input.claims:q}"
-        " --why {input.why:q}"
-        " {params.flips:q}"
-        " --whatif {input.whatif:q}"
+        " {params.shown:q}"
         " --results {params.results}"
         " --out {params.results}/report"
         " 2>&1 | tee {log:q}"
