@@ -104,11 +104,15 @@ def test_every_damaged_image_is_listed(drawn, tmp_path):
 
 
 def test_an_interrupted_verification_is_resumed(drawn, tmp_path, monkeypatch, capsys):
-    """The last line of the manifest is incomplete, and one image was replaced since."""
+    """The last line of the manifest is incomplete, a byte of another is flipped, and one image was replaced since."""
     verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
     whole = (tmp_path / "out/manifest.csv").read_text()
     lines = whole.splitlines(keepends=True)
-    (tmp_path / "out/manifest.part.csv").write_text("".join(lines[:31]) + lines[31][:40])
+    part, columns = tmp_path / "out/manifest.part.csv", (*verify.MANIFEST_COLUMNS, verify.SUM)
+    verify._write(part, [row | {verify.SUM: verify._sum(row)} for row in rows(tmp_path / "out/manifest.csv")], columns)
+    unfinished = part.read_text().splitlines(keepends=True)
+    unfinished[7] = unfinished[7].replace(",64,", ",65,", 1)
+    part.write_text("".join(unfinished[:31]) + unfinished[31][:40])
     changed = drawn / lines[5].split(",")[3]
     changed.write_bytes(changed.read_bytes() + b" ")
     checked, check = [], verify.check_image
@@ -116,8 +120,8 @@ def test_an_interrupted_verification_is_resumed(drawn, tmp_path, monkeypatch, ca
         verify, "check_image", lambda *arguments: checked.append(arguments[-1].name) or check(*arguments)
     )
     verify.verify_data_set("tiny-imagenet", drawn, tmp_path / "out")
-    assert "resumes after 29 of 60 images" in capsys.readouterr().err
-    assert len(checked) == 31
+    assert "resumes after 28 of 60 images" in capsys.readouterr().err
+    assert len(checked) == 32
     after = (tmp_path / "out/manifest.csv").read_text().splitlines(keepends=True)
     assert [i for i, (a, b) in enumerate(zip(lines, after, strict=True)) if a != b] == [5]
 

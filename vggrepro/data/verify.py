@@ -6,9 +6,10 @@ import csv
 import hashlib
 import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from vggrepro.core.checksums import data_checksum
 from vggrepro.core.files import atomic_file
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.archives import wrong_digests
@@ -18,6 +19,8 @@ from vggrepro.data.prepare import LAYOUTS
 from vggrepro.data.store import decode
 
 MANIFEST_COLUMNS = ("split", "id", "wnid", "file", "width", "height", "mode", "bytes", "sha256", "problem")
+SUM = "xxh64"
+"""Column of the unfinished manifest: the checksum of its line."""
 LINES_PER_SYNC = 1000
 """Lines of the manifest between two moments at which it is written to the disk."""
 ManifestRow = dict[str, str]
@@ -38,12 +41,12 @@ def verify_data_set(layout: str, path: Path, out: Path, *, workers: int = 1) -> 
         print(f"{path}: resumes after {len(known):,} of {len(images):,} images", file=sys.stderr, flush=True)
     left = [(split, item) for split, item in images if item.name not in known]
     rows = prefetch(lambda image: check_image(data_set, *image), left, workers=workers, waiting=8 * workers)
-    _write(part, list(known.values()))
+    _write(part, [row | {SUM: _sum(row)} for row in known.values()], (*MANIFEST_COLUMNS, SUM))
     with part.open("a", newline="", encoding="utf-8", errors="surrogateescape") as file:
-        writer = csv.DictWriter(file, MANIFEST_COLUMNS)
+        writer = csv.DictWriter(file, (*MANIFEST_COLUMNS, SUM))
         for number, row in enumerate(show_progress(rows, total=len(left), about=str(path), unit="image"), start=1):
             known[row["file"]] = row
-            writer.writerow(row)
+            writer.writerow(row | {SUM: _sum(row)})
             if number % LINES_PER_SYNC == 0:
                 file.flush()
     everything = [known[item.name] for _, item in images]
@@ -91,16 +94,20 @@ def _read(path: Path) -> Iterator[ManifestRow]:
         return
     text = path.read_text(encoding="utf-8", errors="surrogateescape")
     for row in csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1])):
-        # a line that was cut off lacks its last fields; the problem of a complete line may be empty
-        if row.get("problem") is not None and row.get("sha256"):
+        # an image whose line was cut off or damaged is decoded again
+        if row.pop(SUM, None) == _sum(row):
             yield row
 
 
-def _write(path: Path, rows: list[ManifestRow]) -> None:
+def _sum(row: ManifestRow) -> str:
+    return f"{data_checksum(repr([row.get(name) for name in MANIFEST_COLUMNS]).encode()):016x}"
+
+
+def _write(path: Path, rows: list[ManifestRow], columns: Sequence[str] = MANIFEST_COLUMNS) -> None:
     with (
         atomic_file(path) as temporary,
         temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
     ):
-        writer = csv.DictWriter(file, MANIFEST_COLUMNS, restval="")
+        writer = csv.DictWriter(file, columns, restval="")
         writer.writeheader()
         writer.writerows(rows)
