@@ -478,9 +478,18 @@ def test_labels_alone_and_unknown_systems_are_in_no_fusion(made, theirs):
         load_settings({"smoke": True, "fusions": {"both": "B/384/384 + Theirs"}} | THEIRS)
 
 
-@pytest.mark.parametrize("names", [["a/b"], ["a + b"], ["My net", "my-net"], ["..."]])
-def test_names_that_cannot_be_told_apart_are_refused(names):
-    with pytest.raises(ValueError, match=r"imported: expected different names without '/' and ' \+ '"):
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a/b"], r"imported\.a/b: expected a name without '/'"),
+        (["a + b"], r"imported\.a \+ b: expected a name .* without ' \+ '"),
+        (["My net", "my-net"], "imported: expected names that differ in a letter or a digit, got My net and my-net"),
+        (["..."], r"imported\.\.\.\.: expected a name .* with a letter of a-z or a digit in it"),
+    ],
+    ids=str,
+)
+def test_names_that_cannot_be_told_apart_are_refused(names, message):
+    with pytest.raises(ValueError, match=message):
         load_settings({"smoke": True, "imported": {name: {"file": "x.npy"} for name in names}})
 
 
