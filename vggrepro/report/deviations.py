@@ -44,9 +44,9 @@ def deviations_section(tables: Sequence[Table]) -> dict[str, Any]:
     rules = [rule for section in protocol_rules().values() for rule in section]
     order = [rule.id for rule in rules]
     if unknown := [(key[0], same.where[0][0]) for key, same in alike.items() if key[0] not in order]:
-        rule, table = unknown[0]
+        rule, name = unknown[0]
         raise ValueError(
-            f"{table} was audited by the rule {rule!r}, which tables/protocol.yaml does not have: make the table again"
+            f"{name} was audited by the rule {rule!r}, which tables/protocol.yaml does not have: make the table again"
         )
     rows = [_row(alike[key], len(audited)) for key in sorted(alike, key=lambda key: order.index(key[0]))]
     return {
