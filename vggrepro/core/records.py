@@ -44,7 +44,7 @@ ResultRecord = TypedDict(
         "protocol": str,
         "Q": int,
         "scales": list[int],
-        "data": str,
+        "data": str | None,  # none of scores that were imported by the devkit, without prepared images
         "data set": str,
         "collection": str,
         "images": int,
