@@ -96,3 +96,12 @@ def test_rows_come_back_by_position_and_a_file_that_was_cut_meanwhile_is_named(t
     (tmp_path / "x.npy").write_bytes((tmp_path / "x.npy").read_bytes()[:-4])
     with pytest.raises(ValueError, match=r"x\.npy: damaged .*compute it again"):
         read_part(tmp_path / "x.npy", rows, "compute it again")
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_a_part_of_an_array_is_its_rows_in_whichever_order_the_file_has_them(tmp_path, order):
+    """NumPy writes an array whose columns were chosen column after column."""
+    whole = np.arange(24, dtype=np.float32).reshape(6, 4)
+    np.save(tmp_path / "a.npy", np.asarray(whole, order=order))
+    for part in (slice(0, 6), slice(2, 4), slice(5, 9), slice(3, 3)):
+        assert np.array_equal(read_part(tmp_path / "a.npy", part, "again"), whole[part])

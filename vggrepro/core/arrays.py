@@ -64,8 +64,14 @@ def read_part(path: Path, rows: slice, again: str) -> NDArray[Any]:
     that names the file where it is cut by now.
     """
     with checked_again(path, again), path.open("rb", buffering=0) as file:
-        shape, _, dtype = read_header(file, path.stat().st_size)
+        shape, fortran, dtype = read_header(file, path.stat().st_size)
         first, last, _ = rows.indices(shape[0])
+        if fortran and len(shape) > 1:
+            # column after column, as NumPy writes what was chosen by columns: no row lies in one piece
+            whole = np.empty(shape[::-1], dtype)
+            if file.readinto(whole.reshape(-1).view(np.uint8).data) != whole.nbytes:
+                raise ValueError("it was cut while it was read")
+            return np.ascontiguousarray(whole.T[first:last])
         part = np.empty((max(last - first, 0), *shape[1:]), dtype)
         file.seek(first * part[:1].nbytes, os.SEEK_CUR)
         if file.readinto(part.reshape(-1).view(np.uint8).data) != part.nbytes:

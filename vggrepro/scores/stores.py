@@ -69,7 +69,8 @@ def write_scores(
     """
     _check_posteriors(folder, posteriors, labels, ids)
     with atomic_folder(folder, "made.json") as root:
-        np.save(root / "posteriors.npy", posteriors.astype(np.float32, copy=False))
+        # row after row, so that a part of the images lies in one piece
+        np.save(root / "posteriors.npy", np.ascontiguousarray(posteriors, np.float32))
         np.save(root / "labels.npy", labels.astype(np.int64, copy=False))
         _write_ids(root, ids)
         write_json(root / "made.json", dict(metadata))
