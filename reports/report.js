@@ -1,4 +1,5 @@
-// What the whole page needs: a part that scrolls sideways can be reached by keyboard, and paper shows what is folded away.
+// What the whole page needs: a part that scrolls sideways can be reached by keyboard, a table is one tab stop, and paper shows
+// what is folded away, but for settings, which lie beside the page.
 "use strict";
 (() => {
   const parts = [...document.querySelectorAll(".scroll")];
@@ -11,9 +12,35 @@
   addEventListener("resize", reachable);
   addEventListener("load", reachable);
   reachable();
+  // a table is one tab stop: arrows lead from one link or summary in it to the next, or to that of the same column
+  const stops = "td a, th a, td summary, .files a";
+  const shown = (table) => [...table.querySelectorAll(stops)].filter((one) => one.offsetParent);
+  const only = (table, stop) => {
+    for (const one of table.querySelectorAll(stops)) one.tabIndex = one === stop ? 0 : -1;
+  };
+  const below = (from, row, step) => {
+    for (row = row && row[step]; row; row = row[step]) {
+      const found = [...row.querySelectorAll(stops)].find((one) => one.closest("td, th").dataset.of === from.dataset.of);
+      if (found && found.offsetParent) return found;
+    }
+  };
+  for (const table of document.querySelectorAll("figure.table, main table:not(figure.table table)")) {
+    only(table, table.querySelector(stops));
+    table.addEventListener("focusin", ({ target }) => target.matches(stops) && only(table, target));
+    table.addEventListener("keydown", (event) => {
+      const from = event.target, all = shown(table), at = all.indexOf(from), cell = from.closest("td, th, .files");
+      if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
+      const to = { ArrowRight: all[at + 1], ArrowLeft: all[at - 1], Home: all[0], End: all.at(-1),
+        ArrowDown: below(cell, cell.parentElement, "nextElementSibling"),
+        ArrowUp: below(cell, cell.parentElement, "previousElementSibling") }[event.key];
+      if (!to) return;
+      event.preventDefault();
+      to.focus();
+    });
+  }
   let folded = [];
   addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("main details:not([open])")];
+    folded = [...document.querySelectorAll("main details:not([open], .settings)")];
     for (const one of folded) one.open = true;
   });
   addEventListener("afterprint", () => {

@@ -115,15 +115,30 @@
     return cell;
   }
 
+  // which buttons stand for what is picked: a row of the paper, or all (or some) of a group
+  function press(weights) {
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    for (const button of part.querySelectorAll("button[aria-pressed]")) {
+      if (button.dataset.row) {
+        const row = packed.rows[button.dataset.row].weights, sum = row.reduce((all, weight) => all + weight);
+        button.ariaPressed = String(total > 0 && row.every((weight, i) => weight * total === weights[i] * sum));
+      } else {
+        const picked = button.dataset.pick.split(" ").map((number) => weights[number] > 0);
+        button.ariaPressed = picked.every(Boolean) ? "true" : picked.some(Boolean) ? "mixed" : "false";
+      }
+    }
+  }
+
   function show() {
     const chosen = chips.filter((chip) => chip.checked).map((chip) => Number(chip.value));
     const line = part.querySelector(".result p"), body = part.querySelector(".result tbody");
+    const weights = chosen.length ? weighted(chosen, part.querySelector("input[value=paper]").checked) : packed.evaluations.map(() => 0);
+    press(weights);
     if (!chosen.length) {
       line.textContent = "Nothing is picked: pick an evaluation.";
       body.replaceChildren();
       return;
     }
-    const weights = weighted(chosen, part.querySelector("input[value=paper]").checked);
     const near = packed.rows.length ? nearest(weights) : null;
     const nets = new Set(chosen.map((evaluation) => packed.evaluations[evaluation].run)).size;
     const count = (n, name) => `${n} ${name}${n > 1 ? "s" : ""}`;

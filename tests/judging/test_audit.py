@@ -301,8 +301,8 @@ def evaluated(folder: Path, declared: Settings, **changes: Any) -> dict[str, Fin
     ("changes", "message"),
     [
         ({"weights": "others"}, "weights: expected weights of D, .*D_256_s0/run.json .*got others"),
-        ({"views": {"32": 400}}, "record.views: 1 views of an image, expected 2"),
-        ({"views": {"28": 800}}, "record.views: 0 views of an image, expected 2"),
+        ({"views": {"32": 400}}, "record.views: views of an image: 1, expected 2"),
+        ({"views": {"28": 800}}, "record.views: views of an image: 0, expected 2"),
         ({"mirrored": False}, "record.mirrored: mirror image with every view: no, expected yes"),
         ({"pixels": [-2.0, 2.0]}, "record.pixels: pixel values that span 4"),
         ({"precision": ["tf32"]}, "record.precision: tested in tf32, but evaluate.precision says fp32"),

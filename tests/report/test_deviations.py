@@ -5,6 +5,10 @@ from __future__ import annotations
 import pytest
 
 from vggrepro.report.deviations import deviations_section
+from vggrepro.settings.choices import defaults, departures, described
+from vggrepro.settings.effects import effects
+from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Table, TableFinding
 
 
@@ -27,19 +31,45 @@ def table(*findings: TableFinding) -> Table:
 LATER = finding(rule="length", kind="choice", choice=7, did="2 epochs", expected="74", cells=("table03-2-1",))
 
 
+PAPER, SMOKE = load_settings({}), load_settings({"smoke": True})
+
+
+def all_rows(section: dict) -> list[dict]:
+    return [*section["departures"], *(row for c in section["choices"] for row in c["rows"]), *section["harmless"]]
+
+
 def test_a_departure_of_all_cells_names_its_runs_and_no_place():
-    (row,) = deviations_section([table(finding())])["deviations"]
-    assert (row["did"], row["expected"], row["section"], row["where"]) == ("batch of 16", "256", "3.1", [])
-    assert (row["about"], row["all"]) == ("A_256_s0 and 2 more", "A_256_s0, B_256_s0, C_256_s0")
+    (row,) = deviations_section([table(finding())], PAPER)["departures"]
+    assert (row["here"], row["default"], row["name"], row["where"]) == ("batch of 16", "256", "\u00a73.1", [])
+    assert row["about"] == "A_256_s0 and 2 more"
 
 
-def test_a_choice_of_some_cells_has_its_number_and_says_how_many():
-    (row,) = deviations_section([table(finding(), LATER)])["choices"]
-    assert (row["section"], row["differs"]) == ("3.1, choice 7", True)
-    assert row["where"] == [("table03", "Table 3", " (1 of 2)")]
+def test_a_choice_of_some_cells_stands_under_its_number_and_says_how_many():
+    choices = {
+        choice["number"]: choice["rows"] for choice in deviations_section([table(finding(), LATER)], PAPER)["choices"]
+    }
+    touched = [row for row in choices[7] if ("table03", "Table 3", " (1 of 2)") in row["where"]]
+    assert touched
+    assert all(row["about"] == "A_256_s0 and 2 more" for row in touched)
 
 
 @pytest.mark.parametrize(("findings", "broken"), [((), 0), ((LATER,), 0), ((finding(), LATER), 1)])
 def test_only_departures_break_rules(findings, broken):
-    section = deviations_section([table(*findings)])
+    section = deviations_section([table(*findings)], PAPER)
     assert (section["broken"], section["audited"]) == (broken, bool(findings))
+
+
+def test_every_setting_that_departs_is_listed_once_and_a_finding_of_it_takes_its_place():
+    alone = [row["name"] for row in deviations_section([], SMOKE)["departures"]]
+    assert sorted(alone) == sorted(key for key, _, _ in departures(SMOKE))
+    found = [row["name"] for row in deviations_section([table(finding())], SMOKE)["departures"]]
+    assert set(alone) - set(found) == {"train.batch"}
+    assert len(set(found)) == len(found)
+
+
+def test_nothing_that_differs_from_the_paper_preset_is_left_out():
+    listed = {row["name"] for row in all_rows(deviations_section([], SMOKE))}
+    paper = defaults()
+    same = {key for key, effect in effects(Settings) if effect.same}
+    changed = {key for key, value, _ in described(SMOKE) if value != paper.get(key, value)}
+    assert changed - same <= listed

@@ -94,6 +94,9 @@ def test_released_nets_name_their_file_and_reading(tmp_path):
         "reading": {"channels": "rgb", "input": "torchvision", "classes": "sorted", "full": "chw", "kernels": "hw"}
         | {"mean": [123.675, 116.28, 103.53]},
         "checked": {"images": 400, "top-1 errors": 114},
+        "data": {"val": "0" * 64, "data set": "ILSVRC-2012"},
+        "weights": "f" * 64,
+        "made": {"commit": "c" * 40, "versions": {}, "processor": "a CPU", "at": "2026-01-02T03:04:05+00:00"},
     }
     write_json(tmp_path / "adopted.json", about)
     table_files = [tmp_path / "tables/table01.json"]
@@ -107,7 +110,7 @@ def test_released_nets_name_their_file_and_reading(tmp_path):
 
 
 def test_runs_of_different_code_are_not_hidden():
-    assert _common(["a", "a", "b"]) == "a (2 runs); b (1 runs)"
+    assert _common(["a", "a", "b"]) == "a (2 runs); b (1 run)"
     assert _common(["a", "a"]) == "a"
 
 

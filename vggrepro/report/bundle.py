@@ -226,9 +226,9 @@ class _CrateDescription:
         about = [*(t.about for t in self.trainings), *self.adopted, *(result.about for result in self.made.values())]
         if about:
             root["datePublished"] = max(each["made"]["at"] for each in about)
-        root["name"] = f"Very Deep Convolutional Networks, re-made: {preset} preset"
+        root["name"] = f"Very Deep Convolutional Networks, reproduced: {preset} preset"
         root["description"] = (
-            "Every table of the paper measured anew, beside the published numbers: cells, claims, tables, report, settings, "
+            "Every table of the paper reproduced, beside the published numbers: cells, claims, tables, report, settings, "
             "learning curves, and digests of weights and scores. Made by vggrepro."
         )
         license = self.cite["license"]

@@ -1,7 +1,7 @@
 """The report: one self-contained HTML file, and the same content as LaTeX. No torch.
 
 The order of its sections: what was run, on which data and hardware; the paper's claims with their verdicts; the tables;
-the figures; the error decomposition; the choices where the paper is silent, and the departures from the paper.
+the figures; the error decomposition; the choices where the paper is unspecified, and the departures from the paper.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from vggrepro.report.figures.flips import draw_flips
 from vggrepro.report.figures.trainings import draw_cost, draw_learning_curves
 from vggrepro.report.summary import summary_section
 from vggrepro.scores import outcomes
-from vggrepro.settings.choices import CHOICES, choices_by_number, departures
+from vggrepro.settings.choices import departures
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Table
@@ -77,7 +77,7 @@ def write_report(
                 "name": t.name,
                 "heading": render.table_heading(t),
                 "short": t.number if t.number.isdigit() else t.name,
-                "html": render.table_html(t, all_origins.links[t.name] if all_origins else {}, "choices"),
+                "html": render.table_html(t, all_origins.links[t.name] if all_origins else {}, "choices", "../tables/"),
                 "tex": render.table_latex(t),
             }
             for t in tables.values()
@@ -87,9 +87,7 @@ def write_report(
         "whatif": whatif.whatif_section(packed) if packed else None,
         "adopted": released,
         "trainings": [_training_row(t) for t in trainings],
-        "deviations": deviations_section(list(tables.values())),
-        "choices": [(number, CHOICES[number], listed) for number, listed in choices_by_number(settings).items()],
-        "departures": departures(settings),
+        "deviations": deviations_section(list(tables.values()), settings),
         "origins": all_origins,
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
     }
@@ -170,7 +168,7 @@ def run_facts(settings: Settings, trainings: list[FinishedTraining]) -> list[tup
             ("data", f"{data['data set']}, {data['images']:,} training images"),
             ("chance", chance_level(first["record"]["classes"])),
             ("data digest", data["train"][:12]),
-            ("trainings", f"{len(trainings)}, {_duration(seconds)} in all{_energy(trainings)}"),
+            ("training runs", f"{len(trainings)}, {_duration(seconds)} in all{_energy(trainings)}"),
             ("hardware", _common([f"{t.about['device']}: {t.about['made']['processor']}" for t in trainings])),
             ("instructions", _common([t.about["made"].get("instructions", "fastest") for t in trainings])),
             ("versions", _common([_versions(t.about["made"]["versions"]) for t in trainings])),
@@ -193,7 +191,11 @@ def chance_level(classes: int) -> str:
 def _common(values: list[str]) -> str:
     """The one value, or each value with its number of runs, so that different code or machines stay visible."""
     counts = Counter(values)
-    return values[0] if len(counts) == 1 else "; ".join(f"{value} ({n} runs)" for value, n in counts.most_common())
+    return values[0] if len(counts) == 1 else "; ".join(f"{value} ({_runs(n)})" for value, n in counts.most_common())
+
+
+def _runs(n: int) -> str:
+    return f"{n} run{'s' if n > 1 else ''}"
 
 
 def _versions(versions: dict[str, str]) -> str:

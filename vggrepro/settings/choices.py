@@ -175,6 +175,21 @@ def departures(settings: Settings) -> list[tuple[str, str, str]]:
     ]
 
 
+def harmless_differences(settings: Settings) -> list[tuple[str, str, str]]:
+    """The same of settings that are harmless: no result depends on them beyond rounding and chance."""
+    declared, paper = dict(effects(Settings)), defaults()
+    return [
+        (key, value, paper[key])
+        for key, value, _ in described(settings)
+        if key in declared and declared[key].kind == "harmless" and value != paper[key]
+    ]
+
+
+def defaults() -> dict[str, str]:
+    """The value of every setting in the paper preset, by its key."""
+    return {key: value for key, value, _ in described(load_settings({}))}
+
+
 def setting_values(model: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(key, value) of every setting; keys of blocks have dots, such as `train.batch`."""
     for name, value in model:

@@ -228,12 +228,13 @@ def _images(row: TableRow) -> str:
     return ", ".join(f"{n:,}" for n in counts) or NO_IMAGES
 
 
-def table_html(table: Table, links: Links | None = None, departures: str = "") -> str:
+def table_html(table: Table, links: Links | None = None, departures: str = "", beside: str = "") -> str:
     """A `<figure>` with the table, for any page; `links` are anchors within that page that its numbers link to.
 
-    `departures` is the anchor of what holds for all cells, where the page says it once for all tables.
+    `departures` is the anchor of what holds for all cells, where the page says it once for all tables. `beside` leads from
+    the page to the folder of the table's other forms.
     """
-    view = table_view(table, links) | {"departures": departures}
+    view = table_view(table, links) | {"departures": departures, "beside": beside}
     return _environment().get_template("table.html.j2").render(view).strip()
 
 

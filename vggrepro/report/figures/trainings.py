@@ -15,7 +15,7 @@ MARKERS = 8
 
 
 def draw_learning_curves(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
-    """Validation error after each epoch: a panel per training scale and one for boxes; ticks mark drops of the rate."""
+    """Validation error after each epoch: a panel per training scale and one for boxes; ticks mark learning-rate drops."""
     from matplotlib import pyplot as plt
 
     panels = {f"S = {printed_scale(S)}": [t for t in trainings if t.run.S == S and not t.run.localises] for S in SCALES}
@@ -33,8 +33,8 @@ def draw_learning_curves(trainings: Sequence[FinishedTraining], folder: Path) ->
         axes[0][0].set_ylim(bottom=0)
         caption = (
             "Validation error after each epoch on the centre crop, which steers the learning rate: top-1, and for boxes that "
-            "of the true class's box. A vertical tick: the rate dropped after this epoch. Later scales are initialised from "
-            "earlier ones, box nets from the classification net of their scale. Fainter lines: further seeds."
+            "of the true class's box. A vertical tick: the learning rate dropped after this epoch. Later scales are "
+            "initialised from earlier ones, box nets from the classification net of their scale. Fainter lines: further seeds."
         )
         return finished_figure(figure, "learning-curves", "Learning curves", caption, folder)
 
@@ -82,4 +82,4 @@ def draw_cost(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
             "counts until its last checkpoint. Blue: first attempts; hatched: attempts resumed from a checkpoint. Several "
             "seeds stand one after the other."
         )
-        return finished_figure(figure, "training-cost", "What the trainings cost", caption, folder)
+        return finished_figure(figure, "training-cost", "What the training runs cost", caption, folder)
