@@ -113,10 +113,10 @@ def test_no_table_is_cut_or_overprinted_on_paper(shown):
     reload_at(shown, 700)  # of A4 within its margins
     shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
     assert shown.execute_script(FAULTS) == []
-    wide = (
-        "return [...document.querySelectorAll('main table')].filter(t => t.getBoundingClientRect().right > 701).length"
-    )
-    assert shown.execute_script(wide) == 0
+    wide = """
+      return [...document.querySelectorAll('main table')].filter((table) => table.getBoundingClientRect().right > 701)
+        .map((table) => table.parentElement.getAttribute('aria-label'))"""
+    assert shown.execute_script(wide) == []
 
 
 def test_on_a_phone_the_numbers_of_every_table_are_in_sight(shown):
