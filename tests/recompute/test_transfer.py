@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.conftest import list_again
 from tests.svm_results import NETS, run_verb
 from vggrepro.evaluation.views import input_of_views
 from vggrepro.recompute.evaluations import Sample
@@ -96,5 +97,6 @@ def test_a_score_that_was_changed_differs(results, data_sets, tmp_path, svm_resu
     shutil.copytree(svm_results / "transfer" / task, results / "transfer" / task)
     file = results / "transfer" / task / name / "0" / "scores.npy"
     np.save(file, np.load(file) + np.float32(0.1))
+    list_again(file)
     findings = list(recomputed_svms(results, f"transfer/{task}/{name}", data_sets, SAMPLE))
     assert "differs" in {finding.status for finding in findings}
