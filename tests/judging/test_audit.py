@@ -188,7 +188,7 @@ TAMPERED = {
     ("record", "batch"): (32, "record.batch: batch of 32, but train.batch says 16"),
     ("record", "momentum"): ([0.9, 0.5], "record.momentum: momentum 0.9, 0.5, but train.momentum says 0.9"),
     ("record", "weight_decay"): ([0.0], "record.weight_decay: weight decay 0, but train.weight_decay says 0.0005"),
-    ("record", "rates"): ([[1, 0.001]], "record.rates: drops of the rate: 0, but train.drops says 1 to 1"),
+    ("record", "rates"): ([[1, 0.001]], "record.rates: learning-rate drops: 0, but train.drops says 1 to 1"),
     ("record", "iterations"): (7, "record.iterations: expected 750, got 7"),
     ("epochs",): (5, "epochs: 5 epochs, but train.epochs says 6"),
     ("record", "precision"): (["bf16"], "record.precision: trained in bf16, but train.precision says fp32"),

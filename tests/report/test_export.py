@@ -260,7 +260,13 @@ def test_a_released_net_is_told_by_its_file(results, settings, tmp_path):
         "weights": sha("E_384_s1"),
         "made": MADE,
     }
-    about |= {"data": {"val": sha("val"), "data set": "made up"}}
+    about |= {
+        "data": {"val": sha("val"), "data set": "made up"},
+        "format": "caffe",
+        "checked": {"images": 9, "top-1 errors": 1},
+    }
+    names = dict.fromkeys(("channels", "input", "classes", "full", "kernels"), "as in Caffe")
+    about |= {"reading": names | {"mean": [123.7, 116.3, 103.5]}}
     write_json(copy / "runs/E_384_s1/adopted.json", about)
     write_bundle(settings, copy, tmp_path / "crate.zip")
     with zipfile.ZipFile(tmp_path / "crate.zip") as archive:

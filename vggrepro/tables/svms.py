@@ -174,5 +174,5 @@ def _task_note(task: str, results: Sequence[SVMResult]) -> str:
     return (
         f"{task}: {metadata['collection']}, {MEASURES[metadata['measure']]} of {len(metadata['counted'])} classes, "
         f"{len(first.scores[0]):,} {pictures} of its {metadata['part']} part{splits}, "
-        f"C = {', '.join(f'{C:g}' for C in costs)}{' (at the end of what was tried)' if at_the_end else ''}."
+        f"C = {', '.join(f'{C:g}' for C in costs)}{' (at the edge of the grid)' if at_the_end else ''}."
     )
