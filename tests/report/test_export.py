@@ -57,6 +57,8 @@ def test_tidy_cells_are_the_tables_cells(results):
         assert [rows[name]["delta_low"], rows[name]["delta_high"]] == (cell["delta_interval"] or [None, None])
     assert {row["split"] for row in rows.values() if row["status"] == "withheld"} == {"withheld"}
     assert json.loads(rows["table06-1-1"]["keys"])["group"] == "ILSVRC submission"
+    assert [rows["table03-1-1"][key] for key in ("net", "S", "Q")] == ["A", "256", "256"]
+    assert [rows["table05-1-1"][key] for key in ("net", "protocol")] == ["D", "dense"]
 
 
 @pytest.mark.parametrize("name", ["cells", "sources", "claims"])

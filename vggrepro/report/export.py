@@ -40,6 +40,14 @@ class CellRecord(TidyRecord):
     """Number of the table; `text` for the numbers that the paper prints in its text."""
     keys: str
     """JSON object: the key columns of the row in `tables/published/`, as printed there."""
+    net: str
+    """The net of the row; empty in rows of several nets, or of none."""
+    S: str
+    """Its training scale, as printed."""
+    Q: str
+    """Its test scales, as printed."""
+    protocol: str
+    """How it was evaluated, as printed; empty where the table has one protocol."""
     column: str
     """Heading of the column."""
     quantity: str
@@ -279,7 +287,7 @@ def _cell_record(
     settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[StoredResult]
 ) -> CellRecord:
     published = published_table(table.number)
-    about = published.columns[column]
+    about, keys = published.columns[column], _keys(settings, table, row)
     otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
     low, high = cell.interval or (None, None)
     delta_low, delta_high = cell.delta_interval or (None, None)
@@ -288,7 +296,8 @@ def _cell_record(
     return CellRecord(
         cell=table.anchor(row, column),
         table=table.number,
-        keys=json.dumps(_keys(settings, table, row), ensure_ascii=False),
+        keys=json.dumps(keys, ensure_ascii=False),
+        **{name: keys.get(name, "") for name in ("net", "S", "Q", "protocol")},
         column=about.heading,
         quantity=about.quantity,
         split=about.split,
@@ -344,11 +353,8 @@ def _source_record(cell: str, source: CellSource, result: StoredResult) -> Sourc
 
 def _keys(settings: Settings, table: Table, row: int) -> dict[str, str]:
     """The key columns of a row."""
-    return {
-        name: text
-        for name, text in lineage.table_rows(settings, table.number)[row].keys.items()
-        if name not in table.columns
-    }
+    printed = lineage.table_rows(settings, table.number)[row].keys
+    return {name: text for name, text in printed.items() if name not in table.columns}
 
 
 def _words(words: Iterable[str]) -> str:
