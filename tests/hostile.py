@@ -60,8 +60,8 @@ def good_files(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]
     from safetensors.torch import save
     from scipy.io import savemat
 
-    from vggrepro.data.archives import _members
     from vggrepro.data.store import decode
+    from vggrepro.data.tars import tar_members
     from vggrepro.external.formats import read_released_net
     from vggrepro.external.score_files import read_score_file
     from vggrepro.report.bundle_check import check_bundle
@@ -115,7 +115,7 @@ def good_files(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]
         "b.mat": (made(lambda b: savemat(b, {"layers": layers})), read_released_net),
         "a.pth": (made(lambda b: torch.save(net, b)), read_released_net),
         "a.safetensors": (save(net), read_released_net),
-        "a.tar": (made(tar), lambda path: list(_members(path))),
+        "a.tar": (made(tar), lambda path: list(tar_members(path))),
         "a.zip": (made(crate), check_bundle),
         "settings": (json.dumps(settings).encode(), lambda path: load_settings(_parsed(path))),
     }

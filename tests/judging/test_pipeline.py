@@ -75,7 +75,7 @@ def test_what_all_cells_have_in_common_is_one_footnote_and_the_rest_have_letters
     ):
         assert departure in texts[ALL_CELLS]
     steering = "(choice 7: validation accuracy; plausible: finetune.drop_epochs of 4 to 147)"
-    length = "2 epochs (choice 7: 74; plausible: finetune.epochs of 10 to 148)"
+    length = "3 epochs (choice 7: 74; plausible: finetune.epochs of 10 to 148)"
     implausible = f"Not as in the paper: rate that follows fixed epochs {steering}, {length}."
     assert texts["a"] == f"{implausible} Choices, not the default: learning-rate drops, at most: 1 (choice 7: 3)."
     by_scale = {row.keys[1]: {cell.footnotes for cell in row.cells} for row in smoke_table.rows}

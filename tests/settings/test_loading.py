@@ -128,7 +128,7 @@ def test_all_wrong_values_are_named_at_once():
 def test_later_stages_have_their_own_number_of_epochs():
     settings = load_settings({"smoke": True})
     assert settings.for_run(Run("D", "256")).train.epochs == 6
-    assert settings.for_run(Run("D", "384")).train.epochs == 2
+    assert settings.for_run(Run("D", "384")).train.epochs == 3
 
 
 def test_settings_of_a_run_come_back_from_the_command_line():

@@ -32,7 +32,7 @@ Tolerances = dict[str, float]
 TOLERANCES: dict[str, Tolerances] = {
     "fp32": {"loss": 1e-5, "gradients": 1e-3, "weights": 1e-6, "changes": 1e-3},
     "tf32": {"loss": 1e-3, "gradients": 3e-2, "weights": 1e-5, "changes": 3e-2},
-    "bf16": {"loss": 5e-3, "gradients": 3e-1, "weights": 3e-4, "changes": 3e-1},
+    "bf16": {"loss": 2e-2, "gradients": 3e-1, "weights": 3e-4, "changes": 3e-1},
 }
 """The largest relative difference that rounding explains, by the precision of the training; docs/guides/recompute.md derives
 them. The recomputation itself is in fp32."""
