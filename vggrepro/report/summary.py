@@ -33,7 +33,7 @@ def summary_section(
     by_number = {table.number: (path, table) for path, table in tables.items()}
     path, one_scale = by_number.get("3", (None, None))
     health = _ill_nets(path, one_scale, labels) if path and one_scale and labels is not None else []
-    unfinished = sorted(f.name for f in (results / "state").glob("*") if f.is_dir()) if results else []
+    unfinished = _unfinished_runs(results) if results else []
     if unfinished:
         health.append({"text": f"Not finished: {', '.join(unfinished)}.", "href": "trainings"})
     return {
@@ -45,6 +45,12 @@ def summary_section(
         "healthy": labels is not None and not health,
         "largest": _largest_difference(list(tables.values())),
     }
+
+
+def _unfinished_runs(results: Path) -> list[str]:
+    """The training runs that have begun and not ended."""
+    begun = (folder.name for folder in (results / "state").glob("*_s*") if folder.is_dir())
+    return sorted(name for name in begun if not (results / "runs" / name / "run.json").exists())
 
 
 def _labels(results: Path | None, stored: Mapping[str, StoredResult]) -> NDArray[np.int64] | None:
@@ -92,7 +98,12 @@ def _counted_cells(tables: Sequence[Table]) -> list[dict[str, Any]]:
     order = (*COMPARED, "other settings", "other data", *MARKS.values())
     signs: dict[str, str] = {str(verdict): sign for verdict, sign in VERDICT_SIGNS.items()}
     return [
-        {"count": counts[name], "name": name, "sign": signs.get(name, ""), "chip": name.replace(" ", "-")}
+        {
+            "count": counts[name],
+            "name": {"agrees": "agree", "differs": "differ"}.get(name, name),
+            "sign": signs.get(name, ""),
+            "chip": name.replace(" ", "-"),
+        }
         for name in dict.fromkeys(order)
         if counts[name]
     ]
