@@ -38,7 +38,7 @@ TWO_NETS = "D/[256;512]/256,384,512 + E/[256;512]/256,384,512"
 SMOKE = ("--config", "smoke=true")
 FIGURES = [
     "Every difference from the paper", "Every claim's gain", "Error against depth", "Error against scale",
-    "Images on which two systems differ", "Learning curves", "What the trainings cost", "What merging's parameters do",
+    "Images on which two systems differ", "Learning curves", "What the training runs cost", "What merging's parameters do",
     "Boxes before and after merging", "From a centre crop to the paper's protocol",
 ]  # fmt: skip
 """What a report of everything shows, in this order."""
