@@ -14,17 +14,14 @@ from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.models import Settings
-from vggrepro.tables.imported import errors_of_imported, imported_notes, open_imported
-from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
+from vggrepro.tables.imported import open_imported, systems_measurement
+from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.systems import (
     ILSVRC_IMAGES,
     data_notes,
     measured_systems,
     papers_images,
     seeded_evaluations,
-    system_cells,
-    system_outcomes,
-    system_spreads,
 )
 
 BLACKLISTED = 1_762
@@ -40,20 +37,9 @@ def measure_boxes(published: PublishedTable, settings: Settings, inputs: Inputs)
     evaluations = seeded_evaluations(published, settings.seeds) if settings.localisation else []
     stores = open_evaluations(folder, evaluations, read_boxes)
     imported = open_imported(published, settings, inputs)
-    errors = _localisation_errors(published, settings, stores, inputs.workers) | errors_of_imported(imported)
-    spreads = system_spreads(errors)
-    other_data = frozenset() if all(map(_papers_boxes, stores.values())) else published.quantities
-    notes = (
-        *_notes(stores, settings),
-        *trainings_note(spreads, other_data),
-        *imported_notes(published, imported, errors),
-    )
-    return Measurement(
-        cells=system_cells(published, errors, settings.higher, spreads),
-        notes=notes,
-        outcomes=system_outcomes(published, settings.seeds, errors),
-        other_data=other_data,
-    )
+    errors = _localisation_errors(published, settings, stores, inputs.workers)
+    papers = all(map(_papers_boxes, stores.values()))
+    return systems_measurement(published, settings, errors, imported, notes=_notes(stores, settings), papers=papers)
 
 
 def _papers_boxes(store: BoxStore) -> bool:

@@ -14,7 +14,8 @@ from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.statistics import nested_interval
 from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores_or_labels
 from vggrepro.settings.models import Settings
-from vggrepro.tables.measurement import Inputs
+from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
+from vggrepro.tables.systems import SystemErrors, system_cells, system_outcomes, system_spreads
 
 ImportedStore = Scores | TopLabels
 
@@ -107,4 +108,28 @@ def imported_note(store: ImportedStore) -> str:
     return (
         f"{metadata['name']}: {kind} of {len(store):,} images of {metadata['data set']} from {metadata['file']} (SHA-256 "
         f"{metadata['digest'][:12]}), judged here{''.join(f'; {text}' for text in more)}."
+    )
+
+
+def systems_measurement(
+    published: PublishedTable,
+    settings: Settings,
+    ours: SystemErrors,
+    imported: Mapping[str, ImportedStore],
+    *,
+    notes: tuple[str, ...],
+    papers: bool,
+) -> Measurement:
+    """A table of systems, ours and imported ones: `papers` says whether ours were measured on the paper's own images.
+
+    `notes` are those of the table's kind; what intervals assume and how imported systems compare with others is added.
+    """
+    errors = {**ours, **errors_of_imported(imported)}
+    spreads = system_spreads(errors)
+    other_data = frozenset() if papers else published.quantities
+    return Measurement(
+        cells=system_cells(published, errors, settings.higher, spreads),
+        notes=(*notes, *trainings_note(spreads, other_data), *imported_notes(published, imported, errors)),
+        outcomes=system_outcomes(published, settings.seeds, errors),
+        other_data=other_data,
     )

@@ -15,19 +15,15 @@ from vggrepro.scores.stores import Scores, mixture_ranks, open_evaluations, read
 from vggrepro.settings.models import Settings
 from vggrepro.tables.imported import (
     ImportedStore,
-    errors_of_imported,
-    imported_notes,
     open_imported,
+    systems_measurement,
 )
-from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
+from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.systems import (
     data_notes,
     measured_systems,
     papers_images,
     seeded_evaluations,
-    system_cells,
-    system_outcomes,
-    system_spreads,
 )
 
 
@@ -39,20 +35,9 @@ def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs
     folder = inputs.results(published.number)
     stores = open_evaluations(folder, seeded_evaluations(published, settings.seeds), read_scores)
     imported = open_imported(published, settings, inputs)
-    errors = _classification_errors(published, settings, stores, imported) | errors_of_imported(imported)
-    spreads = system_spreads(errors)
-    other_data = frozenset() if all(map(papers_images, stores.values())) else published.quantities
-    notes = (
-        *_notes(stores, settings),
-        *trainings_note(spreads, other_data),
-        *imported_notes(published, imported, errors),
-    )
-    return Measurement(
-        cells=system_cells(published, errors, settings.higher, spreads),
-        notes=notes,
-        outcomes=system_outcomes(published, settings.seeds, errors),
-        other_data=other_data,
-    )
+    errors = _classification_errors(published, settings, stores, imported)
+    papers = all(map(papers_images, stores.values()))
+    return systems_measurement(published, settings, errors, imported, notes=_notes(stores, settings), papers=papers)
 
 
 def _notes(stores: Mapping[str, Scores], settings: Settings) -> tuple[str, ...]:
