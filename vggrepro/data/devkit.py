@@ -19,7 +19,7 @@ from vggrepro.core.files import read_regular
 from vggrepro.core.text import decode_text, text_lines
 from vggrepro.data import boxes
 from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
-from vggrepro.data.devkit_files import BLACKLIST, LABELS, SYNSETS, DevkitFiles
+from vggrepro.data.devkit_files import BLACKLIST, LABELS_FILE, SYNSETS, DevkitFiles
 from vggrepro.data.layouts import image_stem
 
 MAX_GUESSES = 5
@@ -87,7 +87,7 @@ def read_wnids(devkit: Path) -> dict[int, str]:
 
 def _labels(files: DevkitFiles) -> tuple[dict[int, str], list[int]]:
     wnids = _wnids(files)
-    return wnids, _numbers(files, LABELS, len(wnids))
+    return wnids, _numbers(files, LABELS_FILE, len(wnids))
 
 
 def _wnids(files: DevkitFiles) -> dict[int, str]:

@@ -17,17 +17,17 @@ from vggrepro.core.files import read_regular
 from vggrepro.data.tars import TarMember
 
 SYNSETS = r"(.+/)?meta(_clsloc)?\.mat"
-LABELS = r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt"
+LABELS_FILE = r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt"
 BLACKLIST = r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_blacklist\.txt"
 ABOUT = {
     SYNSETS: "the devkit's list of classes, meta.mat (2012) or meta_clsloc.mat (2014)",
-    LABELS: "the devkit's validation labels, ILSVRC2012_validation_ground_truth.txt or ILSVRC2014_clsloc_validation_...",
+    LABELS_FILE: "the devkit's validation labels, ILSVRC2012_validation_ground_truth.txt or ILSVRC2014_clsloc_validation_...",
     BLACKLIST: "the blacklist, ILSVRC2014_clsloc_validation_blacklist.txt, which the devkit of 2014 has",
 }
 """What each pattern finds, for messages."""
 BELOW = ("*", "data/*", "*evkit*/*", "*evkit*/data/*", "*evkit*/*/data/*")
 """Where a folder's files are looked for: in the devkit's own data folder, in the folder above, beside the images."""
-LARGEST = 1 << 26
+LARGEST_FILE = 1 << 26
 """Bytes: no file of the devkit is longer."""
 
 
@@ -74,7 +74,7 @@ class DevkitFiles:
         if isinstance(file, bytes):
             return file
         try:
-            return read_regular(file, LARGEST)
+            return read_regular(file, LARGEST_FILE)
         except OSError as error:
             raise ValueError(f"{file}: cannot be read: {error}") from None
 
@@ -88,11 +88,13 @@ def _unpacked(archive: Path) -> dict[str, bytes]:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as packed:
-                files = [file for file in packed.infolist() if _is_wanted(file.filename) and file.file_size <= LARGEST]
+                files = [
+                    file for file in packed.infolist() if _is_wanted(file.filename) and file.file_size <= LARGEST_FILE
+                ]
                 return {file.filename: packed.read(file) for file in files}
         with tarfile.open(archive, tarinfo=TarMember) as tar:
             members = [
-                member for member in tar if member.isfile() and _is_wanted(member.name) and member.size <= LARGEST
+                member for member in tar if member.isfile() and _is_wanted(member.name) and member.size <= LARGEST_FILE
             ]
             return {m.name.removeprefix("./"): opened.read() for m in members if (opened := tar.extractfile(m))}
     except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error, RuntimeError) as error:

@@ -13,7 +13,7 @@ from vggrepro.core.progress import RepeatedWarnings, prefetch, show_progress
 from vggrepro.core.text import decode_text
 from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_synsets, read_xml
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
-from vggrepro.data.devkit_files import ABOUT, BLACKLIST, LABELS, SYNSETS, one_devkit_file
+from vggrepro.data.devkit_files import ABOUT, BLACKLIST, LABELS_FILE, SYNSETS, one_devkit_file
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, image_stem, natural
 
 LabelledFiles = list[tuple[str, int]]
@@ -224,14 +224,14 @@ class FlatVal(ILSVRC):
                 return found
         raise ValueError(
             f"{self.files.path}: {len(self._val_images()):,} images in {self.within['val'] or 'the folder itself'}, but "
-            f"nothing says their classes: expected {ABOUT[LABELS]}, and {ABOUT[SYNSETS]}; or LOC_val_solution.csv; or a list "
-            "val.txt of file names and WNIDs; or the images in folders of their classes"
+            f"nothing says their classes: expected {ABOUT[LABELS_FILE]}, and {ABOUT[SYNSETS]}; or LOC_val_solution.csv; or a "
+            "list val.txt of file names and WNIDs; or the images in folders of their classes"
         )
 
     def _of_devkit(self) -> tuple[dict[str, str], str] | None:
-        if not self._file(LABELS):
+        if not self._file(LABELS_FILE):
             return None
-        listing = one_devkit_file(self.files.names, self.files.read, LABELS, self.files.path)
+        listing = one_devkit_file(self.files.names, self.files.read, LABELS_FILE, self.files.path)
         synsets = self._synsets()
         self.words |= {wnid: words for wnid, words in synsets.values() if words}
         numbers = read_numbers(decode_text(self.files.read(listing)), f"{self.files.path}: {listing}", 1, len(synsets))

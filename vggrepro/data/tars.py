@@ -16,7 +16,7 @@ from vggrepro.core import limits
 from vggrepro.core.files import leads_outside
 from vggrepro.core.text import text_lines
 
-LONGEST_NAME = 1 << 16
+LONGEST_PATH = 1 << 16
 """Bytes of a name that has a member of its own in a tar."""
 PLAIN, PACKED = (".tar",), (".tar.gz", ".tgz")
 """Endings of tars, and of packed ones."""
@@ -101,7 +101,7 @@ class TarMember(tarfile.TarInfo):
         """The member that a header describes; a ReadError for an impossible size."""
         member = super().frombuf(buf, encoding, errors)
         # a long name is a member of its own, which is read as a whole
-        if member.size < 0 or (not member.isfile() and member.size > LONGEST_NAME):
+        if member.size < 0 or (not member.isfile() and member.size > LONGEST_PATH):
             raise tarfile.ReadError(f"{member.name!r} has {member.size} bytes")
         return member
 

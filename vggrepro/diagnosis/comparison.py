@@ -31,7 +31,7 @@ class StepDifference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ResultsComparison:
     """Two results held against each other."""
 
     cells: int
@@ -56,7 +56,7 @@ class Comparison:
         return {"equal": self.equal, "line": line_of(self)} | asdict(self)
 
 
-def compare(ours: Digests, reference: Digests) -> Comparison:
+def compare(ours: Digests, reference: Digests) -> ResultsComparison:
     """Hold one result against another.
 
     Raises ValueError where they have no cell and no step in common.
@@ -73,7 +73,7 @@ def compare(ours: Digests, reference: Digests) -> Comparison:
         if ours.cells[name].value != reference.cells[name].value
     )
     (ours_all, reference_all) = ({*d.steps, *d.cells} for d in (ours, reference))
-    return Comparison(
+    return ResultsComparison(
         cells=len(cells),
         steps=len(steps),
         equal_steps=len(steps) - len(differing),
@@ -150,7 +150,7 @@ def _machine(mine: Circumstances, theirs: Circumstances) -> str:
     return ""
 
 
-def line_of(comparison: Comparison) -> str:
+def line_of(comparison: ResultsComparison) -> str:
     """The outcome in one line."""
     c = comparison
     if c.equal:
@@ -170,7 +170,7 @@ def line_of(comparison: Comparison) -> str:
     return f"{cells}; first at {c.first[0].step}{others}: {c.first[0].reason}"
 
 
-def report_of(comparison: Comparison) -> str:
+def report_of(comparison: ResultsComparison) -> str:
     """The outcome, the first steps that differ, and every cell that differs."""
     lines = [line_of(comparison)]
     lines += [f"  {d.step}: {d.reason}" for d in comparison.first[:STEPS_SHOWN]]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from vggrepro.core.printable import shortened
 
-Layer = tuple[str, NDArray[np.float32], NDArray[np.float32]]
+NamedLayer = tuple[str, NDArray[np.float32], NDArray[np.float32]]
 """A layer's name, weights and biases."""
 TIMM = {"pre_logits.fc1": "classifier.0", "pre_logits.fc2": "classifier.3", "head.fc": "classifier.6"}
 """timm's names of the fully connected layers, and torchvision's."""
@@ -32,7 +32,7 @@ DEEPEST = 8
 EXPECTED = "expected features.N and classifier.N as of torchvision's VGG"
 
 
-def read_checkpoint(path: Path) -> list[Layer]:
+def read_checkpoint(path: Path) -> list[NamedLayer]:
     """The layers of the net in a checkpoint, in their order; a ValueError where it has none, several, or a damaged one."""
     content = _load(path)
     parts = {"features", "classifier"}
@@ -47,7 +47,7 @@ def read_checkpoint(path: Path) -> list[Layer]:
     return _layers(net, path)
 
 
-def _layers(net: dict[str, Any], path: Path) -> list[Layer]:
+def _layers(net: dict[str, Any], path: Path) -> list[NamedLayer]:
     if odd := [name for name in net if not name.endswith((".weight", ".bias"))]:
         raise ValueError(f"{path}: {EXPECTED}, got {odd[0]}{_hint(odd)}")
     stems = {name.rpartition(".")[0] for name in net}

@@ -25,7 +25,7 @@ from vggrepro.recompute.net import Shapes, Sizes, StoredNet, crop_outputs, param
 
 FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 """PAPER 3.1: A's first four convolutions and its FC layers, by the names that they have in B to E (CHOICE 11)."""
-IMAGES_AT_A_TIME = 8
+GRADIENTS_AT_A_TIME = 8
 """Of which gradients are added up: net D keeps 0.1 GB for each."""
 
 Tolerances = dict[str, float]
@@ -39,7 +39,7 @@ them. The recomputation itself is in fp32."""
 
 
 @dataclass(frozen=True)
-class Batch:
+class GlobalBatch:
     """A global batch."""
 
     images: Tensor
@@ -48,10 +48,10 @@ class Batch:
     boxes: Tensor | None
     """[B, 4] box vectors, NaN where the target does not count; None for classes."""
 
-    def part(self, chosen: slice) -> Batch:
+    def part(self, chosen: slice) -> GlobalBatch:
         """Some of its images."""
         boxes = None if self.boxes is None else self.boxes[chosen]
-        return Batch(self.images[chosen], self.labels[chosen], boxes)
+        return GlobalBatch(self.images[chosen], self.labels[chosen], boxes)
 
     @property
     def counted(self) -> int:
@@ -218,7 +218,7 @@ def initial_weights(replay: Replay) -> dict[str, Tensor]:
     return weights
 
 
-def training_batch(replay: Replay, draws: EpochDraws, numbers: NDArray[np.int64]) -> Batch:
+def training_batch(replay: Replay, draws: EpochDraws, numbers: NDArray[np.int64]) -> GlobalBatch:
     """PAPER 3.1: of each image one random crop, mirrored half of the time, its colours shifted."""
     crop, store = replay.sizes.crop, replay.store
     colours = store.about["colours"]
@@ -237,7 +237,7 @@ def training_batch(replay: Replay, draws: EpochDraws, numbers: NDArray[np.int64]
         if replay.boxes:
             boxes.append(box_target(store, i, draws, (top, left), mirrored, crop, replay.boxes))
     targets = torch.tensor(np.array(boxes), dtype=torch.float32) if boxes else None
-    return Batch(net_input(crops, np.array(shifts)), torch.from_numpy(store.labels[numbers]), targets)
+    return GlobalBatch(net_input(crops, np.array(shifts)), torch.from_numpy(store.labels[numbers]), targets)
 
 
 def box_target(
@@ -261,13 +261,13 @@ def box_target(
 
 
 def loss_and_gradients(
-    replay: Replay, weights: Mapping[str, Tensor], batch: Batch, kept: Tensor | None
+    replay: Replay, weights: Mapping[str, Tensor], batch: GlobalBatch, kept: Tensor | None
 ) -> tuple[float, dict[str, Tensor]]:
     """The mean loss of a global batch, and its gradient by every parameter that moves."""
     leaves = {name: weight.detach().requires_grad_(replay.moves(name)) for name, weight in weights.items()}
     total = 0.0
-    for first in range(0, len(batch.labels), IMAGES_AT_A_TIME):
-        chosen = slice(first, first + IMAGES_AT_A_TIME)
+    for first in range(0, len(batch.labels), GRADIENTS_AT_A_TIME):
+        chosen = slice(first, first + GRADIENTS_AT_A_TIME)
         part, dropped = batch.part(chosen), None if kept is None else kept[chosen]
         # where the training rounded to bf16, so does this: weights, sums of a layer, and what goes on to the next
         with torch.autocast("cpu", torch.bfloat16, enabled=replay.train["precision"] == "bf16"):
@@ -278,7 +278,7 @@ def loss_and_gradients(
     return total, {name: leaf.grad for name, leaf in leaves.items() if leaf.grad is not None}
 
 
-def summed_loss(outputs: Tensor, batch: Batch) -> Tensor:
+def summed_loss(outputs: Tensor, batch: GlobalBatch) -> Tensor:
     """PAPER 3.1: minus the log-posterior of the true class. PAPER A.1: half the squared distance of its box."""
     if batch.boxes is None:
         return -F.log_softmax(outputs, 1)[torch.arange(len(outputs)), batch.labels].sum()
