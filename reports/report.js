@@ -20,7 +20,7 @@
   };
   const below = (from, row, step) => {
     for (row = row && row[step]; row; row = row[step]) {
-      const found = [...row.querySelectorAll(stops)].find((one) => one.closest("td, th").dataset.of === from.dataset.of);
+      const found = [...row.querySelectorAll(stops)].find((one) => one.closest("td, th, .files").dataset.of === from.dataset.of);
       if (found && found.offsetParent) return found;
     }
   };

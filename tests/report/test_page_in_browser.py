@@ -90,8 +90,10 @@ def shown(page, browser) -> Iterator[Chrome]:
     """The browser, which shows the report; afterwards it is as it was."""
     browser.set_script_timeout(120)
     browser.get(page.as_uri())
+    browser.get_log("browser")  # of pages before
     yield browser
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "", "features": []})
+    assert browser.get_log("browser") == [], "a script of the page failed"
 
 
 def reload_at(browser: Chrome, width: int, scheme: str = "light") -> None:
