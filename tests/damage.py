@@ -25,7 +25,7 @@ from vggrepro.nets.weights import load_weights
 from vggrepro.paper.tasks import TASKS
 from vggrepro.report.bundle import checked_digest, collect_files
 from vggrepro.report.figures.drawing import read_picture
-from vggrepro.report.whatif import whatif_section
+from vggrepro.report.whatif_section import whatif_section
 from vggrepro.scores.outcomes import read_outcomes
 from vggrepro.scores.stores import read_scores_or_labels
 from vggrepro.settings.loading import load_settings

@@ -10,10 +10,14 @@ from typing import Any
 
 import pytest
 
-from vggrepro.core.records import StoreRecord, TrainingRecord, read_released, typed_record
+from vggrepro.core.records import CheckpointRecord, StoreRecord, TrainingRecord, read_released, typed_record
 from vggrepro.diagnosis.digests import _circumstances
 from vggrepro.report.page import _adopted_row, _training_row
+from vggrepro.report.whatif_section import whatif_section
+from vggrepro.settings.blocks import TrainSettings
 from vggrepro.tables.lineage import read_training, stored_results
+from vggrepro.training.processes import ALONE
+from vggrepro.training.progress import TrainingProgress
 
 MADE = {"commit": "0f", "versions": {"torch": "2"}, "processor": "a CPU", "at": "2026-01-01", "instructions": "avx2"}
 PARENT = {"run": "A_256_s0", "weights": "ab"}
@@ -46,6 +50,22 @@ STORE = {
     "words": {"n1": "fish"}, "smallest": None,
     "colours": {"mean": [1.0], "eigenvalues": [1.0], "eigenvectors": [[1.0]]},
 }  # fmt: skip
+STATE = {
+    "identity": {"run": "B_256_s0", "settings": {"train": {"epochs": 2}}},
+    "about": {
+        "iteration": 3, "schedule": {"drops": [1], "best": 0.5, "waited": 0, "finished": False},
+        "part": {"epoch": 2, "batches": 1, "seen": 16, "seconds": 0.5, "sums": [1.0, 2.0, 16.0]},
+        "rows": [{"loss": 1.0, "epoch": 1}], "attempts": [ATTEMPT],
+        "first_steps": [{"loss": 1.0, "norms": {"conv1_1.weight": [1.0, 2.0, 3.0]}}],
+    },
+}  # fmt: skip
+WHATIF = {
+    "images": 4, "z": 1.96, "trainings": [0.1, 0.1], "seed": 0, "seeds": 1,
+    "evaluations": [{"run": "B/256", "protocol": "dense", "Q": 256}],
+    "rows": [{"table": "3", "name": "B/256/256, dense", "published": [1.0, None], "weights": [1], "wrong": [1, 0]}],
+    "closeness": {"rows": 1, "random": 9, "members": 2, "largest": {"top-1": 0.0}, "mean": {"top-1": 0.0}},
+    "settled": [0, 0], "pairs": 3, "bits": 32, "open": "AAAA", "margins": "AAAA", "made": MADE,
+}  # fmt: skip
 WRONG = (None, True, -1, 1.5, 1e308, "", "x", "\x1b", [], [None], [[]], {}, {"x": None}, ...)
 """What a value is replaced by; `...` takes its key away."""
 
@@ -56,11 +76,18 @@ def _results(file: Path) -> None:
         assert set(result.runs) == set(result.weights)
 
 
+def _progress(file: Path) -> None:
+    state = typed_record(file, kind=CheckpointRecord)
+    TrainingProgress.from_json(state["about"], TrainSettings(), ALONE, file)
+
+
 KINDS: dict[str, tuple[dict[str, Any], Callable[[Path], object]]] = {
     "runs/B_256_s0/run.json": (TRAINING, lambda file: _training_row(read_training(file))),
     "runs/D_256_s0/adopted.json": (RELEASED, lambda file: _adopted_row(read_released(file))),
     "scores/B_256_s0/dense/256/made.json": (EVALUATION, _results),
     "transfer/a/b/c/made.json": (SVMS, _results),
+    "state/B_256_s0/000000003/state.json": (STATE, _progress),
+    "whatif/whatif.json": (WHATIF, whatif_section),
     "data/train/store.json": (STORE, lambda file: typed_record(file, ("wnids", "colours"), kind=StoreRecord)),
 }
 """Good records by their places, and what reads them."""

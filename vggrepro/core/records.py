@@ -8,8 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, NotRequired
 
-from annotated_types import Gt, MinLen
-from pydantic import TypeAdapter, ValidationError
+from annotated_types import Gt, Len, MinLen
+from pydantic import TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from vggrepro.core.files import checked, read_json
@@ -156,6 +156,13 @@ class Attempt(TypedDict):
     began: str
 
 
+class FirstStep(TypedDict):
+    """A step in numbers: see `training/first_steps.py`."""
+
+    loss: float
+    norms: dict[str, Annotated[list[float], Len(3, 3)]]
+
+
 DataOfATraining = TypedDict("DataOfATraining", {"train": str, "val": str, "data set": NotRequired[str]})
 
 
@@ -175,7 +182,48 @@ class TrainingRecord(TypedDict, total=False):
     device: str
     weights: str
     record: dict[str, Any]
+    first_steps: list[FirstStep]
     made: Provenance
+
+
+@with_config(extra="forbid")
+class ScheduleRecord(TypedDict):
+    """How far the learning rate has come, in a checkpoint."""
+
+    drops: list[int]
+    best: float
+    waited: int
+    finished: bool
+
+
+@with_config(extra="forbid")
+class EpochRecord(TypedDict):
+    """How much of an epoch is done, in a checkpoint."""
+
+    epoch: int
+    batches: int
+    seen: int
+    seconds: float
+    sums: Annotated[list[float], Len(3, 3)]
+
+
+class ProgressRecord(TypedDict):
+    """How far a training has come: what its checkpoint holds beside weights and momentum."""
+
+    iteration: int
+    schedule: ScheduleRecord
+    part: EpochRecord
+    rows: list[dict[str, float]]
+    attempts: list[Attempt]
+    # a checkpoint of an earlier version has none
+    first_steps: NotRequired[list[FirstStep]]
+
+
+class CheckpointRecord(TypedDict):
+    """`state.json` of a checkpoint: the training that wrote it, and how far it had come, which its reader checks."""
+
+    identity: dict[str, Any]
+    about: dict[str, Any]
 
 
 def typed_record(

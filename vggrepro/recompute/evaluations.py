@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggrepro.core.files import file_digest, read_json
+from vggrepro.core.files import file_digest
 from vggrepro.core.progress import show_progress
 from vggrepro.data.store import Store
 from vggrepro.localisation.stores import BoxStore, read_boxes
@@ -28,6 +28,7 @@ from vggrepro.recompute.images import (
     net_input,
     rescaled,
     rescaled_size,
+    store_digest,
     stored_image,
 )
 from vggrepro.recompute.net import StoredNet, crop_outputs, output_map, read_net, wrong_layers
@@ -86,7 +87,7 @@ def _net_and_images(results: Path, metadata: Mapping[str, Any]) -> tuple[StoredN
     if "run" not in metadata:
         return "the scores of an imported system: there are no weights", None
     folder = results / "data" / "val"
-    if not (folder / "store.json").exists() or read_json(folder / "store.json")["digest"] != metadata["data"]:
+    if not (folder / "store.json").exists() or store_digest(folder) != metadata["data"]:
         return f"{folder} does not hold the images that it was made on: prepare them again", None
     return net_of(results, metadata["run"], metadata["weights"]), Store(folder)
 

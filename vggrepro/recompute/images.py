@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from fractions import Fraction
 from math import floor
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,10 +13,16 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from vggrepro.core.records import StoreRecord, typed_record
 from vggrepro.data.store import Store
 
 Pixels = NDArray[np.uint8]
 """[H, W, 3]: R, G, B."""
+
+
+def store_digest(folder: Path) -> str:
+    """The digest of a prepared store. Raises ValueError where its record is missing or damaged."""
+    return str(typed_record(folder / "store.json", ("digest",), kind=StoreRecord)["digest"])
 
 
 def decoded(data: bytes) -> Pixels:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import numpy as np
 
 from vggrepro.core.files import read_json
 from vggrepro.core.leftovers import visible_files
-from vggrepro.judging.ledger import judge_claims, write_ledger
+from vggrepro.judging.ledger import judge_claims, read_ledger, write_ledger
 from vggrepro.judging.pipeline import make_table
 from vggrepro.paper.claims import CellPlace, load_claims
 from vggrepro.paper.runs import members_name
@@ -31,6 +31,7 @@ from vggrepro.recompute.net import Sizes, convolutions, parameter_shapes
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import read_training
 from vggrepro.tables.measurement import Inputs
+from vggrepro.tables.render import read_table
 from vggrepro.transfer.results import read_svm_result
 
 TESTS_OF_CELLS = ("superiority", "ordering", "non-inferiority", "equivalence")
@@ -98,6 +99,13 @@ def count_parameters(net: str) -> int:
     return sum(int(np.prod(shape)) for shape in shapes.values())
 
 
+def stored_record(file: Path, read: Callable[[Path], object]) -> dict[str, Any]:
+    """The values in a file of ours as they stand there. Raises ValueError, as `read` does, where one is mistyped."""
+    read(file)
+    record: dict[str, Any] = read_json(file)
+    return record
+
+
 def recomputed_tables(results: Path, settings: Settings) -> Iterator[Finding]:
     """The findings on all tables and claims in a folder of results."""
     work = Recomputation(results, settings)
@@ -106,7 +114,7 @@ def recomputed_tables(results: Path, settings: Settings) -> Iterator[Finding]:
         return
     with tempfile.TemporaryDirectory() as name:
         for table, number in work.numbers.items():
-            stored = read_json(results / "tables" / f"{table}.json", ("rows",))
+            stored = stored_record(results / "tables" / f"{table}.json", read_table)
             published = settings.table(number)
             if [len(row["cells"]) for row in stored["rows"]] != [len(published.columns)] * len(published.rows):
                 why = f"it has other rows or columns than tables/published/{table}.csv has now: make the table again"
@@ -176,7 +184,7 @@ def made_again(
     except ValueError as error:
         yield Finding(about, "intervals and verdicts, made again", "differs", f"it cannot be made again: {error}")
         return
-    again = read_json(out / f"{name}.json")
+    again = stored_record(out / f"{name}.json", read_table)
     cells, others = ([cell for row in table["rows"] for cell in row["cells"]] for table in (stored, again))
     ids = [f"{name}-{i + 1}-{j + 1}" for i, row in enumerate(stored["rows"]) for j, _ in enumerate(row["cells"])]
     changes = list(_all_changes(ids, cells, others))
@@ -191,11 +199,11 @@ def recomputed_claims(work: Recomputation, tables: Path) -> Iterator[Finding]:
     if not file.exists():
         yield skipped("claims", "verdicts", "no claim was judged")
         return
-    stored = {claim["id"]: claim for claim in read_json(file, ("claims",))["claims"]}
+    stored = {claim["id"]: claim for claim in stored_record(file, read_ledger)["claims"]}
     yield from _gains(work, stored)
     trainings = [read_training(path) for path in visible_files(work.results, "runs/*/run.json")]
     write_ledger(judge_claims(work.settings, tables, trainings), tables)
-    again = {claim["id"]: claim for claim in read_json(tables / "claims.json")["claims"]}
+    again = {claim["id"]: claim for claim in stored_record(tables / "claims.json", read_ledger)["claims"]}
     if stored.keys() != again.keys():
         only = ", ".join(sorted(stored.keys() ^ again.keys()))
         yield Finding("claims", "claims", "differs", f"other claims than tables/claims.yaml has: {only}")

@@ -13,15 +13,18 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from vggrepro.core.files import file_digest, read_json
+from vggrepro.core.files import file_digest
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.progress import show_progress
+from vggrepro.core.records import TrainingRecord, typed_record
+from vggrepro.core.validation import validated
 from vggrepro.data.store import Store
 from vggrepro.paper.runs import Run
 from vggrepro.recompute.draws import EpochDraws, epoch_draws, kept_units, random_weights
 from vggrepro.recompute.findings import Finding, compared, skipped
-from vggrepro.recompute.images import cut, net_input, rescaled, rescaled_once, rescaled_size, stored_image
+from vggrepro.recompute.images import cut, net_input, rescaled, rescaled_once, rescaled_size, store_digest, stored_image
 from vggrepro.recompute.net import Shapes, Sizes, StoredNet, crop_outputs, parameter_shapes, read_net
+from vggrepro.settings.models import RunSettings
 
 FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
 """PAPER 3.1: A's first four convolutions and its FC layers, by the names that they have in B to E (CHOICE 11)."""
@@ -90,7 +93,9 @@ class Replay:
 def recomputed_training(results: Path, name: str, *, steps: int) -> Iterator[Finding]:
     """The findings on the first `steps` steps of the run in `runs/<name>` below a folder of results."""
     about = f"runs/{name}"
-    record = read_json(results / "runs" / name / "run.json", ("settings", "data", "parent"))
+    file = results / "runs" / name / "run.json"
+    record = typed_record(file, ("run", "settings", "data", "parent"), kind=TrainingRecord)
+    validated(RunSettings, record["settings"], f"{file}: settings")
     steps = min(steps, STEPS_IN_BF16) if record["settings"]["train"]["precision"] == "bf16" else steps
     kept = record.get("first_steps", [])[:steps]
     if not kept:
@@ -117,7 +122,7 @@ def _opened(results: Path, record: Mapping[str, Any]) -> Replay | str:
     """All that the steps follow from, or what is missing."""
     stores = [file.parent for file in visible_files(results / "data", "train*/store.json")]
     digest = record["data"]["train"]
-    store = next((folder for folder in stores if read_json(folder / "store.json")["digest"] == digest), None)
+    store = next((folder for folder in stores if store_digest(folder) == digest), None)
     if store is None:
         return f"no store of training images with the digest {digest[:12]} lies in {results / 'data'}: prepare it again"
     parent = record["parent"]

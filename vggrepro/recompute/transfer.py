@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vggrepro.core.files import read_json
 from vggrepro.core.progress import show_progress
+from vggrepro.core.records import typed_record
 from vggrepro.data.collections import VOC, Caltech, Collection, open_collection
 from vggrepro.paper.tasks import TASKS, Task
 from vggrepro.recompute.evaluations import Sample, net_of
@@ -43,7 +43,9 @@ def picture(collection: Collection, i: int) -> Pixels:
 
 def recomputed_features(results: Path, path: str, data_sets: Mapping[str, Path], sample: Sample) -> Iterator[Finding]:
     """The findings on the features at `path`; `data_sets` are folders of VOC and Caltech by their names in the settings."""
-    metadata = read_json(results / path / "made.json", ("run", "name", "data", "scales"))
+    metadata = typed_record(
+        results / path / "made.json", ("run", "name", "data", "scales", "weights", "settings", "images")
+    )
     what = f"features of {min(sample.size, metadata['images'])} of {metadata['images']} pictures"
     collection = _collection(metadata["name"], data_sets)
     if isinstance(collection, str) or collection.digest != metadata["data"]:

@@ -20,7 +20,7 @@ from vggrepro.core.records import read_released
 from vggrepro.judging.ledger import read_ledger
 from vggrepro.localisation.sensitivity import read_sensitivity
 from vggrepro.paper.tables import published_table
-from vggrepro.report import origins, whatif
+from vggrepro.report import origins
 from vggrepro.report.claims import claims_section
 from vggrepro.report.deviations import deviations_section
 from vggrepro.report.figures import argument, localisation, waterfall
@@ -29,6 +29,7 @@ from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.report.figures.trainings import draw_cost, draw_learning_curves
 from vggrepro.report.summary import summary_section
+from vggrepro.report.whatif_section import whatif_section
 from vggrepro.scores import outcomes
 from vggrepro.settings.choices import departures
 from vggrepro.settings.models import Settings
@@ -84,7 +85,7 @@ def write_report(
         ],
         "figures": _figures(settings, tables, trainings, merging, claims, flips, out / "figures"),
         "why": waterfall.decomposition_section(why, out / "figures") if why else None,
-        "whatif": whatif.whatif_section(packed) if packed else None,
+        "whatif": whatif_section(packed) if packed else None,
         "adopted": released,
         "trainings": [_training_row(t) for t in trainings],
         "deviations": deviations_section(list(tables.values()), settings),

@@ -14,10 +14,9 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +25,7 @@ from numpy.typing import NDArray
 
 from vggrepro.core import provenance
 from vggrepro.core.checksums import SUFFIX, write_list
-from vggrepro.core.files import read_json, write_json
-from vggrepro.core.paths import ROOT
+from vggrepro.core.files import write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper.nets import NETS
 from vggrepro.paper.runs import PROTOCOLS, SCALES, Evaluation
@@ -42,8 +40,6 @@ from vggrepro.settings.models import Settings
 IMAGES_PER_PACK = 250
 """Images that are packed at a time."""
 
-"""Tables whose rows are compared with a fusion."""
-
 MAX_MARGINS = 20_000_000
 """Most margins that are kept, one byte each, so that the page stays below 30 MB."""
 
@@ -56,6 +52,7 @@ RANDOM_FUSIONS = 100
 
 MAX_FUSION_SIZE = 20
 """Evaluations in the largest random fusion."""
+
 
 Counts = NDArray[np.int64]
 """Numbers of wrong images, top-1 and top-5, of fusions: [fusions, 2]."""
@@ -335,41 +332,3 @@ def _random_systems(evaluations: Sequence[Evaluation]) -> list[System]:
     rng = np.random.default_rng(0)
     sizes = rng.integers(1, min(MAX_FUSION_SIZE, len(evaluations)) + 1, RANDOM_FUSIONS)
     return [averaged_system(evaluations[i] for i in rng.choice(len(evaluations), n, replace=False)) for n in sizes]
-
-
-def whatif_section(file: Path) -> dict[str, Any]:
-    """What the report's template needs of a packed file: chips by run and protocol, rows by table, and the file itself."""
-    packed = read_json(
-        file,
-        keys=(
-            "images",
-            "z",
-            "trainings",
-            "evaluations",
-            "rows",
-            "closeness",
-            "settled",
-            "pairs",
-            "bits",
-            "open",
-            "margins",
-        ),
-    )
-    chips = [e | {"number": number} for number, e in enumerate(packed["evaluations"])]
-    rows = [{"table": row["table"], "name": row["name"], "number": k} for k, row in enumerate(packed["rows"])]
-    return {
-        "images": packed["images"],
-        "runs": _grouped(chips, "run"),
-        "protocols": _grouped(sorted(chips, key=lambda chip: PROTOCOLS.index(chip["protocol"])), "protocol"),
-        "scales": _grouped(sorted(chips, key=lambda chip: chip["Q"]), "Q"),
-        "tables": _grouped(rows, "table"),
-        "closeness": packed["closeness"],
-        "bits": packed["bits"],
-        "seed": packed["seed"] if packed["seeds"] > 1 else None,
-        "script": (ROOT / "reports" / "whatif.js").read_text(encoding="utf-8"),
-        "packed": {key: value for key, value in packed.items() if key != "made"},
-    }
-
-
-def _grouped(items: Sequence[Mapping[str, Any]], key: str) -> list[tuple[Any, list[Mapping[str, Any]]]]:
-    return [(name, list(members)) for name, members in groupby(items, key=lambda item: item[key])]

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from vggrepro.core.files import atomic_folder, lock, read_json, write_json
+from vggrepro.core.files import atomic_folder, lock, write_json
+from vggrepro.core.records import CheckpointRecord, typed_record
 from vggrepro.nets.weights import read_tensors, write_tensors
 from vggrepro.training.files import FINISHED
 from vggrepro.training.processes import ALONE, ProcessGroup
@@ -144,7 +145,7 @@ class Checkpoints:
 
 def read_checkpoint(folder: Path) -> tuple[Checkpoint, Any]:
     """A checkpoint, and the identity of the training that wrote it; a ValueError where it is damaged."""
-    state = read_json(folder / STATE, ("identity", "about"))
+    state = typed_record(folder / STATE, kind=CheckpointRecord)
     weights, momentum = (read_tensors(folder / f"{name}.safetensors")[0] for name in ("weights", "momentum"))
     return Checkpoint(weights, momentum, state["about"]), state["identity"]
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from vggrepro.core.devices import Meter, device_name
+from vggrepro.core.records import ProgressRecord, check_types
 from vggrepro.settings.blocks import TrainSettings
 from vggrepro.training.objectives import Loss
 from vggrepro.training.processes import ProcessGroup
@@ -168,20 +169,20 @@ class TrainingProgress:
     ) -> TrainingProgress:
         """The progress of earlier attempts. Raises ValueError for values of another format, which names their `folder`."""
         try:
-            return cls(
-                Schedule(settings, **values["schedule"]),
-                EpochProgress.from_json(values["part"], group),
-                values["iteration"],
-                values["rows"],
-                values["attempts"],
-                # a checkpoint of an earlier version has none
-                values.get("first_steps", []),
-            )
-        except (KeyError, TypeError) as error:
+            check_types(ProgressRecord, values)
+        except ValueError as error:
             raise ValueError(
                 f"{folder}: a checkpoint of another version of vggrepro ({error}): go on with that version, or delete the "
                 "folder to train anew"
             ) from None
+        return cls(
+            Schedule(settings, **values["schedule"]),
+            EpochProgress.from_json(values["part"], group),
+            values["iteration"],
+            values["rows"],
+            values["attempts"],
+            values.get("first_steps", []),
+        )
 
 
 def check_not_stuck(rows: list[dict[str, float]], *, run: str, epochs: int, classes: int) -> None:
