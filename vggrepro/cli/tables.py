@@ -54,11 +54,15 @@ def claims(
     runs: Annotated[tuple[Path, ...], about("run.json files, for the claim on several GPUs")] = (),
     out: Annotated[Path, about("folder for claims.json and claims.csv")],
 ) -> None:
-    """Judge every claim of the paper on which images each system gets wrong."""
+    """Judge every claim of the paper, and of your own files, on which images each system gets wrong."""
     from vggrepro.judging.ledger import judge_claims, write_ledger
     from vggrepro.tables.lineage import read_training
 
-    write_ledger(judge_claims(read_settings(settings), tables, [read_training(path) for path in runs]), out)
+    ledger = judge_claims(read_settings(settings), tables, [read_training(path) for path in runs])
+    write_ledger(ledger, out)
+    for claim in ledger.claims if ledger.files else ():
+        if claim.file:
+            print(f"{claim.file}: {claim.id}: {claim.verdict}. {claim.claim}")
 
 
 @command

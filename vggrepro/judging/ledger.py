@@ -1,4 +1,4 @@
-"""The ledger: every claim of the paper, judged on which images each system gets wrong. No torch.
+"""The ledger: every claim of the paper, and of the user, judged on which images each system gets wrong. No torch.
 
 Begin with `judge_claims`; `comparisons.py` compares cells, `decisions.py` turns p-values into verdicts.
 """
@@ -10,6 +10,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,26 @@ from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedStep
 from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
 from vggrepro.judging.elsewhere import audited_elsewhere
-from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, load_claims, printed_gains
+from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, printed_gains
 from vggrepro.paper.tables import table_name
 from vggrepro.paper.tolerances import tolerances_digest
 from vggrepro.scores.outcomes import Outcomes, read_outcomes
+from vggrepro.settings.claims import PAPERS, claims_by_file
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import FinishedTraining
 from vggrepro.tables.render import read_table
+
+
+@dataclass(frozen=True)
+class ClaimsFile:
+    """A file of the user's claims, which are a family of their own."""
+
+    name: str
+    """In the setting `claims`."""
+    file: str
+    sha256: str
+    tested: int
+    """Its claims with a p-value."""
 
 
 @dataclass(frozen=True)
@@ -36,27 +50,63 @@ class Ledger:
     papers: bool
     """Whether images and settings are the paper's: else the verdicts are of these images, not of the paper."""
     tested: int
-    """Claims with a p-value, over which Holm's correction is made."""
+    """Claims of the paper with a p-value, over which Holm's correction is made."""
     claims_sha256: str
     tolerances_sha256: str
     claims: tuple[JudgedClaim, ...]
-    """The paper's, then those that are ours."""
+    """The paper's, those that are ours, those of each file of the user's."""
     family: str = ""
     """Over which claims Holm's correction is made."""
+    files: tuple[ClaimsFile, ...] = ()
+    """The files of the user's claims."""
 
 
 def judge_claims(
     settings: Settings, tables: Path, trainings: Sequence[FinishedTraining] = (), path: Path = CLAIMS_FILE
 ) -> Ledger:
-    """The ledger of the claims in the file `path`, from the outcomes and tables in the folder `tables`, and from trainings.
+    """The ledger of the claims in the file `path` and in the user's, from outcomes and tables in `tables`, and from trainings.
 
     Raises ValueError for claims that are wrong, and for outcomes of different images.
     """
     read = cache(partial(_read_outcomes, settings, tables))
+    by_file = claims_by_file(settings, path)
+    listed = by_file.pop(PAPERS)
+    families = [[claim for claim in listed if claim.ours is ours] for ours in (False, True)]
+    papers, ours = (_judge_family(claims, settings, tables, trainings, read) for claims in families)
+    own = {
+        name: [replace(claim, file=name) for claim in _judge_family(claims, settings, tables, trainings, read)]
+        for name, claims in by_file.items()
+    }
+    return Ledger(
+        papers=all(_comparable(tables / f"{name}.json") for name in _compared_tables([*papers, *ours])),
+        tested=_tested(papers),
+        claims_sha256=file_digest(path),
+        tolerances_sha256=tolerances_digest(),
+        claims=(*papers, *ours, *chain.from_iterable(own.values())),
+        family=FAMILY.format(tested=_tested(papers)),
+        files=tuple(
+            ClaimsFile(name, settings.claims[name], file_digest(Path(settings.claims[name])), _tested(claims))
+            for name, claims in own.items()
+        ),
+    )
+
+
+def _tested(claims: Sequence[JudgedClaim]) -> int:
+    return sum(claim.p is not None for claim in claims)
+
+
+def _judge_family(
+    family: Sequence[Claim],
+    settings: Settings,
+    tables: Path,
+    trainings: Sequence[FinishedTraining],
+    read: OutcomesReader,
+) -> list[JudgedClaim]:
+    """The claims of a family, judged, after Holm's correction among them."""
     claims: list[JudgedClaim] = []
     remarks: dict[str, str] = {}
     comparisons: dict[str, list[TestedStep]] = {}
-    for claim in load_claims(settings.table, path, higher=settings.higher):
+    for claim in family:
         printed = printed_gains(claim, settings.table)
         try:
             if claim.test == "arithmetic" or claim.of == "memory":
@@ -68,25 +118,16 @@ def judge_claims(
             claims.append(leaning(claim, comparisons[claim.id], printed))
         except NotRunError as missing:
             claims.append(replace(unjudged(claim, printed), reason=str(missing)))
-    papers, ours = ([claim for claim in claims if claim.ours is mine] for mine in (False, True))
-    tested = sum(claim.p is not None for claim in papers)
-    return Ledger(
-        papers=all(_comparable(tables / f"{name}.json") for name in _compared_tables(claims)),
-        tested=tested,
-        claims_sha256=file_digest(path),
-        tolerances_sha256=tolerances_digest(),
-        claims=tuple(
-            replace(claim, reason="; ".join(filter(None, (claim.reason, remarks.get(claim.id)))))
-            for claim in (*corrected(papers, comparisons), *corrected(ours, comparisons))
-        ),
-        family=FAMILY.format(tested=tested),
-    )
+    return [
+        replace(claim, reason="; ".join(filter(None, (claim.reason, remarks.get(claim.id)))))
+        for claim in corrected(claims, comparisons)
+    ]
 
 
 FAMILY = (
     "the {tested} claims of the paper that were tested; a claim that is judged on two quantities, such as top-1 and top-5, "
     "counts twice. Claims that were not run, and those that follow from arithmetic or counted bytes, have no p-value and do "
-    "not count. Claims that are ours, not the paper's, are corrected among themselves"
+    "not count. Claims that are not the paper's are corrected among themselves, file by file"
 )
 
 
@@ -198,7 +239,7 @@ def _csv_line(claim: JudgedClaim) -> dict[str, Any]:
     """The claim, and the step that decides it."""
     step = claim.steps[claim.weakest] if claim.steps else None
     low, high = step.interval if step else ("", "")
-    names = ("id", "same_as", "ours", "section", "claim", "test", "quantity", "by", "margin", "verdict")
+    names = ("id", "same_as", "ours", "file", "section", "claim", "test", "quantity", "by", "margin", "verdict")
     return {name: getattr(claim, name) for name in names} | {
         "cell": step.cell if step else "",
         "against": step.against if step else "",

@@ -16,7 +16,8 @@ from pydantic import Field, model_validator
 
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
-from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.core.validation import FrozenModel, nearest_hint, validated
+from vggrepro.paper.named_cells import with_named_cells
 from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id, table_label
 from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference
 
@@ -28,6 +29,7 @@ RATIOS: tuple[ClaimTest, ...] = ("speed", "cost")
 Tables = Callable[[str], PublishedTable]
 """The table of a number, with the rows that the user adds to it: `Settings.table`."""
 PrintedCell = Annotated[dict[str, str | int], Field(min_length=1)]
+"""A table and the key columns that name its row there. In a user's file it may be the text of a system: `named_cells.py`."""
 
 
 class Pair(FrozenModel):
@@ -43,6 +45,7 @@ class Claim(FrozenModel):
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     section: str
+    """Of the paper; empty in a user's file."""
     claim: str
     test: ClaimTest
     quantity: str = ""
@@ -138,7 +141,7 @@ class CellPlace:
     @property
     def label(self) -> str:
         """The cell as a reader sees it: `Table 3: D, 256, 256`."""
-        row = ", ".join(value for _, value in self.keys)
+        row = ", ".join(value for _, value in self.keys if value)
         return f"{table_label(self.table)}: {row}{f' ({self.of})' if self.of else ''}"
 
     def cell(self, quantity: str, tables: Tables) -> str:
@@ -193,12 +196,16 @@ def margin_of_gains(gains: Sequence[float | None]) -> float:
     return max(SMALLEST_MARGIN, math.floor(10 * smallest / 2 + 1e-6) / 10)
 
 
-def load_claims(tables: Tables, path: Path = CLAIMS_FILE, *, higher: str = "points") -> tuple[Claim, ...]:
+def load_claims(
+    tables: Tables, path: Path = CLAIMS_FILE, *, higher: str = "points", named_in: Sequence[str] = ()
+) -> tuple[Claim, ...]:
     """Every claim of the file, one for each quantity that it is judged on.
 
     `higher` is how the setting of that name reads "7% higher" (choice 8). Each cell has to select one row of its table, which
     may be that of an imported system (one that is not there makes the claim "not run"), and a quantity measured there; what it
-    is compared with may be a number that the paper quotes. Raises ValueError that names the file, the claim and the wrong key.
+    is compared with may be a number that the paper quotes. Of a user's file, `named_in` are the tables in which cells are found
+    by the text of their systems, and a system that is not there is an error.
+    Raises ValueError that names the file, the claim, the wrong key and, of a name, the nearest one.
     """
     entries = read_yaml(path)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
@@ -207,10 +214,16 @@ def load_claims(tables: Tables, path: Path = CLAIMS_FILE, *, higher: str = "poin
     for number, entry in enumerate(entries, start=1):
         where = f"{path}: claim {entry.get('id', f'number {number}')}"
         for single in _singles(entry, tables, higher, where):
+            if named_in:
+                if "ours" in single:
+                    raise ValueError(
+                        f"{where}: ours: means nothing here: every claim of your own is apart from the paper's"
+                    )
+                single = {"section": "", **with_named_cells(single, tables, named_in, where)}
             claim = validated(Claim, single, where)
             for place, against in claim.compared():
-                _check_place(place, claim, tables, where)
-                _check_place(against, claim, tables, where, quoted=True)
+                _check_place(place, claim, tables, where, shared=not named_in)
+                _check_place(against, claim, tables, where, shared=not named_in, quoted=True)
             claims.append(_completed(claim, tables, where))
     if repeated := [name for name, count in Counter(claim.id for claim in claims).items() if count > 1]:
         raise ValueError(f"{path}: claim {repeated[0]}: id: expected a different one for each claim")
@@ -262,18 +275,21 @@ def _completed(claim: Claim, tables: Tables, where: str) -> Claim:
     return claim.model_copy(update=changes)
 
 
-def _check_place(place: CellPlace, claim: Claim, tables: Tables, where: str, *, quoted: bool = False) -> None:
+def _check_place(
+    place: CellPlace, claim: Claim, tables: Tables, where: str, *, shared: bool, quoted: bool = False
+) -> None:
+    """A ValueError for a cell that is not there, or not measured; `shared`: its system may be imported elsewhere."""
     try:
         table = tables(place.table)
     except ValueError as error:
         raise ValueError(f"{where}: table: {error}") from None
     rows = [row for row in table.rows if place.matches(row.keys)]
-    if place.is_absent(tables) and set(dict(place.keys)) <= set(table.rows[0].keys):
+    if shared and place.is_absent(tables) and set(dict(place.keys)) <= set(table.rows[0].keys):
         return  # judged to be not run
     if len(rows) != 1:
         raise ValueError(
             f"{where}: expected one row of table {place.table} with {dict(place.keys)}, got {len(rows)}. Its key columns: "
-            f"{', '.join(table.rows[0].keys)}"
+            f"{', '.join(table.rows[0].keys)}{_nearest_row(place, table)}"
         )
     quantities = {column.quantity for column in table.columns}
     known = claim.quantity in quantities or claim.test == "cost"
@@ -283,5 +299,16 @@ def _check_place(place: CellPlace, claim: Claim, tables: Tables, where: str, *, 
     if not measured or not known:
         raise ValueError(
             f"{where}: quantity: {claim.quantity!r} of {place.label} is not measured. Measured there: "
-            f"{', '.join(sorted(quantities))}"
+            f"{', '.join(sorted(quantities))}{nearest_hint(claim.quantity, sorted(quantities))}"
         )
+
+
+def _nearest_row(place: CellPlace, table: PublishedTable) -> str:
+    """The nearest column, or value of a column, to the first that the table does not have."""
+    for key, value in place.keys:
+        if key not in table.rows[0].keys:
+            return nearest_hint(key, list(table.rows[0].keys))
+        values = list(dict.fromkeys(row.keys[key] for row in table.rows))
+        if value not in values:
+            return nearest_hint(value, values)
+    return ""

@@ -115,6 +115,8 @@ class Row:
     """The subtracted system, where the row prints a difference."""
     members: tuple[Run, ...] = ()
     """The nets whose features are stacked, in the tables of transfer."""
+    name: str = ""
+    """What the user calls a row of his own; empty for a printed row. Claims find the row by it, in whichever table it is."""
 
     @property
     def ours(self) -> bool:
@@ -213,7 +215,8 @@ def with_systems(table: PublishedTable, systems: Mapping[str, System]) -> Publis
     """A table that compares methods, with rows added at its end for the user's systems, of which the paper prints nothing."""
     cells = {column.name: Published("-", None) for column in table.columns}
     added = [
-        Row({**dict.fromkeys(table.headings, ""), "method": name}, cells, system) for name, system in systems.items()
+        Row({**dict.fromkeys(table.headings, ""), "method": name}, cells, system, name=name)
+        for name, system in systems.items()
     ]
     return replace(table, rows=(*table.rows, *added))
 

@@ -33,6 +33,7 @@ def claims_section(path: Path) -> dict[str, Any]:
         "summary": f"Of {len(papers)} claims of the paper{where}: {_counted(papers)}.",
         "papers": ledger.papers,
         "family": ledger.family,
+        "files": [vars(file) for file in ledger.files],
         "digest": ledger.claims_sha256,
         "tolerances": ledger.tolerances_sha256,
         "parts": [
@@ -50,15 +51,23 @@ def _counted(claims: Sequence[JudgedClaim]) -> str:
 
 OURS = "Not the paper's, but ours"
 """The heading above claims that the paper does not make."""
+YOURS = "Not the paper's, but yours"
+"""The heading above the claims of a user's file, before its name."""
 
 
 def parts_of(claims: Sequence[JudgedClaim]) -> list[tuple[str, list[JudgedClaim]]]:
-    """The claims by section of the paper, in the ledger's order, with a heading; those that are ours stand apart, last."""
+    """The claims by section of the paper, in the ledger's order, with a heading; then ours, then each file of the user's."""
     parts: dict[str, list[JudgedClaim]] = {}
-    for claim in sorted(claims, key=lambda claim: claim.ours):
-        kind = "Section" if claim.section[0].isdigit() else "Appendix"
-        parts.setdefault(OURS if claim.ours else f"{kind} {claim.section}", []).append(claim)
+    for claim in sorted(claims, key=lambda claim: (bool(claim.file), claim.ours)):
+        parts.setdefault(_heading(claim), []).append(claim)
     return list(parts.items())
+
+
+def _heading(claim: JudgedClaim) -> str:
+    if claim.file:
+        return f"{YOURS}: {claim.file}"
+    kind = "Section" if claim.section[0].isdigit() else "Appendix"
+    return OURS if claim.ours else f"{kind} {claim.section}"
 
 
 def _claim_view(claim: JudgedClaim) -> dict[str, Any]:

@@ -150,15 +150,17 @@ class ClaimRecord(TidyRecord):
     """A comparison that a claim of the paper is judged by, or a claim that is judged without one."""
 
     claim: str
-    """Its id in `tables/claims.yaml`."""
+    """Its id in `tables/claims.yaml`, or in the user's file."""
     section: str
-    """Of the paper."""
+    """Of the paper; empty for a claim of the user's."""
     says: str
     """What is claimed."""
     same_as: str
     """The id of the claim of which this is the same sentence on another quantity."""
     ours: bool
-    """Whether it is ours, not the paper's: judged apart."""
+    """Whether it is not the paper's, but ours or the user's: judged apart."""
+    file: str
+    """Name of the user's file of claims that it is from; empty for one of `tables/claims.yaml`."""
     limits: str
     """What of the sentence cannot be judged without labels that evaluation servers hold."""
     test: str

@@ -10,6 +10,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.printable import shortened
 from vggrepro.core.validation import check_plain, nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
+from vggrepro.settings.claims import claims_by_file
 from vggrepro.settings.fields import read_texts
 from vggrepro.settings.models import PRESETS, Settings, read_preset
 
@@ -31,7 +32,8 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
     `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
     `voc2007=PATH` and its like for `transfer={voc2007: PATH}`.
     Raises ValueError that names every wrong key, what was expected and, for a mistyped key, the nearest one; and, if
-    `look_for_files`, every file that the user names and that is not there, whatever was made from it already.
+    `look_for_files`, every file that the user names and that is not there, whatever was made from it already, and what is
+    wrong in the user's claims.
     """
     check_plain(config, "config")
     if empty := [key for key, value in config.items() if value is None]:
@@ -57,7 +59,11 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         values = _override({"evaluate": shared, "transfer": shared}, values)
     # where data sets lie by default is looked at when a job needs them, because most tables can be made again without
     context = {"look_for_files": look_for_files, "may_be_absent": (preset_values["data"].get("path"),)}
-    return validated(Settings, read_texts(values, Settings), "config", also_known=SHORTHANDS, context=context)
+    settings = validated(Settings, read_texts(values, Settings), "config", also_known=SHORTHANDS, context=context)
+    if look_for_files and settings.claims:
+        # a mistake in them is named before anything runs
+        claims_by_file(settings)
+    return settings
 
 
 def _path(key: str, value: Any) -> str:  # noqa: ANN401

@@ -40,7 +40,7 @@ from vggrepro.settings.blocks import (
     is_fastest,
 )
 from vggrepro.settings.effects import DEPARTURE, HARMLESS, choice
-from vggrepro.settings.fields import ExistingFolder, PositiveInteger, RowName, StoreName
+from vggrepro.settings.fields import ExistingFile, ExistingFolder, PositiveInteger, RowName, StoreName
 
 PRESETS = ("paper", "tiny", "smoke")
 """Names of the presets, each a YAML file."""
@@ -83,6 +83,9 @@ class Settings(FrozenModel):
     devkit: Annotated[DevkitSettings | None, Field(exclude_if=lambda devkit: devkit is None), HARMLESS] = None
     """True labels and boxes of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it, imported
     systems are compared with the prepared images, which may be of any data set."""
+    claims: Annotated[dict[RowName, ExistingFile], HARMLESS] = {}
+    """Files of claims of your own, by name, in the form of `tables/claims.yaml`: `claims={mine: my.yaml}`. A cell may be named
+    by the text of a system: a row of your own, or a row of the paper such as `D/256/256`. Each file is judged apart."""
     unstaged: Annotated[dict[Literal["glorot", "he", "normal-0.1", "normal-0.01"], ExistingFolder], HARMLESS] = {}
     """Folders below `results/` of the same nets trained from random weights (`staged=false train={init: glorot}`), by which
     the claim on initialisation is judged: `unstaged={glorot: FOLDER}`."""

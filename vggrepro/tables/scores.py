@@ -50,7 +50,8 @@ def _classification_errors(
     published: PublishedTable, settings: Settings, ours: Mapping[str, Scores], imported: Mapping[str, ImportedStore]
 ) -> dict[System, dict[str, Errors]]:
     """The errors of every system whose evaluations were all run; every store is read once for all systems."""
-    systems = [system for system in measured_systems(published) if evaluations_of(system)]
+    # an imported system alone may be of other images: it is measured apart
+    systems = [system for system in measured_systems(published) if evaluations_of(system) or len(system) > 1]
     fused = {member for system in systems for member, _ in system if isinstance(member, Imported)}
     stores = {**ours, **{member.path: imported[member.name] for member in fused if member.name in imported}}
     mixtures = {

@@ -86,8 +86,9 @@ def _records(plan: Plan, table: PublishedTable) -> list[str]:
 
 
 def claims_job(plan: Plan) -> Answers:
-    """What claims are judged by besides our own tables: the claims, the tolerances, results of runs from random weights."""
+    """What claims are judged by besides our own tables: files of claims, tolerances, results of runs from random weights."""
     files = [str(ROOT / "tables" / name) for name in ("claims.yaml", "tolerances.yaml")]
+    files += plan.settings.claims.values()
     made = ("runs/*/run.json", "scores/*/dense/*/made.json")
     others = [str(file) for folder in plan.settings.unstaged.values() for file in visible_files(Path(folder), *made)]
     return {"files": files + others, "settings": plan.settings.model_dump_json()}
