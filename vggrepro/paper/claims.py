@@ -203,8 +203,8 @@ def load_claims(
 
     `higher` is how the setting of that name reads "7% higher" (choice 8). Each cell has to select one row of its table, which
     may be that of an imported system (one that is not there makes the claim "not run"), and a quantity measured there; what it
-    is compared with may be a number that the paper quotes. Of a user's file, `named_in` are the tables in which cells are found
-    by the text of their systems, and a system that is not there is an error.
+    is compared with may be a number that the paper quotes. Of a user's file, `named_in` are the tables in which cells are
+    found by the text of their systems, and a system that is not there is an error.
     Raises ValueError that names the file, the claim, the wrong key and, of a name, the nearest one.
     """
     entries = read_yaml(path)
