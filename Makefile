@@ -2,6 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
+# Snakemake keeps files below the home, and stops with a traceback where it cannot
+ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>&1),)
+export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
+endif
+
 .PHONY: setup smoke reference test lint bench docs clean
 
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report and whether its numbers are the reference's

@@ -89,19 +89,19 @@ def test_only_a_lrn_has_a_normalisation_right_after_the_first_relu():
 
 @pytest.mark.parametrize("name", LAYERS)
 def test_dense_evaluation_of_a_crop_is_the_plain_net(name):
-    net, crop = small_net(name), torch.randn(2, 3, 56, 56) * 50
+    net, crop = small_net(name).double(), torch.randn(2, 3, 56, 56, dtype=torch.float64) * 50
     with torch.inference_mode():
-        torch.testing.assert_close(net.score_map(crop)[:, :, 0, 0], net(crop), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(net.score_map(crop)[:, :, 0, 0], net(crop), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("instructions", ["fastest", "avx2"])
 def test_dense_evaluation_is_the_plain_head_at_every_window(instructions, monkeypatch):
     """As a matrix product, and as the convolution that takes its place where instructions are pinned."""
     monkeypatch.setattr(vgg, "instructions_in_force", lambda: instructions)
-    net, image = small_net("D"), torch.randn(3, 3, 88, 120) * 50
+    net, image = small_net("D").double(), torch.randn(3, 3, 88, 120, dtype=torch.float64) * 50
     net.fc6.bias.data.normal_()
     with torch.inference_mode():
-        torch.testing.assert_close(net.score_map(image), slid_head(net, net.features(image)), rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(net.score_map(image), slid_head(net, net.features(image)), rtol=1e-10, atol=1e-10)
 
 
 def test_scores_are_the_mean_of_the_score_map():

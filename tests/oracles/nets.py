@@ -23,7 +23,7 @@ def krizhevsky_lrn(a: Tensor) -> Tensor:
 def slid_head(net: VGG, features: Tensor) -> Tensor:
     """The class score map: the fully connected layers at every 7x7 window of a feature map, one window at a time."""
     rows, columns = features.shape[2] - 6, features.shape[3] - 6
-    scores = torch.empty(len(features), net.fc8.out_features, rows, columns)
+    scores = features.new_empty(len(features), net.fc8.out_features, rows, columns)
     for y in range(rows):
         for x in range(columns):
             cut = features[:, :, y : y + 7, x : x + 7].flatten(1)
