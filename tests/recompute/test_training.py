@@ -129,11 +129,12 @@ def change_step(monkeypatch: pytest.MonkeyPatch, before: Callable[[dict], None])
 
 def centre_crop(patch):
     patch.setattr(transforms.Draws, "corner", lambda self, i, height, width, crop: ((height - crop) // 2,) * 2)
+    patch.setattr(transforms.Draws, "corners", lambda self, numbers, sizes, crop: (sizes - crop) // 2)
 
 
 def flips_not_applied(patch):
-    original = loader.training_crop
-    patch.setattr(loader, "training_crop", lambda *a, flip, **more: original(*a, flip=False, **more))
+    original = loader.training_crops
+    patch.setattr(loader, "training_crops", lambda *a, flip, **more: original(*a, flip=False, **more))
 
 
 def mean_not_subtracted(patch):

@@ -1,6 +1,6 @@
 """Images: data sets on disk, prepared stores, and the views that a net sees.
 
 In: a data set's folder, archives or zip. Out: a store of one flat file with an index, and crops of its images.
-Begin with `layouts.py` (data sets), then `store.py` (what is read) and `transforms.py` (what a net sees); `collections.py` has
-the data sets of transfer, `devkit.py` ILSVRC's own files.
+Begin with `layouts.py` (data sets), then `store.py` (what is read) and `transforms.py` (what a net sees; `crops.py`: the same
+of a whole batch); `collections.py` has the data sets of transfer, `devkit.py` ILSVRC's own files.
 """

@@ -26,7 +26,7 @@ from vggrepro.core.checksums import CHECKSUMS, data_checksum
 from vggrepro.core.records import StoreRecord, typed_record
 from vggrepro.data.colours import Colours
 from vggrepro.data.images import open_image, too_large
-from vggrepro.data.transforms import rescaled_size
+from vggrepro.data.transforms import rescaled_size, rescaled_sizes
 
 Encoding = Literal["pixels", "files", "jpeg"]
 INDEX = np.dtype([("offset", "<u8"), ("length", "<u8"), ("height", "<i4"), ("width", "<i4"), ("label", "<i4")])
@@ -34,6 +34,23 @@ IMAGES = "images.bin"
 SUMS = "sums.npy"
 PREPARE_AGAIN = "prepare the store again"
 """What to do about a damaged store."""
+
+
+def decode_jpeg(data: bytes | memoryview, room: NDArray[np.uint8] | None = None) -> NDArray[np.uint8] | None:
+    """The pixels of most JPEGs, see `decode`; None for those, and for all other data, about which PIL has to decide.
+
+    They lie in `room` if it is given and large enough: then the next call may write over them. libjpeg-turbo gives the same
+    pixels as PIL in two thirds of the time, and releases the interpreter's lock.
+    """
+    try:
+        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+        if colours not in ("YCbCr", "RGB", "Gray") or too_large(data, width * height):
+            return None
+        buffer = room if room is not None and room.size >= 3 * width * height else None
+        pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB", buffer=buffer)
+    except ValueError:
+        return None  # no JPEG, or a flawed one
+    return pixels
 
 
 def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
@@ -44,14 +61,9 @@ def decode(data: bytes | memoryview, name: str) -> NDArray[np.uint8]:
     grey is divided by 257, where PIL would cut it off at 255. White stays white. Raises ValueError that names (`name`) a
     damaged file, one of more pixels than `limits.PIXELS`, and one of 32 bits, whose white nobody knows.
     """
-    try:
-        height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-        # libjpeg-turbo gives the same pixels in two thirds of the time, and releases the interpreter lock
-        if colours in ("YCbCr", "RGB", "Gray") and not too_large(data, width * height):
-            pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
-            return pixels
-    except ValueError:
-        pass  # no JPEG, or a flawed one: PIL decides whether it can be read
+    pixels = decode_jpeg(data)
+    if pixels is not None:
+        return pixels
     try:
         with open_image(data) as image:
             return _as_rgb(image)
@@ -172,20 +184,45 @@ class Store:
         """[N, 2]: height and width of the original images."""
         return np.stack([self.index["height"], self.index["width"]], 1).astype(np.int64)
 
+    @property
+    def keeps_pixels(self) -> bool:
+        """Whether decoded pixels are stored, not files."""
+        return bool(self.about["encoding"] == "pixels")
+
+    def stored_sizes(self, numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+        """[B, 2]: height and width of some images as they are stored: in their original size, or rescaled."""
+        index = self.index[numbers]
+        sizes = np.stack([index["height"], index["width"]], 1).astype(np.int64)
+        return rescaled_sizes(sizes, self.smallest) if self.smallest else sizes
+
+    @property
+    def descriptor(self) -> int:
+        """The open file of all images, for reading at a position."""
+        return self._images.fileno()
+
+    def places(self, numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where in that file the bytes of some images begin, and how many they are: [B], [B]."""
+        index = self.index[numbers]
+        return index["offset"].astype(np.int64), index["length"].astype(np.int64)
+
+    def checksums(self, numbers: NDArray[np.int64]) -> NDArray[np.uint64] | None:
+        """The checksums [B] of the bytes of some images; None in a store of a version that wrote none."""
+        return None if self._sums is None else self._sums[numbers]
+
     def image(self, i: int) -> NDArray[np.uint8]:
         """The pixels [H, W, 3] of image `i`, in its original size, or rescaled to the `smallest` side.
 
         Raises ValueError where its bytes are not those that were written.
         """
         size, data = self.size(i), self.data(i)
-        if self.about["encoding"] == "pixels":
+        if self.keeps_pixels:
             return data.reshape(*(rescaled_size(*size, self.smallest) if self.smallest else size), 3)
         return decode(data.data, f"{self.folder}: {self.ids[i]}")
 
     def data(self, i: int) -> NDArray[np.uint8]:
         """The stored bytes of image `i`; a ValueError where they are not those that were written."""
         row = self.index[i]
-        data = np.frombuffer(os.pread(self._images.fileno(), int(row["length"]), int(row["offset"])), np.uint8)
+        data = np.frombuffer(os.pread(self.descriptor, int(row["length"]), int(row["offset"])), np.uint8)
         if len(data) < row["length"]:
             raise ValueError(
                 f"{self.folder / IMAGES}: was cut short while it was read, at {self.ids[i]}: delete {self.folder} and "

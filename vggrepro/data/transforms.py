@@ -53,6 +53,10 @@ class Draws:
         top, left = (int(share * (side - crop + 1)) for share, side in zip(self.place[i], (height, width), strict=True))
         return top, left
 
+    def corners(self, numbers: NDArray[np.int64], sizes: NDArray[np.int64], crop: int) -> NDArray[np.int64]:
+        """[B, 2]: the same of the images `numbers`, rescaled to `sizes` [B, 2]."""
+        return (self.place[numbers] * (sizes - crop + 1)).astype(np.int64)
+
 
 def rescaled_sizes(sizes: NDArray[np.int64], smallest: NDArray[np.int64] | int) -> NDArray[np.int64]:
     """[N, 2]: heights and widths after an isotropic rescaling that makes the smallest sides `smallest` [N]."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggrepro.core.progress import prefetch
+from vggrepro.data.crops import training_crops
 from vggrepro.data.store import Store
-from vggrepro.data.transforms import Draws, colour_shift, target_vector, training_crop
+from vggrepro.data.transforms import Draws, colour_shift, target_vector
 from vggrepro.nets.vgg import net_input
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import BoxTargets
@@ -118,8 +119,7 @@ class Batches:
         if self.resident:
             return self.resident.crops(numbers, self.draws, self.crop, flip=self.flip)
         pixels = torch.empty(len(numbers), self.crop, self.crop, 3, dtype=torch.uint8, pin_memory=self.pinned)
-        for row, i in zip(pixels.numpy(), numbers, strict=True):
-            training_crop(self.store.image(i), self.draws, i, self.crop, flip=self.flip, out=row)
+        training_crops(self.store, numbers, self.draws, self.crop, flip=self.flip, out=pixels.numpy())
         return pixels
 
     def _targets(self, numbers: NDArray[np.int64]) -> NDArray[np.float32]:

@@ -58,7 +58,7 @@ class ResidentImages:
     def _grid(self, numbers: NDArray[np.int64], draws: Draws, crop: int, flip: bool) -> Tensor:
         """[B, crop, crop, 2]: where (x, y) in the original image every pixel of a crop lies, from -1 to 1."""
         rescaled = rescaled_sizes(np.array([self.size]), draws.S[numbers])
-        corners = (draws.place[numbers] * (rescaled - crop + 1)).astype(np.int64)
+        corners = draws.corners(numbers, rescaled, crop)
         rows = corners[:, :1] + np.arange(crop)
         columns = corners[:, 1:] + np.arange(crop)
         if flip:
