@@ -85,6 +85,8 @@ def browser() -> Iterator[Chrome]:
         options.add_argument(f"--{argument}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     with webdriver.Chrome(options, webdriver.ChromeService(driver)) as opened:
+        # a script may take minutes on a machine with other work
+        opened.command_executor.client_config.timeout = 900  # type: ignore[attr-defined]
         yield opened
 
 

@@ -88,7 +88,7 @@ def page(results, settings, tmp_path_factory) -> Path:
 @pytest.fixture
 def shown(page, browser) -> Iterator[Chrome]:
     """The browser, which shows the report; afterwards it is as it was."""
-    browser.set_script_timeout(120)
+    browser.set_script_timeout(600)
     browser.get(page.as_uri())
     browser.get_log("browser")  # of pages before
     yield browser

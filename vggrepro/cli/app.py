@@ -6,6 +6,7 @@ needs is imported in its body, so that making a table does not wait for torch.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import signal
 import sys
@@ -48,6 +49,8 @@ def command_group(title: str) -> Callable[[_Command], _Command]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. A user's mistake ends with one message and exit status 2, a mistake of the program with a traceback."""
+    # what is imported lives to the end: looking for garbage among it less often saves a tenth of loading torch
+    gc.set_threshold(10_000)
     find_caches()
     for group in GROUPS:
         importlib.import_module(f"vggrepro.cli.{group}")
