@@ -4,6 +4,7 @@
 #   snakemake --cores all verify                  every image of the data set decoded
 from snakemake.utils import min_version
 
+from vggrepro.planning.session import begin_session
 from vggrepro.workflow.session import (
     be_alone,
     check_data,
@@ -65,6 +66,7 @@ onstart:
         check_executor(workflow.executor_plugin.name)
         be_alone(PLAN)
         check_data(PLAN, workflow.dag.needrun_jobs())
+        begin_session(PLAN, workflow)
 
 
 onsuccess:

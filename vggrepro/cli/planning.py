@@ -1,0 +1,90 @@
+"""Commands that look ahead and around: what a run costs, and how far it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from vggrepro.cli.app import command_group
+from vggrepro.cli.options import Positive, about
+
+command = command_group("Planning")
+
+
+@command
+def plan(
+    *targets: Annotated[str, about("targets of the workflow, such as table5; without one, everything")],
+    config: Annotated[tuple[str, ...], about("settings, as snakemake takes them: smoke=true seeds=[0,1,2]")] = (),
+    device: Annotated[str, about("h100, a100, rtx4090, cpu, ... of tables/hardware.yaml, or this machine")] = "this",
+    precision: Annotated[str | None, about("fp32, tf32 or bf16, in place of that of the settings")] = None,
+    gpus: Annotated[
+        Positive | None, about("how many GPUs a node has; not given: those of this machine, else one")
+    ] = None,
+    nodes: Annotated[Positive, about("how many such nodes")] = 1,
+    per_training: Annotated[Positive, about("GPUs of a training")] = 1,
+    cores: Annotated[Positive | None, about("CPU cores of a node; not given: those that go with the device")] = None,
+    as_json: Annotated[bool, about("print the plan as JSON", name="--json")] = False,
+) -> None:
+    """Say what a run costs before it starts: time, memory, disk, energy, a date; of what is there already, nothing."""
+    from vggrepro.core.planned import predicted_and_measured, read_plan
+    from vggrepro.planning.outlook import outlook, plan_record
+    from vggrepro.planning.rates import measured_rates, results_folders
+    from vggrepro.planning.steps import planned_steps
+    from vggrepro.planning.words import console, guesses_table, plan_lines, plan_table
+
+    machines = _machines(device, gpus=gpus, nodes=nodes, per_training=per_training, cores=cores)
+    steps = planned_steps(_with_precision(_config(config), precision), targets)
+    view, now = outlook(steps, machines, measured_rates(results_folders())), datetime.now().astimezone()
+    results = Path(steps.plan.root)
+    earlier = read_plan(results)
+    if as_json:
+        _print_json(plan_record(view, earlier, now))
+        return
+    out = console()
+    if view.forecasts:
+        out.print(plan_table(view))
+    for line in plan_lines(view, now):
+        out.print(line, markup=False, soft_wrap=True)
+    if earlier and (outcomes := predicted_and_measured(results, earlier)):
+        out.print(guesses_table(outcomes))
+
+
+def _machines(device: str, *, gpus: int | None, nodes: int, per_training: int, cores: int | None) -> Any:  # noqa: ANN401
+    """Raises ValueError for an unknown device, and for trainings on more GPUs than there are."""
+    from vggrepro.planning.forecast import Machines
+    from vggrepro.planning.hardware import THIS, device_called, this_machine, with_cores
+
+    kind = device_called(device)
+    count = gpus or (this_machine()[1] if device == THIS else 1)
+    if kind.is_cpu and (gpus or per_training > 1):
+        raise ValueError(f"--gpus: {kind.name} is no GPU: name one with --device")
+    if per_training > count * nodes:
+        raise ValueError(f"--per-training {per_training}: there are {count * nodes} GPUs: give more --gpus or --nodes")
+    kind = with_cores(kind, cores) if cores else kind
+    return Machines(kind, count * nodes, per_training, kind.entry.cores * nodes * (1 if kind.is_cpu else count))
+
+
+def _config(entries: tuple[str, ...]) -> dict[str, Any]:
+    """Settings as Snakemake reads them from its command line; a ValueError for an entry without `=`."""
+    from snakemake.cli import parse_config
+
+    try:
+        values: dict[str, Any] = parse_config(list(entries))
+    except ValueError as error:
+        raise ValueError(f"--config: {error}") from None
+    return values
+
+
+def _with_precision(config: Mapping[str, Any], precision: str | None) -> dict[str, Any]:
+    if precision is None:
+        return dict(config)
+    blocks = {name: {**config.get(name, {}), "precision": precision} for name in ("train", "evaluate")}
+    return {**config, **blocks}
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, indent=1) + "\n")
