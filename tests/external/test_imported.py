@@ -15,7 +15,7 @@ from tests.conftest import real, write_devkit
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
 from vggrepro.external.imported import ImportedImages, import_scores
-from vggrepro.localisation import judging
+from vggrepro.localisation.errors import count_errors
 from vggrepro.scores.ranks import TOP, wrong_images
 from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores, read_scores_or_labels
 from vggrepro.tables.imported import imported_errors
@@ -201,7 +201,7 @@ def test_the_official_format_is_judged_as_the_devkit_does(stores, val, tmp_path,
     if not boxes:
         guesses = [devkit.Guess(guess.labels, None) for guess in guesses]
     (tmp_path / "p.txt").write_text("".join(f"{line}\n" for line in devkit.format_guesses(guesses)))
-    judged = judging.judge_guesses(truth, guesses)
+    judged = count_errors(truth, guesses)
     options = {"devkit_folder": tmp_path / "devkit", "solution": tmp_path / "devkit/LOC_val_solution.csv"}
     imported(tmp_path / "p.txt", val=stores[1], accept=("order",), **options)
     store = read_scores_or_labels(tmp_path / "store")

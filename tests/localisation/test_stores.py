@@ -7,7 +7,7 @@ import pytest
 
 from tests.box_stores import random_boxes
 from vggrepro.data.store import Store
-from vggrepro.localisation.judging import missed_images
+from vggrepro.localisation.errors import missed_images
 from vggrepro.localisation.stores import ARRAY_FILES, box_store_of, merged_label_boxes, read_boxes, write_boxes
 from vggrepro.settings.blocks import MergeSettings
 

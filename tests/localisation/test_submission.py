@@ -10,7 +10,7 @@ from vggrepro import cli
 from vggrepro.data import devkit
 from vggrepro.data.store import Store
 from vggrepro.external.imported import judge_predictions
-from vggrepro.localisation.judging import missed_images
+from vggrepro.localisation.errors import missed_images
 from vggrepro.localisation.stores import merged_label_boxes, read_boxes
 from vggrepro.paper.tables import table_evaluations
 
@@ -36,13 +36,13 @@ def test_a_submission_is_judged_as_its_table(box_stores, stores, small_devkit, s
     assert submit(box_stores, stores[1], small_devkit, tmp_path / "p.txt") == 0
     solution = small_devkit / "LOC_val_solution.csv"
     options = {"devkit_folder": small_devkit, "solution": solution, "first": None, "labels_only": False}
-    judgement = judge_predictions(tmp_path / "p.txt", **options)
-    assert judgement.localisation_images == len(val) - 2
+    counts = judge_predictions(tmp_path / "p.txt", **options)
+    assert counts.localisation_images == len(val) - 2
     opened, order = [read_boxes(box_stores / e.path) for e in table_evaluations("9")], devkit.official_order(val.ids)
     for store in opened:
         store.counted[[order[2], order[3]]] = False
     missed = missed_images(opened[0], merged_label_boxes(opened, smoke.merge)[0])
-    assert judgement.localisation == int(missed.sum())
+    assert counts.localisation == int(missed.sum())
 
 
 def test_labels_can_be_submitted_alone(box_stores, stores, small_devkit, tmp_path):

@@ -112,7 +112,7 @@ def test_the_sources_of_a_cell_are_what_its_row_averages(results):
 
 
 def test_every_measured_cell_has_sources(results):
-    measured = {name for name, cell in cells_by_id(results).items() if cell["how"]}
+    measured = {name for name, cell in cells_by_id(results).items() if cell["sources"]}
     sources = pd.read_parquet(results / "export/sources.parquet")
     assert measured == set(sources.cell)
     assert all((results / path / "made.json").exists() for path in sources.path)
@@ -139,7 +139,7 @@ def test_every_measured_cell_of_the_report_leads_to_what_made_it(results):
     }
     led = {name: re.search(r'<a href="#([^"]+)">', cell) for name, cell in cells.items()}
     assert {name for name, link in led.items() if link} == {
-        name for name, cell in cells_by_id(results).items() if cell["how"]
+        name for name, cell in cells_by_id(results).items() if cell["sources"]
     }
     for average, result, run in (
         ("table06-2-1", "E_256-512_s1-dense-512", "E_256-512_s1"),

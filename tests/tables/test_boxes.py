@@ -10,7 +10,7 @@ import pytest
 from tests.made_tables import judged_table
 from vggrepro.data.devkit import Guess, Truth
 from vggrepro.data.store import Store
-from vggrepro.localisation.judging import judge_guesses
+from vggrepro.localisation.errors import count_errors
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes, write_boxes
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import best_localisation, published_table, table_evaluations
@@ -30,7 +30,7 @@ def devkit_error(stores: list[BoxStore], val: Store, merge: MergeSettings) -> fl
     true_boxes = tuple(val.boxes(i).astype(np.int64) for i in range(len(val)))
     truth = Truth({}, val.labels, true_boxes, np.zeros(len(val), bool))
     guesses = [Guess(tuple(a.tolist()), b) for a, b in zip(stores[0].box_labels, boxes, strict=True)]
-    return 100 * judge_guesses(truth, guesses).localisation / len(val)
+    return 100 * count_errors(truth, guesses).localisation / len(val)
 
 
 def test_table_8_is_the_error_of_the_true_classes_box(box_stores, stores, two_seeds):

@@ -42,15 +42,15 @@ def test_an_imported_system_has_a_row_with_its_errors(imported, settings, box_st
     assert [row.keys for row in ten.rows[-2:]] == [("Theirs",), ("Labels",)] == [row.keys for row in seven.rows[-2:]]
     solution = small_devkit / "LOC_val_solution.csv"
     options = {"devkit_folder": small_devkit, "solution": solution, "first": None, "labels_only": False}
-    judgement = judge_predictions(imported / "Theirs.txt", **options)
+    counts = judge_predictions(imported / "Theirs.txt", **options)
     with_boxes, without = ten.rows[-2].cells, ten.rows[-1].cells
     assert [cell.status for cell in with_boxes] == ["measured", "withheld"]
     assert [cell.status for cell in without] == ["not reported", "withheld"]
     assert with_boxes[0].n == n - 2
-    assert with_boxes[0].value == pytest.approx(100 * judgement.localisation / (n - 2))
+    assert with_boxes[0].value == pytest.approx(100 * counts.localisation / (n - 2))
     for row in seven.rows[-2:]:
         assert [cell.n for cell in row.cells] == [n, n, 0]
-        errors = [100 * judgement.top1 / n, 100 * judgement.top5 / n]
+        errors = [100 * counts.top1 / n, 100 * counts.top5 / n]
         assert [cell.value for cell in row.cells[:2]] == pytest.approx(errors)
 
 

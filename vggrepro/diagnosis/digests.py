@@ -197,7 +197,7 @@ def _cells(results: Path) -> dict[str, CellValue]:
         folder = published_table(table.number).kind.results
         for r, row in enumerate(table.rows):
             for c, cell in enumerate(row.cells):
-                if cell.value is not None and cell.how:
-                    after = tuple(f"{folder}/{name}" for name in cell.how)
+                if cell.value is not None and cell.sources:
+                    after = tuple(f"{folder}/{name}" for name in cell.sources)
                     cells[cell_id(table.name, r, c)] = CellValue(value=cell.value, after=after)
     return cells

@@ -24,7 +24,7 @@ from vggrepro.external.meanings import Accepted, Classes, Evidence, Meanings, cl
 from vggrepro.external.posteriors import posteriors_of
 from vggrepro.external.score_files import read_score_file
 from vggrepro.external.score_tables import ScoreFile
-from vggrepro.localisation import judging
+from vggrepro.localisation.errors import ErrorCounts, count_errors, missed_guesses
 from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels, write_scores, write_top_labels
 
 TRUTH_COLUMNS = (
@@ -233,7 +233,7 @@ def _judge_boxes(
     ids = {wnid: number for number, wnid in truth.wnids.items()}
     guesses = guesses_of(predicted, boxes[sort], [ids[wnid] for wnid in images.wnids])
     missed = np.zeros(len(truth.labels), bool)
-    missed[~truth.blacklisted] = judging.missed_guesses(truth, guesses)
+    missed[~truth.blacklisted] = missed_guesses(truth, guesses)
     return np.stack([missed, ~truth.blacklisted])
 
 
@@ -255,7 +255,7 @@ def judge_predictions(
     first: int | None,
     labels_only: bool,
     accept: tuple[Accepted, ...] = (),
-) -> judging.Judgement:
+) -> ErrorCounts:
     """The errors of predictions of the `first` validation images, or of all, by the devkit's rule.
 
     A `.txt` is in the official format; any other file is read as `import_scores` reads lists of labels. Boxes are judged where
@@ -278,4 +278,4 @@ def judge_predictions(
     truth = truth.of(images.official_order())
     ids = {wnid: number for number, wnid in truth.wnids.items()}
     guesses = guesses_of(predicted, None if boxes is None else boxes[sort], [ids[wnid] for wnid in images.wnids])
-    return judging.judge_guesses(truth, guesses)
+    return count_errors(truth, guesses)

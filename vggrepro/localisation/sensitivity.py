@@ -17,7 +17,7 @@ from vggrepro.core.files import atomic_folder, read_rows, write_json, write_text
 from vggrepro.core.validation import read_typed
 from vggrepro.data.boxes import BoxArray, clip
 from vggrepro.data.store import Store
-from vggrepro.localisation.judging import missed_images
+from vggrepro.localisation.errors import missed_images
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes, union_candidates
 from vggrepro.paper.systems import System, with_seed
 from vggrepro.paper.tables import best_localisation, localisation_systems, table_evaluations

@@ -106,7 +106,7 @@ def write_outcomes(path: Path, outcomes: Outcomes) -> None:
             "quantity": entry.quantity,
             "n": outcome.n,
             "images": outcome.images,
-            "how": list(outcome.sources),
+            "sources": list(outcome.sources),
         }
         if isinstance(outcome, Errors):
             arrays[f"{i}.wrong"] = np.packbits(outcome.wrong, axis=1)
@@ -129,7 +129,7 @@ def read_outcomes(path: Path) -> Outcomes:
 
 
 def _entry(about: Mapping[str, Any], i: int, file: Mapping[str, NDArray[Any]]) -> OutcomeEntry:
-    n, images, sources = int(about["n"]), about["images"], tuple(about["how"])
+    n, images, sources = int(about["n"]), about["images"], tuple(about["sources"])
     outcome: Outcome
     if f"{i}.wrong" in file:
         outcome = Errors(np.unpackbits(file[f"{i}.wrong"], axis=1, count=n).astype(bool), images, sources)

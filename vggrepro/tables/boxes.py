@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.localisation.judging import missed_images
+from vggrepro.localisation.errors import missed_images
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes
 from vggrepro.paper.systems import System, with_seed
 from vggrepro.paper.tables import PublishedTable

@@ -77,7 +77,7 @@ class Cell:
     splits: int = 0
     """Random splits that the value is a mean over, where there are several."""
     best: bool = False
-    how: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
     """The evaluations that were averaged, for the first seed, or the results of SVMs."""
     footnotes: tuple[str, ...] = ()
     """Marks of the departures from the paper, by the records of what made the value."""
@@ -242,7 +242,7 @@ def estimated_share(outcome: Shares) -> Estimate:
 def measured_cell(
     cell: Cell,
     printed: Published,
-    how: tuple[str, ...],
+    sources: tuple[str, ...],
     value: float,
     interval: Callable[[float], CellInterval],
     n: int,
@@ -269,7 +269,7 @@ def measured_cell(
         n=n,
         seeds=len(draws),
         spread=100 * float(draws.std(ddof=1)) if len(draws) > 1 else None,
-        how=how,
+        sources=sources,
     )
 
 

@@ -147,13 +147,13 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
 
     Which evaluations a row averages, and with which weights, follows from its key columns.
     """
-    if not cell.how:
+    if not cell.sources:
         return ()
     kind, printed = published_table(number).kind, table_rows(settings, number)[row]
     if printed.members:
-        return tuple(CellSource(f"{kind.results}/{name}", None) for name in cell.how)
-    if all(name.startswith("imported/") for name in cell.how):
-        return tuple(CellSource(f"scores/{name}", None) for name in cell.how)
+        return tuple(CellSource(f"{kind.results}/{name}", None) for name in cell.sources)
+    if all(name.startswith("imported/") for name in cell.sources):
+        return tuple(CellSource(f"scores/{name}", None) for name in cell.sources)
     sources, seeds = [], settings.seeds
     for system, less in ((printed.system or (), False), (printed.minus or (), True)):
         for seed in seeds:

@@ -201,7 +201,7 @@ def _reasons(table: Table) -> list[dict[str, Any]]:
     rows = [
         {
             "name": ", ".join(filter(None, row.keys)),
-            "how": ", ".join(dict.fromkeys(name for cell in row.cells for name in cell.how)),
+            "sources": ", ".join(dict.fromkeys(name for cell in row.cells for name in cell.sources)),
             "cells": [
                 {"column": column, "verdict": cell.verdict, "reason": reason}
                 for column, cell in zip(table.columns, row.cells, strict=True)
@@ -210,7 +210,7 @@ def _reasons(table: Table) -> list[dict[str, Any]]:
         }
         for row in table.rows
     ]
-    return [row for row in rows if row["how"]]
+    return [row for row in rows if row["sources"]]
 
 
 def _key_width(letters: int) -> str:

@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from vggrepro.data.boxes import OVERLAP, clip
 from vggrepro.data.store import Store
 from vggrepro.evaluation import evaluate
-from vggrepro.localisation.judging import missed_images
+from vggrepro.localisation.errors import missed_images
 from vggrepro.localisation.prediction import predict_boxes
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG

@@ -9,7 +9,7 @@ from tests.box_stores import random_boxes
 from vggrepro import cli
 from vggrepro.data.devkit import Guess, Truth, read_truth
 from vggrepro.data.store import Store
-from vggrepro.localisation.judging import judge_guesses, missed_images
+from vggrepro.localisation.errors import count_errors, missed_images
 from vggrepro.localisation.stores import merged_label_boxes
 from vggrepro.settings.blocks import MergeSettings
 
@@ -38,41 +38,41 @@ def test_the_whole_image_as_the_box_misses_what_the_csv_says(ilsvrc_folder):
             inside = max(0, min(x1, width - 1) - max(x0, 0) + 1) * max(0, min(y1, height - 1) - max(y0, 0) + 1)
             shares.append(inside / (width * height + (x1 - x0 + 1) * (y1 - y0 + 1) - inside))
         missed += max(shares) < 0.5
-    judgement = judge_guesses(truth, guesses)
-    assert (judgement.localisation, judgement.localisation_images) == (
+    counts = count_errors(truth, guesses)
+    assert (counts.localisation, counts.localisation_images) == (
         missed,
         200 - sum(int(b) <= 200 for b in blacklist),
     )
-    assert (judgement.top1, judgement.top5, judgement.images) == (0, 0, 200)
+    assert (counts.top1, counts.top5, counts.images) == (0, 0, 200)
 
 
 def test_an_overlap_of_exactly_one_half_passes():
     truth = truth_of([7], [[[0, 0, 9, 9]]], [False])
-    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 4]]))]).localisation == 0  # 50 of 100 pixels
-    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 3]]))]).localisation == 1
-    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 19]]))]).localisation == 0
-    assert judge_guesses(truth, [Guess((7,), np.array([[0.0, 0, 9, 20]]))]).localisation == 1
+    assert count_errors(truth, [Guess((7,), np.array([[0.0, 0, 9, 4]]))]).localisation == 0  # 50 of 100 pixels
+    assert count_errors(truth, [Guess((7,), np.array([[0.0, 0, 9, 3]]))]).localisation == 1
+    assert count_errors(truth, [Guess((7,), np.array([[0.0, 0, 9, 19]]))]).localisation == 0
+    assert count_errors(truth, [Guess((7,), np.array([[0.0, 0, 9, 20]]))]).localisation == 1
 
 
 def test_any_true_box_and_any_of_five_guesses_will_do():
     truth = truth_of([7], [[[0, 0, 9, 9], [50, 50, 69, 69]]], [False])
     far, near = [200.0, 200, 210, 210], [51.0, 50, 70, 69]
-    assert judge_guesses(truth, [Guess((1, 7, 7), np.array([near, far, near]))]).localisation == 0
-    assert judge_guesses(truth, [Guess((1, 2, 7), np.array([near, near, far]))]).localisation == 1
-    assert judge_guesses(truth, [Guess((1, 2, 3, 4, 5), np.array([near] * 5))]).localisation == 1
+    assert count_errors(truth, [Guess((1, 7, 7), np.array([near, far, near]))]).localisation == 0
+    assert count_errors(truth, [Guess((1, 2, 7), np.array([near, near, far]))]).localisation == 1
+    assert count_errors(truth, [Guess((1, 2, 3, 4, 5), np.array([near] * 5))]).localisation == 1
 
 
 def test_blacklisted_images_count_for_classification_only():
     truth = truth_of([7, 8], [[[0, 0, 9, 9]]] * 2, [False, True])
     wrong = Guess((1,), np.array([[0.0, 0, 9, 9]]))
-    judgement = judge_guesses(truth, [wrong, wrong])
-    assert (judgement.top5, judgement.images, judgement.localisation, judgement.localisation_images) == (2, 2, 1, 1)
+    counts = count_errors(truth, [wrong, wrong])
+    assert (counts.top5, counts.images, counts.localisation, counts.localisation_images) == (2, 2, 1, 1)
 
 
 def test_top_1_and_top_5():
     truth = truth_of([7, 7, 7], [[[0, 0, 1, 1]]] * 3, [False] * 3)
-    judgement = judge_guesses(truth, [Guess((7, 1), None), Guess((1, 2, 3, 4, 7), None), Guess((1, 2, 3), None)])
-    assert (judgement.top1, judgement.top5, judgement.localisation) == (2, 1, None)
+    counts = count_errors(truth, [Guess((7, 1), None), Guess((1, 2, 3, 4, 7), None), Guess((1, 2, 3), None)])
+    assert (counts.top1, counts.top5, counts.localisation) == (2, 1, None)
 
 
 def test_images_that_a_box_store_misses_are_those_of_the_devkit(stores):
@@ -84,11 +84,11 @@ def test_images_that_a_box_store_misses_are_those_of_the_devkit(stores):
     of_true = merged_label_boxes([store], MergeSettings(), true_only=True)[0]
     truth = Truth({}, val.labels, tuple(val.boxes(i).astype(np.int64) for i in range(len(val))), blacklisted)
     guesses = [Guess(tuple(row.tolist()), boxes) for row, boxes in zip(store.box_labels, of_all, strict=True)]
-    judgement = judge_guesses(truth, guesses)
+    counts = count_errors(truth, guesses)
     for boxes in (of_all, of_true):
         missed = missed_images(store, boxes)
-        assert (int(missed.sum()), missed.size) == (judgement.localisation, judgement.localisation_images)
-    assert 0 < judgement.localisation < judgement.localisation_images
+        assert (int(missed.sum()), missed.size) == (counts.localisation, counts.localisation_images)
+    assert 0 < counts.localisation < counts.localisation_images
 
 
 def test_judge_from_the_command_line(ilsvrc_folder, ilsvrc_truth, tmp_path, capsys):

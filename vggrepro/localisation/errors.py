@@ -15,7 +15,7 @@ from vggrepro.scores.ranks import TOP, wrong_images
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ErrorCounts:
     """Counts of errors, and of the images that they are shares of."""
 
     images: int
@@ -38,7 +38,7 @@ class Judgement:
         return counts
 
 
-def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
+def count_errors(truth: Truth, guesses: list[Guess]) -> ErrorCounts:
     """Classification and localisation errors, as the official devkit counts them.
 
     Every image counts for classification; a blacklisted one does not count for localisation. What guesses may be is stricter
@@ -53,7 +53,7 @@ def judge_guesses(truth: Truth, guesses: list[Guess]) -> Judgement:
     labels = MAX_GUESSES if labels == len(truth.wnids) else labels
     localisation = missed_guesses(truth, guesses)
     count = None if localisation is None else int(localisation.sum())
-    return Judgement(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()), labels)
+    return ErrorCounts(len(guesses), top1, top5, count, int((~truth.blacklisted).sum()), labels)
 
 
 def missed_guesses(truth: Truth, guesses: list[Guess]) -> NDArray[np.bool_] | None:
