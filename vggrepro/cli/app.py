@@ -19,7 +19,7 @@ from vggrepro.cli.failures import fail, message_of, report_unexpected
 from vggrepro.core.instructions import Instructions, pin_instructions
 from vggrepro.core.places import find_caches
 
-GROUPS = ("data", "training", "evaluation", "tables", "diagnosis", "external", "planning", "reference")
+GROUPS = ("data", "training", "evaluation", "tables", "diagnosis", "external", "planning", "packs", "reference")
 """The files of commands, in the order of the help."""
 
 _Command = TypeVar("_Command", bound=Callable[..., None])

@@ -14,9 +14,11 @@ import stat
 import struct
 import sys
 import tempfile
+import unicodedata
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -223,6 +225,12 @@ def leads_outside(name: str) -> bool:
     """Whether an archive's member of this name would be unpacked outside the archive's folder."""
     parts = name.replace("\\", "/").split("/")
     return parts[0] == "" or ".." in parts or parts[0].endswith(":")
+
+
+def same_on_disk(names: Iterable[str]) -> list[str]:
+    """The names that a disk takes for one another: by case, or by form of an accent."""
+    same = Counter(unicodedata.normalize("NFC", name).casefold() for name in names)
+    return [name for name, count in same.items() if count > 1]
 
 
 def read_regular(path: Path, limit: int = limits.FILE_BYTES) -> bytes:

@@ -21,6 +21,10 @@ MEMBERS = 3_000_000
 """Files in an archive. ILSVRC has 1.3 million images, and half a million annotations."""
 CRATE_BYTES = 1 << 33
 """Of all files of a citable bundle, unpacked. A bundle of all tables has 100 MB."""
+PACK_BYTES = 1 << 40
+"""Of all files of a pack, unpacked. All runs of the paper with their weights have 30 GB, dense boxes several times that."""
+PACK_RATIO, PACK_SMALL = 100, 1 << 24
+"""Bytes that a byte of a pack may become, beyond a few megabytes. Scores become 1.2, records ten."""
 ARRAY_BYTES = 1 << 30
 """Of an array that is read into memory. 1,000 posteriors of 100,000 images in double precision are 0.8 GB."""
 NET_BYTES = 1 << 32

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import json
 import tempfile
-import unicodedata
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
 from vggrepro.core import limits
-from vggrepro.core.files import Files, file_digest
+from vggrepro.core.files import Files, file_digest, same_on_disk
 from vggrepro.core.printable import visible
 
 METADATA = "ro-crate-metadata.json"
@@ -43,8 +41,7 @@ def _unsafe(files: Files) -> list[str]:
     size = sum(files.sizes().values())
     if size > limits.CRATE_BYTES:
         return [f"unpacks to {size:,} bytes, expected at most {limits.CRATE_BYTES:,}"]
-    same = Counter(unicodedata.normalize("NFC", name).casefold() for name in files.names)
-    return [f"{name!r} is the name of several files" for name, count in same.items() if count > 1]
+    return [f"{name!r} is the name of several files" for name in same_on_disk(files.names)]
 
 
 def _in_one(problems: list[str]) -> str:

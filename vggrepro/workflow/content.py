@@ -15,10 +15,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from snakemake.dag import DAG
 from snakemake.io import _IOFile
 from snakemake.jobs import Job
 from snakemake.persistence import ParamsChange, PersistenceBase
@@ -28,8 +29,19 @@ from vggrepro.core.checksums import file_checksum, recorded_checksum
 from vggrepro.core.files import write_json
 
 RECIPES = "recipes"
+ELSEWHERE = "elsewhere.json"
+"""Among the recipes: the checksums of results that stayed elsewhere, by name, as a merge of packs leaves them."""
 UNFINISHED = "a job that did not end"
 """Stands in a recipe while its job runs: whatever ends the job, it is made again."""
+
+
+def known_elsewhere(root: Path) -> dict[str, str]:
+    """The checksums of results that stayed elsewhere, by name below the folder `root`; none where they cannot be read."""
+    try:
+        given = json.loads((root / RECIPES / ELSEWHERE).read_text(encoding="utf-8"))
+        return {str(name): str(checksum) for name, checksum in given.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
 
 
 def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
@@ -46,6 +58,7 @@ def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
     Job.postprocess = _succeeded_then(Job.postprocess, recipes.finish)
     PersistenceBase.has_metadata = _or_else(recipes.known, PersistenceBase.has_metadata)
     PersistenceBase.params_changed = _or_else(recipes.changes, PersistenceBase.params_changed)
+    DAG.update_needrun = _without_edges(DAG.update_needrun, recipes.stays_elsewhere)
 
 
 class _Recipes:
@@ -94,15 +107,27 @@ class _Recipes:
         """Settings, and the content of every input by its name; not by its path, which another checkout changes."""
         yield from persistence._params(job)
         for path in map(Path, job.input):
-            name = path.relative_to(self.root) if path.is_relative_to(self.root) else path.name
-            yield f"{name}: {_content(path)}"
+            name, content = self._name(path), _content(path)
+            yield f"{name}: {self.elsewhere.get(name, 'not there') if content is None else content}"
+
+    @cached_property
+    def elsewhere(self) -> dict[str, str]:
+        """What stands for results that others made and kept: nothing that was made from them is made again."""
+        return known_elsewhere(self.root)
+
+    def stays_elsewhere(self, path: str) -> bool:
+        """Whether an input is not here, though it is known what it is."""
+        return bool(self.elsewhere) and not Path(path).exists() and self._name(Path(path)) in self.elsewhere
+
+    def _name(self, path: Path) -> str:
+        return str(path.relative_to(self.root)) if path.is_relative_to(self.root) else path.name
 
 
 @cache
-def _content(path: Path) -> str:
-    """What stands for the content of an input: of our results what their lists say, which costs no reading."""
+def _content(path: Path) -> str | None:
+    """What stands for the content of an input, None if it is not there: of our results what their lists say, unread."""
     if not path.exists():
-        return "not there"
+        return None
     if recorded := recorded_checksum(path):
         return recorded
     if path.is_file():
@@ -147,6 +172,29 @@ def _succeeded_then(method: Callable[..., Awaitable[None]], then: Callable[[Any,
             then(self.dag.workflow.persistence, self)
 
     return both
+
+
+def _without_edges(update: Callable[..., Awaitable[None]], known: Callable[[str], bool]) -> _Method:
+    """To decide what is made again, without the edges along which files come again whose content is known already.
+
+    The jobs that make such files run where somebody needs them; what was made from them before stays.
+    """
+
+    async def updated(dag: Any, *rest: Any, **options: Any) -> None:  # noqa: ANN401
+        edges = [
+            (job, later)
+            for job, laters in dag.depending.items()
+            for later, files in laters.items()
+            if all(map(known, files))
+        ]
+        cut = [(job, later, dag.depending[job].pop(later)) for job, later in edges]
+        try:
+            await update(dag, *rest, **options)
+        finally:
+            for job, later, files in cut:
+                dag.depending[job][later] = files
+
+    return updated
 
 
 def _or_else(first: Callable[[Any, Any], Any], otherwise: _Method) -> _Method:

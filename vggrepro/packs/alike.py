@@ -1,0 +1,145 @@
+"""Whether packs can be counted as one result: the same settings, rules, images and labels. No torch.
+
+Each of these is a fact with a key and a value. Packs whose facts differ are refused, with the key and both values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from vggrepro.core.arrays import read_array
+from vggrepro.core.leftovers import visible_files
+from vggrepro.core.printable import shortened, visible
+from vggrepro.core.records import read_released
+from vggrepro.packs.manifest import Pack, rules_here
+from vggrepro.packs.origin import differences, flat, is_place
+from vggrepro.tables.lineage import StoredResult, read_training, stored_results
+
+MAY_DIFFER = {"seeds", "threads", "localisation", "ours"}
+"""Settings in which packs may differ, because they only say what was run; so may the places of data sets."""
+SHOWN = 12
+"""Characters of a digest in a message."""
+Facts = dict[str, object]
+
+
+def check_settings(packs: list[Pack]) -> None:
+    """A ValueError for packs that were made with other settings or rules than the first, or with other rules than ours."""
+    first, *others = packs
+    for other in others:
+        _check(first.name, _declared(first), other.name, _declared(other), "make both with the same settings and rules")
+    _check(first.name, _rules(first.manifest.rules), "this program", _rules(rules_here()), _version_of(first))
+
+
+def _version_of(pack: Pack) -> str:
+    made = pack.manifest.made
+    return f"merge with the version that packed them, {made['versions'].get('vggrepro', 'unknown')} ({made['commit'][:SHOWN]})"
+
+
+def _declared(pack: Pack) -> Facts:
+    values = flat(pack.settings.model_dump(mode="json"))
+    return {k: v for k, v in values if k not in MAY_DIFFER and not is_place(k)} | _rules(pack.manifest.rules)
+
+
+def _rules(digests: Mapping[str, str]) -> Facts:
+    return {f"rules in {file}": digest[:SHOWN] for file, digest in digests.items()}
+
+
+def check_images(folders: Mapping[str, Path]) -> None:
+    """A ValueError for unpacked packs, by name, of other images or labels than the first, or each of several."""
+    facts = {name: _images(name, folder) for name, folder in folders.items()}
+    (first, expected), *others = facts.items()
+    for other, of_other in others:
+        for kind in ("scores", "boxes"):
+            _check_labels(first, folders[first] / kind, other, folders[other] / kind)
+        shared = expected.keys() & of_other.keys()
+        ours, theirs = ({key: each[key] for key in each if key in shared} for each in (expected, of_other))
+        _check(first, ours, other, theirs, "only results on the same images can be merged")
+        expected = expected | of_other
+
+
+def _check(first: str, ours: Facts, other: str, theirs: Facts, advice: str) -> None:
+    if changed := differences(ours, theirs):
+        lines = [
+            f"  {key} is {shortened(here)} in {first}, {shortened(there)} in {other}"
+            for key, (here, there) in changed.items()
+        ]
+        raise ValueError(visible("\n".join((f"{other} cannot be merged with {first}: {advice}", *lines)), kept="\n"))
+
+
+def _images(name: str, folder: Path) -> Facts:
+    """The digests of all images that the results of a pack are of, by what they are."""
+    facts: dict[str, object] = {}
+    for key, digest, file in _digests(folder):
+        if facts.setdefault(key, digest) != digest:
+            raise ValueError(f"{name}: {file} is of other {key} than the rest of the pack ({digest}, not {facts[key]})")
+    return facts
+
+
+def _digests(folder: Path) -> Iterator[tuple[str, str, str]]:
+    for path in visible_files(folder, "runs/*/run.json"):
+        data, about = read_training(path).about["data"], path.relative_to(folder).as_posix()
+        yield "training images", data["train"][:SHOWN], about
+        yield "validation images", data["val"][:SHOWN], about
+    for path in visible_files(folder, "runs/*/adopted.json"):
+        yield "validation images", read_released(path)["data"]["val"][:SHOWN], path.relative_to(folder).as_posix()
+    for place, result in stored_results(folder).items():
+        yield f"{result.about.get('collection', 'validation')} images", result.data[:SHOWN], place
+
+
+def _check_labels(first: str, ours: Path, other: str, theirs: Path) -> None:
+    """A ValueError that names the first image whose label differs between two folders of stores, or that one of them lacks.
+
+    Within a pack all stores agree: whoever makes its tables sees to that.
+    """
+    here, there = (next(iter(visible_files(folder, "*/*/*/labels.npy")), None) for folder in (ours, theirs))
+    if here is None or there is None:
+        return
+    (ids, labels), (other_ids, other_labels) = map(_read_labels, (here, there))
+    for mine, theirs_ in zip_longest(zip(ids, labels, strict=True), zip(other_ids, other_labels, strict=True)):
+        if mine != theirs_:
+            is_here, is_there = (
+                "lacking" if each is None else f"{each[0]} of class {each[1]}" for each in (mine, theirs_)
+            )
+            raise ValueError(
+                f"{other} cannot be merged with {first}: only results with the same labels can be merged\n"
+                f"  labels: an image is {is_here} in {first}, {is_there} in {other}"
+            )
+
+
+def _read_labels(file: Path) -> tuple[list[str], list[int]]:
+    ids = file.with_name("ids.txt").read_text(encoding="utf-8").splitlines()
+    return ids, read_array(file, np.int64, (len(ids),), "get the pack again").tolist()
+
+
+def check_records(name: str, folder: Path) -> None:
+    """A ValueError for a record in an unpacked pack that is not of its place, or of other weights than its run has."""
+    weights = {}
+    for path in visible_files(folder, "runs/*/*.json"):
+        about = read_released(path) if path.name == "adopted.json" else read_training(path).about
+        if about["run"] != path.parent.name:
+            raise ValueError(f"{name}: {path.relative_to(folder)} is the record of {about['run']}: get the pack again")
+        weights[about["run"]] = about["weights"]
+    for place, result in stored_results(folder).items():
+        if (own := _place_of(result)) != place:
+            raise ValueError(f"{name}: {place}/made.json is the record of {own}: get the pack again")
+        for run, digest in result.weights.items():
+            if weights.get(run) != digest:
+                here, there = digest[:SHOWN], str(weights.get(run, "not there"))[:SHOWN]
+                raise ValueError(
+                    f"{name}: {place} is of the weights {here} of {run}, but those of its run are {there}: run snakemake "
+                    "where the pack was made, and pack again"
+                )
+
+
+def _place_of(result: StoredResult) -> str:
+    """Where a result lies by its own record."""
+    about, kind = result.about, result.path.split("/")[0]
+    if kind in ("scores", "boxes"):
+        return f"{kind}/{about.get('run')}/{about.get('protocol')}/{about.get('Q')}"
+    if kind == "features":
+        return f"{kind}/{about.get('run')}/{about.get('name')}"
+    return f"{kind}/{about.get('task')}/{'+'.join(map(str, about.get('nets', ())))}"
