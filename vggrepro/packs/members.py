@@ -1,7 +1,7 @@
 """The members of a pack: files as they are, but arrays with the bytes of their numbers sorted by place. No torch.
 
-Deflate finds next to nothing in floats as they lie: posteriors of 1,000 classes keep 94% of their bytes. With the highest bytes
-of all numbers beside one another, then the next, they keep 86%; LZMA gains a further hundredth in twenty times the time.
+Deflate finds next to nothing in floats as they lie: posteriors of 1,000 classes keep 94% of their bytes. With the highest
+bytes of all numbers beside one another, then the next, they keep 86%; LZMA gains a further hundredth in 20 times the time.
 """
 
 from __future__ import annotations

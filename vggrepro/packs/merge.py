@@ -113,7 +113,9 @@ def _named_by_packs(unpacked: Mapping[str, Path]) -> Iterator[None]:
         text = str(error)
         for name, folder in unpacked.items():
             text = text.replace(f"{folder}/", f"{name}: ")
-        raise ValueError(text) from None
+        # what `checked` says to delete and to make again lies with those who packed it
+        damage, told, _ = text.partition("): delete ")
+        raise ValueError(f"{damage}): get the pack again" if told else text) from None
 
 
 def _merged_settings(packs: list[Pack]) -> Settings:

@@ -19,7 +19,6 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
-from snakemake.dag import DAG
 from snakemake.io import _IOFile
 from snakemake.jobs import Job
 from snakemake.persistence import ParamsChange, PersistenceBase
@@ -27,25 +26,13 @@ from snakemake.settings.types import RerunTrigger
 
 from vggrepro.core.checksums import file_checksum, recorded_checksum
 from vggrepro.core.files import write_json
-
-RECIPES = "recipes"
-ELSEWHERE = "elsewhere.json"
-"""Among the recipes: the checksums of results that stayed elsewhere, by name, as a merge of packs leaves them."""
-UNFINISHED = "a job that did not end"
-"""Stands in a recipe while its job runs: whatever ends the job, it is made again."""
-
-
-def known_elsewhere(root: Path) -> dict[str, str]:
-    """The checksums of results that stayed elsewhere, by name below the folder `root`; none where they cannot be read."""
-    try:
-        given = json.loads((root / RECIPES / ELSEWHERE).read_text(encoding="utf-8"))
-        return {str(name): str(checksum) for name, checksum in given.items()}
-    except (OSError, ValueError, AttributeError):
-        return {}
+from vggrepro.workflow.recipes import RECIPES, UNFINISHED, known_elsewhere
 
 
 def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
     """Let content decide in this process, for the results below the folder `root`."""
+    from snakemake.dag import DAG  # cannot be imported before Snakemake is
+
     recipes = _Recipes(Path(root))
     # our comparison takes the place of that of params; a changed word in a rule is no reason
     type(workflow).rerun_triggers = frozenset({RerunTrigger.PARAMS})
@@ -181,13 +168,10 @@ def _without_edges(update: Callable[..., Awaitable[None]], known: Callable[[str]
     """
 
     async def updated(dag: Any, *rest: Any, **options: Any) -> None:  # noqa: ANN401
-        edges = [
-            (job, later)
-            for job, laters in dag.depending.items()
-            for later, files in laters.items()
-            if all(map(known, files))
-        ]
-        cut = [(job, later, dag.depending[job].pop(later)) for job, later in edges]
+        edges = [(job, later, files) for job, of_job in dag.depending.items() for later, files in of_job.items()]
+        cut = [(job, later, files) for job, later, files in edges if all(map(known, files))]
+        for job, later, _ in cut:
+            del dag.depending[job][later]
         try:
             await update(dag, *rest, **options)
         finally:

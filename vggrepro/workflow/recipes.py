@@ -1,0 +1,21 @@
+"""Where recipes lie among the results, and the checksums of results that stayed elsewhere. No Snakemake, no torch."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+RECIPES = "recipes"
+UNFINISHED = "a job that did not end"
+"""Stands in a recipe while its job runs: whatever ends the job, it is made again."""
+ELSEWHERE = "elsewhere.json"
+"""Among the recipes: the checksums of results that stayed elsewhere, by name, as a merge of packs leaves them."""
+
+
+def known_elsewhere(root: Path) -> dict[str, str]:
+    """The checksums of results that stayed elsewhere, by name below the folder `root`; none where they cannot be read."""
+    try:
+        given = json.loads((root / RECIPES / ELSEWHERE).read_text(encoding="utf-8"))
+        return {str(name): str(checksum) for name, checksum in given.items()}
+    except (OSError, ValueError, AttributeError):
+        return {}
