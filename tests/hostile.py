@@ -59,10 +59,12 @@ def good_files(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]
     from safetensors.torch import save
     from scipy.io import savemat
 
+    from tests.packs.made import smoke, write_packed
     from vggrepro.data.store import decode
     from vggrepro.data.tars import tar_members
     from vggrepro.external.formats import read_released_net
     from vggrepro.external.score_files import read_score_file
+    from vggrepro.packs.manifest import open_pack
     from vggrepro.report.bundle_check import check_bundle
     from vggrepro.settings.loading import load_settings
 
@@ -97,6 +99,9 @@ def good_files(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]
     def scores(path: Path) -> object:
         return read_score_file(path, names, 10)
 
+    def pack(path: Path) -> object:
+        return open_pack(path).unpack(path.with_name("unpacked"))
+
     csv = "id," + ",".join(f"c{i}" for i in range(10)) + "\n"
     csv += "".join(f"image{i}," + ",".join(map(str, row)) + "\n" for i, row in enumerate(posteriors))
     layers = np.array([{"weights": np.ones((3, 3)), "name": "x"}], object)
@@ -116,6 +121,7 @@ def good_files(folder: Path) -> dict[str, tuple[bytes, Callable[[Path], object]]
         "a.safetensors": (save(net), read_released_net),
         "a.tar": (made(tar), lambda path: list(tar_members(path))),
         "a.zip": (made(crate), check_bundle),
+        "pack": (write_packed(folder, "packed", smoke(0), nets="A", tables=False).read_bytes(), pack),
         "settings": (json.dumps(settings).encode(), lambda path: load_settings(_parsed(path))),
     }
 

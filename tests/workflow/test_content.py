@@ -120,6 +120,23 @@ def test_what_a_kill_leaves_is_made_again_by_the_same_line(finished):
     assert "child" in made(finished)
 
 
+def test_what_stayed_elsewhere_is_made_for_those_who_need_it_and_for_nobody_else(finished):
+    """As after a merge of packs without weights: the parent is made for a new child, not for what was made from it before."""
+    shutil.rmtree(finished / "results/x/parent")
+    lines = json.loads((finished / "results/x/recipes/child.json").read_text())
+    (content,) = (line.split(": ")[1] for line in lines if line.startswith("parent/weights: "))
+    elsewhere = finished / "results/x/recipes/elsewhere.json"
+    elsewhere.write_text(json.dumps({"parent/weights": content}))
+    assert made(finished) == []
+    assert made(finished, child="true 2") == ["parent", "child", "table"]
+    assert made(finished, child="true 2") == []
+    shutil.rmtree(finished / "results/x/parent")
+    elsewhere.write_text(json.dumps({"parent/weights": "other"}))
+    assert made(finished, child="true 2") == ["parent", "child", "table"]
+    elsewhere.write_text("damaged")
+    assert made(finished, child="true 2") == []
+
+
 def test_a_reworded_rule_makes_nothing(finished):
     (finished / "Snakefile").write_text(SNAKEFILE.replace("mkdir -p", "mkdir  -p"))
     assert made(finished) == []
