@@ -53,6 +53,30 @@ def plan(
         out.print(guesses_table(outcomes))
 
 
+@command
+def status(
+    results: Annotated[
+        Path | None, about("folder of results; not given: the one below results/ that was written last")
+    ] = None,
+    /,
+    *,
+    watch: Annotated[bool, about("look again and again until everything is made or nothing runs")] = False,
+    every: Annotated[Positive, about("seconds between two looks")] = 5,
+    as_json: Annotated[bool, about("print the status as JSON", name="--json")] = False,
+) -> None:
+    """Say how far a run is, from its results alone: what is done, runs, waits and failed, and how long it takes."""
+    from vggrepro.planning.status import read_status, status_record
+    from vggrepro.planning.watching import newest_results, show_status, watch_status
+
+    folder = results or newest_results()
+    if as_json:
+        _print_json(status_record(read_status(folder), datetime.now().astimezone()))
+    elif watch:
+        watch_status(folder, every)
+    else:
+        show_status(read_status(folder))
+
+
 def _machines(device: str, *, gpus: int | None, nodes: int, per_training: int, cores: int | None) -> Any:  # noqa: ANN401
     """Raises ValueError for an unknown device, and for trainings on more GPUs than there are."""
     from vggrepro.planning.forecast import Machines

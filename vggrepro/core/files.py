@@ -132,9 +132,12 @@ def write_json(path: Path, value: Any) -> None:  # noqa: ANN401
     write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
 
 
-def read_json(path: Path, keys: tuple[str, ...] = (), again: str = "make it again") -> Any:  # noqa: ANN401
-    """The value in a JSON file; a ValueError that names the file where it is missing, damaged, or lacks one of `keys`."""
-    with checked(path, again):
+def read_json(path: Path, keys: tuple[str, ...] = (), again: str = "make it again", *, listed: bool = True) -> Any:  # noqa: ANN401
+    """The value in a JSON file; a ValueError that names the file where it is missing, damaged, or lacks one of `keys`.
+
+    It is first compared with its checksum, unless it is a file about a run, which is in no list of checksums.
+    """
+    with checked(path, again) if listed else checked_again(path, again):
         value = json.loads(path.read_text(encoding="utf-8"))
         if keys and not (isinstance(value, dict) and set(keys) <= set(value)):
             raise ValueError(f"expected the keys {', '.join(keys)}")

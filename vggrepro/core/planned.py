@@ -11,7 +11,7 @@ from pathlib import Path
 
 from typing_extensions import TypedDict
 
-from vggrepro.core.files import checked, read_json
+from vggrepro.core.files import checked_again, read_json
 from vggrepro.core.records import check_types
 
 PLAN_FILE = "plan/plan.json"
@@ -46,6 +46,9 @@ class PlannedStep(TypedDict):
     """Below the folder of results; the recipe is called as the first."""
     log: str
     benchmark: str
+    gpus: int
+    threads: int
+    """CPU threads that it computes with, or reads images with."""
     predicted: Prediction | None
     """None of a step that was made before anything was predicted."""
 
@@ -71,8 +74,8 @@ def read_plan(results: Path) -> PlanRecord | None:
     if not file.exists():
         return None
     again = "start snakemake with the same settings, which writes it again"
-    value: PlanRecord = read_json(file, tuple(PlanRecord.__annotations__), again)
-    with checked(file, again):
+    value: PlanRecord = read_json(file, tuple(PlanRecord.__annotations__), again, listed=False)
+    with checked_again(file, again):
         check_types(PlanRecord, value)
     return value
 

@@ -6,6 +6,7 @@ something of each other: the share of the hardware that a net an eighth as wide 
 
 from __future__ import annotations
 
+import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from vggrepro.core.files import read_json, read_rows
+from vggrepro.core.files import read_json
 from vggrepro.core.planned import PredictedAndMeasured, predicted_and_measured, read_plan
 from vggrepro.planning.hardware import devices
 from vggrepro.training.files import METRICS, RUN_RECORD
@@ -103,7 +104,7 @@ def _calibrated(file: Path) -> Iterator[tuple[tuple[str, str, str], float]]:
     """What `--calibrate` measured, for every rule that it stands for."""
     if not file.exists():
         return
-    entries: list[dict[str, Any]] = read_json(file, again="calibrate again, or delete the file")
+    entries: list[dict[str, Any]] = read_json(file, again="calibrate again", listed=False)
     for entry in entries:
         for rule in AS_CALIBRATED[entry["work"]]:
             yield (rule, entry["size"], entry["device"]), float(entry["ratio"])
@@ -121,7 +122,8 @@ class EpochsDone:
 def epochs_done(state: Path) -> EpochsDone:
     """The epochs of a training that are kept in its folder of checkpoints; none where nothing is kept or can be read."""
     try:
-        seconds = [float(row["seconds"]) for row in read_rows(state / METRICS)]
-    except (ValueError, KeyError, OSError):
+        with (state / METRICS).open(encoding="utf-8", newline="") as lines:
+            seconds = [float(row["seconds"]) for row in csv.DictReader(lines)]
+    except (ValueError, TypeError, KeyError, OSError):
         return EpochsDone(0, 0.0)
     return EpochsDone(len(seconds), sum(seconds))

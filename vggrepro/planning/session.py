@@ -55,8 +55,8 @@ def machines_of(workflow: Any) -> Machines:  # noqa: ANN401
         device, jobs = device_called(ON_A_CLUSTER), workflow.nodes or 1
         return Machines(device, jobs * asked, asked, jobs * device.entry.cores)
     device, count = this_machine()
-    limit = workflow.global_resources.get("gpu", count)
-    gpus = max(1, min(count, int(limit))) if not device.is_cpu else 1
+    limit = workflow.global_resources.get("gpu").value
+    gpus = 1 if device.is_cpu or limit == 0 else min(count, limit or count)
     return Machines(device, gpus, min(asked, gpus), workflow.cores or device.entry.cores)
 
 

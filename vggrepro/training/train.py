@@ -27,6 +27,7 @@ from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoin
 from vggrepro.training.files import METRICS, RUN_RECORD, WEIGHTS
 from vggrepro.training.first_steps import FIRST_STEPS, copied_weights, step_numbers
 from vggrepro.training.gradients import Gradients, Pieces, fit_into_memory
+from vggrepro.training.heartbeat import Heartbeat
 from vggrepro.training.initial import check_boxes, initial_net, load_initial_weights, open_stores
 from vggrepro.training.loader import Batch, EpochLoader
 from vggrepro.training.objectives import Loss, Objective, objective_of
@@ -136,6 +137,7 @@ class Training:
     progress: TrainingProgress
     recorder: TrainingRecorder
     checkpoints: Checkpoints
+    heartbeat: Heartbeat
     signals: Signals
     meter: Meter
     group: ProcessGroup
@@ -196,9 +198,11 @@ def build_training(
     signals = Signals(STOP_SIGNALS if checkpoints.folder else (), GRACE if group.size > 1 else 0.0)
     meter = Meter(device)
     progress.begin_attempt(meter, group, pieces.count)
+    about = {"run": run.name, "epochs": settings.train.epochs, "device": device_name(device), "processes": group.size}
+    heartbeat = Heartbeat(checkpoints.folder if group.main else None, about)
     return Training(
-        run, settings, objective, train, val, loader, net, optimiser, gradients, progress, recorder, checkpoints, signals,
-        meter, group,
+        run, settings, objective, train, val, loader, net, optimiser, gradients, progress, recorder, checkpoints, heartbeat,
+        signals, meter, group,
     )  # fmt: skip
 
 
@@ -239,6 +243,7 @@ def run_epochs(t: Training, out: Path) -> None:
                 for batch in show_progress(batches, total=len(batches), about=about, unit="batch"):
                     t.step(batch)
                     epoch.seconds = time.perf_counter() - started
+                    t.heartbeat.beat(progress, len(batches))
                     if progress.iteration % STEPS_BETWEEN_LOOKS == 0:
                         epoch.check_loss(group, t.run.name)
                     stop_or_keep_checkpoint(t)

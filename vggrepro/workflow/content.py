@@ -26,7 +26,7 @@ from snakemake.settings.types import RerunTrigger
 
 from vggrepro.core.checksums import file_checksum, recorded_checksum
 from vggrepro.core.files import write_json
-from vggrepro.workflow.recipes import RECIPES, UNFINISHED, known_elsewhere
+from vggrepro.workflow.recipes import FAILED, RECIPES, UNFINISHED, known_elsewhere
 
 
 def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
@@ -42,7 +42,7 @@ def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
     Job.remove_existing_output = _remove_logs
     Job.cleanup = _nothing
     PersistenceBase.started = _followed_by(PersistenceBase.started, recipes.begin)
-    Job.postprocess = _succeeded_then(Job.postprocess, recipes.finish)
+    Job.postprocess = _ended_then(Job.postprocess, recipes.finish, recipes.fail)
     PersistenceBase.has_metadata = _or_else(recipes.known, PersistenceBase.has_metadata)
     PersistenceBase.params_changed = _or_else(recipes.changes, PersistenceBase.params_changed)
     DAG.update_needrun = _without_edges(DAG.update_needrun, recipes.stays_elsewhere)
@@ -64,6 +64,11 @@ class _Recipes:
         _content.cache_clear()
         if place := self._place(job):
             write_json(place, sorted(self._recipe(persistence, job)))
+
+    def fail(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
+        """A job has failed."""
+        if place := self._place(job):
+            write_json(place, [FAILED])
 
     def known(self, persistence: Any, job: Any) -> bool | None:  # noqa: ANN401
         """Whether the recipe of a job's results is known; None where it is not."""
@@ -151,12 +156,13 @@ def _followed_by(method: _Method, then: Callable[[Any, Any], None]) -> _Method:
     return both
 
 
-def _succeeded_then(method: Callable[..., Awaitable[None]], then: Callable[[Any, Any], None]) -> _Method:
+def _ended_then(
+    method: Callable[..., Awaitable[None]], well: Callable[[Any, Any], None], badly: Callable[[Any, Any], None]
+) -> _Method:
     async def both(self: Any, *rest: Any, error: bool = False, **options: Any) -> None:  # noqa: ANN401
         await method(self, *rest, error=error, **options)
         # Snakemake notes the settings of a job that failed, too, because it deletes the outputs of such a job
-        if not error:
-            then(self.dag.workflow.persistence, self)
+        (badly if error else well)(self.dag.workflow.persistence, self)
 
     return both
 

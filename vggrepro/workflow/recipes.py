@@ -8,6 +8,8 @@ from pathlib import Path
 RECIPES = "recipes"
 UNFINISHED = "a job that did not end"
 """Stands in a recipe while its job runs: whatever ends the job, it is made again."""
+FAILED = "a job that failed"
+"""Stands in a recipe once its job has failed, so that the results say so on their own."""
 ELSEWHERE = "elsewhere.json"
 """Among the recipes: the checksums of results that stayed elsewhere, by name, as a merge of packs leaves them."""
 
