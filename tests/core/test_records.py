@@ -32,6 +32,7 @@ TRAINING = {
 }  # fmt: skip
 RELEASED = {
     "run": "D_256_s0", "file": "x.pth", "digest": "ab", "format": "torch", "weights": "cc", "made": MADE,
+    "trained by": "others",
     "reading": {"channels": "rgb", "input": "[0, 1]", "classes": "wnid", "full": "chw", "kernels": "x", "mean": [1.0, 2.0]},
     "checked": {"top-1 errors": 3, "images": 9}, "data": {"val": "bb", "data set": "drawn"},
 }  # fmt: skip

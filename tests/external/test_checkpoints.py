@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,6 +56,7 @@ NAMES: dict[str, Callable[[State], State]] = {
     ),
     "timm": timm,
     "timm in parallel": lambda state: renamed("module.{}".format)(timm(state)),
+    "MMPretrain": renamed(lambda name: "backbone." + re.sub(r"(features\.\d+)", r"\1.conv", name)),
     "half precision": lambda state: {name: value.half() for name, value in state.items()},
     "double precision": lambda state: {name: value.double() for name, value in state.items()},
     "parameters": lambda state: {name: torch.nn.Parameter(value) for name, value in state.items()},
@@ -67,6 +69,7 @@ WRAPPED: dict[str, Callable[[State], Any]] = {
     "options": lambda net: {"model": net, "args": argparse.Namespace(lr=0.1, data="x")},
     "model_state_dict": lambda net: {"model_state_dict": net},
     "net": lambda net: {"net": net, "acc": 70.0},
+    "MMPretrain's": lambda net: {"meta": {"mmcls_version": "0.9.0", "CLASSES": ["a", "b"]}, "state_dict": net},
     "twice": lambda net: {"model": {"module": net}},
     "with an equal average": lambda net: {"model": net, "model_ema": dict(net)},
 }
@@ -124,3 +127,33 @@ def test_what_is_no_net_is_named_and_unsafe_advice_is_not_passed_on(state, tmp_p
         read_released_net(file)
     assert "weights_only" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("names", "place"), [("MMPretrain", "backbone.features.0.bn"), ("plain", "features.1"), ("timm", "features.1")]
+)
+@pytest.mark.parametrize("with_statistics", [True, False])
+def test_a_net_with_batch_normalisation_is_refused_by_that_name(state, tmp_path, names, place, with_statistics):
+    added = {"weight": torch.ones(4), "bias": torch.ones(4)}
+    if with_statistics:
+        added |= {"running_mean": torch.zeros(4), "running_var": torch.ones(4), "num_batches_tracked": torch.tensor(3)}
+    net = NAMES[names](state) | {f"{place}.{kind}": value for kind, value in added.items()}
+    torch.save({"state_dict": net}, tmp_path / "n.pth")
+    with pytest.raises(ValueError, match="batch normalisation"):
+        read_released_net(tmp_path / "n.pth")
+
+
+@pytest.mark.parametrize(
+    ("kind", "numbers"),
+    [(torch.float32, "fp32"), (torch.float16, "fp16"), (torch.bfloat16, "bf16"), (torch.float64, "fp64")],
+)
+def test_what_numbers_are_kept_in_is_told(state, tmp_path, kind, numbers):
+    one = dict.fromkeys(["features.5.weight"], state["features.5.weight"].to(kind))
+    torch.save(state | one if kind != torch.float64 else {n: v.to(kind) for n, v in state.items()}, tmp_path / "n.pth")
+    assert read_released_net(tmp_path / "n.pth").numbers == numbers
+
+
+def test_a_quantised_net_is_refused(state, tmp_path):
+    torch.save(state | {"features.2.weight": torch.ones(4, 4, 3, 3, dtype=torch.int8)}, tmp_path / "n.pth")
+    with pytest.raises(ValueError, match=r"features.2.weight: expected floating-point numbers, got torch.int8"):
+        read_released_net(tmp_path / "n.pth")

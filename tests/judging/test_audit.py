@@ -12,7 +12,7 @@ from tests.oracles.records import made_json, run_json, svm_images, svms_json, wr
 from vggrepro.judging.audit import Audit, Finding, Source, compared, findings, read_record
 from vggrepro.judging.declarations import choice_number, declaration
 from vggrepro.judging.records import measured
-from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, call, holds, protocol_rules
+from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, call, holds, protocol_rules, training_recipes
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
 from vggrepro.paper.tasks import TASKS
@@ -48,7 +48,9 @@ def document(section: str, stage: str, settings: Settings = PAPER) -> dict[str, 
     if section in ("merging", "stores", "difference"):
         return dict(settings)
     if section == "released":
-        return {"trained by": "the authors"}
+        papers = {call(rule.measured)[1][0]: rule.expected("torchvision") for rule in protocol_rules()[section]}
+        recipe = {name.removeprefix("recipe."): value for name, value in papers.items() if name.startswith("recipe.")}
+        return {"trained by": "the authors", "numbers": "fp32", "recipe": recipe}
     if section == "transfer":
         return svms_json(stage, settings) | {"images": svm_images(stage, settings)}
     if section == "training":
@@ -254,18 +256,43 @@ def test_a_run_without_a_record_stops(tmp_path):
         Audit(tmp_path, PAPER).of_run(Run("A", "256"))
 
 
-def released(folder: Path, trained_by: str) -> Audit:
+def released(folder: Path, trained_by: str, **more: str) -> Audit:
     run = Run("D", "256-512")
     (folder / run.name).mkdir()
-    written = {"run": run.name, "weights": "released", "trained by": trained_by}
+    written = {"run": run.name, "weights": "released", "trained by": trained_by} | more
     (folder / run.name / "adopted.json").write_text(json.dumps(written))
     return Audit(folder, PAPER)
 
 
-@pytest.mark.parametrize(("trained_by", "deviates"), [("the authors", []), ("others", [True])])
-def test_only_the_authors_own_nets_are_known_to_be_trained_as_in_the_paper(trained_by, deviates, tmp_path):
-    audit = released(tmp_path, trained_by)
-    assert [finding.deviates for finding in audit.of_run(Run("D", "256-512"))] == deviates
+RECIPE = [f"released-{name}" for name in ("pixels", "crops", "colour", "weight-decay", "rate", "length", "init")]
+
+
+@pytest.mark.parametrize(
+    ("trained_by", "more", "differ"),
+    [
+        ("the authors", {}, []),
+        ("others", {}, ["released"]),
+        ("torchvision", {"numbers": "fp32"}, ["released", *RECIPE]),
+        ("mmpretrain", {"numbers": "fp32"}, ["released", *RECIPE]),
+        ("the authors", {"numbers": "fp16"}, ["released-numbers"]),
+    ],
+)
+def test_of_a_released_net_all_is_told_that_its_makers_did_otherwise_than_the_paper(trained_by, more, differ, tmp_path):
+    results = released(tmp_path, trained_by, **more).of_run(Run("D", "256-512"))
+    assert [finding.rule.id for finding in results if finding.deviates] == differ
+
+
+def test_who_trained_a_released_net_is_one_of_those_that_are_known(tmp_path):
+    with pytest.raises(ValueError, match=r"trained by: expected one of the authors, .*, got Bob: delete .* and adopt"):
+        released(tmp_path, "Bob").of_run(Run("D", "256-512"))
+
+
+def test_what_a_footnote_says_of_a_recipe_is_what_its_makers_say():
+    assert training_recipes().keys() < set(STAGES["released"])
+    assert {key: getattr(training_recipes()["torchvision"], key) for key in ("epochs", "weight_decay")} == {
+        "epochs": 90,
+        "weight_decay": 1e-4,
+    }
 
 
 def test_released_weights_have_to_be_those_that_were_tested(tmp_path):

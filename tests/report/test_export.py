@@ -265,6 +265,7 @@ def test_a_released_net_is_told_by_its_file(results, settings, tmp_path):
     about |= {
         "data": {"val": sha("val"), "data set": "made up"},
         "format": "caffe",
+        "trained by": "the authors",
         "checked": {"images": 9, "top-1 errors": 1},
     }
     names = dict.fromkeys(("channels", "input", "classes", "full", "kernels"), "as in Caffe")

@@ -10,6 +10,7 @@ import pytest
 
 from vggrepro.core.validation import validated
 from vggrepro.paper.runs import Run
+from vggrepro.settings.choices import setting_values
 from vggrepro.settings.loading import SCHEMA_FILE, load_settings, settings_schema
 from vggrepro.settings.models import RunSettings, Settings
 
@@ -212,3 +213,46 @@ def test_files_that_are_there_pass_and_a_presets_own_data_set_may_be_absent(file
 def test_settings_that_come_back_from_results_need_no_files():
     sent = load_settings({"smoke": True, "tiny_imagenet": "gone.zip", "imported": {"A": {"file": "gone.npy"}}})
     assert load_settings(json.loads(sent.model_dump_json())) == sent
+
+
+FETCHED = {
+    "data.path": ({"smoke": True, "tiny_imagenet": "fetch"}, "downloads/tiny_imagenet/tiny-imagenet-200.zip"),
+    "transfer.voc2007": ({"voc2007": "fetch"}, "downloads/voc2007"),
+    "transfer.caltech101": ({"caltech101": "fetch:caltech256"}, "downloads/caltech256/256_ObjectCategories.tar"),
+    "devkit.folder": ({"devkit": {"folder": "fetch:real"}, "downloads": {"folder": "d"}}, "d/real/real.json"),
+}
+
+
+@pytest.mark.parametrize("key", FETCHED)
+def test_fetch_stands_for_the_place_of_a_download_which_need_not_be_there(key, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    config, expected = FETCHED[key]
+    settings = load_settings(config, look_for_files=True)
+    assert dict(setting_values(settings))[key] == expected
+    again = load_settings(settings.model_dump(mode="json"))
+    assert dict(setting_values(again))[key] == expected, "a command gets the place"
+
+
+def test_of_a_released_net_fetch_stands_for_the_one_that_takes_the_place_of_the_run():
+    names = {"A/256": "vgg11", "E/256": "vgg19", "D": "authors-16", "E/256-512": "authors-19"}
+    settings = load_settings({"released": dict.fromkeys(names, "fetch")})
+    assert [release.file.split("/")[1] for release in settings.released.values()] == list(names.values())
+    assert [run.label for run in settings.releases] == ["A/256", "E/256", "D/[256;512]", "E/[256;512]"]
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"ilsvrc": "fetch"}, r"config: data.path: ILSVRC-2012 is handed out to those who register"),
+        ({"released": {"D/384": "fetch"}}, r"released.D/384: nothing is usually fetched for D/384: write fetch:NAME"),
+        ({"released": {"D": "fetch:vgg"}}, r"released.D: nothing is called 'vgg' \(did you mean 'vgg"),
+        ({"released": {"D": "fetch:"}}, r"released.D: nothing is called ''"),
+        ({"smoke": True, "data": {"path": "fetch"}}, "data.path: nothing is usually fetched for stand_in"),
+        ({"released": {"A": "x"}}, r"released: no table evaluates A/\[256;512\]: expected some of .*A/256"),
+        ({"released": {"D": "x", "D/[256;512]": "y"}}, "released: expected each run once"),
+        ({"downloads": {"folder": "{a}"}}, "downloads.folder: '{a}' has .* a brace in it"),
+    ],
+)
+def test_what_cannot_be_fetched_is_named_with_its_key(config, message):
+    with pytest.raises(ValueError, match=message):
+        load_settings(config)

@@ -76,6 +76,30 @@ def verify(
 
 
 @command
+def fetch(
+    *names: Annotated[str, about("what to fetch; without a name, all that may be fetched is listed")],
+    folder: Annotated[Path, about("folder to fetch into, a folder in it for each name")] = Path("downloads"),
+    mirror: Annotated[
+        str | None, about("an address below which the files lie, in place of those that are listed")
+    ] = None,
+    proxy: Annotated[str | None, about("address of a proxy; without it, that of HTTPS_PROXY")] = None,
+    dry_run: Annotated[bool, about("print sizes and addresses, and fetch nothing")] = False,
+) -> None:
+    """Fetch data sets and released nets, compare them with their digests, and print where they lie."""
+    from vggrepro.data.fetch import fetch as fetch_download
+    from vggrepro.data.fetch import list_downloads, plan_of
+    from vggrepro.settings.downloads import find_download
+
+    for name in names:
+        find_download(name)
+    if not names or dry_run:
+        print("\n".join(line for name in names for line in plan_of(name, folder)) or "\n".join(list_downloads()))
+        return
+    for name in names:
+        print(fetch_download(name, folder=folder, mirror=mirror, proxy=proxy))
+
+
+@command
 def draw(
     set: Annotated[str, Parameter(choices=TRANSFER_SETS)],
     /,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from vggrepro.cli.app import command_group
 from vggrepro.cli.options import Machine, Positive, RunName, ValStore, about, json_option, read_block
@@ -67,6 +67,9 @@ def adopt(
     *,
     settings: Annotated[str, about("the model block of the settings as JSON, or a preset")],
     reading: Annotated[str, about('what its numbers mean, as JSON: {"channels": "bgr", "classes": "devkit"}')] = "{}",
+    recipe: Annotated[
+        Literal["torchvision", "mmpretrain"] | None, about("how it was trained, where its digest does not say")
+    ] = None,
     val: ValStore,
     devkit: Annotated[
         Path | None, about("folder with meta_clsloc.mat: the devkit's order of classes is tried too")
@@ -88,6 +91,7 @@ def adopt(
         file=file,
         model=model,
         declared=read_as,
+        recipe=recipe,
         val_folder=val,
         devkit_folder=devkit,
         out=out,

@@ -29,6 +29,8 @@ ARRAY_BYTES = 1 << 30
 """Of an array that is read into memory. 1,000 posteriors of 100,000 images in double precision are 0.8 GB."""
 NET_BYTES = 1 << 32
 """Of the file of a released net. VGG-19 has 0.6 GB; twice that in double precision, three times with an optimiser's state."""
+DOWNLOAD_BYTES = 1 << 33
+"""Of a file that is fetched and of which nobody says how long it is. VOC-2012 is the longest of those known, with 2 GB."""
 RECORD_BYTES = 1 << 28
 """Of a JSON file. The packed scores of ILSVRC in a report's what-if are the largest."""
 UNPACKED_RATIO = 30

@@ -123,18 +123,23 @@ NetCheck = TypedDict("NetCheck", {"top-1 errors": int, "images": Annotated[int, 
 DataOfAReleasedNet = TypedDict("DataOfAReleasedNet", {"val": str, "data set": str})
 
 
-class ReleasedRecord(TypedDict, total=False):
-    """`adopted.json`: a released net that stands for a run."""
-
-    run: str
-    file: str
-    digest: str
-    format: str
-    reading: NetReading
-    checked: NetCheck
-    data: DataOfAReleasedNet
-    weights: str
-    made: Provenance
+ReleasedRecord = TypedDict(
+    "ReleasedRecord",
+    {
+        "run": str,
+        "file": str,
+        "digest": str,
+        "format": str,
+        "trained by": str,
+        "reading": NetReading,
+        "checked": NetCheck,
+        "data": DataOfAReleasedNet,
+        "weights": str,
+        "made": Provenance,
+    },
+    total=False,
+)
+"""`adopted.json`: a released net that stands for a run."""
 
 
 class InitialWeights(TypedDict):

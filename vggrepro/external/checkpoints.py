@@ -32,8 +32,11 @@ DEEPEST = 8
 EXPECTED = "expected features.N and classifier.N as of torchvision's VGG"
 
 
-def read_checkpoint(path: Path) -> list[NamedLayer]:
-    """The layers of the net in a checkpoint, in their order; a ValueError where it has none, several, or a damaged one."""
+def read_checkpoint(path: Path) -> tuple[list[NamedLayer], str]:
+    """The layers of the net in a checkpoint, in their order, and what its numbers are kept in: fp32, fp16, ...
+
+    Raises ValueError where it has no net, several, or a damaged one.
+    """
     content = _load(path)
     parts = {"features", "classifier"}
     nets = {where: net for where, net in _nets(content, "") if {name.split(".")[0] for name in net} == parts}
@@ -44,11 +47,21 @@ def read_checkpoint(path: Path) -> list[NamedLayer]:
     if different := [other for other, tensors in others if not _are_equal(tensors, net)]:
         names = f"below {where or 'no name'} and {different[0] or 'no name'}"
         raise ValueError(f"{path}: has several nets that differ, {names}: save the one to read alone")
-    return _layers(net, path)
+    return _layers(net, path), _coarsest(net)
+
+
+def _coarsest(net: dict[str, Any]) -> str:
+    """The arithmetic of the tensors that are kept with the fewest digits."""
+    import torch
+
+    kinds = [tensor.dtype for tensor in net.values()]
+    names = {torch.float64: "fp64", torch.float32: "fp32", torch.float16: "fp16", torch.bfloat16: "bf16"}
+    coarsest = max(kinds, key=lambda kind: float(torch.finfo(kind).eps))
+    return names.get(coarsest, str(coarsest).removeprefix("torch."))
 
 
 def _layers(net: dict[str, Any], path: Path) -> list[NamedLayer]:
-    if odd := [name for name in net if not name.endswith((".weight", ".bias"))]:
+    if odd := [name for name in net if not re.fullmatch(r"\w+\.\d+\.(weight|bias)", name)]:
         raise ValueError(f"{path}: {EXPECTED}, got {odd[0]}{_hint(odd)}")
     stems = {name.rpartition(".")[0] for name in net}
     ordered = sorted(stems, key=lambda stem: (stem.startswith("classifier"), int(stem.split(".")[1])))
@@ -70,7 +83,9 @@ def _nets(content: Any, where: str, depth: int = 0) -> Iterator[tuple[str, dict[
             yield from _nets(value, f"{where}{name}/", depth + 1)
         elif isinstance(name, str) and (match := NAME.fullmatch(_as_torchvision(name))) is not None:
             standard = f"{match['part']}.{match['number']}.{match['kind']}"
-            nets.setdefault(where + match["before"], {})[standard] = value
+            net = nets.setdefault(where + match["before"], {})
+            # a convolution and its normalisation may share a number
+            net[f"{standard}, twice: {name}" if standard in net else standard] = value
     yield from nets.items()
 
 
@@ -81,7 +96,7 @@ def _as_torchvision(name: str) -> str:
 
 
 def _hint(names: list[str]) -> str:
-    normalised = any("running_mean" in name for name in names)
+    normalised = any(re.search(r"running_mean|\b(bn|norm)\d*\.", name) for name in names)
     return ": a net with batch normalisation is not the paper's" if normalised else ""
 
 
@@ -169,6 +184,8 @@ def _numbers(tensor: Any, where: str) -> NDArray[np.float32]:  # noqa: ANN401
 
     if not isinstance(tensor, torch.Tensor) or tensor.device.type != "cpu" or tensor.layout != torch.strided:
         raise ValueError(f"{where}: expected a dense tensor, got a {type(tensor).__name__}")
+    if not tensor.is_floating_point():
+        raise ValueError(f"{where}: expected floating-point numbers, got {tensor.dtype}: a quantised net is not read")
     if not _are_stored(tensor):
         raise ValueError(f"{where}: has the shape {list(tensor.shape)}, but the file does not hold so many numbers")
     numbers: NDArray[np.float32] = tensor.detach().float().numpy()

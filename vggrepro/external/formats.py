@@ -45,6 +45,8 @@ class ReleasedNet:
     """Mean RGB that images are reduced by, where the file says it."""
     wnids: tuple[str, ...] | None = None
     """The classes in the order of the outputs, where the file says it."""
+    numbers: str = "fp32"
+    """What the weights are kept in."""
 
 
 def read_released_net(path: Path) -> ReleasedNet:
@@ -62,6 +64,10 @@ def read_released_net(path: Path) -> ReleasedNet:
             f"{path}: expected convolutions and three fully connected layers, got {len(net.layers)} layers"
         )
     for layer in net.layers:
+        if layer.weight.ndim == 1:
+            raise ValueError(
+                f"{path}: layer {layer.name} normalises, as batch normalisation does: it is no net of the paper"
+            )
         if layer.bias.shape != layer.weight.shape[:1] or layer.weight.ndim not in (2, 4):
             raise ValueError(
                 f"{path}: layer {layer.name} has weights {layer.weight.shape} and biases {layer.bias.shape}"
@@ -78,7 +84,8 @@ def _read_start(path: Path, start: bytes) -> ReleasedNet:
     if start.startswith(b"MATLAB"):
         return _read_mat(path)
     if start.startswith(TORCH_STARTS) or re.fullmatch(rb'.{8}\{\s*".*', start, re.DOTALL):
-        return ReleasedNet("torchvision", tuple(ReleasedLayer(*layer) for layer in read_checkpoint(path)))
+        layers, numbers = read_checkpoint(path)
+        return ReleasedNet("torchvision", tuple(ReleasedLayer(*layer) for layer in layers), numbers=numbers)
     if path.suffix == ".mat":
         return _read_mat(path)
     if path.suffix == ".caffemodel":

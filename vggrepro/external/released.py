@@ -37,13 +37,12 @@ from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, save_weights
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import NetSettings, ReadingSettings
+from vggrepro.settings.downloads import Recipe, released_recipe
 
 SAMPLE_SIZE = 400
 """Images that readings are compared on, about."""
 STANDARD_ERRORS = 3.0
 """A difference between readings counts if it exceeds so many standard errors."""
-AUTHORS_SHA1 = ("9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24", "239785e7862442717d831f682bb824055e51e9ba")
-"""Of the authors' own files, VGG_ILSVRC_16_layers.caffemodel and VGG_ILSVRC_19_layers.caffemodel."""
 Q = 256
 """Test scale of the comparison."""
 
@@ -158,6 +157,7 @@ def convert_released(
     file: Path,
     model: NetSettings,
     declared: ReadingSettings,
+    recipe: Recipe | None = None,
     val_folder: Path,
     devkit_folder: Path | None,
     out: Path,
@@ -166,12 +166,15 @@ def convert_released(
 ) -> None:
     """Write `weights.safetensors` of a run from a released net, and `adopted.json`, which says where it came from.
 
-    Widths are the file's. Raises ValueError for a net of other layers or classes than the run's, and where another reading of
-    its numbers makes far fewer errors than the `declared` one, or none makes fewer than chance.
+    Widths are the file's. How the net was trained is known by the file's digest, or by the `recipe` that the user declares.
+    Raises ValueError for a net of other layers or classes than the run's, for a recipe that is not that of the digest, and
+    where another reading of its numbers makes far fewer errors than the `declared` one, or none makes fewer than chance.
     """
     if run.localises:
         raise ValueError(f"{run.name}: a released net gives class scores, no boxes")
     released, store = read_released_net(file), Store(val_folder)
+    digest = file_digest(file)
+    trained_by = _trained_by(file, digest, recipe)
     widths = {"width": len(released.layers[0].bias), "fc": len(released.layers[-3].bias)}
     places = devkit.class_indices(devkit.read_wnids(devkit_folder), store.about["wnids"]) if devkit_folder else None
     candidate = ReleasedCandidate(released, run, model.model_copy(update=widths), store, places, device, workers)
@@ -188,9 +191,10 @@ def convert_released(
         {
             "run": run.name,
             "file": file.name,
-            "digest": file_digest(file),
+            "digest": digest,
             "format": released.format,
-            "trained by": "the authors" if file_digest(file, "sha1") in AUTHORS_SHA1 else "others",
+            "trained by": trained_by,
+            "numbers": released.numbers,
             "reading": reading.model_dump() | {"mean": weights.mean} | ({"classes": "wnid"} if released.wnids else {}),
             "checked": {"protocol": "centre-crop", "Q": Q, "images": len(wrong), "top-1 errors": int(wrong.sum())},
             "data": {"val": store.digest, "data set": store.about["data set"]},
@@ -204,6 +208,14 @@ def convert_released(
         f"{run.name}: adopted from {file}: {wrong.mean():.1%} of {len(wrong)} images wrong on a centre crop",
         file=sys.stderr,
     )
+
+
+def _trained_by(file: Path, digest: str, declared: Recipe | None) -> str:
+    """Whose way of training a net had; `others` where that is not known. A ValueError where another one is declared."""
+    known = released_recipe("sha1", file_digest(file, "sha1")) or released_recipe("sha256", digest)
+    if known and declared and known != declared:
+        raise ValueError(f"{file}: it is a file of {known}, by its digest: expected the recipe {known}, got {declared}")
+    return known or declared or "others"
 
 
 def _check_reading(file: Path, candidate: ReleasedCandidate, reading: ReadingSettings) -> None:

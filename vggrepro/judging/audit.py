@@ -16,7 +16,7 @@ from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
 from vggrepro.core.validation import validated
 from vggrepro.judging.declarations import EFFECTS, choice_number, declaration, implausible
 from vggrepro.judging.records import measured, record_form
-from vggrepro.paper.protocol import SILENT, Rule, call, holds, protocol_rules, text_of
+from vggrepro.paper.protocol import SILENT, STAGES, Rule, call, holds, protocol_rules, text_of, training_recipes
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import best_classification
@@ -141,7 +141,7 @@ class Audit:
         if run not in self._findings:
             source, document = self._read(run)
             if source.file.endswith(RELEASED):
-                found = findings("released", "released", {**document, **dict(self.settings)}, source)
+                found = self._of_released(source, document)
             else:
                 found = self._of_training(run, source, document)
             self._findings[run] = found
@@ -199,6 +199,14 @@ class Audit:
         stores = () if stage == "jitter" else self.of_settings("stores")
         return results + stores + (self.of_run(parent) if parent else ())
 
+    def _of_released(self, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
+        """What the makers of a net say of its training. Older records do not say what its numbers were kept in."""
+        trained_by = document["trained by"]
+        if trained_by not in STAGES["released"]:
+            raise source.refusal(f"trained by: expected one of {', '.join(STAGES['released'])}, got {trained_by}")
+        names = {"numbers": "fp32", **document, **dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
+        return findings("released", trained_by, names, source)
+
     def _of_test(self, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
         record = read_record("evaluation", document, source)
         return findings("evaluation", stage, {**document, "record": record, **dict(self.settings)}, source)
@@ -223,7 +231,7 @@ class Audit:
                 )
             verb = "adopt" if released else "train"
             source = Source(str(file), run.name, f"delete {folder} and {verb} {run.name} again")
-            keys = () if released else ("settings", "parent", "epochs", "iterations")
+            keys = ("trained by",) if released else ("settings", "parent", "epochs", "iterations")
             document = typed_record(
                 file, ("run", "weights", *keys), kind=ReleasedRecord if released else TrainingRecord
             )

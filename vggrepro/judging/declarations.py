@@ -12,7 +12,7 @@ from math import ceil, inf
 from typing import Any
 
 from vggrepro.judging.records import most_drops, patience, steering, value_at
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, Ends, Rule, call, scale_ends, text_of
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Ends, Rule, call, scale_ends, text_of
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import HARMLESS, effects
@@ -57,7 +57,7 @@ DECLARATIONS: dict[str, Callable[..., Any]] = {
     "steering": steering,
     "patience": patience,
     "any_number": lambda _: _range(inf),
-    "any_text": lambda _: {"one_of": ["the authors", "others"]},
+    "any_text": lambda _: {"one_of": list(STAGES["released"])},
     "parent": lambda staged, run: getattr(run.parent(staged=staged), "name", None),
     "scales": _scales,
 }

@@ -22,10 +22,12 @@ from vggrepro.paper.tasks import TASKS
 
 PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 
+RECIPES_FILE = ROOT / "tables" / "releases.yaml"
+
 STAGES: dict[str, tuple[str, ...]] = {
     "training": ("scratch", "384", "jitter", "localisation"),
     "evaluation": ("dense", "multi-crop", "centre-crop", "boxes", "features"),
-    "released": ("released",),
+    "released": ("the authors", "torchvision", "mmpretrain", "others"),
     "stores": ("stores",),
     "difference": ("difference",),
     "merging": ("merging",),
@@ -192,3 +194,23 @@ def _rules(path: Path, section: str, entries: Any) -> tuple[Rule, ...]:  # noqa:
             raise ValueError(f"{where}: id: two rules have this id")
         rules[rule.id] = rule
     return tuple(rules.values())
+
+
+class TrainingRecipe(FrozenModel):
+    """How the makers of released nets trained them; the head of the file says what its keys are."""
+
+    source: NonEmptyName
+    pixels: NonEmptyName
+    crops: NonEmptyName
+    colour_std: Annotated[float, Field(ge=0)]
+    weight_decay: Annotated[float, Field(ge=0)]
+    epochs: Annotated[int, Field(ge=1)]
+    rate: NonEmptyName
+    init: NonEmptyName
+
+
+@cache
+def training_recipes() -> Mapping[str, TrainingRecipe]:
+    """How released nets were trained, by their makers; a ValueError names the file and the key that is wrong."""
+    entries = read_yaml(RECIPES_FILE)
+    return {name: validated(TrainingRecipe, entry, f"{RECIPES_FILE}: {name}") for name, entry in entries.items()}

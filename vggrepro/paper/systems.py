@@ -115,3 +115,11 @@ def parse_net(text: str) -> Run:
     if net not in NETS or S not in SCALES:
         raise ValueError(f"{text!r} is no net: expected net/train S, such as D/[256;512]")
     return Run(net, S)
+
+
+def released_run(text: str) -> Run:
+    """The run of `A/256`, whose place a released net takes; without a scale, such as `D`, that with S in [256;512].
+
+    The authors released their nets of that kind alone. Raises ValueError for a text that is no net.
+    """
+    return parse_net(text if "/" in text else f"{text}/[256;512]")

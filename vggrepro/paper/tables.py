@@ -278,11 +278,16 @@ def table_evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evalu
 
 
 def needed_runs(
-    numbers: tuple[str, ...] | None = None, seeds: tuple[int, ...] = (0,), *, staged: bool = True
+    numbers: tuple[str, ...] | None = None,
+    seeds: tuple[int, ...] = (0,),
+    *,
+    staged: bool = True,
+    adopted: Collection[Run] = (),
 ) -> list[Run]:
-    """The runs that the tables of these numbers need, or all tables, parents before children."""
+    """The `adopted` runs, and those that the tables of these numbers need, or all tables, parents before children."""
     chosen = table_numbers() if numbers is None else numbers
-    return with_ancestors((run for number in chosen for run in published_table(number).runs(seeds)), staged=staged)
+    runs = (run for number in chosen for run in published_table(number).runs(seeds))
+    return with_ancestors((*adopted, *runs), staged=staged, adopted=adopted)
 
 
 def scales_of(run: Run, protocol: str, unprinted: tuple[str, ...] = ()) -> tuple[int, ...]:

@@ -127,13 +127,14 @@ def _figures(
 
 
 def _adopted_row(record: Mapping[str, Any]) -> dict[str, str]:
-    """A released net: its file, how its numbers were read, and its top-1 error on a centre crop."""
+    """A released net: its file, who trained it, how its numbers were read, and its top-1 error on a centre crop."""
     reading, checked = record["reading"], record["checked"]
     parts = [f"{name} {reading[name]}" for name in ("channels", "input", "classes", "full", "kernels")]
     return {
         "run": record["run"],
         "file": f"{record['file']} ({record['format']})",
         "digest": record["digest"][:12],
+        "trained": record["trained by"],
         "reading": f"{', '.join(parts)}; mean RGB {', '.join(f'{v:.2f}' for v in reading['mean'])}",
         "error": f"{100 * checked['top-1 errors'] / checked['images']:.1f} (n = {checked['images']})",
     }

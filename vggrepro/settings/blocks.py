@@ -16,6 +16,7 @@ from vggrepro.settings.effects import DEPARTURE, HARMLESS, Effect, choice
 from vggrepro.settings.fields import (
     ExistingData,
     ExistingFile,
+    FolderToWrite,
     NaturalNumber,
     NonEmptyText,
     PositiveInteger,
@@ -280,6 +281,9 @@ class ReleaseSettings(ReadingSettings):
 
     file: ExistingFile
     """Caffe's .caffemodel, MatConvNet's .mat, or PyTorch's .pth or .safetensors in torchvision's layout."""
+    recipe: Literal["torchvision", "mmpretrain"] | None = None
+    """How the net was trained, an entry of `tables/releases.yaml`, where it is not known by the digest of its file: for a file
+    that was saved anew, in half precision or in another format."""
 
     @model_validator(mode="before")
     @classmethod
@@ -289,7 +293,18 @@ class ReleaseSettings(ReadingSettings):
     @property
     def reading(self) -> ReadingSettings:
         """The conventions, without the file."""
-        return ReadingSettings(**self.model_dump(exclude={"file"}))
+        return ReadingSettings(**self.model_dump(exclude={"file", "recipe"}))
+
+
+class DownloadSettings(FrozenModel):
+    """Where what is fetched lies, and how it comes here."""
+
+    folder: Annotated[FolderToWrite, HARMLESS] = "downloads"
+    """A folder in it for each entry of `tables/downloads.yaml` that is fetched. Several projects may share it."""
+    mirror: Annotated[NonEmptyText | None, HARMLESS] = None
+    """An address below which the files lie under their own names, in place of those in `tables/downloads.yaml`."""
+    proxy: Annotated[NonEmptyText | None, HARMLESS] = None
+    """Address of a proxy. Not set: what the variables HTTP_PROXY, HTTPS_PROXY and NO_PROXY say."""
 
 
 class DevkitSettings(FrozenModel):

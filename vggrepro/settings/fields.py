@@ -14,7 +14,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from vggrepro.core.printable import is_hidden, shortened
 from vggrepro.core.validation import models_in
-from vggrepro.paper.systems import Imported
+from vggrepro.paper.systems import Imported, released_run
 
 LONGEST_NAME = 200
 """Characters of a name in a table."""
@@ -59,15 +59,24 @@ StoreName = Annotated[RowName, AfterValidator(_store_name)]
 """The name of an imported system, which also names a folder."""
 
 
+def _check_plain_path(text: str, kind: str = "folder") -> str:
+    if text.startswith("-") or {"{", "}"} & set(text):
+        raise ValueError(
+            f"{text!r} has a dash before it or a brace in it, which mean something else in a command: write ./-NAME, or "
+            f"rename the {kind}"
+        )
+    return text
+
+
+FolderToWrite = Annotated[NonEmptyText, AfterValidator(_check_plain_path)]
+"""A folder that is made where it does not exist."""
+
+
 def _existing(kind: str, exists: Callable[[Path], bool]) -> AfterValidator:
     """A check that a path names what it should, where `context` asks for it; a path that is a preset's own may be absent."""
 
     def check(text: str, info: ValidationInfo) -> str:
-        if text.startswith("-") or {"{", "}"} & set(text):
-            raise ValueError(
-                f"{text!r} has a dash before it or a brace in it, which mean something else in a command: write ./-NAME, or "
-                f"rename the {kind}"
-            )
+        _check_plain_path(text, kind)
         context = info.context or {}
         if context.get("look_for_files") and text not in context.get("may_be_absent", ()):
             path = Path(text)
@@ -88,6 +97,15 @@ ExistingFolder = Annotated[NonEmptyText, _existing("folder", Path.is_dir)]
 
 ExistingData = Annotated[NonEmptyText, _existing("file or folder", lambda path: path.is_file() or path.is_dir())]
 """A folder or an archive."""
+
+
+def _released_name(text: str) -> str:
+    released_run(text)
+    return text
+
+
+ReleasedName = Annotated[str, AfterValidator(_released_name)]
+"""The run whose place a released net takes, such as `A/256`; `D` and `E` alone are those with S in [256;512]."""
 
 
 def read_texts(value: Any, kind: Any) -> Any:  # noqa: ANN401

@@ -10,7 +10,9 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.printable import shortened
 from vggrepro.core.validation import check_plain, nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
+from vggrepro.settings.blocks import DownloadSettings
 from vggrepro.settings.claims import claims_by_file
+from vggrepro.settings.downloads import with_places
 from vggrepro.settings.fields import read_texts
 from vggrepro.settings.models import PRESETS, Settings, read_preset
 
@@ -30,7 +32,7 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
     """The settings of a preset's file, with the values of the user's `config` in their place.
 
     `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
-    `voc2007=PATH` and its like for `transfer={voc2007: PATH}`.
+    `voc2007=PATH` and its like for `transfer={voc2007: PATH}`. `fetch` and `fetch:NAME` become the places of downloads.
     Raises ValueError that names every wrong key, what was expected and, for a mistyped key, the nearest one; and, if
     `look_for_files`, every file that the user names and that is not there, whatever was made from it already, and what is
     wrong in the user's claims.
@@ -57,13 +59,22 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         # blocks that are handed to commands on their own
         shared = {"instructions": values["instructions"]}
         values = _override({"evaluate": shared, "transfer": shared}, values)
+    values, fetched = with_places(values, _download_folder(values))
     # where data sets lie by default is looked at when a job needs them, because most tables can be made again without
-    context = {"look_for_files": look_for_files, "may_be_absent": (preset_values["data"].get("path"),)}
+    may_be_absent = (preset_values["data"].get("path"), *fetched)
+    context = {"look_for_files": look_for_files, "may_be_absent": may_be_absent}
     settings = validated(Settings, read_texts(values, Settings), "config", also_known=SHORTHANDS, context=context)
     if look_for_files and settings.claims:
         # a mistake in them is named before anything runs
         claims_by_file(settings)
     return settings
+
+
+def _download_folder(values: Mapping[str, Any]) -> str:
+    """Where downloads lie; the default where the setting is wrong, which is reported with all others."""
+    block = values.get("downloads")
+    folder = block.get("folder") if isinstance(block, Mapping) else None
+    return folder if isinstance(folder, str) else DownloadSettings().folder
 
 
 def _path(key: str, value: Any) -> str:  # noqa: ANN401

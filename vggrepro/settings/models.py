@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
@@ -15,9 +16,10 @@ from vggrepro.core.instructions import Instructions
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.runs import Run
-from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion
+from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion, released_run
 from vggrepro.paper.tables import (
     PublishedTable,
+    best_classification,
     published_table,
     table_evaluations,
     table_numbers,
@@ -28,6 +30,7 @@ from vggrepro.settings.blocks import (
     BoxTargets,
     DataSettings,
     DevkitSettings,
+    DownloadSettings,
     EvaluateSettings,
     FinetuneSettings,
     ImportSettings,
@@ -40,7 +43,7 @@ from vggrepro.settings.blocks import (
     is_fastest,
 )
 from vggrepro.settings.effects import DEPARTURE, HARMLESS, choice
-from vggrepro.settings.fields import ExistingFile, ExistingFolder, PositiveInteger, RowName, StoreName
+from vggrepro.settings.fields import ExistingFile, ExistingFolder, PositiveInteger, ReleasedName, RowName, StoreName
 
 PRESETS = ("paper", "tiny", "smoke")
 """Names of the presets, each a YAML file."""
@@ -70,9 +73,10 @@ class Settings(FrozenModel):
     """Train nets that predict boxes and make Tables 8 to 10 (appendix A). False for a data set without boxes."""
     higher: Annotated[Literal["points", "relative"], choice(8)] = "points"
     """CHOICE 8: the shallow net's error "7% higher" means percentage points, or a ratio."""
-    released: Annotated[dict[Literal["D", "E"], ReleaseSettings], DEPARTURE] = {}
-    """Released weights, the authors' or of the same layers, in place of the jittered D and E: `released={D: FILE, E: FILE}`.
-    Nothing is trained, and what needs other nets is not run. Localisation is off unless it is set."""
+    released: Annotated[dict[ReleasedName, ReleaseSettings], DEPARTURE] = {}
+    """Released weights in place of trainings, by net and S: `released={A/256: FILE, D: FILE}`, where D and E alone are those
+    with S in [256;512], which the authors released. Nothing is trained, and what needs other nets is not run. Localisation is
+    off unless it is set."""
     ours: Annotated[bool, HARMLESS] = True
     """Train nets of ours. False: tables have the paper's numbers, `released` nets and `imported` systems alone."""
     imported: Annotated[dict[StoreName, ImportSettings], HARMLESS] = {}
@@ -93,6 +97,8 @@ class Settings(FrozenModel):
     """Tables of what the paper states without printing the numbers, by which more of its claims are judged:
     `unprinted=[boxes-256]` trains two nets more, `[scale-gap]` tests at more scales, `[voc-scales,caltech-scales]` trains SVMs
     on features combined otherwise."""
+    downloads: Annotated[DownloadSettings, Field(exclude=True)] = DownloadSettings()
+    """Where what is fetched lies, and how it comes here."""
     data: DataSettings
     """The data set, and how many of its images are used."""
     model: NetSettings = NetSettings()
@@ -117,10 +123,7 @@ class Settings(FrozenModel):
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError(f"seeds: expected each seed once, got {list(self.seeds)}")
         self._check_imported()
-        if self.released and (len(self.seeds) > 1 or (self.localisation and len(self.released) < 2)):
-            raise ValueError(
-                "released: expected one seed, because these nets were trained once, and for localisation both D and E"
-            )
+        self._check_released()
         if self.data.layout == "stand-in" and self.data.path:
             raise ValueError(
                 f"data.path: expected none for the stand-in, got {self.data.path}: for real images, give tiny_imagenet=PATH"
@@ -137,6 +140,27 @@ class Settings(FrozenModel):
         if self.data.layout != "stand-in" and not self.data.path:
             raise ValueError(f"data.path: the layout {self.data.layout} needs the folder or archive of the data set")
         return self
+
+    @property
+    def releases(self) -> dict[Run, ReleaseSettings]:
+        """The released nets by the runs whose places they take."""
+        return {replace(released_run(name), seed=self.seeds[0]): release for name, release in self.released.items()}
+
+    def _check_released(self) -> None:
+        if not self.released:
+            return
+        runs = [replace(run, seed=0) for run in self.releases]
+        if len(runs) < len(self.released):
+            raise ValueError(f"released: expected each run once, got {', '.join(self.released)}")
+        known = {e.run for n in table_numbers("scores", unprinted=self.unprinted) for e in table_evaluations(n)}
+        if unknown := [run.label for run in runs if run not in known]:
+            rows = sorted({run.label for run in known if run.layers == "all"})
+            raise ValueError(f"released: no table evaluates {unknown[0]}: expected some of {', '.join(rows)}")
+        best = {e.run for e in evaluations_of(best_classification())}
+        if len(self.seeds) > 1 or (self.localisation and not best <= set(runs)):
+            raise ValueError(
+                "released: expected one seed, because these nets were trained once, and for localisation both D and E"
+            )
 
     def _check_imported(self) -> None:
         for name, system in self.imported.items():

@@ -110,7 +110,7 @@ def data_notes(store: Scores | BoxStore, settings: Settings, *, about_images: Se
 
 
 def _released_note(settings: Settings) -> Iterator[str]:
-    nets = [f"{net}/[256;512] ({Path(release.file).name})" for net, release in settings.released.items()]
+    nets = [f"{run.label} ({Path(release.file).name})" for run, release in settings.releases.items()]
     if nets:
         yield f"Not trained here, but taken as released: {', '.join(nets)}. What needs other nets is not run."
 

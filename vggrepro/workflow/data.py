@@ -5,6 +5,16 @@ from __future__ import annotations
 from vggrepro.workflow.plan import Answers, Plan
 
 
+def fetch_job(plan: Plan, download: str) -> Answers:
+    """Where downloads lie, and how they come there: the same for each."""
+    return plan.settings.downloads.model_dump()
+
+
+def source_job(plan: Plan, split: str = "") -> Answers:
+    """The record of the data set's download; none where the user gave the data set, whose place and time decide nothing."""
+    return {"fetched": plan.fetched(plan.settings.data.path)}
+
+
 def prepare_job(plan: Plan, split: str) -> Answers:
     """All that decides a prepared store: a change of any value prepares it again."""
     data = plan.settings.data

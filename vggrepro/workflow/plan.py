@@ -19,6 +19,7 @@ from vggrepro.paper.runs import Run, members_name
 from vggrepro.paper.systems import Imported, evaluations_of
 from vggrepro.paper.tables import PublishedTable, needed_runs, table_name
 from vggrepro.paper.tasks import TASKS, task_of
+from vggrepro.settings.downloads import fetched_name, record_of
 from vggrepro.settings.models import Settings
 
 Answers = dict[str, Any]
@@ -44,8 +45,8 @@ class Plan:
     """The numbers of the tables that are measured from trained nets."""
     runs: tuple[str, ...]
     """The names of all runs, parents before children."""
-    adopted: dict[str, str]
-    """The net of each run that a released net stands for."""
+    adopted: tuple[str, ...]
+    """The names of the runs whose places released nets take."""
 
     @classmethod
     def of(cls, settings: Settings) -> Plan:
@@ -54,19 +55,19 @@ class Plan:
         measured = settings.table_numbers(*kinds, "svms")
         has_transfer = any(settings.transfer.given(task.data) for task in TASKS.values())
         wanted = measured if has_transfer else settings.table_numbers(*kinds)
-        adopted = {Run(net, "256-512", seed=settings.seeds[0]): net for net in settings.released}
+        adopted = settings.releases
         # with released nets, only what is asked for beyond them is trained
         trained = tuple(n for n in wanted if n in settings.table_numbers("boxes")) if adopted else wanted
         root = f"results/{settings.folder}"
         trained = trained if settings.ours and not has_imports_alone(settings, Path(root)) else ()
-        runs = [*adopted, *needed_runs(trained, settings.seeds, staged=settings.staged)]
+        runs = needed_runs(trained, settings.seeds, staged=settings.staged, adopted=adopted)
         return cls(
             settings,
             root=root,
             tables={table_name(number): number for number in settings.table_numbers()},
             measured=measured,
             runs=tuple(run.name for run in runs),
-            adopted={run.name: net for run, net in adopted.items()},
+            adopted=tuple(run.name for run in adopted),
         )
 
     @property
@@ -92,6 +93,10 @@ class Plan:
     def results(self, wildcards: Any) -> str:  # noqa: ANN401
         """The folder of all results, for a rule's params: a function, because Snakemake's lint refuses a plain prefix."""
         return self.root
+
+    def fetched(self, path: str | None) -> list[str]:
+        """The record of the download whose place a path is, for the job that reads it; none where the user gave the file."""
+        return record_of(path, self.settings.downloads.folder)
 
     def ask(self, job: JobFunction, answer: str) -> AskedFunction:
         """What a rule's job needs, by the job's wildcards."""
@@ -144,8 +149,11 @@ def has_imports_alone(settings: Settings, root: Path) -> bool:
     Where images were prepared or nets trained before, the data set is only out of reach, and their numbers stay in the tables.
     """
     path = settings.data.path
+    to_come = fetched_name(path, settings.downloads.folder)
     absent = (
-        path is not None and not Path(path).exists() and not any((root / name).exists() for name in ("data", "runs"))
+        path is not None
+        and not (to_come or Path(path).exists())
+        and not any((root / name).exists() for name in ("data", "runs"))
     )
     return absent and bool(settings.imported) and settings.devkit is not None and not settings.released
 

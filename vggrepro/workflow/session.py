@@ -15,6 +15,7 @@ from vggrepro.core.files import lock
 from vggrepro.core.leftovers import clear_leftovers
 from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import REFERENCE, digests_of, read_digests
+from vggrepro.settings.downloads import RECORD, place_of
 from vggrepro.settings.models import Settings
 from vggrepro.training.files import FINISHED
 from vggrepro.workflow.plan import Plan, has_imports_alone
@@ -64,7 +65,9 @@ def check_executor(name: str) -> None:
 
 def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
     """Before the first job: raise ValueError if a job needs a data set, or boxes in it, that is not there."""
+    jobs = list(jobs)
     needed = {(job.rule.name, job.wildcards_dict.get("run")) for job in jobs}
+    _check_downloads(plan, jobs)
     rules = {rule for rule, _ in needed}
     prepares, data = "prepare" in rules, plan.settings.data
     if has_imports_alone(plan.settings, Path(plan.root)):
@@ -73,9 +76,10 @@ def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
             "Tables have the paper's numbers and those of the imported systems",
             file=sys.stderr,
         )
-    if prepares and data.path is not None and not Path(data.path).exists():
+    to_come = bool(plan.fetched(data.path)) and not Path(str(data.path)).exists()
+    if prepares and data.path is not None and not (to_come or Path(data.path).exists()):
         raise ValueError(_missing_data(plan.settings))
-    if not {run for _, run in needed} & set(plan.localisers):
+    if (prepares and to_come) or not {run for _, run in needed} & set(plan.localisers):
         return
     from vggrepro.data.ilsvrc import data_set_has_boxes
     from vggrepro.data.store import count_boxes
@@ -86,14 +90,28 @@ def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
         raise ValueError(_missing_boxes(plan.settings))
 
 
+def _check_downloads(plan: Plan, jobs: Iterable[Any]) -> None:
+    """Raise ValueError if a job reads a download of which only the record is there."""
+    folder = plan.settings.downloads.folder
+    records = {Path(file) for job in jobs for file in map(str, job.input) if Path(file).name == RECORD}
+    for record in sorted(record for record in records if record.exists()):
+        place = Path(place_of(record.parent.name, folder))
+        if not place.exists():
+            raise ValueError(
+                f"{place}: not there, although {record} says that it was fetched: type vggrepro fetch {record.parent.name} "
+                f"--folder {folder}"
+            )
+
+
 def _missing_data(settings: Settings) -> str:
+    fetch = "" if settings.data.layout == "ilsvrc" else " (or =fetch)"
     option, data_set = {
         "ilsvrc": ("ilsvrc", "ILSVRC-2012 (the official archives in one folder, torchvision's tree, or Kaggle's)"),
         "tiny-imagenet": ("tiny_imagenet", "Tiny ImageNet (tiny-imagenet-200.zip or its folder)"),
     }[settings.data.layout]
     return (
         f"The {settings.preset} preset needs {data_set}. It was looked for at {Path(str(settings.data.path)).absolute()} "
-        f"and is not there. Name its place with --config {option}=PATH, or run without any data set: "
+        f"and is not there. Name its place with --config {option}=PATH{fetch}, or run without any data set: "
         "snakemake --cores all --config smoke=true"
     )
 

@@ -58,12 +58,17 @@ def launcher(wildcards: Any, threads: int, resources: Any) -> str:  # noqa: ANN4
 
 
 def adopt_job(plan: Plan, run: str) -> Answers:
-    """The file of the released net that stands for a run, and how it is read and sized."""
-    settings, net = plan.settings, plan.adopted[run]
-    release = next(release for name, release in settings.released.items() if name == net)
+    """The file of the released net that stands for a run, how it is read and sized, and how it was trained.
+
+    A file that is fetched comes with the record of its download.
+    """
+    settings = plan.settings
+    release = settings.releases[Run.parse(run)]
     return {
+        "source": plan.fetched(release.file) or release.file,
         "file": release.file,
         "settings": settings.model.model_dump_json(exclude={"width", "fc"}),
         "reading": release.reading.model_dump_json(exclude_none=True),
+        "recipe": release.recipe,
         "devkit": settings.devkit and settings.devkit.folder,
     }

@@ -9,10 +9,10 @@ from vggrepro.workflow.plan import Answers, Plan
 
 
 def _data_set(plan: Plan, name: str) -> Answers:
-    """Where a data set lies, and the folder to draw it in if it is a stand-in."""
+    """Where a data set lies, and what is made before it is read: the folder that it is drawn in, or its download's record."""
     path = plan.settings.transfer.paths[name]
     drawn = [f"{plan.root}/data/drawn/{name}"] if path is None and plan.settings.transfer.stand_in else []
-    return {"path": path or "".join(drawn), "drawn": drawn}
+    return {"path": path or "".join(drawn), "source": [*drawn, *plan.fetched(path)]}
 
 
 def draw_job(plan: Plan, set: str) -> Answers:

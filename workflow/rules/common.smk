@@ -1,5 +1,6 @@
 from vggrepro.paper.runs import PROTOCOLS
 from vggrepro.paper.tasks import COLLECTIONS, TASKS, TRANSFER_SETS
+from vggrepro.settings.downloads import downloads
 from vggrepro.settings.loading import load_settings
 from vggrepro.workflow.content import decide_by_content
 from vggrepro.workflow.plan import Plan, one_message, one_of, one_run_of
@@ -16,6 +17,7 @@ decide_by_content(workflow, PLAN.root)
 
 pathvars:
     results=PLAN.root,
+    downloads=PLAN.settings.downloads.folder,
 
 
 wildcard_constraints:
@@ -24,6 +26,7 @@ wildcard_constraints:
     seed="[0-9]+",
     collection="|".join(COLLECTIONS),
     set="|".join(TRANSFER_SETS),
+    download=one_of(downloads()),
     task="|".join(TASKS),
     members=f"({one_run_of(PLAN.classifiers)})([+]({one_run_of(PLAN.classifiers)}))*",
     table="|".join(PLAN.tables),

@@ -1,8 +1,32 @@
-from vggrepro.workflow.data import manifest_job, prepare_job, rescale_job
+from vggrepro.workflow.data import (
+    fetch_job,
+    manifest_job,
+    prepare_job,
+    rescale_job,
+    source_job,
+)
+
+
+rule fetch:
+    """A data set or a released net from where it is published; only where a setting says `fetch`."""
+    output:
+        "<downloads>/{download}/fetched.json",
+    log:
+        "<results>/logs/fetch/{download}.log",
+    # nodes of a cluster seldom reach the net
+    localrule: True
+    conda:
+        "../../environment.yml"
+    params:
+        options=PLAN.options(fetch_job),
+    shell:
+        "vggrepro fetch {wildcards.download} {params.options:q}" " 2>&1 | tee {log:q}"
 
 
 rule prepare:
     """Decode every image of a split once and write the store that is read from then on; draw the stand-in if need be."""
+    input:
+        PLAN.ask(source_job, "fetched"),
     output:
         directory("<results>/data/{split}"),
     log:
@@ -50,6 +74,8 @@ rule rescale:
 
 rule manifest:
     """Decode every image of the data set, and list what each is and what is wrong."""
+    input:
+        PLAN.ask(source_job, "fetched"),
     output:
         "<results>/verified/manifest.csv",
     log:

@@ -43,7 +43,7 @@ rule train:
 rule adopt:
     """A released net in place of a training: read, and checked on images."""
     input:
-        file=PLAN.ask(adopt_job, "file"),
+        source=PLAN.ask(adopt_job, "source"),
         val="<results>/data/val",
     output:
         weights="<results>/runs/{run}/weights.safetensors",
@@ -61,9 +61,10 @@ rule adopt:
         gpu=1,
     params:
         results=PLAN.results,
-        options=PLAN.options(adopt_job, "settings", "reading", "devkit"),
+        file=PLAN.ask(adopt_job, "file"),
+        options=PLAN.options(adopt_job, "settings", "reading", "recipe", "devkit"),
     shell:
-        "vggrepro adopt {wildcards.run} {input.file:q} {params.options:q}"
+        "vggrepro adopt {wildcards.run} {params.file:q} {params.options:q}"
         " --val {input.val:q}"
         " --out {params.results}/runs/{wildcards.run}"
         " --threads {threads}"

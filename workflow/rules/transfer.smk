@@ -28,7 +28,7 @@ rule draw:
 rule features:
     """What a net without its last layer says of every image of a data set, at every test scale (appendix B)."""
     input:
-        PLAN.ask(features_job, "drawn"),
+        PLAN.ask(features_job, "source"),
         weights="<results>/runs/{run}/weights.safetensors",
     output:
         directory("<results>/features/{run}/{collection}"),
@@ -59,7 +59,7 @@ rule features:
 rule splits:
     """The random splits of a Caltech set, in files."""
     input:
-        PLAN.ask(splits_job, "drawn"),
+        PLAN.ask(splits_job, "source"),
     output:
         expand(
             "<results>/splits/{{set}}/{k}.csv",
@@ -88,7 +88,7 @@ rule classify:
     input:
         features=PLAN.ask(classify_job, "features"),
         splits=PLAN.ask(classify_job, "splits"),
-        drawn=PLAN.ask(classify_job, "drawn"),
+        source=PLAN.ask(classify_job, "source"),
     output:
         directory("<results>/transfer/{task}/{members}"),
     log:
