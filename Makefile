@@ -7,7 +7,7 @@ ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>&1),)
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 
-.PHONY: setup smoke reference test lint bench docs clean
+.PHONY: setup smoke reference test lint bench docs gallery clean
 
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report and whether its numbers are the reference's
 	$(BIN)/snakemake --cores all --config smoke=true
@@ -46,6 +46,10 @@ docs: setup  ## the documentation as a web site: open site/index.html; pages tha
 	$(BIN)/vggrepro schema
 	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+gallery: smoke  ## docs/gallery/: the smoke run's report, and that of public nets: ANSWERS=FOLDER of their files, DEVKIT=FOLDER of ILSVRC's devkit
+	@test -e "$(ANSWERS)" -a -e "$(DEVKIT)" || { echo "make gallery ANSWERS=PATH DEVKIT=PATH: folders or zips of vgg16.npy and the like, and of meta_clsloc.mat; got '$(ANSWERS)' and '$(DEVKIT)'"; exit 2; }
+	$(BIN)/python docs/gallery.py --answers "$(ANSWERS)" --devkit "$(DEVKIT)"
 
 setup: .venv/installed
 

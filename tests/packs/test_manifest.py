@@ -171,6 +171,23 @@ def test_settings_of_a_pack_are_checked_like_a_users(pack, tmp_path):
     assert "settings: no key is called 'train.epoch' (did you mean 'epochs'?)" in refused(odd, tmp_path / "out")
 
 
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"data": {"layout": "ilsvrc", "path": "/etc"}},
+        {"imported": {"A": {"file": "a.npy"}}},
+        {"transfer": {"voc2007": "../x"}},
+    ],
+)
+def test_a_pack_cannot_name_files_of_our_machine(pack, tmp_path, given):
+    def change(manifest):
+        for key, values in given.items():
+            manifest["settings"][key] = manifest["settings"].get(key, {}) | values
+
+    odd = forged(pack, tmp_path / "odd.zip", change=change)
+    assert "names files of a machine, which no pack does" in refused(odd, tmp_path / "out")
+
+
 def test_a_folder_without_results_and_damaged_results_are_not_packed(pack, tmp_path):
     with pytest.raises(ValueError, match="run snakemake, which writes that down, or give --settings"):
         write_pack(tmp_path, tmp_path / "a.zip")

@@ -12,8 +12,10 @@ import pytest
 from tests.packs.made import forged, smoke, write_packed, write_results
 from tests.workflow.test_plan import jobs, snakemake
 from vggrepro import cli
+from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import file_digest
 from vggrepro.data.integrity import damage_below
+from vggrepro.packs.manifest import open_pack
 from vggrepro.packs.merge import merge_packs
 from vggrepro.packs.write import write_pack
 from vggrepro.tables.render import read_table
@@ -83,6 +85,36 @@ def test_what_two_packs_hold_is_there_once(packs, tmp_path):
     shallow = len(list(packs["shallow"].with_suffix("").glob("runs/*")))
     assert merged.duplicates == 2 * shallow
     assert merged.settings.seeds == (1,)
+
+
+def with_weights(folder: Path) -> Path:
+    """Results of one net, with a file of weights that is the one of its records."""
+    results = write_results(folder, smoke(0), nets="A", tables=False)
+    weights = results / "runs/A_256_s0/weights.safetensors"
+    weights.write_bytes(bytes(range(256)) * 40)
+    for file in (*results.glob("runs/*/run.json"), *results.rglob("made.json")):
+        file.write_text(file.read_text().replace("weights of A_256_s0", file_digest(weights)))
+    for listing in (weights.with_name("checksums.xxh128"), *results.rglob("checksums.xxh128")):
+        write_checksums(listing.parent)
+    return results
+
+
+def test_weights_come_along_where_they_are_asked_for_from_whichever_pack_has_them(tmp_path):
+    results = with_weights(tmp_path / "results")
+    write_pack(results, tmp_path / "light.zip", settings=smoke(0))
+    write_pack(results, tmp_path / "heavy.zip", settings=smoke(0), weights=True)
+    assert not open_pack(tmp_path / "light.zip").manifest.files.keys() & {"runs/A_256_s0/weights.safetensors"}
+    merge_packs([tmp_path / "light.zip", tmp_path / "heavy.zip"], tmp_path / "out")
+    weights = tmp_path / "out/runs/A_256_s0/weights.safetensors"
+    assert file_digest(weights) == json.loads(weights.with_name("run.json").read_text())["weights"]
+    assert list(damage_below(tmp_path / "out")) == []
+
+
+def test_weights_that_are_not_those_of_the_record_are_refused(tmp_path):
+    write_pack(with_weights(tmp_path / "results"), tmp_path / "a.zip", settings=smoke(0), weights=True)
+    odd = forged(tmp_path / "a.zip", tmp_path / "odd.zip", {"runs/A_256_s0/weights.safetensors": b"other weights"})
+    with pytest.raises(ValueError, match="odd.zip: runs/A_256_s0/weights.safetensors is not the file of its record"):
+        merge_packs([odd], tmp_path / "out")
 
 
 @pytest.mark.parametrize(

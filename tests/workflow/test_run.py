@@ -90,6 +90,21 @@ def test_the_run_ends_by_saying_whether_it_equals_the_reference(finished):
 
 
 @pytest.mark.slow
+def test_a_packed_run_comes_back_with_its_tables_and_nothing_of_it_is_made_again(finished, tmp_path):
+    """Without weights, features and images: only pictures of validation images need some of them again."""
+    results, merged = finished / "results/smoke", tmp_path / "results/smoke"
+    assert cli.main(["pack", str(results), str(tmp_path / "a.zip")]) == 0
+    assert cli.main(["merge", str(tmp_path / "a.zip"), "--out", str(merged)]) == 0
+    tables = sorted((results / "tables").iterdir())
+    assert [file.name for file in tables if file.read_bytes() != (merged / "tables" / file.name).read_bytes()] == []
+    assert not list(merged.rglob("*.safetensors"))
+    planned = jobs(snakemake(tmp_path, "--configfile", str(merged / "merge/settings.yaml")))
+    beside = {"claims", "whatif", "flips", "merging", "report", "bundle", "prepare", "all", "total"}
+    assert set(planned) == beside
+    assert planned["prepare"] == 1, "validation images alone"
+
+
+@pytest.mark.slow
 def test_boxes_are_learnt(finished):
     """The middle half of every image, always the same box, misses 73 in 100."""
     val = Store(finished / "results/smoke/data/val")

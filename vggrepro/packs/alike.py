@@ -11,13 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from vggrepro.core.arrays import read_array
+from vggrepro.core.arrays import read_array, read_ids
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.printable import shortened, visible
 from vggrepro.core.records import read_released
 from vggrepro.packs.manifest import Pack, rules_here
 from vggrepro.packs.origin import differences, flat, is_place
 from vggrepro.tables.lineage import StoredResult, read_training, stored_results
+from vggrepro.training.files import WEIGHTS
 
 MAY_DIFFER = {"seeds", "threads", "localisation", "ours"}
 """Settings in which packs may differ, because they only say what was run; so may the places of data sets."""
@@ -111,18 +112,21 @@ def _check_labels(first: str, ours: Path, other: str, theirs: Path) -> None:
 
 
 def _read_labels(file: Path) -> tuple[list[str], list[int]]:
-    ids = file.with_name("ids.txt").read_text(encoding="utf-8").splitlines()
+    ids = list(read_ids(file.with_name("ids.txt"), "get the pack again"))
     return ids, read_array(file, np.int64, (len(ids),), "get the pack again").tolist()
 
 
-def check_records(name: str, folder: Path) -> None:
+def check_records(pack: Pack, folder: Path) -> None:
     """A ValueError for a record in an unpacked pack that is not of its place, or of other weights than its run has."""
-    weights = {}
+    name, weights = pack.name, {}
     for path in visible_files(folder, "runs/*/*.json"):
         about = read_released(path) if path.name == "adopted.json" else read_training(path).about
         if about["run"] != path.parent.name:
             raise ValueError(f"{name}: {path.relative_to(folder)} is the record of {about['run']}: get the pack again")
         weights[about["run"]] = about["weights"]
+        file = f"runs/{about['run']}/{WEIGHTS}"
+        if (packed := pack.manifest.files.get(file)) and packed.sha256 != about["weights"]:
+            raise ValueError(f"{name}: {file} is not the file of its record: get the pack again")
     for place, result in stored_results(folder).items():
         if (own := _place_of(result)) != place:
             raise ValueError(f"{name}: {place}/made.json is the record of {own}: get the pack again")

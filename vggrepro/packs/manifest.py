@@ -17,7 +17,9 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.records import Provenance
 from vggrepro.core.validation import FrozenModel, validated
 from vggrepro.packs.members import Digest, Member, read_member
+from vggrepro.packs.origin import files_of_a_machine
 from vggrepro.settings.models import Settings
+from vggrepro.workflow.recipes import RECIPES
 
 MANIFEST = "pack.json"
 FORM = "vggrepro pack"
@@ -29,7 +31,7 @@ MEASURED = ("runs", "scores", "boxes", "answers", "splits", "transfer", "why")
 """Folders of results that a pack always holds."""
 CONTINUED = ("features",)
 """Those that it holds with the weights, because they are as large, and one needs them to continue."""
-TABLES, RECIPES = "tables", "recipes"
+TABLES = "tables"
 FOLDERS = {*MEASURED, *CONTINUED, TABLES, RECIPES}
 ENDINGS = {".json", ".csv", ".npy", ".txt", ".safetensors", ".xxh128"}
 """Of the files of a pack: none is a program."""
@@ -91,6 +93,10 @@ def open_pack(path: Path) -> Pack:
         if problem := _wrong_members(members, manifest):
             raise ValueError(f"{path}: {problem}: get the pack again")
     settings = validated(Settings, manifest.settings, f"{path}: settings")
+    if named := files_of_a_machine(settings):
+        raise ValueError(
+            f"{path}: settings: {named[0]} names files of a machine, which no pack does: get the pack again"
+        )
     return Pack(path, manifest, settings)
 
 

@@ -20,6 +20,7 @@ from vggrepro.packs.manifest import CONTINUED, MEASURED, TABLES, Pack, check_spa
 from vggrepro.packs.origin import is_place, overrides, places, with_values
 from vggrepro.packs.recipes import recipes_of, settle_recipes
 from vggrepro.packs.tables import check_tables, make_tables, note_recipes
+from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 
 UNITS = {
@@ -70,7 +71,7 @@ def merge_packs(paths: list[Path], out: Path, *, given: Mapping[str, str] | None
         with _named_by_packs(unpacked):
             for pack in packs:
                 pack.unpack(unpacked[pack.name])
-                check_records(pack.name, unpacked[pack.name])
+                check_records(pack, unpacked[pack.name])
             check_images(unpacked)
             numbers = sum(check_tables(p.name, p.settings, unpacked[p.name], workers=workers) for p in packs)
             duplicates = _join(packs, unpacked, folder)
@@ -121,15 +122,16 @@ def _named_by_packs(unpacked: Mapping[str, Path]) -> Iterator[None]:
 def _merged_settings(packs: list[Pack]) -> Settings:
     """The first pack's settings, with the seeds of all in ascending order, and all that any of them was asked to run."""
     settings, each = packs[0].settings, [pack.settings for pack in packs]
-    missing: dict[str, object] = {}
-    for one in reversed(each):
-        missing |= places(one)
+    # a preset's own data set lies where the preset says, whatever it is called elsewhere
+    usual = load_settings({"preset": settings.preset})
+    own = {key: place for key, place in places(usual).items() if settings.data.layout == usual.data.layout}
+    named = {key: place for one in reversed(each) for key, place in places(one).items()}
     asked = {
         "seeds": sorted({seed for one in each for seed in one.seeds}),
         "localisation": any(one.localisation for one in each),
         "ours": any(one.ours for one in each),
     }
-    return with_values(settings, missing | asked, f"the settings of {len(packs)} packs together")
+    return with_values(settings, named | own | asked, f"the settings of {len(packs)} packs together")
 
 
 def _join(packs: list[Pack], unpacked: Mapping[str, Path], folder: Path) -> int:
@@ -208,22 +210,21 @@ def _write_record(packs: list[Pack], settings: Settings, folder: Path) -> None:
 
 def summary(merged: Merged, out: Path) -> str:
     """What was merged, and what to type next."""
-    settings, lines = merged.settings, []
+    settings, wanted = merged.settings, f"results/{merged.settings.folder}"
     seeds = ", ".join(map(str, settings.seeds))
-    lines.append(
-        f"{out}: {merged.runs} runs, seeds {seeds}; {merged.duplicates} results are in several packs, with equal content"
-    )
-    lines.append(
-        f"tables were made again from the scores: all {merged.numbers:,} numbers of the packed tables are theirs"
-    )
+    lines = [
+        f"{out}: {merged.runs} runs, seeds {seeds}; {merged.duplicates} results are in several packs, with equal content",
+        f"tables were made again from the scores: all {merged.numbers:,} numbers of the packed tables are theirs",
+    ]
     if merged.incomplete:
         lines.append(f"tables {', '.join(merged.incomplete)} lack runs or evaluations, whose cells say so")
-    wanted = f"results/{settings.folder}"
-    if out.absolute().as_posix().endswith(f"/{wanted}"):
-        place = out.absolute().parents[1]
-    else:
-        place = Path("FOLDER")
-        lines.append(f"to go on, move it to FOLDER/{wanted}, then")
-    config = place / wanted / RECORD / "settings.yaml"
-    lines.append(f"snakemake --cores all --directory {place} --configfile {config}")
+    for key, path in places(settings).items():
+        if not Path(path).exists():
+            lines.append(f"{key}: there is nothing at {path}: to make what needs it, merge with --place {key}=PATH")
+    is_found = out.absolute().as_posix().endswith(f"/{wanted}")
+    folder = out.absolute().parents[1] if is_found else Path("FOLDER")
+    lines += [] if is_found else [f"to go on, move it to FOLDER/{wanted}, then"]
+    lines.append(
+        f"snakemake --cores all --directory {folder} --configfile {folder / wanted / RECORD / 'settings.yaml'}"
+    )
     return "\n".join(lines)

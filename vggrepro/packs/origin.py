@@ -10,10 +10,10 @@ from typing import Any
 
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.validation import validated
-from vggrepro.packs.manifest import RECIPES, TABLES
 from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
+from vggrepro.workflow.recipes import RECIPES
 
 OF_A_USER = ("imported", "fusions", "devkit", "unstaged", "claims")
 """Settings that name other people's files: after a merge they are given again."""
@@ -24,10 +24,10 @@ def recorded_settings(results: Path) -> Settings:
 
     Raises ValueError where there is no recipe of a table, and where tables were made with different settings.
     """
-    texts = {file: text for file in visible_files(results, f"{RECIPES}/{TABLES}/*.json") for text in _settings_in(file)}
+    texts = {file: text for file in visible_files(results, f"{RECIPES}/tables/*.json") for text in _settings_in(file)}
     if not texts:
         raise ValueError(
-            f"{results}: nothing in {RECIPES}/{TABLES} says which settings its tables were made with: run snakemake, which "
+            f"{results}: nothing in {RECIPES}/tables says which settings its tables were made with: run snakemake, which "
             "writes that down, or give --settings"
         )
     (first, values), *others = ((file, json.loads(text)) for file, text in texts.items())
@@ -98,6 +98,12 @@ def packed_settings(settings: Settings) -> dict[str, Any]:
     names = {key: Path(place).name for key, place in places(settings).items()}
     values = with_values(settings, names, "settings").model_dump(mode="json")
     return {key: value for key, value in values.items() if key not in OF_A_USER}
+
+
+def files_of_a_machine(settings: Settings) -> list[str]:
+    """The settings that name files as no pack does: other people's files, and paths of more than a name."""
+    of_a_user = [key for key in OF_A_USER if getattr(settings, key, None)]
+    return of_a_user + [key for key, place in places(settings).items() if Path(place).name != place]
 
 
 def overrides(settings: Settings) -> dict[str, Any]:

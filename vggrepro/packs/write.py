@@ -11,16 +11,17 @@ from vggrepro.core.checksums import SNAKEMAKES
 from vggrepro.core.files import atomic_file
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.provenance import provenance_record
-from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, RECIPES, TABLES, VERSION, rules_here
+from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, TABLES, VERSION, rules_here
 from vggrepro.packs.members import TIME, Member, write_member
 from vggrepro.packs.origin import packed_settings, places, recorded_settings
 from vggrepro.packs.recipes import read_recipe, token
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import read_training, stale_results, stored_results
+from vggrepro.training.files import WEIGHTS
+from vggrepro.workflow.recipes import RECIPES
 
 IMPORTED = ("scores/imported", "recipes/scores/imported")
 """What is left out: other people's systems, which are imported again from their files."""
-WEIGHTS = ".safetensors"
 
 
 def write_pack(results: Path, out: Path, *, weights: bool = False, settings: Settings | None = None) -> int:
@@ -67,7 +68,7 @@ def packed_files(results: Path, *, weights: bool) -> dict[str, Path]:
     return {
         name: file
         for name, file in names.items()
-        if not name.startswith(IMPORTED) and (weights or file.suffix != WEIGHTS)
+        if not name.startswith(IMPORTED) and (weights or file.name != WEIGHTS)
     }
 
 

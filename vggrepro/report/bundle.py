@@ -58,6 +58,7 @@ RESULT_PATTERNS = (
     "splits/**/*.csv",
     "why/*/*.json",
     "why/*/*.csv",
+    "merge/packs.json",
 )
 """Files of a results folder that go into a crate."""
 

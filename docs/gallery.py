@@ -1,0 +1,113 @@
+"""Makes docs/gallery/: reports that anyone may open, with the date at which they were made. `make gallery` calls it.
+
+`smoke.html` is the report of the smoke run in results/smoke. `public-nets.html` shows what public nets answer for ILSVRC's
+validation images: it needs their files of answers, and the devkit, which has the true classes. Neither has a photograph in it:
+the smoke run's images are drawn, and answers are numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import subprocess
+import sys
+import tempfile
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+
+import yaml
+
+from vggrepro.core.files import write_text
+from vggrepro.core.paths import ROOT
+from vggrepro.core.provenance import commit
+
+GALLERY = ROOT / "docs" / "gallery"
+LARGEST = 2_000_000
+"""Bytes of a report that is kept in git."""
+SYSTEMS = {
+    "alexnet": {"file": "alexnet.npy"},
+    "vgg11": {"file": "vgg11.npy"},
+    "vgg13": {"file": "vgg13.npy"},
+    "vgg16": {"file": "vgg16.npy"},
+    "vgg19": {"file": "vgg19.npy"},
+    "resnet50": {"file": "resnet50.npy"},
+    "keras vgg16": {"file": "keras_vgg16_top5.npy", "scores": "keras_vgg16_top5_scores.npy"},
+}
+"""The files of answers, five labels of each of 50,000 images, by the names of the systems; all in torchvision's order."""
+
+INDEX = """# Gallery
+
+Reports to open without running anything, made by `make gallery`. No photograph of a data set is in them.
+
+- [The smoke run](smoke.html): every table, claim and figure, from 2,000 drawn images and nets of an eighth of the widths. Its
+  numbers say nothing about the paper. {smoke}
+- [Seven public nets on ILSVRC-2012's validation images](public-nets.html): the answers of AlexNet, VGG-11, 13, 16, 19 and
+  ResNet-50 (from [ImageNetV2's repository](https://github.com/modestyachts/ImageNetV2), MIT) and of Keras' VGG-16 (from
+  [benchmarking-keras-pytorch](https://github.com/cgnorthcutt/benchmarking-keras-pytorch), MIT) beside the paper's rows of
+  Table 7, and what they say about depth ([claims](../examples/public-nets.yaml)). {public}
+"""
+
+
+def main() -> None:
+    """Make both reports, and the page that leads to them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--answers", type=Path, required=True, help="folder, or zip, of the files of answers")
+    parser.add_argument("--devkit", type=Path, required=True, help="ILSVRC's devkit: a folder, or a zip that has it")
+    given = parser.parse_args()
+    report = ROOT / "results" / "smoke" / "report" / "report.html"
+    if not report.exists():
+        sys.exit(f"{report}: no such file: run make smoke first")
+    made = {"smoke": _keep(report, "smoke.html")}
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        answers = _folder_of("vgg16.npy", _unpacked(given.answers, work / "answers"))
+        devkit = _folder_of("meta_clsloc.mat", _unpacked(given.devkit, work / "devkit"))
+        made["public"] = _keep(public_nets(answers, devkit, work), "public-nets.html")
+    write_text(GALLERY / "index.md", INDEX.format(**made))
+
+
+def public_nets(answers: Path, devkit: Path, work: Path) -> Path:
+    """The report of the public nets, made below the folder `work`."""
+    systems = {name: {key: str(answers / file) for key, file in files.items()} for name, files in SYSTEMS.items()}
+    settings = {
+        "ours": False,
+        "imported": {name: {**files, "order": "folders"} for name, files in systems.items()},
+        "devkit": {"folder": str(devkit)},
+        "claims": {"public nets": str(ROOT / "docs" / "examples" / "public-nets.yaml")},
+    }
+    config = work / "config.yaml"
+    config.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    call = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(work)]
+    subprocess.run([*call, "--cores", "all", "--configfile", str(config)], check=True)
+    return work / "results" / "paper" / "report" / "report.html"
+
+
+def _unpacked(path: Path, folder: Path) -> Path:
+    if path.is_dir():
+        return path
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(folder, [name for name in archive.namelist() if not name.endswith(".JPEG")])
+    return folder
+
+
+def _folder_of(name: str, below: Path) -> Path:
+    if not (files := sorted(below.rglob(name))):
+        sys.exit(f"{below}: has no {name}: name another folder or zip")
+    return files[0].parent
+
+
+def _keep(report: Path, name: str) -> str:
+    """Copy a report to the gallery; its size and date in words."""
+    page = report.read_text(encoding="utf-8")
+    if len(page.encode()) > LARGEST:
+        sys.exit(f"{report}: {len(page.encode()):,} bytes, and the gallery keeps reports of at most {LARGEST:,}")
+    if places := re.findall(r"(?:file://|/tmp/|/home/)[^\s\"'<]{0,60}", page):
+        sys.exit(f"{report}: names a place of this machine: {places[0]}")
+    write_text(GALLERY / name, page)
+    date = datetime.fromtimestamp(report.stat().st_mtime, UTC).date()
+    return f"Made on {date}, {len(page.encode()) / 1e6:.1f} MB, by commit {commit()[:12]}."
+
+
+if __name__ == "__main__":
+    main()
