@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-BEGIN_WITH = ("test_run.py", "test_slurm.py")
+BEGIN_WITH = ("test_run.py", "test_slurm.py", "test_short_runs.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

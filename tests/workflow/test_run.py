@@ -1,13 +1,9 @@
-"""The whole DAG, run: once on the stand-in and once on real images of Tiny ImageNet."""
+"""The whole DAG, run once on the stand-in, and what it left: the tests share one run."""
 
 from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
-import sys
-import time
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import list_again, real, write_devkit
+from tests.conftest import write_devkit
 from tests.damage import kinds_of, outcomes
 from tests.formats import layers_of, write_mat
 from tests.workflow.test_plan import jobs, runs, snakemake
 from vggrepro import cli
 from vggrepro.core.instructions import cpu_has_avx2
 from vggrepro.core.paths import ROOT
-from vggrepro.data import standin
 from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
 from vggrepro.diagnosis.comparison import compare
@@ -267,95 +262,3 @@ def test_a_table_made_anew_runs_no_net(finished):
     for change in ("higher=relative", "merge={threshold: 0.5}"):
         done = snakemake(finished, *SMOKE, change)
         assert set(jobs(done)) <= {"table", "claims", "merging", "report", "bundle", "all", "total"}
-
-
-@pytest.mark.slow
-def test_the_smoke_run_on_real_images(tmp_path):
-    """Cut short, and of Table 3 alone: the other smoke run shows what is learnt, and all tables."""
-    zipped = real("tiny-imagenet-100.zip")
-    short = ("data={train_per_class: 60, val_per_class: 10}", "finetune={epochs: 1, drop_epochs: null}")
-    done = snakemake(tmp_path, "table3", *SMOKE, f"tiny_imagenet={zipped}", *short, cores=2)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    errors = top1(tmp_path / "results/smoke-tiny-imagenet", "3")
-    assert len(errors) == 12
-    assert min(errors.values()) < 80, f"chance is 90%: {errors}"
-    page = (tmp_path / "results/smoke-tiny-imagenet/tables/table03.html").read_text(encoding="utf-8")
-    assert "Measured on Tiny ImageNet, 100 validation images of 10 classes" in page
-
-
-@pytest.mark.slow
-def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
-    """Its training outlives it: the same line waits for that, keeps what it finished, and clears its state away."""
-    call = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        ROOT / "Snakefile",
-        "--directory",
-        tmp_path,
-        "--cores",
-        "2",
-    ]
-    call += ["--profile", ROOT / "workflow/profiles/local", "--set-resources", "train:gpu=1", "--config", "smoke=true"]
-    call += ["data={train_per_class: 20}", "train={epochs: 25, drop_epochs: [24]}", "--"]
-    call += ["results/smoke/runs/A_256_s0/run.json"]
-    log = tmp_path / "results/smoke/logs/train/A_256_s0.log"
-    with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
-        while not (log.exists() and ": epoch 1/" in log.read_text()):
-            assert first.poll() is None, "it ended before its training began"
-            time.sleep(0.05)
-        second = subprocess.run(call, capture_output=True, text=True)
-        assert "another Snakemake is at work here" in second.stdout + second.stderr
-        first.kill()
-    done = subprocess.run(call, capture_output=True, text=True)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert "another process is at this very training: waiting for it to end" in log.read_text()
-    about = json.loads((tmp_path / "results/smoke/runs/A_256_s0/run.json").read_text())
-    assert (len(about["attempts"]), about["epochs"]) == (1, 25)
-    assert not (tmp_path / "results/smoke/state/A_256_s0").exists()
-
-
-def test_a_truncated_image_stops_before_any_training(tmp_path):
-    images = tmp_path / "images"
-    standin.draw_data_set(images, train_per_class=200, val_per_class=40)
-    broken = images / "val" / "images" / "val_9.JPEG"
-    broken.write_bytes(broken.read_bytes()[:300])
-    list_again(broken)  # it came so: no damage since it was listed
-    done = snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}", cores=2)
-    output = done.stdout + done.stderr
-    assert done.returncode != 0
-    assert f"{broken.name} cannot be decoded" in output
-    assert not (tmp_path / "results/smoke-tiny-imagenet/runs").exists()
-    assert not (tmp_path / "results/smoke-tiny-imagenet/data/val").exists()
-    shutil.copy(images / "val" / "images" / "val_8.JPEG", broken)
-    list_again(broken)
-    # a split a job: the other one may or may not have been made before this one failed
-    assert jobs(snakemake(tmp_path, *SMOKE, f"tiny_imagenet={images}"))["prepare"] in (1, 2)
-
-
-@pytest.mark.slow
-def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
-    """A data set, prepared, rescaled and trained on, below a name with all that a shell would trip over.
-
-    But for a line break, which is refused: logs and lists of files have a name a line.
-    """
-    data = tmp_path / "a 'quoted' \"name\" $(touch evil) `touch evil` ; touch evil & näme"
-    standin.draw_data_set(data, train_per_class=4, val_per_class=2)
-    block = {
-        "layout": "tiny-imagenet",
-        "path": str(data),
-        "train_per_class": 4,
-        "val_per_class": 2,
-        "rescaled": "pixels",
-    }
-    arguments = ("--config", "smoke=true", f"data={json.dumps(block)}", "train={epochs: 1, drop_epochs: null}")
-    arguments += ("--", "results/smoke-tiny-imagenet/runs/A_256_s0/run.json")
-    done = snakemake(tmp_path, *arguments, "results/smoke-tiny-imagenet/verified/manifest.csv", cores=2)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert not list(tmp_path.rglob("evil"))
-    refused = snakemake(tmp_path, *SMOKE, f"data={json.dumps(block | {'path': str(data) + chr(10)})}")
-    assert "without line breaks" in refused.stdout + refused.stderr
-    folder = tmp_path / "results/smoke-tiny-imagenet"
-    assert Store(folder / "data/train-256").smallest == 32
-    assert json.loads((folder / "runs/A_256_s0/run.json").read_text())["data"]["images"] == 40
