@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 
 from vggrepro.core.files import write_json
@@ -24,11 +23,13 @@ from vggrepro.workflow.plan import Plan
 from vggrepro.workflow.recipes import RECIPES
 from vggrepro.workflow.tables import table_job
 
+MEANS = ("status", "value", "n", "seeds", "splits")
+"""What is compared of every cell."""
 NUMBERS = (
-    "status", "value", "interval", "delta", "delta_interval", "delta_narrow", "verdict", "tolerance",
-    "minimum_detectable_difference", "n", "seeds", "spread", "splits",
+    *MEANS, "interval", "delta", "delta_interval", "delta_narrow", "verdict", "tolerance", "minimum_detectable_difference",
+    "spread",
 )  # fmt: skip
-"""What is compared of a cell."""
+"""What is compared where a table has the rows of its settings and no others."""
 CLOSE = 1e-9
 """Relative difference of numbers that are equal but for the last bits of another machine."""
 INCOMPLETE = "not all that the table is measured from was there"
@@ -63,25 +64,31 @@ def check_tables(name: str, settings: Settings, results: Path, *, workers: int =
 
 
 def _compared(name: str, packed: Table, made: Table) -> int:
-    """The number of values in a table; what a user added to the packed one, such as an imported system, is not compared."""
+    """The number of values in a table, all of which the packed one has, too.
+
+    What a user added to the packed one, such as rows of imported systems, is not compared. With such rows, intervals may take
+    more trainings into account.
+    """
+    keys = NUMBERS if len(packed.rows) == len(made.rows) else MEANS
+    columns = {column: j for j, column in enumerate(packed.columns)}
     numbers = 0
     for i, row in enumerate(made.rows):
-        there = packed.rows[i] if i < len(packed.rows) else None
-        if there is None or (there.keys, len(there.cells)) != (row.keys, len(row.cells)):
+        if not (i < len(packed.rows) and packed.rows[i].keys == row.keys and columns.keys() >= set(made.columns)):
             raise ValueError(f"{name}: {TABLES}/{packed.name} has other rows than its settings ask for: pack it again")
-        for j, (ours, theirs) in enumerate(zip(row.cells, there.cells, strict=True)):
-            _check_cell(f"{name}: {packed.name}, {'/'.join(row.keys)}, {packed.columns[j]}", theirs, ours)
-            numbers += ours.value is not None
+        for column, cell in zip(made.columns, row.cells, strict=True):
+            theirs = packed.rows[i].cells[columns[column]]
+            _check_cell(f"{name}: {packed.name}, {'/'.join(row.keys)}, {column}", theirs, cell, keys)
+            numbers += cell.value is not None
     return numbers
 
 
-def _check_cell(where: str, packed: Cell, made: Cell) -> None:
-    theirs, ours = asdict(packed), asdict(made)
-    for key in NUMBERS:
-        if not _close(theirs[key], ours[key]):
+def _check_cell(where: str, packed: Cell, made: Cell, keys: tuple[str, ...]) -> None:
+    for key in keys:
+        theirs, ours = getattr(packed, key), getattr(made, key)
+        if not _close(theirs, ours):
             raise ValueError(
-                f"{where}: {key} is {theirs[key]} in the packed table, but {ours[key]} from the packed scores: run snakemake "
-                "where the pack was made, and pack again"
+                f"{where}: {key} is {theirs} in the packed table, but {ours} from the packed scores: run snakemake where the "
+                "pack was made, and pack again"
             )
 
 
