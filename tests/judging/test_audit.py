@@ -18,6 +18,7 @@ from vggrepro.paper.tables import published_table, table_evaluations, table_numb
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
+from vggrepro.settings.varied import layers_of_variant
 
 PAPER = load_settings({})
 RUNS = {
@@ -135,6 +136,7 @@ def names_of(section: str, stage: str, written: dict[str, Any]) -> dict[str, Any
         block = {"scratch": "train", "localisation": "localise"}.get(stage, "finetune")
         settings = PAPER.for_run(RUNS[stage])
         names |= dict(settings) | {"run": RUNS[stage], "stage": block, block: settings.train}
+        names["layers_of_variant"] = layers_of_variant(PAPER, RUNS[stage])
     return names | ({"task": TASKS[stage]} if section == "transfer" else {})
 
 

@@ -69,8 +69,10 @@ def test_a_fixed_schedule_has_its_drops_and_one_that_is_steered_may_have_fewer(d
 def test_a_run_declares_its_scale_and_its_parent_by_name():
     run = Run("D", "256-512")
     assert declaration(RULES["scale"], {"run": run} | dict(load_settings({}))) == (Ends(256, 512), "the run's name")
-    assert declared("parent", {}, run=Run("D", "256")) == "A_256_s0"
-    assert declared("parent", {"staged": False}, run=Run("D", "256")) is None
+    assert declared("parent", {}, run=Run("D", "256"), begins=None) == "A_256_s0"
+    assert declared("parent", {"staged": False}, run=Run("D", "256"), begins=None) is None
+    assert declared("parent", {}, run=Run("D", "256", variant="x"), begins="B_256_s0") == "B_256_s0"
+    assert declared("parent", {}, run=Run("D", "256", variant="x"), begins="nothing") is None
 
 
 def test_a_batch_is_no_larger_than_an_epoch():

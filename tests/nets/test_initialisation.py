@@ -7,8 +7,9 @@ import math
 import pytest
 import torch
 
-from vggrepro.nets.initialisation import TRANSFERRED, initialise_from, initialise_randomly, standard_deviation
+from vggrepro.nets.initialisation import initialise_from, initialise_randomly, standard_deviation
 from vggrepro.nets.vgg import VGG, full_size_net
+from vggrepro.paper.nets import TRANSFERRED
 from vggrepro.settings.blocks import NetSettings
 
 SMALL = NetSettings(scale_unit=8, width=8, fc=24)
@@ -45,7 +46,7 @@ def test_the_seed_decides_the_weights():
 @pytest.mark.parametrize("name", ["B", "C", "D", "E"])
 def test_other_nets_take_from_a_its_first_four_convolutions_and_its_fc_layers(name):
     a, net, untouched = random_net("A", 1), random_net(name, 2), random_net(name, 2)
-    transferred = initialise_from(net, a.state_dict(), "A")
+    transferred = initialise_from(net, a.state_dict(), same_net=False)
     assert sorted(transferred) == sorted(TRANSFERRED)
     for key, tensor in net.state_dict().items():
         source = a if key.split(".")[-2] in transferred else untouched
@@ -59,7 +60,7 @@ def test_the_transferred_layers_are_the_first_four_convolutions_of_a_and_the_fc_
 
 def test_a_3x3_kernel_becomes_the_middle_of_a_5x5():
     a, net = random_net("A", 1), random_net("B-5x5", 2)
-    transferred = initialise_from(net, a.state_dict(), "A")
+    transferred = initialise_from(net, a.state_dict(), same_net=False)
     assert sorted(transferred) == ["conv1_1", "conv2_1", "conv3_1", "fc6", "fc7", "fc8"]
     x = torch.randn(1, 3, 20, 20)
     torch.testing.assert_close(net.features.conv1_1(x), a.features.conv1_1(x))
@@ -68,7 +69,7 @@ def test_a_3x3_kernel_becomes_the_middle_of_a_5x5():
 @pytest.mark.parametrize("but", [(), ("fc8",)])
 def test_a_net_takes_all_layers_of_its_own_kind_but_those_named(but):
     source, net, untouched = random_net("D", 1), random_net("D", 2), random_net("D", 2)
-    initialise_from(net, source.state_dict(), "D", but=but)
+    initialise_from(net, source.state_dict(), same_net=True, but=but)
     for key, tensor in net.state_dict().items():
         expected = untouched if key.split(".")[-2] in but else source
         assert torch.equal(tensor, expected.state_dict()[key]), key
@@ -79,4 +80,4 @@ def test_weights_of_another_width_are_refused():
     with pytest.raises(
         ValueError, match=r"conv1_1.weight .* is \(4, 3, 3, 3\), expected \(8, 3, 3, 3\): train both runs"
     ):
-        initialise_from(random_net("D", 2), other.state_dict(), "D")
+        initialise_from(random_net("D", 2), other.state_dict(), same_net=True)

@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.judging.records import PLAIN_TYPES
-from vggrepro.nets.initialisation import TRANSFERRED
-from vggrepro.paper.nets import LAYERS, Conv
+from vggrepro.paper.nets import LAYERS, TRANSFERRED, Conv
 from vggrepro.paper.protocol import call, protocol_rules
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.tasks import TASKS

@@ -62,7 +62,7 @@ def test_a_name_of_another_shape_is_no_run(name):
 @pytest.mark.parametrize(
     "name",
     ["a_256_s0", "F_256_s0", "D_512_s0", "D_[256;512]_s0", "D-fc_384_s0", "D_256-512_s0_fc", "D_256_fc_pcr_s0"]
-    + ["D_256_bbox_s0", "D_256_PCR_s0"],
+    + ["D_256_pcr_scr_s0", "D_256_PCR_s0"],
 )
 def test_a_name_with_unknown_parts_is_no_run(name):
     with pytest.raises(ValueError, match="no run"):

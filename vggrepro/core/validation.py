@@ -114,7 +114,7 @@ def _known_keys(kind: type[BaseModel], path: list[Any]) -> list[str]:
     for part in path[:-1]:
         fields = [model.model_fields[part] for model in models if part in model.model_fields]
         models = [inner for field in fields for inner in models_in(field.annotation)] if fields else models
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
+    return list(dict.fromkeys(field.alias or name for model in models for name, field in model.model_fields.items()))
 
 
 def nearest_hint(word: str, known: tuple[str, ...] | list[str]) -> str:

@@ -119,9 +119,12 @@ def posteriors_of_batch(net: VGG, images: Tensor, protocol: str, settings: Evalu
 
 
 def load_run_weights(weights_file: Path, run: Run, store: Store) -> Weights:
-    """The weights of `run`, for the classes of `store`; a ValueError for those of another run or of other classes."""
+    """The weights of `run`, for the classes of `store`; a ValueError for those of another run or of other classes.
+
+    A variant that is tested otherwise, and not trained, has the weights of the run that it varies.
+    """
     weights = load_weights(weights_file)
-    if weights.run != run:
+    if weights.run not in (run, run.varied):
         raise ValueError(f"{weights_file}: holds {weights.run.name}, expected {run.name}")
     if list(weights.wnids) != store.about["wnids"]:
         raise ValueError(

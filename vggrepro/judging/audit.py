@@ -24,6 +24,7 @@ from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import described
 from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.models import RunSettings, Settings
+from vggrepro.settings.varied import layers_of_variant
 
 RELEASED = "adopted.json"
 """Lies beside weights that others trained, in place of `run.json`."""
@@ -154,15 +155,16 @@ class Audit:
         """
         run, about = Run.parse(document["run"]), "{run}/{protocol}/{Q}".format_map(document)
         source = Source(f"{folder}/made.json", about, f"delete {folder} and evaluate again")
-        of_run = self.of_run(run)
-        self.check_weights(run, document.get("weights"), source)
+        trained = self.settings.trained_as(run)
+        of_run = self.of_run(trained)
+        self.check_weights(trained, document.get("weights"), source)
         if document.get("classifier"):
             self.check_weights(run.parent() or run, document["classifier"], source, "classifier")
             # dense boxes are of the labels that the best classification system gives
             for evaluation in evaluations_of(best_classification()):
                 of_run += self.of_run(evaluation.seeded(run.seed).run)
         stage = "boxes" if run.localises else document["protocol"]
-        return of_run + self._of_test(stage, {**document, "images": images, "Q": [document["Q"]]}, source)
+        return of_run + self._of_test(run, stage, {**document, "images": images, "Q": [document["Q"]]}, source)
 
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
         """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""
@@ -173,9 +175,12 @@ class Audit:
             source = Source(
                 f"{file}, {name} by {run.name}", f"{run.name}, {name}", "delete them and compute them again"
             )
-            results += self.of_run(run)
-            self.check_weights(run, features.get("weights"), source)
-            results += self._of_test("features", {**features, "protocol": "dense", "Q": features["scales"]}, source)
+            trained = self.settings.trained_as(run)
+            results += self.of_run(trained)
+            self.check_weights(trained, features.get("weights"), source)
+            results += self._of_test(
+                run, "features", {**features, "protocol": "dense", "Q": features["scales"]}, source
+            )
         source = Source(file, f"{task}/{folder.name}", f"delete {folder} and classify again")
         names = {**document, **dict(self.settings), "task": TASKS[task], "images": images}
         return results + findings("transfer", task, names, source)
@@ -185,7 +190,7 @@ class Audit:
         return findings(section, section, dict(self.settings), Source("settings", section, "set it"))
 
     def _of_training(self, run: Run, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
-        settings, parent = self.settings.for_run(run), run.parent(staged=self.settings.staged)
+        settings, parent = self.settings.for_run(run), self.settings.parent(run)
         _check_settings(settings, document, source)
         record = read_record("training", document, source)
         if record.iterations != document["iterations"]:
@@ -193,7 +198,8 @@ class Audit:
         if parent:
             self.check_weights(parent, (document["parent"] or {}).get("weights"), source, "parent.weights")
         stage, block = ("localisation", "localise") if run.localises else TRAINING_STAGES[run.S]
-        names = {**document, "record": record, **dict(self.settings), **dict(settings), "run": run}
+        names = {**document, "record": record, **dict(self.settings.of(run)), **dict(settings), "run": run}
+        names["layers_of_variant"] = layers_of_variant(self.settings, run)
         results = findings("training", stage, {**names, "stage": block, block: settings.train}, source)
         # a run whose S is drawn reads the original images
         stores = () if stage == "jitter" else self.of_settings("stores")
@@ -207,9 +213,9 @@ class Audit:
         names = {"numbers": "fp32", **document, **dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
         return findings("released", trained_by, names, source)
 
-    def _of_test(self, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
+    def _of_test(self, run: Run, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
         record = read_record("evaluation", document, source)
-        return findings("evaluation", stage, {**document, "record": record, **dict(self.settings)}, source)
+        return findings("evaluation", stage, {**document, "record": record, **dict(self.settings.of(run))}, source)
 
     def check_weights(self, run: Run, weights: object, source: Source, field: str = "weights") -> None:
         """A ValueError where something was not made from the weights that the record of a run is of."""

@@ -140,7 +140,7 @@ def _compared(
             f"claim {claim.id}: {place.label} and {against.label} are of different images: make the tables anew"
         )
     times = differing(trainings, trainings_of(second, of=against.of))
-    difference = _difference(first, second, relative=claim.relative)
+    difference = paired_gain(first, second, relative=claim.relative)
     # McNemar's test is of these trainings alone
     return replace(difference, times=times * difference.times, exact=None if times else difference.exact)
 
@@ -184,7 +184,8 @@ def _from_constant(outcome: Outcome, constant: float) -> _Difference:
     return _Difference(less, None, spread, outcome.n, len(outcome.values), unit)
 
 
-def _difference(first: Outcome, second: Outcome, *, relative: bool) -> _Difference:
+def paired_gain(first: Outcome, second: Outcome, *, relative: bool = False) -> _Difference:
+    """By how much the first of two outcomes of the same images is better."""
     if isinstance(first, Errors) and isinstance(second, Errors):
         return _relative_difference(first, second) if relative else _error_difference(first, second)
     assert isinstance(first, Shares)

@@ -7,16 +7,18 @@ the value follows from them. What is not declared (SILENT) has to be as in the p
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from math import ceil, inf
 from typing import Any
 
 from vggrepro.judging.records import most_drops, patience, steering, value_at
+from vggrepro.paper.nets import Conv, averages, blocks_of, scaled_width
 from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Ends, Rule, call, scale_ends, text_of
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import HARMLESS, effects
 from vggrepro.settings.models import Settings
+from vggrepro.settings.variants import NOTHING
 
 EFFECTS = dict(effects(Settings))
 CLASSES = {"ilsvrc": 1000, "tiny-imagenet": 200, "stand-in": inf}
@@ -42,6 +44,37 @@ def _scales(_: str, run: Run, model: NetSettings) -> Ends:
     return Ends(*(model.pixels(side) * 224 / model.crop for side in scale_ends(run)))
 
 
+def _parent(staged: bool, run: Run, begins: str | None) -> str | None:
+    """The run that a run says it is initialised from: of a variant what it `begins` with, if not as in the paper."""
+    if begins is not None:
+        return None if begins == NOTHING else begins
+    return getattr(run.parent(staged=staged), "name", None)
+
+
+def _convolutions(own: Sequence[Any]) -> list[Conv]:
+    return [layer for block in blocks_of("", own) for layer in block if isinstance(layer, Conv)]
+
+
+def _width(width: int, own: Sequence[Any] | None) -> int:
+    """The channels of the first convolution, which in a net of one's own may be others than the paper's."""
+    return width if own is None else scaled_width(_convolutions(own)[0].channels, width)
+
+
+def _fc(units: int, own: Sequence[Any] | None, width: int) -> int:
+    """The units before the last layer; where a net of one's own averages over a window, the features that it averages."""
+    return scaled_width(_convolutions(own)[-1].channels, width) if own and averages(own) else units
+
+
+KINDS = {"LRN": "LocalResponseNorm", "BN": "BatchNorm2d"}
+"""What the layers are called that a net of one's own may have beside those that all nets have."""
+
+
+def _kinds(own: Sequence[Any] | None) -> Any:  # noqa: ANN401
+    if own is None:
+        return SILENT
+    return sorted({"Conv2d", "Linear", "MaxPool2d", "ReLU", *(KINDS[layer] for layer in own if layer in KINDS)})
+
+
 DECLARATIONS: dict[str, Callable[..., Any]] = {
     "value": _value,
     "at_most": lambda _, most: _range(most),
@@ -58,7 +91,11 @@ DECLARATIONS: dict[str, Callable[..., Any]] = {
     "patience": patience,
     "any_number": lambda _: _range(inf),
     "any_text": lambda _: {"one_of": list(STAGES["released"])},
-    "parent": lambda staged, run: getattr(run.parent(staged=staged), "name", None),
+    "parent": _parent,
+    "width": _width,
+    "fc": _fc,
+    "dropout": lambda p, own: 0 if averages(own) else p,
+    "kinds": _kinds,
     "scales": _scales,
 }
 

@@ -18,6 +18,7 @@ from vggrepro.core.checksums import SUFFIX, write_list
 from vggrepro.core.records import typed_record
 from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
+from vggrepro.judging.variants import judge_variants
 from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import Column, Row
@@ -49,6 +50,7 @@ def make_table(number: str, settings: Settings, inputs: Inputs, *, runs: Path | 
     table, outcomes = build_table(published, settings, inputs)
     table = audit_table(table, settings, results=inputs.folder, runs=runs)
     table = judge_table(table, settings)
+    table = judge_variants(table, outcomes, settings)
     write_outcomes(out / f"{table.name}.npz", outcomes)
     write_table(table, out)
     formats = (*TABLE_FORMATS, "npz")
@@ -74,6 +76,9 @@ def audit_table(table: Table, settings: Settings, *, results: Path | None, runs:
     for (i, j), of_cell in paths.items():
         row, column = published.rows[i], published.columns[j]
         about = [finding for path in of_cell for finding in findings_of(results / path)]
+        if i >= len(table.rows):
+            # a variant's records have to be as it declares; that it departs from the paper is what it is for
+            continue
         findings[i, j] = _touching(row, column, [*about, *(audit.of_settings("difference") if row.minus else ())])
     marks, texts = footnotes(findings)
     rows = [
@@ -88,7 +93,7 @@ def audit_table(table: Table, settings: Settings, *, results: Path | None, runs:
 def _paths_by_cell(table: Table, settings: Settings) -> dict[CellIndex, list[str]]:
     """The results of ours, below their folder, that each measured cell is from; imported scores have no record to audit."""
     paths = {}
-    for i, row in enumerate(table.rows):
+    for i, row in enumerate(table.all_rows):
         for j, cell in enumerate(row.cells):
             names = [source.path.partition("/")[2] for source in cell_sources(settings, table.number, i, cell)]
             if ours := [name for name in names if not name.startswith("imported/")]:

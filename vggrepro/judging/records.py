@@ -37,8 +37,9 @@ def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> Ends:
 
 def _trained_layers(still: list[str], transferred: list[str], random: Mapping[str, float]) -> str | list[str]:
     """`all` layers, those called `fc`, or their names: all but those that ended as they began."""
-    layers = {*transferred, *random} - set(still)
-    return "all" if not still else "fc" if layers == {"fc6", "fc7", "fc8"} else sorted(layers)
+    every = {*transferred, *random}
+    layers, fc = every - set(still), {name for name in every if name.startswith("fc")}
+    return "all" if not still else "fc" if layers == fc else sorted(layers)
 
 
 def _views(

@@ -27,7 +27,7 @@ def judge_table(table: Table, settings: Settings) -> Table:
     published = settings.table(table.number)
     deviating = {cell for finding in table.findings if finding.deviates for cell in finding.cells}
     rows = []
-    for i, (row, printed) in enumerate(zip(table.rows, published.rows, strict=True)):
+    for i, (row, printed) in enumerate(zip(table.rows, published.own_rows, strict=True)):
         cells = []
         for j, (cell, column) in enumerate(zip(row.cells, published.columns, strict=True)):
             reason: Verdict = "other settings" if table.anchor(i, j) in deviating else ""

@@ -9,9 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vggrepro.nets.vgg import VGG
-
-TRANSFERRED = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
-"""CHOICE 11: A's first four convolutions and its three FC layers, by the names of the layers of B-E whose shape they have."""
+from vggrepro.paper.nets import TRANSFERRED, fits
 
 
 def standard_deviation(weight: Tensor, init: str) -> float:
@@ -36,6 +34,7 @@ def initialise_randomly(net: VGG, init: str, seed: int) -> None:
     """Draw all weights from a normal distribution of mean 0; biases are 0. They do not depend on device and thread count."""
     generator = torch.Generator().manual_seed(seed)
     for module in net.modules():
+        # batch normalisation begins with factors of 1 and shifts of 0
         if isinstance(module, nn.Conv2d | nn.Linear):
             std = standard_deviation(module.weight, init)
             with torch.no_grad():
@@ -44,31 +43,34 @@ def initialise_randomly(net: VGG, init: str, seed: int) -> None:
                 module.bias.zero_()
 
 
-def initialise_from(net: VGG, weights: dict[str, Tensor], parent_net: str, *, but: tuple[str, ...] = ()) -> list[str]:
+def initialise_from(
+    net: VGG, weights: dict[str, Tensor], *, same_net: bool, but: tuple[str, ...] = (), exact: bool = True
+) -> list[str]:
     """Initialise layers of `net`, except those of `but`, from the weights of another run; return the names of these layers.
 
-    From a run of the same net come all layers, from another net those of `TRANSFERRED`.
+    From a run of the `same_net` come all layers, from another net those of `TRANSFERRED`.
 
     CHOICE 11: a 3x3 kernel becomes the middle of a 5x5 kernel of B-5x5, with zeros around it, so that the layer begins as the
     same function. The channels of conv1_1, conv2_1 and conv3_1 fit; B-5x5 has no conv3_2.
 
-    Raises ValueError for a layer of another width or number of classes.
+    A layer of another width or number of classes raises ValueError, or stays as it is where not all have to be `exact`: in a
+    net of the user's own.
     """
     own = net.state_dict()
     layers: dict[str, None] = {}
     for name in (name for name in own if name in weights):
         layer, tensor = name.split(".")[-2], weights[name]
-        if layer in but or (parent_net != net.net and layer not in TRANSFERRED):
+        if layer in but or not (same_net or layer in TRANSFERRED):
             continue
-        missing = [own[name].shape[d] - tensor.shape[d] for d in range(tensor.ndim)]
-        if tensor.ndim == 4 and missing[:2] == [0, 0] and missing[2] == missing[3] >= 0:
-            own[name].copy_(F.pad(tensor, [missing[2] // 2] * 4))
-        elif any(missing):
+        place = name.rpartition(".")[0]
+        if not exact and not fits(*(tuple(each[f"{place}.weight"].shape) for each in (own, weights))):
+            continue
+        if not fits(tuple(own[name].shape), tuple(tensor.shape)):
             raise ValueError(
                 f"{name} of the run that this one is initialised from is {tuple(tensor.shape)}, expected "
                 f"{tuple(own[name].shape)}: train both runs with the same preset"
             )
-        else:
-            own[name].copy_(tensor)
+        margin = (own[name].shape[-1] - tensor.shape[-1]) // 2 if tensor.ndim == 4 else 0
+        own[name].copy_(F.pad(tensor, [margin] * 4) if margin else tensor)
         layers[layer] = None
     return list(layers)

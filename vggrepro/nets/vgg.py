@@ -1,4 +1,4 @@
-"""The nets of Table 1, built from their lists of layers: no batch normalisation, no adaptive pooling (section 2.1-2.3)."""
+"""The nets of Table 1, built from their lists of layers (section 2.1-2.3), and nets of the user's own."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vggrepro.core.instructions import instructions_in_force
-from vggrepro.paper.nets import blocks_of
+from vggrepro.paper.nets import WINDOW, Conv, averages, blocks_of, scaled_width
 from vggrepro.settings.blocks import NetSettings
 
 
@@ -53,16 +53,22 @@ class VGG(nn.Module):
         super().__init__()
         self.net, self.model = net, model
         self.features = nn.Sequential(OrderedDict(_feature_layers(net, model)))
-        channels = _width(512, model)
-        self.fc6 = nn.Linear(channels * 7 * 7, model.fc)
-        self.fc7 = nn.Linear(model.fc, model.fc)
-        self.fc8 = nn.Linear(model.fc, outputs)
+        channels = [layer for layer in self.features if isinstance(layer, nn.Conv2d)][-1].out_channels
+        self.averages = averages(model.layers)
+        """Whether fc8 follows the mean over a 7x7 window of features, in a net of the user's own."""
+        if not self.averages:
+            self.fc6 = nn.Linear(channels * WINDOW * WINDOW, model.fc)
+            self.fc7 = nn.Linear(model.fc, model.fc)
+        self.fc8 = nn.Linear(channels if self.averages else model.fc, outputs)
 
     def forward(self, x: Tensor, kept: Tensor | None = None) -> Tensor:
         """Scores before the soft-max, or box vectors, [N, outputs] of crops [N, 3, 7u, 7u], where u is the scale unit.
 
         The mean is already subtracted. In training `kept` [N, 2, fc], from `dropout`, multiplies the first two FC layers.
         """
+        if self.averages:
+            averaged: Tensor = self.fc8(self.features(x).mean((2, 3)))
+            return averaged
         x = F.relu(self.fc6_at_windows(self.features(x)))
         x = x if kept is None else x * kept[:, 0].to(x.dtype)
         x = F.relu(self.fc7(x))
@@ -91,14 +97,14 @@ class VGG(nn.Module):
         and on the CPU, because every kind of GPU draws other numbers from a seed: anyone can repeat a step anywhere.
         """
         p = self.model.dropout
-        if not p:
+        if not p or self.averages:
             return None
         kept = torch.rand(images, 2, self.model.fc, generator=torch.Generator().manual_seed(seed)) >= p
         # a byte per unit is copied
         return kept.to(device) / (1 - p)
 
     def hidden_map(self, x: Tensor) -> Tensor:
-        """The second FC layer's activations [N, H/u - 6, W/u - 6, fc] for whole images [N, 3, H, W].
+        """The second FC layer's activations [N, H/u - 6, W/u - 6, fc] for whole images [N, 3, H, W], or the means of windows.
 
         PAPER 3.2: the first two FC layers become 7x7 and 1x1 convolutions. Raises ValueError for images smaller than the crop.
         """
@@ -107,6 +113,8 @@ class VGG(nn.Module):
                 f"an image of {tuple(x.shape[-2:])} px is smaller than the net's input of {self.model.crop} px"
             )
         x = self.features(x)
+        if self.averages:
+            return F.avg_pool2d(x, WINDOW, 1).permute(0, 2, 3, 1)
         rows, columns = x.shape[2] - 6, x.shape[3] - 6
         x = F.relu(self.fc6_at_windows(x))
         return F.relu(self.fc7(x)).view(-1, rows, columns, self.model.fc)
@@ -129,11 +137,6 @@ class VGG(nn.Module):
         return scores
 
 
-def _width(channels: int, model: NetSettings) -> int:
-    """The paper's channel count in a net whose first convolution has `model.width` instead of 64."""
-    return max(1, channels * model.width // 64)
-
-
 def _feature_layers(net: str, model: NetSettings) -> Iterator[tuple[str, nn.Module]]:
     """Names and modules of the convolutional part.
 
@@ -142,17 +145,21 @@ def _feature_layers(net: str, model: NetSettings) -> Iterator[tuple[str, nn.Modu
     """
     poolings = model.scale_unit.bit_length() - 1
     channels = 3
-    for b, block in enumerate(blocks_of(net), start=1):
-        i = 0
-        for layer in block:
-            if isinstance(layer, str):
-                yield f"lrn{b}", LocalResponseNorm()
-                continue
-            i += 1
-            outputs = _width(layer.channels, model)
-            yield f"conv{b}_{i}", nn.Conv2d(channels, outputs, layer.size, padding=layer.size // 2)
-            yield f"relu{b}_{i}", nn.ReLU(inplace=True)
-            channels = outputs
+    for b, block in enumerate(blocks_of(net, model.layers), start=1):
+        i = lrns = 0
+        for layer, following in zip(block, [*block[1:], ""], strict=True):
+            if isinstance(layer, Conv):
+                i += 1
+                outputs = scaled_width(layer.channels, model.width)
+                yield f"conv{b}_{i}", nn.Conv2d(channels, outputs, layer.size, padding=layer.size // 2)
+                channels = outputs
+            elif layer == "BN":
+                yield f"bn{b}_{i}", nn.BatchNorm2d(channels)
+            else:
+                lrns += 1
+                yield f"lrn{b}" if lrns == 1 else f"lrn{b}_{lrns}", LocalResponseNorm()
+            if following != "BN" and layer != "LRN":
+                yield f"relu{b}_{i}", nn.ReLU(inplace=True)
         if b <= poolings:
             yield f"pool{b}", nn.MaxPool2d(2, 2, ceil_mode=model.pooling == "ceil")
 

@@ -7,7 +7,7 @@ at one test scale Q.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -25,22 +25,46 @@ PROTOCOLS = ("dense", "multi-crop", "centre-crop")
 OBJECTIVES = ("classification", "SCR", "PCR")
 """What a net is trained for: class scores, or a box shared by all classes (SCR) or one per class (PCR; appendix A)."""
 
+_VARIANT = r"(?!(?:fc|scr|pcr)(?:_|$))[a-z0-9][a-z0-9.-]*"
+_NAME = re.compile(
+    rf"([A-Zx0-9-]+?)_(256|384|256-512)(?:_(scr|pcr))?(_fc)?(?:_({_VARIANT}))?_s(0|[1-9][0-9]*)", re.ASCII
+)
+_LABEL = re.compile(r"([A-Zx0-9-]+?)(?:-(SCR|PCR))?(-fc)?(?: \(([^/()]+)\))?/(256|384|\[256;512\])", re.ASCII)
+
+
+def file_name(name: str) -> str:
+    """A name of the user's in file names: `Less decay` -> `less-decay`."""
+    return re.sub(r"[^a-z0-9.]+", "-", name.lower()).strip("-.")
+
+
+def is_variant(name: str) -> bool:
+    """Whether a name of a run is one of a variant."""
+    match = _NAME.fullmatch(name)
+    return bool(match and match[5])
+
 
 @dataclass(frozen=True, order=True)
 class Run:
-    """One training: a net at a training scale S, for an objective, of all layers or of the fully connected ones alone."""
+    """One training: a net at a training scale S, for an objective, of all layers or of the fully connected ones alone.
+
+    Of the paper; or a `variant` of such a run, in which the user's settings differ (`Settings.variants`).
+    """
 
     net: str
     S: str
     layers: Literal["all", "fc"] = "all"
     seed: int = 0
     objective: Literal["classification", "SCR", "PCR"] = "classification"
+    variant: str = ""
+    """Name of the variant, as in file names; empty for a run of the paper."""
 
     def __post_init__(self) -> None:
         known = (self.net, NETS), (self.S, SCALES), (self.layers, ("all", "fc")), (self.objective, OBJECTIVES)
         for value, values in known:
             if value not in values:
                 raise ValueError(f"no run has {value!r}: expected one of {', '.join(values)}")
+        if self.variant and not re.fullmatch(_VARIANT, self.variant):
+            raise ValueError(f"no variant is called {self.variant!r} in file names: expected a-z, 0-9, dots and dashes")
         if self.seed < 0 or (self.layers == "fc" and self.S == "256" and not self.localises):
             raise ValueError(
                 f"no run is called {self.name}: expected a seed of at least 0, and S > 256 where only FC layers are fine-tuned"
@@ -53,15 +77,21 @@ class Run:
 
     @property
     def name(self) -> str:
-        """The run in file names: `D_256-512_fc_s0`, `D_384_pcr_s0`."""
-        parts = (self.net, self.S, self.objective.lower() * self.localises, "fc" * (self.layers == "fc"))
+        """The run in file names: `D_256-512_fc_s0`, `D_384_pcr_s0`, `C_256_less-decay_s0`."""
+        parts = (self.net, self.S, self.objective.lower() * self.localises, "fc" * (self.layers == "fc"), self.variant)
         return "_".join([part for part in parts if part] + [f"s{self.seed}"])
 
     @property
     def label(self) -> str:
-        """The run as the paper writes it: `D-fc/[256;512]`, `D-PCR/384`."""
+        """The run as the paper writes it: `D-fc/[256;512]`, `D-PCR/384`; of a variant, `C (less-decay)/256`."""
         parts = (self.net, self.objective * self.localises, "fc" * (self.layers == "fc"))
-        return "-".join(part for part in parts if part) + f"/{printed_scale(self.S)}"
+        variant = f" ({self.variant})" if self.variant else ""
+        return "-".join(part for part in parts if part) + f"{variant}/{printed_scale(self.S)}"
+
+    @property
+    def varied(self) -> Run:
+        """The run of the paper that a variant varies; of a run of the paper, itself."""
+        return replace(self, variant="")
 
     def outputs(self, classes: int) -> int:
         """The number of outputs: a score per class, one box of 4 numbers (SCR), or a box per class (PCR)."""
@@ -70,17 +100,35 @@ class Run:
     @classmethod
     def parse(cls, name: str) -> Run:
         """The inverse of `name`; a ValueError for anything else."""
-        match = re.fullmatch(r"([A-Zx0-9-]+?)_(256|384|256-512)(?:_(scr|pcr))?(_fc)?_s(0|[1-9][0-9]*)", name)
+        match = _NAME.fullmatch(name)
         if not match:
             raise ValueError(
                 f"no run is called {name!r}: expected a name like D_256_s0, D_256-512_fc_s0 or D_384_pcr_s0"
             )
-        objective: Any = match[3].upper() if match[3] else "classification"
-        return cls(match[1], match[2], "fc" if match[4] else "all", int(match[5]), objective)
+        net, S, objective, fc, variant, seed = match.groups()
+        return cls._of_parts(net, S, fc, int(seed), objective, variant)
+
+    @classmethod
+    def parse_label(cls, label: str) -> Run:
+        """The inverse of `label`, with seed 0; a variant may be written as the user names it. A ValueError for other texts."""
+        match = _LABEL.fullmatch(label)
+        if not match:
+            raise ValueError(
+                f"{label!r} is no run: expected net/train S, such as D/[256;512], D-fc/[256;512], D-PCR/384 or, of a variant, "
+                "C (its name)/256"
+            )
+        net, objective, fc, variant, scale = match.groups()
+        return cls._of_parts(net, scale.strip("[]").replace(";", "-"), fc, 0, objective, file_name(variant or ""))
+
+    @classmethod
+    def _of_parts(cls, net: str, S: str, fc: str | None, seed: int, objective: str | None, variant: str | None) -> Run:
+        trained: Any = objective.upper() if objective else "classification"
+        return cls(net, S, "fc" if fc else "all", seed, trained, variant or "")
 
     def parent(self, *, staged: bool = True) -> Run | None:
-        """The run that this one is initialised from; None where it starts from random weights.
+        """The run of the paper that this one is initialised from; None where it starts from random weights.
 
+        A variant may be initialised from another one (`Settings.parent`).
         PAPER 3.1: B-E from A; S = 384 from S = 256 of the same net; S in [256;512] from S = 384.
         PAPER A.1: a net that predicts boxes from the classification net of its scale.
         `staged=False` follows the paper's remark that a good random initialisation makes A unnecessary.
@@ -114,18 +162,24 @@ class Evaluation:
         """The same evaluation of the run with another seed."""
         return replace(self, run=replace(self.run, seed=seed))
 
+    def varied_as(self, variant: str) -> Evaluation:
+        """The same evaluation of a variant of the run."""
+        return replace(self, run=replace(self.run, variant=variant))
+
 
 def printed_scale(S: str) -> str:
     """`256-512` -> `[256;512]`, as the paper prints it."""
     return f"[{S.replace('-', ';')}]" if "-" in S else S
 
 
-def with_ancestors(runs: Iterable[Run], *, staged: bool = True, adopted: Collection[Run] = ()) -> list[Run]:
+def with_ancestors(
+    runs: Iterable[Run], *, parent_of: Callable[[Run], Run | None] = Run.parent, adopted: Collection[Run] = ()
+) -> list[Run]:
     """Runs and all runs that they are initialised from, parents first; `adopted` runs are not trained and need no parent."""
     wanted: dict[Run, None] = {}
 
     def visit(run: Run) -> None:
-        if run not in adopted and (parent := run.parent(staged=staged)) is not None:
+        if run not in adopted and (parent := parent_of(run)) is not None:
             visit(parent)
         wanted.setdefault(run)
 

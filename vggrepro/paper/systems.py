@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from vggrepro.paper.nets import NETS
-from vggrepro.paper.runs import PROTOCOLS, SCALES, SMALLEST_Q, Evaluation, Run
+from vggrepro.paper.runs import PROTOCOLS, SMALLEST_Q, Evaluation, Run, file_name
 
 
 @dataclass(frozen=True, order=True)
@@ -24,12 +24,16 @@ class Imported:
     @property
     def path(self) -> str:
         """Its folder below `scores/`."""
-        return "imported/" + re.sub(r"[^a-z0-9.]+", "-", self.name.lower()).strip("-.")
+        return f"imported/{file_name(self.name)}"
 
     job = path
 
     def seeded(self, seed: int) -> Imported:
         """Itself, because seeds are of runs that are trained here."""
+        return self
+
+    def varied_as(self, variant: str) -> Imported:
+        """Itself, because variants are of runs that are trained here."""
         return self
 
 
@@ -54,7 +58,8 @@ def parse_system(
 
     PAPER 3.2, 4.3, 4.4: posteriors are averaged over scales, then over protocols, then over nets.
     PAPER A.1: with an `objective` of localisation and its fine-tuned `layers`, boxes are pooled instead.
-    A member may be the name of an `imported` system. Raises ValueError for a text that is no system.
+    A member may be the name of an `imported` system, or of a variant: `C (less decay)/256/256`. Raises ValueError for a text
+    that is no system.
     """
     members, protocols = text.split(" + "), protocol.split(" & ")
     if set(protocols) - set(PROTOCOLS) or len(set(protocols)) < len(protocols):
@@ -99,22 +104,26 @@ def parse_fusion(text: str, imported: Collection[str]) -> System:
 
 def _parse_member(text: str) -> tuple[Run, list[int]]:
     """The run and the test scales of `D-fc/[256;512]/256,384,512`."""
-    match = re.fullmatch(r"([^/]+?)(-fc)?/(256|384|\[256;512\])/([1-9][0-9]*(?:,[1-9][0-9]*)*)", text)
-    scales = [int(q) for q in match[4].split(",")] if match else []
-    if not match or match[1] not in NETS or len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
+    label, _, scales = text.rpartition("/")
+    try:
+        run = Run.parse_label(label)
+        Qs = [int(q) for q in scales.split(",")] if re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", scales, re.ASCII) else []
+        if run.localises or not Qs or len(set(Qs)) < len(Qs) or min(Qs) < SMALLEST_Q:
+            raise ValueError
+    except ValueError:
         raise ValueError(
             f"{text!r} is no system: expected net/train S/test Q, such as D/256/224,256,288, with Q of at least {SMALLEST_Q}"
-        )
-    return Run(match[1], match[3].strip("[]").replace(";", "-"), "fc" if match[2] else "all"), scales
+        ) from None
+    return run, Qs
 
 
 def parse_net(text: str) -> Run:
-    """The run of `D/[256;512]`, as the tables of transfer write it."""
-    net, _, scale = text.partition("/")
-    S = scale.strip("[]").replace(";", "-")
-    if net not in NETS or S not in SCALES:
-        raise ValueError(f"{text!r} is no net: expected net/train S, such as D/[256;512]")
-    return Run(net, S)
+    """The run of `D/[256;512]`, as the tables of transfer write it, or of `D/256-512`, which no shell takes apart."""
+    with suppress(ValueError):
+        run = Run.parse_label(text.replace("/256-512", "/[256;512]"))
+        if not run.localises and run.layers == "all":
+            return run
+    raise ValueError(f"{text!r} is no net: expected net/train S, such as D/[256;512]")
 
 
 def released_run(text: str) -> Run:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
@@ -117,6 +117,8 @@ class Row:
     """The nets whose features are stacked, in the tables of transfer."""
     name: str = ""
     """What the user calls a row of his own; empty for a printed row. Claims find the row by it, in whichever table it is."""
+    varies: int | None = None
+    """The row, from 0, that the row of a variant varies; None for all other rows. Those of variants come last."""
 
     @property
     def ours(self) -> bool:
@@ -161,6 +163,11 @@ class PublishedTable:
     def name(self) -> str:
         """The stem of the table's files: `table03`, `text`."""
         return table_name(self.number)
+
+    @property
+    def own_rows(self) -> tuple[Row, ...]:
+        """Its rows without those of variants, which are printed apart."""
+        return tuple(row for row in self.rows if row.varies is None)
 
     @property
     def quantities(self) -> frozenset[str]:
@@ -219,6 +226,27 @@ def with_systems(table: PublishedTable, systems: Mapping[str, System]) -> Publis
         for name, system in systems.items()
     ]
     return replace(table, rows=(*table.rows, *added))
+
+
+def with_variants(table: PublishedTable, variants: Iterable[tuple[str, Run]]) -> PublishedTable:
+    """A table with a row added for each variant, by name, and each row that measures the run that it varies alone."""
+    cells = {column.name: Published("-", None) for column in table.columns}
+    key, added = next(iter(table.headings), ""), []
+    for name, run in variants:
+        for place, row in enumerate(table.rows):
+            if row.name or row.minus or not _measures(row, run.varied):
+                continue
+            system = row.system and tuple((member.varied_as(run.variant), weight) for member, weight in row.system)
+            keys = {**row.keys, key: f"{row.keys[key]} ({name})"}
+            members = tuple(replace(member, variant=run.variant) for member in row.members)
+            added.append(Row(keys, cells, system, members=members, name=name, varies=place))
+    return replace(table, rows=(*table.rows, *added))
+
+
+def _measures(row: Row, run: Run) -> bool:
+    """Whether a row measures one run alone."""
+    members = [member.run if isinstance(member, Evaluation) else None for member, _ in row.system or ()]
+    return {*members, *row.members} == {run}
 
 
 @cache
@@ -281,21 +309,21 @@ def needed_runs(
     numbers: tuple[str, ...] | None = None,
     seeds: tuple[int, ...] = (0,),
     *,
-    staged: bool = True,
+    parent_of: Callable[[Run], Run | None] = Run.parent,
     adopted: Collection[Run] = (),
 ) -> list[Run]:
     """The `adopted` runs, and those that the tables of these numbers need, or all tables, parents before children."""
     chosen = table_numbers() if numbers is None else numbers
     runs = (run for number in chosen for run in published_table(number).runs(seeds))
-    return with_ancestors((*adopted, *runs), staged=staged, adopted=adopted)
+    return with_ancestors((*adopted, *runs), parent_of=parent_of, adopted=adopted)
 
 
 def scales_of(run: Run, protocol: str, unprinted: tuple[str, ...] = ()) -> tuple[int, ...]:
     """Every Q at which the paper evaluates a run under a protocol, ascending: one job evaluates them all.
 
-    Those of the `unprinted` tables that were asked for are included.
+    A variant is evaluated as the run that it varies. Those of the `unprinted` tables that were asked for are included.
     """
-    return _scales_by_run(unprinted).get((replace(run, seed=0), protocol), ())
+    return _scales_by_run(unprinted).get((replace(run.varied, seed=0), protocol), ())
 
 
 @cache

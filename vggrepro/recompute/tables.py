@@ -116,7 +116,7 @@ def recomputed_tables(results: Path, settings: Settings) -> Iterator[Finding]:
         for table, number in work.numbers.items():
             stored = stored_record(results / "tables" / f"{table}.json", read_table)
             published = settings.table(number)
-            if [len(row["cells"]) for row in stored["rows"]] != [len(published.columns)] * len(published.rows):
+            if [len(row["cells"]) for row in stored["rows"]] != [len(published.columns)] * len(published.own_rows):
                 why = f"it has other rows or columns than tables/published/{table}.csv has now: make the table again"
                 yield Finding(f"tables/{table}", "cells", "differs", why)
                 continue
@@ -132,7 +132,7 @@ def recomputed_values(work: Recomputation, table: PublishedTable, stored: Mappin
         yield _layers(about, table, stored)
         return
     ours, theirs, places = [], [], []
-    for i, (row, cells) in enumerate(zip(table.rows, stored["rows"], strict=True)):
+    for i, (row, cells) in enumerate(zip(table.own_rows, stored["rows"], strict=True)):
         for j, (column, cell) in enumerate(zip(table.columns, cells["cells"], strict=True)):
             if cell["value"] is not None:
                 ours.append(work.value(table, row, column))

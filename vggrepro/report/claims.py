@@ -11,7 +11,7 @@ from typing import Any
 from vggrepro.judging.decisions import Decision, JudgedClaim
 from vggrepro.judging.ledger import read_ledger
 from vggrepro.paper.claims import RATIOS
-from vggrepro.tables.render import RANGE, printed_number
+from vggrepro.tables.numbers import RANGE, printed_number, printed_p
 
 TIMES = "\u00d7"
 DECISION_SIGNS: dict[Decision, str] = {
@@ -96,7 +96,7 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
         "interval": RANGE.join(map(number, step.interval)) if step else "",
         "tested": claim.tested,
         "trainings": step.trainings if step else "",
-        "p": _printed_p(claim.p_holm),
+        "p": printed_p(claim.p_holm),
         "n": f"{step.n:,}" if step else "",
         "seeds": f"{step.seeds} seeds" if step and step.seeds > 1 else "",
         "reason": claim.reason,
@@ -127,9 +127,3 @@ def _test_in_words(claim: JudgedClaim) -> str:
         "cost": "more than one time" if claim.p is not None else "dearer",
         "speed": f"at least {claim.by - claim.margin:g} times",
     }[claim.test]
-
-
-def _printed_p(value: float | None) -> str:
-    if value is None:
-        return ""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"

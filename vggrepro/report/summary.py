@@ -19,7 +19,8 @@ from vggrepro.scores.ranks import TOP
 from vggrepro.scores.stores import read_scores
 from vggrepro.tables.cells import MARKS, Cell, Table
 from vggrepro.tables.lineage import StoredResult
-from vggrepro.tables.render import VERDICT_SIGNS, printed_number
+from vggrepro.tables.numbers import printed_number
+from vggrepro.tables.render import VERDICT_SIGNS
 
 COMPARED = ("agrees", "differs", "inconclusive")
 """Verdicts of cells that can be compared with the paper's."""

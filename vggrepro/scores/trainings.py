@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.paper.runs import is_variant
 from vggrepro.paper.tolerances import tolerance_of
 from vggrepro.scores.outcomes import Errors, Outcome
 from vggrepro.scores.statistics import Estimate, chance_of_images
@@ -136,11 +137,18 @@ def differing(first: TrainingShares, second: TrainingShares | None = None) -> fl
 
 
 def pooled_spread(outcomes: Iterable[tuple[Outcome, TrainingShares]], quantity: str) -> TrainingSpread:
-    """The spread of trainings in a quantity, pooled over systems that share no training: no training is counted twice."""
+    """The spread of trainings in a quantity, pooled over systems that share no training: no training is counted twice.
+
+    Variants have no part in it, so that the intervals of the paper's cells are the same with and without them.
+    """
     sources, seen, spreads = tolerance_of(quantity).sources, set[str](), []
     # systems of few nets first, because they show more of what one training does
     for outcome, shares in sorted(outcomes, key=lambda pair: len(pair[1])):
-        if shares and not seen & set(shares):
+        if (
+            shares
+            and not seen & set(shares)
+            and not any(is_variant(training.rpartition("/")[2]) for training in shares)
+        ):
             seen |= set(shares)
             spreads.append(seed_spread(outcome).scaled(1 / differing(shares)))
     return training_spread(spreads, prior=(sources.training / 100) ** 2, df=sources.df)

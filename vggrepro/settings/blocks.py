@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from vggrepro.core.instructions import Instructions
 from vggrepro.core.validation import FrozenModel
+from vggrepro.paper.nets import Conv, layers_of, written
 from vggrepro.paper.tasks import TASKS, TRANSFER_SETS
 from vggrepro.settings.effects import DEPARTURE, HARMLESS, Effect, choice
 from vggrepro.settings.fields import (
@@ -37,6 +38,18 @@ VOC_TASKS = tuple(name for name, task in TASKS.items() if task.data.startswith("
 def is_fastest(instructions: Instructions) -> bool:
     """Whether instructions are left out of what is written, so that results of versions without this setting stay current."""
     return instructions == "fastest"
+
+
+def _plain_layers(layers: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """The layers of a net of the user's own, each in its shortest form."""
+    return tuple(
+        layer.channels if isinstance(layer, Conv) and layer.size == 3 else written(layer)
+        for layer in layers_of("", layers)
+    )
+
+
+NetLayers = Annotated[tuple[int | str, ...], Field(min_length=1), AfterValidator(_plain_layers)]
+"""A net of the user's own, as `vggrepro.paper.nets` writes those of Table 1."""
 
 
 class DataSettings(FrozenModel):
@@ -74,6 +87,8 @@ class NetSettings(FrozenModel):
     """CHOICE 3: half of an odd side is rounded down (PyTorch) or up (Caffe); they differ in dense evaluation only."""
     dropout: Annotated[Share, DEPARTURE] = 0.5
     """PAPER 3.1: dropout on the first two fully connected layers."""
+    layers: Annotated[NetLayers | None, Field(exclude_if=lambda layers: layers is None), DEPARTURE] = None
+    """Layers of a variant's own net in place of Table 1's: `net` of a variant sets them, and nothing else does."""
 
     @property
     def crop(self) -> int:

@@ -15,6 +15,7 @@ from vggrepro.settings.claims import claims_by_file
 from vggrepro.settings.downloads import with_places
 from vggrepro.settings.fields import read_texts
 from vggrepro.settings.models import PRESETS, Settings, read_preset
+from vggrepro.settings.variants import read_variants
 
 SCHEMA_FILE = ROOT / "workflow" / "schemas" / "config.schema.json"
 
@@ -32,7 +33,8 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
     """The settings of a preset's file, with the values of the user's `config` in their place.
 
     `smoke=true` is short for `preset=smoke`; `tiny_imagenet=PATH` and `ilsvrc=PATH` for `data={layout: ..., path: PATH}`;
-    `voc2007=PATH` and its like for `transfer={voc2007: PATH}`. `fetch` and `fetch:NAME` become the places of downloads.
+    `voc2007=PATH` and its like for `transfer={voc2007: PATH}`; `variants=FILE` for what a YAML file holds. `fetch` and
+    `fetch:NAME` become the places of downloads.
     Raises ValueError that names every wrong key, what was expected and, for a mistyped key, the nearest one; and, if
     `look_for_files`, every file that the user names and that is not there, whatever was made from it already, and what is
     wrong in the user's claims.
@@ -45,6 +47,8 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         )
     paths = {key: _path(key, config[key]) for key in PATHS if key in config}
     values = {key: value for key, value in config.items() if key not in PATHS}
+    if "variants" in values:
+        values["variants"] = read_variants(values["variants"])
     preset = _preset(values, paths)
     preset_values = read_preset(preset)
     _check_schedule(preset_values, values)
@@ -60,6 +64,10 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         shared = {"instructions": values["instructions"]}
         values = _override({"evaluate": shared, "transfer": shared}, values)
     values, fetched = with_places(values, _download_folder(values))
+    if isinstance(values.get("model"), dict) and values["model"].get("layers"):
+        raise ValueError(
+            "config: model.layers: expected a net of one's own in a variant: variants={NAME: {of: E/256, net: [...]}}"
+        )
     # where data sets lie by default is looked at when a job needs them, because most tables can be made again without
     may_be_absent = (preset_values["data"].get("path"), *fetched)
     context = {"look_for_files": look_for_files, "may_be_absent": may_be_absent}

@@ -9,13 +9,13 @@ from dataclasses import replace
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from vggrepro.core.files import read_yaml
 from vggrepro.core.instructions import Instructions
 from vggrepro.core.paths import ROOT
-from vggrepro.core.validation import FrozenModel
-from vggrepro.paper.runs import Run
+from vggrepro.core.validation import FrozenModel, nearest_hint
+from vggrepro.paper.runs import Run, file_name
 from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion, released_run
 from vggrepro.paper.tables import (
     PublishedTable,
@@ -25,6 +25,7 @@ from vggrepro.paper.tables import (
     table_numbers,
     unprinted_tables,
     with_systems,
+    with_variants,
 )
 from vggrepro.settings.blocks import (
     BoxTargets,
@@ -44,6 +45,8 @@ from vggrepro.settings.blocks import (
 )
 from vggrepro.settings.effects import DEPARTURE, HARMLESS, choice
 from vggrepro.settings.fields import ExistingFile, ExistingFolder, PositiveInteger, ReleasedName, RowName, StoreName
+from vggrepro.settings.variants import NOTHING, VariantName, VariantSettings
+from vggrepro.settings.varied import check_variants, differs, first_run_called, settings_of_variants
 
 PRESETS = ("paper", "tiny", "smoke")
 """Names of the presets, each a YAML file."""
@@ -99,6 +102,11 @@ class Settings(FrozenModel):
     on features combined otherwise."""
     downloads: Annotated[DownloadSettings, Field(exclude=True)] = DownloadSettings()
     """Where what is fetched lies, and how it comes here."""
+    variants: Annotated[
+        dict[VariantName, VariantSettings], Field(exclude_if=lambda variants: not variants), HARMLESS
+    ] = {}
+    """Runs of one's own beside the paper's, by name, or a YAML file with them: `variants={"less decay": {of: C/256, train:
+    {weight_decay: 1e-4}}}`. A list of values for a key, or a range, makes a sweep."""
     data: DataSettings
     """The data set, and how many of its images are used."""
     model: NetSettings = NetSettings()
@@ -117,6 +125,10 @@ class Settings(FrozenModel):
     """How predicted boxes are merged."""
     transfer: TransferSettings = TransferSettings()
     """The data sets of transfer, and their features and SVMs."""
+
+    _of_variant: dict[str, Settings] = PrivateAttr(default_factory=dict)
+    """All settings of each variant, by its name in file names."""
+    _variant_runs: list[Run] = PrivateAttr(default_factory=list)
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -139,6 +151,11 @@ class Settings(FrozenModel):
                 )
         if self.data.layout != "stand-in" and not self.data.path:
             raise ValueError(f"data.path: the layout {self.data.layout} needs the folder or archive of the data set")
+        if self.variants:
+            self._of_variant.update(settings_of_variants(self))
+            check_variants(self)
+            runs = (replace(run, variant=file_name(name)) for name, each in self.variants.items() for run in each.runs)
+            self._variant_runs.extend(run for run in runs if differs(self, run))
         return self
 
     @property
@@ -195,7 +212,9 @@ class Settings(FrozenModel):
 
     def table(self, number: str) -> PublishedTable:
         """A published table, with the rows that the user adds to it."""
-        return with_systems(published_table(number), self.added(number))
+        table = with_systems(published_table(number), self.added(number))
+        names = {file_name(name): name for name in self.variants}
+        return with_variants(table, [(names[run.variant], run) for run in self.variant_runs])
 
     def table_numbers(self, *kinds: str) -> tuple[str, ...]:
         """The tables of these kinds that are made: those that the paper prints, and the unprinted ones that are asked for."""
@@ -216,13 +235,52 @@ class Settings(FrozenModel):
             changes["drop_epochs"] = None
         return self.train.model_copy(update=changes)
 
+    def of(self, run: Run) -> Settings:
+        """All settings as they are for a run: of a variant, with its own among them. A ValueError for an unknown variant."""
+        if run.variant and run.variant not in self._of_variant:
+            known = f"expected one of {', '.join(self._of_variant)}" if self._of_variant else "there are none"
+            raise ValueError(
+                f"no variant is called {run.variant!r}: {known}{nearest_hint(run.variant, [*self._of_variant])}"
+            )
+        return self._of_variant[run.variant] if run.variant else self
+
+    def variant_of(self, run: Run) -> tuple[str, VariantSettings]:
+        """The variant that a run is of, and its name as the user writes it."""
+        return next((name, each) for name, each in self.variants.items() if file_name(name) == run.variant)
+
+    @property
+    def variant_runs(self) -> tuple[Run, ...]:
+        """The runs of all variants for the first seed, but for the points of a sweep that are the paper's own run."""
+        return tuple(self._variant_runs)
+
+    def parent(self, run: Run) -> Run | None:
+        """The run that a run is initialised from: the paper's, or what a variant says; None for random weights."""
+        usual = run.parent(staged=self.staged)
+        if not run.variant:
+            return usual
+        variant = self.variant_of(run)[1]
+        if variant.begins == NOTHING:
+            return None
+        if variant.begins:
+            return replace(first_run_called(self, variant.begins), seed=run.seed)
+        # stages of one variant follow each other
+        within = usual and usual.label in variant.of
+        return replace(usual, variant=run.variant) if usual and within else usual
+
+    def trained_as(self, run: Run) -> Run:
+        """The run whose weights a run has: of a variant that is trained as the run that it varies, that one."""
+        return run.varied if self.for_run(run) == self.for_run(run.varied) else run
+
     def for_run(self, run: Run) -> RunSettings:
         """All settings that determine the weights of a run; a change of one of them retrains it."""
+        own = self.of(run)
         if run.localises:
-            train, boxes = self._with(self.localise), self.boxes
+            train, boxes = own._with(own.localise), own.boxes
         else:
-            train, boxes = self.train if run.S == "256" else self._with(self.finetune), None
-        return RunSettings(model=self.model, train=train, boxes=boxes, instructions=self.instructions)
+            train, boxes = own.train if run.S == "256" else own._with(own.finetune), None
+        parent = self.parent(run)
+        begins = None if parent == run.parent(staged=self.staged) else parent.name if parent else NOTHING
+        return RunSettings(model=own.model, train=train, boxes=boxes, instructions=own.instructions, begins=begins)
 
 
 class RunSettings(FrozenModel):
@@ -236,6 +294,8 @@ class RunSettings(FrozenModel):
     """The targets of a run that predicts boxes; not set for classification."""
     instructions: Annotated[Instructions, HARMLESS] = Field(default="fastest", exclude_if=is_fastest)
     """CPU instructions of the training."""
+    begins: Annotated[str | None, Field(exclude_if=lambda begins: begins is None), DEPARTURE] = None
+    """The run that a variant is initialised from, or `nothing`; not set: as in the paper."""
 
 
 def read_preset(preset: str) -> dict[str, Any]:

@@ -9,10 +9,11 @@ from numpy.typing import NDArray
 
 from vggrepro.localisation.errors import missed_images
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes
-from vggrepro.paper.systems import System, with_seed
+from vggrepro.paper.systems import System, evaluations_of, with_seed
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.stores import open_evaluations
+from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.models import Settings
 from vggrepro.tables.imported import open_imported, systems_measurement
 from vggrepro.tables.measurement import Inputs, Measurement
@@ -74,7 +75,9 @@ def _localisation_errors(
     for system in measured_systems(published):
         by_seed = [[member.path for member, _ in with_seed(system, seed)] for seed in settings.seeds]
         if all(path in stores for paths in by_seed for path in paths):
-            missed = [_missed({path: stores[path] for path in paths}, settings, workers) for paths in by_seed]
+            # boxes of a variant may be merged otherwise
+            merge = settings.of(evaluations_of(system)[0].run).merge
+            missed = [_missed({path: stores[path] for path in paths}, merge, workers) for paths in by_seed]
             first = stores[by_seed[0][0]]
             images = ids_digest(np.array(first.ids)[first.counted].tolist())
             sources = tuple(member.path for member, _ in system)
@@ -82,9 +85,9 @@ def _localisation_errors(
     return errors
 
 
-def _missed(stores: Mapping[str, BoxStore], settings: Settings, workers: int) -> NDArray[np.bool_]:
+def _missed(stores: Mapping[str, BoxStore], merge: MergeSettings, workers: int) -> NDArray[np.bool_]:
     """Which of the counted images the merged union of some stores' boxes does not localise, [counted]."""
     union = list(stores.values())
-    boxes = merged_label_boxes(union, settings.merge, true_only=True, workers=workers, about=", ".join(stores))
+    boxes = merged_label_boxes(union, merge, true_only=True, workers=workers, about=", ".join(stores))
     missed: NDArray[np.bool_] = missed_images(union[0], boxes)[0]
     return missed

@@ -20,6 +20,7 @@ from vggrepro.tables.layers import measure_layers, measure_parameters
 from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.scores import measure_scores
 from vggrepro.tables.svms import measure_svms
+from vggrepro.tables.variants import variant_rows
 
 BUILDERS: dict[str, Callable[[PublishedTable, Settings, Inputs], Measurement]] = {
     "layers": measure_layers,
@@ -37,9 +38,10 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
     Raises ValueError where inputs are needed and not given, and for stores that are damaged or do not fit together.
     """
     measurement = BUILDERS[published.kind.name](published, settings, inputs)
+    own = replace(published, rows=published.own_rows)
     rows = [
-        TableRow(row_keys(published, row), cells, group)
-        for row, cells, group in zip(published.rows, measurement.cells, group_sizes(published), strict=True)
+        TableRow(row_keys(own, row), cells, group)
+        for row, cells, group in zip(own.rows, measurement.cells[: len(own.rows)], group_sizes(own), strict=True)
     ]
     # imported scores may be of other images than ours: the best is marked among the paper's rows
     printed = len(published_table(published.number).rows)
@@ -58,6 +60,7 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
         kind=published.kind.layout,
         higher_is_better=published.higher_is_better,
         other_data=tuple(sorted(measurement.other_data)),
+        variants=variant_rows(published, settings, measurement.cells),
     )
     return table, measurement.outcomes
 

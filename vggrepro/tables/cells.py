@@ -122,6 +122,55 @@ class TableFinding:
 
 
 @dataclass(frozen=True)
+class Difference:
+    """By how much a variant is above the row that it varies, image by image, in points."""
+
+    value: float
+    interval: CellInterval
+    """95%."""
+    n: int
+    """Images."""
+    seeds: int
+    p: float
+    """Two-sided p-value of no difference."""
+    p_holm: float
+    """After Holm's correction over all differences of variants in the table."""
+    minimum_detectable_difference: float
+    """The smallest true difference that would be found with 80% power, before the correction."""
+    verdict: Literal["better", "worse", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class Change:
+    """A setting in which a variant differs."""
+
+    key: str
+    own: str
+    usual: str
+    """Of the run that it varies."""
+
+
+@dataclass(frozen=True)
+class VariantRow:
+    """A row of the user's own beside the row that it varies; it is not of the paper."""
+
+    name: str
+    """As the user calls the variant; of a sweep, with the value."""
+    keys: tuple[str, ...]
+    """As printed; the first has the name in brackets."""
+    varies: int
+    """The row that it varies, from 0."""
+    changes: tuple[Change, ...]
+    cells: tuple[Cell, ...]
+    differences: tuple[Difference | None, ...] = ()
+    """By column, once they are judged; None where the variant or the row that it varies has no number."""
+    sweep: str = ""
+    """The name of the sweep that it is a point of."""
+    key: str = ""
+    """Of the setting that is swept."""
+
+
+@dataclass(frozen=True)
 class Table:
     """A table of the paper, measured anew."""
 
@@ -147,6 +196,13 @@ class Table:
     """Headings over key columns, each with the number of columns that it covers; none where no column has one."""
     findings: tuple[TableFinding, ...] = ()
     """What the audit found: departures from the paper, and choices where it is silent."""
+    variants: tuple[VariantRow, ...] = ()
+    """Rows of the user's own, apart from those of the paper."""
+
+    @property
+    def all_rows(self) -> tuple[TableRow | VariantRow, ...]:
+        """Its rows and those of variants, numbered as those of `Settings.table`."""
+        return (*self.rows, *self.variants)
 
     def anchor(self, row: int, column: int) -> str:
         """The id of a cell, by its row and column from 0."""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from vggrepro.paper.nets import Conv, blocks_of
+from vggrepro.paper.nets import blocks_of, written
 from vggrepro.paper.tables import Published, PublishedTable
 from vggrepro.scores.outcomes import Outcomes
 from vggrepro.settings.blocks import NetSettings
@@ -61,7 +61,7 @@ def _cell(cell: Cell, printed: Published, counted: str | float) -> Cell:
 
 def _layer_rows(nets: Sequence[str]) -> list[dict[str, str]]:
     """Table 1's rows: weight layers, input, five blocks of convolutions each with its pooling, fully connected layers."""
-    stacks = {net: [[_layer_name(layer) for layer in block] for block in blocks_of(net)] for net in nets}
+    stacks = {net: [[written(layer) for layer in block] for block in blocks_of(net)] for net in nets}
     depths = {net: str(sum(layer != "LRN" for block in stacks[net] for layer in block) + 3) for net in nets}
     left_of = dict(zip(nets, (nets[0], *nets), strict=False))
     side = NetSettings().crop
@@ -70,11 +70,6 @@ def _layer_rows(nets: Sequence[str]) -> list[dict[str, str]]:
         rows += [{net: _block_text(stacks[net][b], stacks[left_of[net]][b]) for net in nets}]
         rows += [dict.fromkeys(nets, "maxpool")]
     return [*rows, {net: _head_text(net) for net in nets}]
-
-
-def _layer_name(layer: Conv | str) -> str:
-    """`conv3-64`, or `LRN`."""
-    return layer if isinstance(layer, str) else f"conv{layer.size}-{layer.channels}"
 
 
 def _block_text(layers: Sequence[str], left: Sequence[str]) -> str:

@@ -172,7 +172,7 @@ def results_of_table(settings: Settings, table: Table) -> list[str]:
     """The paths of all results that a table's cells came from, each once."""
     paths = (
         s.path
-        for r, row in enumerate(table.rows)
+        for r, row in enumerate(table.all_rows)
         for cell in row.cells
         for s in cell_sources(settings, table.number, r, cell)
     )

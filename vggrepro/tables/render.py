@@ -5,9 +5,9 @@ The templates in `tables/templates/` get strings and lists; an undefined name ra
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,11 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import read_typed
 from vggrepro.paper.tables import table_label
 from vggrepro.tables import markup
-from vggrepro.tables.cells import ALL_CELLS, MARKS, Cell, CellInterval, Table, TableRow, Verdict
+from vggrepro.tables.cells import ALL_CELLS, MARKS, Cell, Table, TableRow, VariantRow, Verdict
+from vggrepro.tables.numbers import decimals_of_images, printed_interval, printed_number, rounded
+from vggrepro.tables.variant_lines import VARIANT_HEADINGS, VARIANTS_HEADING, VARIANTS_NOTE, VariantLine, variant_lines
 
 TABLE_FORMATS = ("json", "csv", "md", "html", "tex")
-RANGE = " to "
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,9 @@ class TableLayout:
     """Of values that are counted; those that are measured have as many as their images can tell."""
 
     def decimals_of(self, cell: Cell) -> int:
-        """One decimal as in the paper; two where an image is more than half of it, so that no count is rounded away."""
-        return 2 if self.measured and 0 < cell.n < FEW_IMAGES else self.decimals
+        """Of one cell: of a measured one, as many as its images can tell."""
+        return decimals_of_images(cell.n) if self.measured else self.decimals
 
-
-FEW_IMAGES = 2000
-"""Below this number of images one more of them moves an error by more than 0.05 points."""
 
 TABLE_LAYOUTS = {
     "layers": TableLayout(compared=False, measured=False),
@@ -69,24 +67,6 @@ def read_table(path: Path) -> Table:
 def table_heading(table: Table) -> str:
     """`Table 3. One test scale`."""
     return f"{table_label(table.number)}. {table.title}" if table.number.isdigit() else table.title
-
-
-def rounded(value: float, decimals: int = 1) -> Decimal:
-    """The value to so many decimals, half away from zero: 27.75 is 27.8. To nine first, because floats fall short."""
-    return Decimal(f"{value:.9f}").quantize(Decimal(1).scaleb(-decimals), ROUND_HALF_UP)
-
-
-def printed_number(value: float | Decimal, *, signed: bool = False, decimals: int = 1) -> str:
-    """A number as it is printed: a true minus sign, and none before zero."""
-    number = rounded(float(value), decimals)
-    return f"{number:{'+' if signed else ''}f}".replace("-", markup.MINUS) if number else f"{abs(number):f}"
-
-
-def printed_interval(bounds: CellInterval | None, *, signed: bool = False, decimals: int = 1) -> str:
-    """An interval as it is printed: `1.2 to 3.4`."""
-    if bounds is None:
-        return ""
-    return RANGE.join(printed_number(bound, signed=signed, decimals=decimals) for bound in bounds)
 
 
 def printed_delta(cell: Cell, decimals: int) -> str:
@@ -193,6 +173,10 @@ def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
         "all_cells": next((text for mark, text in table.footnotes if mark == ALL_CELLS), ""),
         "notes": list(table.notes),
         "reasons": _reasons(table),
+        "variants": variant_lines(table),
+        "variants_heading": VARIANTS_HEADING,
+        "variants_note": VARIANTS_NOTE,
+        "variant_headings": VARIANT_HEADINGS,
     }
 
 
@@ -261,7 +245,18 @@ def table_markdown(table: Table) -> str:
     footnotes = [f"{mark.capitalize() if mark == ALL_CELLS else mark}: {text}" for mark, text in table.footnotes]
     images = [f"n = {view['n_of_all']} images in every row."] if view["n_of_all"] else []
     notes = "\n\n".join([table.caption, *images, *table.notes, *footnotes])
-    return f"### {view['heading']} (section {table.section})\n\n{body}\n\n{notes}\n"
+    parts = [f"### {view['heading']} (section {table.section})", body, notes, *_markdown_variants(view["variants"])]
+    return "\n\n".join(parts) + "\n"
+
+
+def _markdown_variants(lines: Sequence[VariantLine]) -> Iterator[str]:
+    from tabulate import tabulate
+
+    if lines:
+        rows = [[markup.escape_markdown(text) for text in line.texts] for line in lines]
+        yield f"#### {VARIANTS_HEADING}"
+        yield tabulate(rows, VARIANT_HEADINGS, tablefmt="github", disable_numparse=True)
+        yield VARIANTS_NOTE
 
 
 def _markdown_cell(cell: dict[str, Any], layout: TableLayout) -> list[str]:
@@ -291,8 +286,21 @@ def table_csv(table: Table) -> str:
                 f"{heading}: {name}": value for name, value in _csv_values(cell, TABLE_LAYOUTS[table.kind]).items()
             }
         records.append(record)
+    records += [_csv_variant(table, row) for row in table.variants]
     text: str = pd.DataFrame(records).to_csv(index=False, lineterminator="\n", float_format="%.6g")
     return text
+
+
+def _csv_variant(table: Table, row: VariantRow) -> dict[str, Any]:
+    """A line for a variant: its values, and in columns that only such lines have, how they differ from the row varied."""
+    record: dict[str, Any] = dict(zip((key or "row" for key in table.keys), row.keys, strict=True))
+    for heading, cell, difference in zip(table.columns, row.cells, row.differences, strict=True):
+        values = _csv_values(cell, TABLE_LAYOUTS[table.kind])
+        record |= {f"{heading}: {name}": value for name, value in values.items()}
+        for name, value in (asdict(difference) if difference else {}).items():
+            low_high = zip(("low", "high"), value, strict=True) if name == "interval" else ((name, value),)
+            record |= {f"{heading}: varied {part}": each for part, each in low_high}
+    return record
 
 
 def _csv_values(cell: Cell, layout: TableLayout) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, load_weights
 from vggrepro.paper.runs import Run
 from vggrepro.settings.models import RunSettings
+from vggrepro.settings.variants import NOTHING
 
 
 def open_stores(run: Run, train_folder: Path, val_folder: Path) -> tuple[Store, Store]:
@@ -24,14 +25,15 @@ def open_stores(run: Run, train_folder: Path, val_folder: Path) -> tuple[Store, 
     return train, val
 
 
-def load_initial_weights(run: Run, file: Path | None) -> Weights | None:
+def load_initial_weights(run: Run, file: Path | None, begins: str | None = None) -> Weights | None:
     """The weights that a run is initialised from; None for random ones.
 
-    Raises ValueError if they are not those of the paper's parent run, or if there is no file where one is needed.
+    `begins` names another run than the paper's, or `nothing`. Raises ValueError if the weights are not those of that run, or
+    if there is no file where one is needed.
     """
-    parent = run.parent()
+    parent = run.parent() if begins is None else None if begins == NOTHING else Run.parse(begins)
     if file is None:
-        if parent and (run.S != "256" or run.localises):
+        if parent and (begins or run.S != "256" or run.localises):
             raise ValueError(f"{run.name} is initialised from {parent.name}: give its weights with --parent")
         return None
     weights = load_weights(file)
@@ -58,7 +60,10 @@ def initial_net(
     initialise_randomly(net, settings.train.init, run.seed)
     # PAPER A.1: the last layer of a net that predicts boxes begins at random
     but = ("fc8",) if run.localises else ()
-    transferred = initialise_from(net, initial.tensors, initial.run.net, but=but) if initial else []
+    transferred = []
+    if initial:
+        same = (initial.run.net, initial.model.layers) == (run.net, settings.model.layers)
+        transferred = initialise_from(net, initial.tensors, same_net=same, but=but, exact=not run.variant)
     net.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     # PAPER 4.4, A.1: the jittered D of the submission and two of Table 8's nets moved their FC layers only
     net.features.requires_grad_(run.layers == "all")

@@ -67,7 +67,7 @@ def train_run(
     for a loss that diverges or stays at chance; `Stopped` where the process was told to stop.
     """
     train, val = open_stores(run, train_folder, val_folder)
-    initial = load_initial_weights(run, initial_weights)
+    initial = load_initial_weights(run, initial_weights, settings.begins)
     parent = {"run": initial.run.name, "weights": file_digest(initial_weights)} if initial and initial_weights else None
     identity = {
         "run": run.name,

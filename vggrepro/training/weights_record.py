@@ -94,7 +94,8 @@ def net_record(net: VGG) -> dict[str, Any]:
     return {
         "layers": sorted({type(module).__name__ for module in modules}),
         "width": next(module.out_channels for module in modules if isinstance(module, nn.Conv2d)),
-        "fc": net.fc6.out_features,
+        # of the average over a window in their place, as many as the features that are averaged
+        "fc": net.fc8.in_features,
         "poolings": len(pools),
         "pooling": "ceil" if any(pool.ceil_mode for pool in pools) else "floor",
         "lrn": [[float(n) for n in (norm.k, norm.n, norm.alpha, norm.beta)] for norm in norms],

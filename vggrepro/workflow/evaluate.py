@@ -6,13 +6,18 @@ from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import best_classification, scales_of
 from vggrepro.workflow.plan import Answers, Plan, of_first_seed
-from vggrepro.workflow.train import parent_weights
+from vggrepro.workflow.train import weights_file
 
 
 def evaluate_job(plan: Plan, run: str, protocol: str) -> Answers:
-    """The test scales at which the paper's tables evaluate a run under a protocol, and all that decides posteriors."""
-    scales = scales_of(Run.parse(run), protocol, plan.settings.unprinted)
-    return {"scales": ",".join(map(str, scales)), "settings": plan.settings.evaluate.model_dump_json()}
+    """The weights of a run, the test scales at which the paper's tables evaluate it, and all that decides posteriors."""
+    tested = Run.parse(run)
+    scales = scales_of(tested, protocol, plan.settings.unprinted)
+    return {
+        "weights": weights_file(plan, tested),
+        "scales": ",".join(map(str, scales)),
+        "settings": plan.settings.of(tested).evaluate.model_dump_json(),
+    }
 
 
 def answers_job(plan: Plan, seed: str) -> Answers:
@@ -24,9 +29,11 @@ def answers_job(plan: Plan, seed: str) -> Answers:
 def boxes_job(plan: Plan, run: str, protocol: str) -> Answers:
     """As for posteriors; for dense boxes also the net that scores them and the images' best labels."""
     localiser, dense = Run.parse(run), protocol == "dense"
+    classifier = localiser.varied.parent()
+    assert classifier is not None, "a net that predicts boxes is initialised from a classification net"
     return {
         **evaluate_job(plan, run, protocol),
-        "classifier": parent_weights(plan, localiser) if dense else [],
+        "classifier": weights_file(plan, classifier) if dense else [],
         "answers": [f"{plan.root}/answers/s{localiser.seed}"] if dense else [],
     }
 
@@ -34,6 +41,6 @@ def boxes_job(plan: Plan, run: str, protocol: str) -> Answers:
 def merging_job(plan: Plan) -> Answers:
     """The box stores of Table 9, of the first seed, and what decides how they are merged."""
     return {
-        "boxes": plan.stores("9", seeds=plan.settings.seeds[:1]),
+        "boxes": plan.stores("9", seeds=plan.settings.seeds[:1], variants=False),
         "settings": of_first_seed(plan.settings, "merge"),
     }

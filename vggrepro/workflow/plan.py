@@ -15,7 +15,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from vggrepro.paper.runs import Run, members_name
+from vggrepro.core.validation import nearest_hint
+from vggrepro.paper.runs import Run, members_name, with_ancestors
 from vggrepro.paper.systems import Imported, evaluations_of
 from vggrepro.paper.tables import PublishedTable, needed_runs, table_name
 from vggrepro.paper.tasks import TASKS, task_of
@@ -59,8 +60,10 @@ class Plan:
         # with released nets, only what is asked for beyond them is trained
         trained = tuple(n for n in wanted if n in settings.table_numbers("boxes")) if adopted else wanted
         root = f"results/{settings.folder}"
-        trained = trained if settings.ours and not has_imports_alone(settings, Path(root)) else ()
-        runs = needed_runs(trained, settings.seeds, staged=settings.staged, adopted=adopted)
+        imports_alone = has_imports_alone(settings, Path(root))
+        trained = trained if settings.ours and not imports_alone else ()
+        runs = needed_runs(trained, settings.seeds, parent_of=settings.parent, adopted=adopted)
+        runs += [] if imports_alone else _runs_of_variants(settings, runs)
         return cls(
             settings,
             root=root,
@@ -72,8 +75,12 @@ class Plan:
 
     @property
     def trained(self) -> tuple[str, ...]:
-        """The runs that are trained here."""
-        return tuple(run for run in self.runs if run not in self.adopted)
+        """The runs that are trained here: not those that are adopted, nor variants of how a run is tested."""
+        return tuple(run for run in self.runs if run not in self.adopted and self.weights_of(Run.parse(run)) == run)
+
+    def weights_of(self, run: Run) -> str:
+        """The name of the run whose weights a run has."""
+        return self.settings.trained_as(run).name
 
     @property
     def classifiers(self) -> tuple[str, ...]:
@@ -119,11 +126,12 @@ class Plan:
     def _names(self) -> frozenset[str]:
         return frozenset(self.runs)
 
-    def stores(self, number: str, *, seeds: Sequence[int]) -> list[str]:
+    def stores(self, number: str, *, seeds: Sequence[int], variants: bool = True) -> list[str]:
         """The folders of results that a table is measured from. A system of which the plan lacks a run is not measured."""
         if number not in self.measured:
             return []
         table = self.settings.table(number)
+        table = table if variants else replace(table, rows=table.own_rows)
         jobs = self._system_jobs(table, seeds) | self._svm_jobs(table, seeds)
         return sorted(f"{self.root}/{table.kind.results}/{job}" for job in jobs)
 
@@ -141,6 +149,22 @@ class Plan:
             and self.has(replace(run, seed=seed) for run in row.members for seed in seeds)
             for seed in seeds
         }
+
+
+def _runs_of_variants(settings: Settings, papers: Sequence[Run]) -> list[Run]:
+    """The runs of variants for every seed, parents before children; a ValueError for one of a run that is not in the plan."""
+    labels = list(dict.fromkeys(run.label for run in papers))
+    known = f"The DAG has {', '.join(labels) or 'no run'}"
+    for run in settings.variant_runs:
+        name, parent = settings.variant_of(run)[0], settings.parent(run)
+        if run.varied.label not in labels:
+            hint = nearest_hint(run.varied.label, labels)
+            raise ValueError(f"config: variants.{name}.of: {run.varied.label} is not in the DAG{hint}. {known}")
+        if parent and not parent.variant and parent.label not in labels:
+            hint = nearest_hint(parent.label, labels)
+            raise ValueError(f"config: variants.{name}.from: {parent.label} is not in the DAG{hint}. {known}")
+    seeded = [replace(run, seed=seed) for seed in settings.seeds for run in settings.variant_runs]
+    return [run for run in with_ancestors(seeded, parent_of=settings.parent, adopted=papers) if run.variant]
 
 
 def has_imports_alone(settings: Settings, root: Path) -> bool:

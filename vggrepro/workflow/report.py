@@ -29,7 +29,7 @@ def flips_job(plan: Plan) -> Answers:
 def whatif_job(plan: Plan) -> Answers:
     """All score stores of the first seed, and what decides which of them are packed for the report."""
     seeds = plan.settings.seeds[:1]
-    stores = {store for number in table_numbers("scores") for store in plan.stores(number, seeds=seeds)}
+    stores = {store for number in table_numbers("scores") for store in plan.stores(number, seeds=seeds, variants=False)}
     return {"scores": sorted(stores), "settings": of_first_seed(plan.settings)}
 
 

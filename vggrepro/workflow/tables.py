@@ -81,7 +81,8 @@ def _records(plan: Plan, table: PublishedTable) -> list[str]:
         best = evaluations_of(best_classification())
         runs += [e.seeded(seed).run for e in best for seed in plan.settings.seeds]
     adopted = set(map(Run.parse, plan.adopted))
-    behind = with_ancestors((r for r in runs if plan.has([r])), staged=plan.settings.staged, adopted=adopted)
+    trained = (plan.settings.trained_as(run) for run in runs if plan.has([run]))
+    behind = with_ancestors(trained, parent_of=plan.settings.parent, adopted=adopted)
     return [f"{plan.root}/runs/{run.name}/{'adopted' if run in adopted else 'run'}.json" for run in behind]
 
 

@@ -27,8 +27,13 @@ def train_job(plan: Plan, run: str) -> Answers:
 
 def parent_weights(plan: Plan, run: Run) -> list[str]:
     """The weights that a run is initialised from; none for a run from random weights."""
-    parent = run.parent(staged=plan.settings.staged)
-    return [f"{plan.root}/runs/{parent.name}/weights.safetensors"] if parent else []
+    parent = plan.settings.parent(run)
+    return [weights_file(plan, parent)] if parent else []
+
+
+def weights_file(plan: Plan, run: Run) -> str:
+    """The weights that a run is tested with."""
+    return f"{plan.root}/runs/{plan.weights_of(run)}/weights.safetensors"
 
 
 def processes(wildcards: Any, resources: Any) -> int:  # noqa: ANN401

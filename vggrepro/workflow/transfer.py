@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from functools import cache
 
+from vggrepro.paper.runs import Run
 from vggrepro.paper.tasks import TASKS
 from vggrepro.workflow.plan import Answers, Plan
+from vggrepro.workflow.train import weights_file
 
 
 def _data_set(plan: Plan, name: str) -> Answers:
@@ -24,12 +26,13 @@ def draw_job(plan: Plan, set: str) -> Answers:
 
 @cache
 def features_job(plan: Plan, run: str, collection: str) -> Answers:
-    """The data set of a collection, its test scales, and what decides features."""
+    """The weights of a run, the data set of a collection, its test scales, and what decides features."""
     task = next(task for task in TASKS.values() if collection in task.collections)
     return {
         **_data_set(plan, task.data),
         "scales": ",".join(map(str, task.scales)),
-        "settings": plan.settings.evaluate.model_dump_json(
+        "weights": weights_file(plan, Run.parse(run)),
+        "settings": plan.settings.of(Run.parse(run)).evaluate.model_dump_json(
             include={"precision", "batch_pixels", "cpu_kernels", "instructions"}
         ),
     }

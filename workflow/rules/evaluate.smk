@@ -4,7 +4,7 @@ from vggrepro.workflow.evaluate import evaluate_job
 rule evaluate:
     """Posteriors of the validation images, at every test scale of the paper's tables in one go (section 3.2)."""
     input:
-        weights="<results>/runs/{run}/weights.safetensors",
+        weights=PLAN.ask(evaluate_job, "weights"),
         val="<results>/data/val",
     output:
         directory("<results>/scores/{run}/{protocol}"),

@@ -25,7 +25,7 @@ rule answers:
 rule boxes:
     """Boxes of the validation images, at every test scale of the paper's tables in one go (appendix A)."""
     input:
-        weights="<results>/runs/{run}/weights.safetensors",
+        weights=PLAN.ask(boxes_job, "weights"),
         classifier=PLAN.ask(boxes_job, "classifier"),
         answers=PLAN.ask(boxes_job, "answers"),
         val="<results>/data/val",

@@ -29,7 +29,7 @@ rule features:
     """What a net without its last layer says of every image of a data set, at every test scale (appendix B)."""
     input:
         PLAN.ask(features_job, "source"),
-        weights="<results>/runs/{run}/weights.safetensors",
+        weights=PLAN.ask(features_job, "weights"),
     output:
         directory("<results>/features/{run}/{collection}"),
     log:

@@ -24,13 +24,15 @@ def with_cpu_kernels(features: nn.Sequential) -> nn.Sequential:
 
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     previous: nn.Module | None = None
-    for name, layer in features.named_children():
+    named = list(features.named_children())
+    for (name, layer), following in zip(named, [*(each for _, each in named[1:]), None], strict=True):
         if isinstance(previous, Winograd) and isinstance(layer, nn.ReLU):
             continue
         if isinstance(previous, Winograd) and isinstance(layer, nn.MaxPool2d) and not layer.ceil_mode:
             previous.pooled = True
             continue
-        layers[name] = previous = Winograd(layer) if _gains(layer) else layer
+        # what is no ReLU, such as batch normalisation, has to see the sums themselves
+        layers[name] = previous = Winograd(layer) if _gains(layer) and isinstance(following, nn.ReLU) else layer
     return nn.Sequential(layers)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 from vggrepro.diagnosis import flips
 from vggrepro.diagnosis.flips import FLIPS_SHOWN, Comparison, Flip
 from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style, read_picture
-from vggrepro.tables.render import printed_interval, printed_number
+from vggrepro.tables.numbers import printed_interval, printed_number
 
 
 def draw_flips(folder: Path, figures: Path) -> Figure:

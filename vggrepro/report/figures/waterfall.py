@@ -9,7 +9,7 @@ from typing import Any
 from vggrepro.diagnosis.decomposition import Decomposition, MeasuredStep, read_decomposition
 from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
 from vggrepro.scores.ranks import TOP
-from vggrepro.tables.render import printed_interval, printed_number
+from vggrepro.tables.numbers import printed_interval, printed_number
 
 FALLS, RISES = "#0072B2", "#D55E00"
 QUANTITY = "top-1"
