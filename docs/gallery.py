@@ -23,6 +23,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.provenance import commit
 
 GALLERY = ROOT / "docs" / "gallery"
+CLAIMS = ROOT / "docs" / "examples" / "public-nets.yaml"
 LARGEST = 2_000_000
 """Bytes of a report that is kept in git."""
 SYSTEMS = {
@@ -62,19 +63,22 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         answers = _folder_of("vgg16.npy", _unpacked(given.answers, work / "answers"))
-        devkit = _folder_of("meta_clsloc.mat", _unpacked(given.devkit, work / "devkit"))
+        devkit = _folder_of("meta_clsloc.mat", _unpacked(given.devkit, work / "with devkit"))
         made["public"] = _keep(public_nets(answers, devkit, work), "public-nets.html")
     write_text(GALLERY / "index.md", INDEX.format(**made))
 
 
 def public_nets(answers: Path, devkit: Path, work: Path) -> Path:
-    """The report of the public nets, made below the folder `work`."""
-    systems = {name: {key: str(answers / file) for key, file in files.items()} for name, files in SYSTEMS.items()}
+    """The report of the public nets, made below the folder `work`. It names files, and no place of this machine."""
+    for file in {file for files in SYSTEMS.values() for file in files.values()}:
+        (work / file).symlink_to((answers / file).absolute())
+    (work / "devkit").symlink_to(devkit.absolute())
+    (work / CLAIMS.name).symlink_to(CLAIMS)
     settings = {
         "ours": False,
-        "imported": {name: {**files, "order": "folders"} for name, files in systems.items()},
-        "devkit": {"folder": str(devkit)},
-        "claims": {"public nets": str(ROOT / "docs" / "examples" / "public-nets.yaml")},
+        "imported": {name: {**files, "order": "folders"} for name, files in SYSTEMS.items()},
+        "devkit": {"folder": "devkit"},
+        "claims": {"public nets": CLAIMS.name},
     }
     config = work / "config.yaml"
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")

@@ -134,6 +134,15 @@ def test_other_settings_images_and_labels_are_refused_with_the_difference_named(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_released_nets_do_not_merge_with_trained_ones(packs, tmp_path):
+    def release(manifest):
+        manifest["settings"] |= {"released": {"D": {"file": "d.pth"}}, "localisation": False}
+
+    odd = forged(packs["alone"], tmp_path / "odd.zip", change=release)
+    with pytest.raises(ValueError, match="the folder of results is 'smoke' in .*, 'smoke-released' in .*odd.zip"):
+        merge_packs([packs["first"], odd], tmp_path / "out")
+
+
 def test_other_rules_are_refused_in_either_pack_and_here(packs, tmp_path):
     def other_rules(manifest):
         manifest["rules"]["tables/protocol.yaml"] = "0" * 64

@@ -42,7 +42,9 @@ def _version_of(pack: Pack) -> str:
 
 def _declared(pack: Pack) -> Facts:
     values = flat(pack.settings.model_dump(mode="json"))
-    return {k: v for k, v in values if k not in MAY_DIFFER and not is_place(k)} | _rules(pack.manifest.rules)
+    # released nets have a folder of their own
+    folder: Facts = {"the folder of results": pack.settings.folder}
+    return folder | {k: v for k, v in values if k not in MAY_DIFFER and not is_place(k)} | _rules(pack.manifest.rules)
 
 
 def _rules(digests: Mapping[str, str]) -> Facts:
