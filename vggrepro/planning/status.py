@@ -102,7 +102,7 @@ def read_status(results: Path, now: float | None = None) -> RunStatus:
     if not any((results / name).is_dir() for name in (RECIPES, "plan")) and not any(results.glob("runs/*/run.json")):
         raise ValueError(f"{results}: no results in it: name a folder such as results/smoke, which snakemake writes")
     planned = read_plan(results)
-    look = _Look(results, moment, here=_is_locked(results / SESSION_LOCK))
+    look = _Look(results, moment, _is_locked(results / SESSION_LOCK), planned["machine"] if planned else "")
     steps = tuple(look.at(step) for step in (planned["steps"] if planned else _steps_by_recipes(results)))
     share, left = _progress(results, planned, steps)
     return RunStatus(results, planned, steps, look.here, share, left, tuple(dict.fromkeys(look.notes)))
@@ -115,6 +115,8 @@ class _Look:
     results: Path
     now: float
     here: bool
+    machine: str
+    """The node that Snakemake ran on; empty where that is not known."""
     notes: list[str] = field(default_factory=list)
 
     def at(self, step: PlannedStep) -> StepStatus:
@@ -140,13 +142,15 @@ class _Look:
             return None
 
     def _runs(self, step: PlannedStep, log: Path | None) -> bool:
-        if step["rule"] == "train":
-            folder = self.results / "state" / step["outputs"][0].split("/")[1]
-            beat = self._heartbeat(folder)
-            if beat.get("host") == socket.gethostname():
-                return _is_locked(folder / "lock")
-            return self.here or any(self._changed(file) for file in (folder / HEARTBEAT, log) if file)
-        return self.here or (log is not None and self._changed(log))
+        """By locks and open files where it began on this machine; elsewhere while its files change."""
+        if step["rule"] != "train":
+            here = self.machine == socket.gethostname()
+            return self.here or (log is not None and (_is_open(log) if here else self._changed(log)))
+        folder = self.results / "state" / step["outputs"][0].split("/")[1]
+        beat = self._heartbeat(folder)
+        if beat.get("host", self.machine) == socket.gethostname():
+            return _is_locked(folder / "lock") or (self.here and not beat)
+        return self.here or any(self._changed(file) for file in (folder / HEARTBEAT, log) if file)
 
     def _changed(self, file: Path) -> bool:
         """Whether a file was written a short while ago; one from the future was, too, by a node whose clock is ahead."""
@@ -214,6 +218,16 @@ def _is_locked(file: Path) -> bool:
             return not lock(opened)
     except OSError:
         return False
+
+
+def _is_open(file: Path) -> bool:
+    """Whether a process of this machine has a file open, as a step that still runs has its log; where /proc says it."""
+    path = str(file.resolve())
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):
+            if str(descriptor.readlink()) == path:
+                return True
+    return False
 
 
 def _last_lines(log: Path | None, count: int) -> tuple[str, ...]:
