@@ -27,6 +27,13 @@ def plan(
     nodes: Annotated[Positive, about("how many such nodes")] = 1,
     per_training: Annotated[Positive, about("GPUs of a training")] = 1,
     cores: Annotated[Positive | None, about("CPU cores of a node; not given: those that go with the device")] = None,
+    calibrate: Annotated[
+        bool, about("first measure this machine for a minute; the result is kept and used from then on")
+    ] = False,
+    claims: Annotated[bool, about("the chance that each claim of the paper is decided")] = False,
+    budget: Annotated[
+        str | None, about("'48 GPU hours' or '500 core hours': which claims, trainings and seeds that buys")
+    ] = None,
     as_json: Annotated[bool, about("print the plan as JSON", name="--json")] = False,
 ) -> None:
     """Say what a run costs before it starts: time, memory, disk, energy, a date; of what is there already, nothing."""
@@ -36,8 +43,12 @@ def plan(
     from vggrepro.planning.steps import planned_steps
     from vggrepro.planning.words import console, guesses_table, plan_lines, plan_table
 
+    wanted = _budget(budget, device)
+    values = _with_precision(_config(config), precision)
+    if calibrate:
+        _calibrate(values, device)
     machines = _machines(device, gpus=gpus, nodes=nodes, per_training=per_training, cores=cores)
-    steps = planned_steps(_with_precision(_config(config), precision), targets)
+    steps = planned_steps(values, targets)
     view, now = outlook(steps, machines, measured_rates(results_folders())), datetime.now().astimezone()
     results = Path(steps.plan.root)
     earlier = read_plan(results)
@@ -45,12 +56,67 @@ def plan(
         _print_json(plan_record(view, earlier, now))
         return
     out = console()
+    if wanted or claims:
+        _print_claims(out, view, config, values, wanted)
+        return
     if view.forecasts:
         out.print(plan_table(view))
     for line in plan_lines(view, now):
         out.print(line, markup=False, soft_wrap=True)
     if earlier and (outcomes := predicted_and_measured(results, earlier)):
         out.print(guesses_table(outcomes))
+
+
+def _print_claims(out: Any, view: Any, config: tuple[str, ...], values: Mapping[str, Any], budget: Any) -> None:  # noqa: ANN401
+    """The chances of claims, or what a budget buys of them."""
+    from vggrepro.planning.budget import Market, buy, judging_lines, snakemake_line
+    from vggrepro.planning.claims_words import bought_lines, bought_table, chances_table, claims_lines
+    from vggrepro.planning.evidence import truth_of
+    from vggrepro.planning.images import data_set
+    from vggrepro.planning.power import chances, questions
+
+    plan = view.steps.plan
+    root, seeds = Path(plan.root), len(plan.settings.seeds)
+    truth = truth_of(root, seeds, data_set(plan.settings, root).val)
+    asked, others = questions(plan.settings)
+    if budget is None:
+        expected = chances(
+            asked, truth, trained=[run for run in plan.runs if run.endswith(f"_s{plan.settings.seeds[0]}")]
+        )
+        out.print(chances_table(expected, others))
+        lines = claims_lines(expected, truth)
+    else:
+        bought = buy(Market(view, asked, truth, budget.kind), budget)
+        if bought.purchases:
+            out.print(bought_table(bought, budget))
+        commands = [snakemake_line(bought, plan.root, config), *judging_lines(bought, plan.root, values)]
+        lines = bought_lines(bought, budget, truth, commands if bought.purchases else [])
+    for line in lines:
+        out.print(line, markup=False, soft_wrap=True)
+
+
+def _budget(text: str | None, device: str) -> Any:  # noqa: ANN401
+    """The budget; a ValueError for one in GPU hours on a device that is none."""
+    from vggrepro.planning.budget import parse_budget
+    from vggrepro.planning.hardware import device_called
+
+    budget = parse_budget(text) if text else None
+    kind = device_called(device)
+    if budget and (budget.kind == "GPU") == kind.is_cpu:
+        unit = "core hours" if kind.is_cpu else "GPU hours"
+        raise ValueError(f"--budget {text!r}: {kind.name} has {unit}: give those, or another --device")
+    return budget
+
+
+def _calibrate(values: Mapping[str, Any], device: str) -> None:
+    """Raises ValueError where another device than this machine's is asked for."""
+    from vggrepro.planning.calibration import calibrate_machine
+    from vggrepro.planning.hardware import THIS
+    from vggrepro.settings.loading import load_settings
+
+    if device != THIS:
+        raise ValueError(f"--calibrate measures this machine: leave out --device {device}")
+    calibrate_machine(load_settings(values))
 
 
 @command

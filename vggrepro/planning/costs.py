@@ -63,7 +63,8 @@ class Work:
     """Channels of the net's first layer."""
 
 
-def _size(model: NetSettings, precision: str, layout: str) -> str:
+def size_of(model: NetSettings, precision: str, layout: str) -> str:
+    """What steps have in common that take the same share of the hardware."""
     return f"{layout}, width {model.width}, crop {model.crop}, fc {model.fc}, {precision}"
 
 
@@ -90,7 +91,7 @@ def _train(plan: Plan, run: str) -> Work:
     # weights, gradients, momentum, and a gradient that is being computed
     held = 4 * 4 * weights + (3 * data.train * data.pixels if train.on_device else 0)
     return Work(
-        _size(model, train.precision, plan.settings.data.layout),
+        size_of(model, train.precision, plan.settings.data.layout),
         operations=seen * operations + validated * shown,
         moved=seen * moved + validated * bytes_shown,
         decoded=pixels / 1e6,
@@ -123,7 +124,7 @@ def _forward(plan: Plan, run: Run, *, scales: tuple[int, ...], protocol: str, im
     weights = 4 * parameters(run.net, model, outputs)
     largest = each * model.width * BUFFERS
     return Work(
-        _size(model, how.precision, settings.data.layout),
+        size_of(model, how.precision, settings.data.layout),
         operations=images * operations,
         moved=images * moved,
         decoded=images * (data.pixels + sum(model.pixels(Q) ** 2 * aspect for Q in scales)) / 1e6,

@@ -127,12 +127,13 @@ def _modelled(step: Step, machines: Machines) -> Range:
     started = CPU_SECONDS.times(work.seconds)
     if not work.on_device:
         return decoding.plus(started)
-    computing = _computing(work, machines, machines.device_of(step), max(1, machines.gpus_of(step)))
-    slower = Range(*(max(pair) for pair in zip(computing, decoding, strict=True)))
+    computed = computing(work, machines.device_of(step), max(1, machines.gpus_of(step)))
+    slower = Range(*(max(pair) for pair in zip(computed, decoding, strict=True)))
     return slower.plus(started)
 
 
-def _computing(work: Work, machines: Machines, device: Device, gpus: int) -> Range:
+def computing(work: Work, device: Device, gpus: int) -> Range:
+    """Seconds of the arithmetic and bytes alone, on some devices together."""
     floor = work.operations / device.peak(work.precision) + work.moved / device.bandwidth
     narrow = min(1.0, work.width / FULL_WIDTH) ** NARROW
     low, mid, high = attained(device, work.precision).times(narrow)

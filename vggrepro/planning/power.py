@@ -269,7 +269,7 @@ class _Estimates:
         if math.isinf(value):
             return np.full(self.mean.shape, 0.0 if value < 0 else 1.0)
         distance = self.mean - value
-        p = np.where(
+        p: Values = np.where(
             self.df == self.df.min(), *(self._tail(np.abs(distance), df) for df in (self.df.min(), self.df.max()))
         )
         return np.where(distance > 0, p, 1 - p)
@@ -312,7 +312,8 @@ def _p(hypothesis: Hypothesis, estimate: _Estimates) -> Values:
         p = np.maximum(estimate.above(low), estimate.below(high))
     else:
         p = np.minimum(estimate.below(low), estimate.above(high))
-    return np.minimum(1.0, hypothesis.sides * p)
+    limited: Values = np.minimum(1.0, hypothesis.sides * p)
+    return limited
 
 
 def _estimates(pair: Pair, question: Question, noise: _Noise) -> _Estimates:

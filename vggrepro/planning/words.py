@@ -38,19 +38,19 @@ def table(*columns: str, title: str = "") -> Table:
 def duration(seconds: float) -> str:
     """`3.4 days`, `12 min`."""
     unit, name = next((unit, name) for least, unit, name in UNITS if seconds >= least)
-    return f"{_digits(seconds / unit)} {name}"
+    return f"{amount(seconds / unit)} {name}"
 
 
 def duration_range(seconds: Range) -> str:
     """`3.4 days (2.1 to 6.8)`; of a time that is about certain, the time alone."""
     unit, name = next((unit, name) for least, unit, name in UNITS if seconds.mid >= least)
-    low, mid, high = (_digits(value / unit) for value in seconds)
+    low, mid, high = (amount(value / unit) for value in seconds)
     return f"{mid} {name}" if low == mid == high else f"{mid} {name} ({low} to {high})"
 
 
-def amount_range(amount: Range, unit: str) -> str:
+def amount_range(numbers: Range, unit: str) -> str:
     """`1,200 kWh (700 to 2,400)`."""
-    low, mid, high = map(_digits, amount)
+    low, mid, high = map(amount, numbers)
     return f"{mid} {unit}" if low == mid == high else f"{mid} {unit} ({low} to {high})"
 
 
@@ -58,11 +58,11 @@ def size(count: float) -> str:
     """`143 GB`."""
     for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")):
         if count >= unit:
-            return f"{_digits(count / unit)} {name}"
+            return f"{amount(count / unit)} {name}"
     return f"{count / 1e3:.0f} kB" if count else ""
 
 
-def _digits(value: float) -> str:
+def amount(value: float) -> str:
     """Two digits: more would be made up."""
     return f"{value:,.0f}" if value >= 10 else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2g}"
 

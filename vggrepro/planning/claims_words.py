@@ -1,0 +1,92 @@
+"""Chances of claims, and what a budget buys of them, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from vggrepro.planning.budget import Bought, Budget
+from vggrepro.planning.power import ClaimChance, Truth
+from vggrepro.planning.words import HOUR, amount, table
+
+
+def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]) -> Table:
+    """A line for each claim on each quantity, likeliest to be decided first."""
+    made = table("claim", "quantity", "decided", "supported", "trainings a seed", "claim in words")
+    for each in sorted(expected, key=lambda each: -(each.decided or 0.0)):
+        claim = each.claim
+        made.add_row(
+            claim.id,
+            claim.quantity,
+            f"{each.decided:.0%}",
+            f"{each.supported:.0%}",
+            str(len(each.runs)),
+            claim.claim,
+        )
+    for each in others:
+        said = "" if each.decided is None else f"{each.decided:.0%}"
+        made.add_row(each.claim.id, each.claim.quantity, said, said, "", Text(f"({each.reason})", style="dim"))
+    made.columns[1].justify = "left"
+    return _filling(made)
+
+
+def claims_lines(expected: Sequence[ClaimChance], truth: Truth) -> Iterator[str]:
+    """What the chances come to, and what they take for granted."""
+    decided = sum(each.decided or 0.0 for each in expected)
+    yield (
+        f"If the paper's printed gaps are the truth, {decided:.0f} of these {len(expected)} claims are decided on average, "
+        f"with {_seeds(truth.seeds)}"
+    )
+    yield from _granted(truth)
+
+
+def _granted(truth: Truth) -> Iterator[str]:
+    spread = "as tables/tolerances.yaml says" if truth.training is None else f"by {truth.training:.2f} points"
+    yield (
+        f"taken for granted, from {truth.source}: {truth.usual_images:,} images; where 27% are wrong two nets disagree on "
+        f"{truth.between:.0%} of them and two systems of a net on {truth.within:.0%}; trainings differ {spread}"
+    )
+
+
+def _seeds(count: int) -> str:
+    return "one seed" if count == 1 else f"{count} seeds"
+
+
+def bought_table(bought: Bought, budget: Budget) -> Table:
+    """What is bought, in order."""
+    unit = f"{budget.kind} hours"
+    made = table("bought", f"{unit}", f"{unit} in all", "decides more", "trainings that it adds")
+    for each in bought.purchases:
+        cost, total = (amount(seconds / HOUR) for seconds in (each.seconds, each.total))
+        made.add_row(each.what, cost, total, f"{each.adds:.2f}", ", ".join(each.runs))
+    return _filling(made)
+
+
+def _filling(made: Table) -> Table:
+    """The table with its last column as text that takes what room the others leave."""
+    last = made.columns[-1]
+    last.justify, last.no_wrap, last.overflow, last.ratio = "left", False, "fold", 1
+    made.expand = True
+    return made
+
+
+def bought_lines(bought: Bought, budget: Budget, truth: Truth, commands: Sequence[str]) -> Iterator[str]:
+    """What it comes to, and the commands that make just that."""
+    unit = f"{budget.kind} hours"
+    if not bought.purchases:
+        yield (
+            f"{amount(budget.seconds / HOUR)} {unit} decide no claim: the cheapest needs {amount(bought.cheapest / HOUR)}, "
+            "and may add nothing with one seed"
+        )
+        return
+    total = bought.purchases[-1].total
+    yield (
+        f"{amount(total / HOUR)} of {amount(budget.seconds / HOUR)} {unit} buy {_seeds(bought.seeds)} of "
+        f"{len(bought.chances)} claims, of which {bought.decided:.1f} are decided on average"
+    )
+    yield f"tables whose cells they compare: {', '.join(bought.tables)}"
+    yield from _granted(truth)
+    yield "the commands that make just these:"
+    yield from (f"    {command}" for command in commands)

@@ -1,0 +1,65 @@
+"""What finished runs say of disagreement and spread, in place of what the tolerances assume. No torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import combinations
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from vggrepro.planning.power import USUAL_ERROR, Truth
+from vggrepro.scores.outcomes import Errors, read_outcomes
+from vggrepro.scores.trainings import pooled_spread, trainings_of
+
+QUANTITY = "top-1"
+"""By which nets are compared: of the errors that are printed it has the most images that are wrong."""
+
+
+def truth_of(results: Path, seeds: int, images: int) -> Truth:
+    """What is taken to be true of a run with so many seeds on so many validation images.
+
+    Disagreement and spread are those of the outcomes among the results, where there are some, else those of the tolerances.
+    Raises ValueError for outcomes that are damaged.
+    """
+    outcomes = _outcomes(results)
+    between = _disagreements(outcomes, same=False)
+    within = _disagreements(outcomes, same=True)
+    if not between or not within:
+        return Truth(seeds, {}, images)
+    repeated = len(outcomes[0].wrong) > 1
+    spread = pooled_spread(((each, trainings_of(each)) for each in outcomes), QUANTITY) if repeated else None
+    return Truth(
+        seeds,
+        {},
+        images,
+        between=max(median(between), median(within)),
+        within=median(within),
+        training=100 * math.sqrt(spread.variance) if spread else None,
+        source=f"{results} ({len(outcomes)} systems, {len(outcomes[0].wrong)} seeds, {outcomes[0].n:,} images)",
+    )
+
+
+def _outcomes(results: Path) -> list[Errors]:
+    """The outcomes of systems of one net, each once."""
+    found: dict[tuple[str, ...], Errors] = {}
+    for file in sorted((results / "tables").glob("*.npz")):
+        for entry in read_outcomes(file).entries:
+            outcome = entry.outcome
+            if entry.quantity == QUANTITY and isinstance(outcome, Errors) and len(trainings_of(outcome)) == 1:
+                found.setdefault(tuple(sorted(outcome.sources)), outcome)
+    return list(found.values())
+
+
+def _disagreements(outcomes: Sequence[Errors], *, same: bool) -> list[float]:
+    """The share of images on which two systems disagree, of the same net or of two, as it would be at the usual error."""
+    shares = []
+    for first, second in combinations(outcomes, 2):
+        alike = trainings_of(first) == trainings_of(second)
+        error = float(np.mean([first.wrong.mean(), second.wrong.mean()]))
+        if first.images == second.images and alike is same and 0 < error < 1:
+            usual = USUAL_ERROR * (1 - USUAL_ERROR) / (error * (1 - error))
+            shares.append(float(np.mean(first.wrong[0] != second.wrong[0])) * usual)
+    return shares
