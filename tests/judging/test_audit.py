@@ -263,7 +263,7 @@ def released(folder: Path, trained_by: str, **more: str) -> Audit:
     (folder / run.name).mkdir()
     written = {"run": run.name, "weights": "released", "trained by": trained_by} | more
     (folder / run.name / "adopted.json").write_text(json.dumps(written))
-    return Audit(folder, PAPER)
+    return Audit(folder, load_settings({"released": {"D": {"file": "d.pth", "channels": "bgr"}}}))
 
 
 RECIPE = [f"released-{name}" for name in ("pixels", "crops", "colour", "weight-decay", "rate", "length", "init")]

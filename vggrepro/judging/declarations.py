@@ -113,13 +113,12 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     table = fields if isinstance(fields, dict) else None
     fields = [field.format_map(names) for field in ([name] if table else fields)]
     values = [value_at(names, field) for field in fields]
-    key = values[0] if isinstance(values[0], str) else json.dumps(values[0])
-    if (key if table else name) not in (table or DECLARATIONS):
+    if table:
+        name = values[0] if isinstance(values[0], str) else json.dumps(values[0])
+    if name not in (table or DECLARATIONS):
         known = ", ".join(table or DECLARATIONS)
-        raise ValueError(
-            f"{PROTOCOL_FILE}: rule {rule.id}: declared: expected one of {known}, got {key if table else name}"
-        )
-    expected = table[key] if table else DECLARATIONS[name](*values)
+        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: declared: expected one of {known}, got {name}")
+    expected = table[name] if table else DECLARATIONS[name](*values)
     return expected, "the run's name" if fields[0].startswith("run.") else fields[0]
 
 
