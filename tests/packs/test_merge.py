@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.packs.made import forged, smoke, write_packed, write_results
-from tests.workflow.test_plan import jobs, snakemake
+from tests.workflow.planning import jobs, snakemake
 from vggrepro import cli
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import file_digest

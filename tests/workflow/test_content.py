@@ -6,14 +6,12 @@ import json
 import os
 import re
 import shutil
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from vggrepro.core.paths import ROOT
+from tests.workflow.planning import forked
 
 pytestmark = pytest.mark.slow  # every test calls Snakemake several times
 
@@ -66,19 +64,8 @@ def finished(tmp_path: Path) -> Path:
 def made(folder: Path, parent: str = "1", child: str = "true", *, fails: bool = False) -> list[str]:
     """What a call of Snakemake makes."""
     (folder / "made").write_text("")
-    call = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--cores",
-        "1",
-        "--nolock",
-        "--config",
-        f"parent={parent}",
-        f"child={child}",
-    ]
-    path = os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))
-    done = subprocess.run(call, cwd=folder, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    call = ["--cores", "1", "--nolock", "--config", f"parent={parent}", f"child={child}"]
+    done = forked(call, folder)
     assert (done.returncode != 0) == fails, done.stdout + done.stderr
     return (folder / "made").read_text().split()
 

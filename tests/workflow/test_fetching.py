@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.conftest import real
 from tests.servers import serving
-from tests.workflow.test_plan import jobs, snakemake
+from tests.workflow.planning import jobs, snakemake
 from vggrepro.settings.loading import load_settings
 from vggrepro.workflow.plan import Plan
 

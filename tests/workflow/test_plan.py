@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import re
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.planning import jobs, runs, snakemake
 from vggrepro.cli.app import GROUPS, app
 from vggrepro.core.paths import ROOT
 from vggrepro.settings.loading import load_settings
@@ -21,25 +21,6 @@ from vggrepro.training.signals import TORCHRUN_SIGNALS
 from vggrepro.workflow.plan import Plan, one_run_of
 from vggrepro.workflow.session import check_executor
 from vggrepro.workflow.train import launcher, processes
-
-
-def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
-    """A call of Snakemake on the Snakefile, working in a folder of its own."""
-    call = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory)]
-    call += ["--cores", str(cores)] if cores else ["--dry-run"]
-    return subprocess.run([*call, *arguments], capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"})
-
-
-def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
-    """How many jobs of each rule a dry run plans."""
-    assert done.returncode == 0, done.stdout + done.stderr
-    text = (done.stdout + done.stderr).split("Job stats:")[1]
-    return Counter({rule: int(n) for rule, n in re.findall(r"^(\w+) +(\d+)$", text, re.MULTILINE)})
-
-
-def runs(done: subprocess.CompletedProcess[str]) -> set[str]:
-    """The runs that a dry run would train."""
-    return set(re.findall(r"output: results/[\w-]+/runs/([^/]+)/weights", done.stdout + done.stderr))
 
 
 def test_the_whole_paper_is_planned_in_seconds_without_any_data(tmp_path):
@@ -98,8 +79,8 @@ def test_a_missing_data_set_of_transfer_is_reported_before_any_job(tmp_path):
 def test_a_wildcard_stands_for_the_runs_of_the_plan_and_no_others(config):
     plan = Plan.of(load_settings({"smoke": True} | config))
     every = Plan.of(load_settings({"smoke": True, "seeds": list(range(13))})).runs
-    for runs in (plan.runs, plan.trained, plan.classifiers, plan.localisers, tuple(plan.adopted)):
-        assert [name for name in every if re.fullmatch(one_run_of(runs), name)] == [n for n in every if n in runs]
+    for names in (plan.runs, plan.trained, plan.classifiers, plan.localisers, tuple(plan.adopted)):
+        assert [name for name in every if re.fullmatch(one_run_of(names), name)] == [n for n in every if n in names]
 
 
 def test_one_table_needs_only_its_own(tmp_path):

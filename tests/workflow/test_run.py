@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import write_devkit
 from tests.damage import kinds_of, outcomes
 from tests.formats import layers_of, write_mat
-from tests.workflow.test_plan import jobs, runs, snakemake
+from tests.workflow.planning import jobs, runs, snakemake
 from vggrepro import cli
 from vggrepro.core.instructions import cpu_has_avx2
 from vggrepro.core.paths import ROOT

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tests.conftest import list_again, real
-from tests.workflow.test_plan import jobs, snakemake
+from tests.workflow.planning import jobs, snakemake
 from tests.workflow.test_run import SMOKE, top1
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin
