@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from vggrepro.judging.comparisons import Step
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger
 from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import published_table
 from vggrepro.report.figures import argument, trainings, verdicts
-from vggrepro.report.figures.drawing import CURVES, STYLES
+from vggrepro.report.figures.drawing import CURVES, HIGHEST, STYLES
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
 from vggrepro.tables.cells import Cell, Table, TableRow, Verdict
 from vggrepro.tables.lineage import FinishedTraining
@@ -57,11 +59,53 @@ def test_the_unit_of_cost_follows_the_longest_training(tmp_path, seconds, unit, 
 
 def test_the_same_trainings_give_the_same_figure(tmp_path):
     runs = [training("A_256_s0", [(1, 1)]), training("D_384_s0", [(1, 1)], drops=())]
-    first, second = (trainings.draw_learning_curves(runs, tmp_path / name) for name in "ab")
+    (first,), (second,) = (trainings.draw_learning_curves(runs, tmp_path / name) for name in "ab")
     assert first == second
     assert (tmp_path / "a/learning-curves.pdf").read_bytes() == (tmp_path / "b/learning-curves.pdf").read_bytes()
     assert {"S = 256", "S = 384"} <= set(texts(first.svg))
     assert "S = [256;512]" not in texts(first.svg)
+
+
+def test_curves_of_boxes_stand_apart_from_those_of_classes(tmp_path):
+    boxes = training("D_256_pcr_s0", [(1, 1)])
+    boxes.metrics[:] = [
+        {"epoch": e, "val_localisation": 0.6 / e, "train_localisation": 0.5 / e, "learning_rate": 10.0**-e}
+        for e in range(1, 5)
+    ]
+    drawn = trainings.draw_learning_curves([training("A_256_s0", [(1, 1)]), boxes], tmp_path)
+    assert [figure.name for figure in drawn] == ["learning-curves", "learning-curves-boxes"]
+    assert {"validation error (%)", "training error (%)", "learning rate"} <= set(texts(drawn[1].svg))
+    assert "A" not in texts(drawn[1].svg)
+    assert "0.001" in texts(drawn[1].svg)
+
+
+def test_what_a_net_cost_includes_the_nets_it_was_initialised_from(tmp_path):
+    """D was trained for 100 s, starting from A's 50 s."""
+    runs = [training("A_256_s0", [(50, 1)]), training("D_256_s0", [(100, 1)])]
+    runs[1].about["parent"] = {"run": "A_256_s0"}
+    printed = published_table("3")
+    rows = tuple(
+        TableRow((row.keys["net"], row.keys["S"], row.keys["Q"]), (cell(1.0, "agrees"),), 1) for row in printed.rows
+    )
+    seconds = trainings._seconds_with_parents(runs[1], {t.run.name: t for t in runs})
+    assert seconds == 150
+    valued = tuple(replace(row, cells=(replace(row.cells[0], value=30.0, interval=(28.0, 32.0)),)) for row in rows)
+    drawn = trainings.draw_error_against_cost(replace(table(), rows=valued), printed.rows, runs, tmp_path)
+    assert drawn is not None
+    assert {"A, 256", "D, 256"} <= set(texts(drawn.svg))
+    assert not any(text.startswith("E,") for text in texts(drawn.svg))
+    assert trainings.draw_error_against_cost(replace(table(), rows=valued), printed.rows, [], tmp_path) is None
+
+
+def test_published_and_measured_errors_against_depth_share_an_axis(tmp_path):
+    keys = [("A", "256", "256"), ("B", "256", "256"), ("D", "384", "384")]
+    rows = tuple(
+        TableRow(k, (Cell("measured", "29.6", value=31.0, interval=(30.0, 32.0)), Cell("not run", "-")), 1)
+        for k in keys
+    )
+    drawn = argument.draw_error_against_depth(replace(table(), rows=rows), tmp_path)
+    assert {"here, 95%", "published", "S = 256", "S = 384"} <= set(texts(drawn.svg))
+    assert texts(drawn.svg).count("top-1 validation error (%)") == 1
 
 
 def test_scales_alone_and_their_average_stand_beside_the_published(tmp_path):
@@ -91,18 +135,21 @@ def table(*cells: Cell) -> Table:
 
 
 def test_every_cell_with_a_delta_is_in_the_forest_and_no_other(tmp_path):
-    drawn = verdicts.draw_deltas([table(cell(0.1, "agrees"), cell(3.0, "differs"), Cell("not run", "27.0"))], tmp_path)
+    (drawn,) = verdicts.draw_deltas(
+        [table(cell(0.1, "agrees"), cell(3.0, "differs"), Cell("not run", "27.0"))], tmp_path
+    )
     labels = [text for text in texts(drawn.svg) if "top-" in text]
     assert labels == ["D/256/256, top-1", "D/256/257, top-1"]
     assert {"Table 3", "agrees", "differs"} <= set(texts(drawn.svg))
     assert "2 cells: 1 agrees, 1 differs." in drawn.caption
-    assert verdicts.draw_deltas([table(Cell("not run", "27.0"))], tmp_path) is None
+    assert verdicts.draw_deltas([table(Cell("not run", "27.0"))], tmp_path) == []
 
 
-def test_tables_are_not_torn_apart_by_the_columns_of_the_forest(tmp_path):
-    long, short = table(*[cell(0.1, "agrees")] * 9), table(cell(0.1, "agrees"))
-    halves = verdicts._halves([verdicts._lines(t) for t in (short, long, short)])
-    assert sorted(map(len, halves)) == [2, 12]
+def test_tables_are_not_torn_apart_by_the_pages_of_the_forest(tmp_path):
+    long, short = table(*[cell(0.1, "agrees")] * 30), table(cell(0.1, "agrees"))
+    pages = verdicts._pages([verdicts._lines(t) for t in (short, long, long, short)])
+    assert [[len(group) for group in page] for page in pages] == [[2, 31], [31, 2]]
+    assert len(verdicts.draw_deltas([short, long, long, short], tmp_path)) == 2
 
 
 def test_verdicts_differ_without_their_colour():
@@ -117,7 +164,20 @@ def test_claims_that_were_compared_are_in_their_forest(tmp_path):
         "depth", "4.1", "it helps", "superiority", "top-1", 0, 0.3, "", "supported", steps=(step, step)
     )
     missing = JudgedClaim("crops", "4.3", "they help", "superiority", "top-1", 0, 0.3, "")
-    drawn = verdicts.draw_claims(Ledger(True, 1, "", "", (lasting, missing)), tmp_path)
-    assert {"depth", "supported"} <= set(texts(drawn.svg))
-    assert {"crops", "refuted", "undecided"} & set(texts(drawn.svg)) == set()
-    assert verdicts.draw_claims(Ledger(True, 0, "", "", (missing,)), tmp_path) is None
+    (drawn,) = verdicts.draw_claims(Ledger(True, 1, "", "", (lasting, missing)), tmp_path)
+    assert {"it helps (top-1)", "supported"} <= set(texts(drawn.svg))
+    assert {"depth", "they help (top-1)", "refuted", "undecided"} & set(texts(drawn.svg)) == set()
+    assert verdicts.draw_claims(Ledger(True, 0, "", "", (missing,)), tmp_path) == []
+
+
+def test_no_figure_of_claims_is_longer_than_a_page_and_none_ends_with_a_heading(tmp_path):
+    step = Step("Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0)
+    said = JudgedClaim("a", "4.1", "some words " * 9, "superiority", "top-1", 0, 0.3, "", "supported", steps=(step,))
+    claims = tuple(replace(said, id=f"{k}", section=f"4.{1 + k // 25}") for k in range(60))
+    drawn = verdicts.draw_claims(Ledger(True, 1, "", "", claims), tmp_path)
+    heights = [float(re.search(r'viewBox="0 0 [0-9.]+ ([0-9.]+)"', figure.svg)[1]) / 72 for figure in drawn]
+    assert max(heights) <= HIGHEST + 0.3
+    assert sum("Section" in text for figure in drawn for text in texts(figure.svg)) == 3
+    for figure in drawn:
+        labels = [text for text in texts(figure.svg) if text.startswith(("Section", "some"))]
+        assert not labels[-1].startswith("Section")

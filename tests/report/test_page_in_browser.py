@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from tests.conftest import set_width
+from vggrepro.diagnosis.evidence import write_evidence
 from vggrepro.paper.tables import table_name
 from vggrepro.report.page import write_report
 from vggrepro.report.whatif import write_whatif
+from vggrepro.scores.outcomes import read_outcomes
+from vggrepro.scores.stores import read_scores
 from vggrepro.tables import render
 from vggrepro.tables.cells import Table
 
@@ -74,6 +79,13 @@ def page(results, settings, tmp_path_factory) -> Path:
         file = folder / "tables" / f"{table_name(number)}.json"
         render.write_table(with_numbers(render.read_table(file)), folder / "tables")
     write_whatif(settings, results / "scores", folder / "whatif.json")
+    write_evidence(
+        settings,
+        table_files=sorted((results / "tables").glob("*.json")),
+        scores_folder=results / "scores",
+        val_folder=None,
+        out=folder / "evidence",
+    )
     write_report(
         settings,
         table_files=sorted((folder / "tables").glob("*.json")),
@@ -81,6 +93,8 @@ def page(results, settings, tmp_path_factory) -> Path:
         out=folder / "report",
         claims=results / "claims/claims.json",
         packed=folder / "whatif.json",
+        evidence=folder / "evidence",
+        results=results,
     )
     return folder / "report/report.html"
 
@@ -102,6 +116,31 @@ def reload_at(browser: Chrome, width: int, scheme: str = "light") -> None:
     )
     set_width(browser, width)
     browser.refresh()
+
+
+def wait_until(browser: Chrome, happened: Callable[[], bool]) -> None:
+    """Wait for what a script of the page does later."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 60).until(lambda _: happened())
+
+
+def compare_cells(browser: Chrome, *cells: str) -> str:
+    """Show the evidence of a cell, or of two, with all its parts open; returns what the page says of it."""
+    browser.execute_script("location.hash = arguments[0]", f"#evidence/{'/'.join(cells)}")
+    says = "return document.querySelector('#evidence [role=status]').textContent"
+    first = browser.execute_script(
+        "return document.querySelector('#evidence [data-of=first]').selectedOptions[0].textContent"
+    )
+    wait_until(browser, lambda: browser.execute_script(says).startswith(first))
+    browser.execute_script("for (const one of document.querySelectorAll('#evidence details')) one.open = true")
+    return str(browser.execute_script(says))
+
+
+LINES = """
+  return [...document.querySelector(`[data-name="${arguments[0]}"]`).querySelectorAll('tbody tr')]
+    .map((row) => [...row.cells].map((cell) => cell.textContent))"""
+"""The lines of one of the evidence's tables."""
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -137,10 +176,11 @@ def test_on_a_phone_the_numbers_of_every_table_are_in_sight(shown):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_no_violation(shown, width, scheme):
-    """With a row of the paper picked in What-if, by a click."""
+    """With a row of the paper picked in What-if, by a click, and the evidence of two cells open."""
     axe = pytest.importorskip("axe_playwright_python", reason="no axe-core here: pip install .[dev]")
     reload_at(shown, width, scheme)
     shown.execute_script("document.querySelector('#whatif button[data-row]').click()")
+    compare_cells(shown, "table03-1-1", "table03-2-1")
     shown.execute_script((files(axe) / "axe.min.js").read_text(encoding="utf-8"))
     violations = shown.execute_async_script("""
       const done = arguments[0];
@@ -205,3 +245,131 @@ def test_beside_each_table_lie_its_other_forms(shown, page):
     names = shown.execute_script(links)
     assert len(names) == 3 * len(list((page.parent.parent / "tables").glob("*.json")))
     assert all((page.parent / name).exists() for name in names)
+
+
+def test_errors_and_confusion_of_classes_equal_what_loops_over_images_count(shown, results):
+    """Of a system that averages three scales, from the posteriors themselves."""
+    stores = [read_scores(results / f"scores/B_256_s0/dense/{Q}") for Q in (224, 256, 288)]
+    labels, classes = stores[0].labels.tolist(), stores[0].classes
+    answers = []
+    for i in range(len(labels)):
+        sums = [sum(float(store.posteriors[i, c]) for store in stores) for c in range(classes)]
+        answers.append(sums.index(max(sums)))
+    counts = [
+        [sum(labels[i] == c and answers[i] == a for i in range(len(labels))) for a in range(classes)]
+        for c in range(classes)
+    ]
+    wrong = sum(a != c for a, c in zip(answers, labels, strict=True))
+    assert f"{wrong} of {len(labels)} images are wrong ({100 * wrong / len(labels):.2f}%)" in compare_cells(
+        shown, "table04-1-1"
+    )
+    rows = """return [...document.querySelectorAll('#evidence .matrix tbody tr')]
+      .map((row) => [...row.querySelectorAll('td')].map((cell) => Number(cell.textContent)))"""
+    assert shown.execute_script(rows) == counts
+    pairs = [
+        [str(c), str(a), str(counts[c][a])] for c in range(classes) for a in range(classes) if c != a and counts[c][a]
+    ]
+    assert sorted(shown.execute_script(LINES, "pairs of classes")) == sorted(pairs)
+    for name, images, errors, share, *_ in shown.execute_script(LINES, "classes"):
+        n, bad = sum(counts[int(name)]), sum(counts[int(name)]) - counts[int(name)][int(name)]
+        assert (images, errors, share) == (str(n), str(bad), f"{100 * bad / n:.2f}")
+
+
+def test_of_two_numbers_the_page_lists_the_images_on_which_they_differ(shown, results):
+    """Sorted by a click, narrowed by a search, a class and the nets that are right."""
+    entries = {
+        tuple(entry.row.values()): entry.outcome.wrong[0]
+        for entry in read_outcomes(results / "tables/table03.npz").entries
+        if entry.quantity == "top-1"
+    }
+    (_, first), (_, second), *_ = entries.items()
+    says = compare_cells(shown, "table03-1-1", "table03-2-1")
+    expected = {str(i) for i in range(len(first)) if first[i] and not second[i]}
+    assert f"{len(expected)} wrong, then right" in says
+    lines = shown.execute_script(LINES, "images")
+    assert {line[0] for line in lines} == expected
+    for line in lines:
+        right = sum(not wrong[int(line[0])] for wrong in entries.values())
+        assert line[-1].split(" ")[0] == str(right)
+    sort = "document.querySelector('[data-name=images] th:last-child button').click()"
+    shown.execute_script(sort)
+    counts = [int(line[-1].split(" ")[0]) for line in shown.execute_script(LINES, "images")]
+    assert counts == sorted(counts)
+    set_to = """
+      const one = document.querySelector(`#evidence [data-of="${arguments[0]}"]`);
+      one.value = arguments[1]; one.dispatchEvent(new Event('change'))"""
+    shown.execute_script(set_to, "show", "4")
+    assert len(shown.execute_script(LINES, "images")) == len(first)
+    shown.execute_script(set_to, "class", "2")
+    labels = read_scores(results / "scores/A_256_s0/dense/256").labels
+    assert {line[0] for line in shown.execute_script(LINES, "images")} == {str(i) for i in np.flatnonzero(labels == 2)}
+    shown.execute_script(set_to, "nets", "none")
+    assert all(line[-1].startswith("0 ") for line in shown.execute_script(LINES, "images"))
+    shown.execute_script(set_to, "class", "")
+    shown.execute_script(set_to, "nets", "")
+    search = """
+      const one = document.querySelector('[data-name=images] input');
+      one.value = arguments[0]; one.dispatchEvent(new Event('input'))"""
+    shown.execute_script(search, "19")
+    found = shown.execute_script(LINES, "images")
+    assert found
+    assert all(any("19" in cell for cell in line) for line in found)
+
+
+def test_cells_lead_to_their_images_and_claims_to_their_flips(shown):
+    links = (
+        "return [...document.querySelectorAll('a[href^=\"#evidence/\"]')].map((one) => one.hash.split('/').slice(1))"
+    )
+    pairs = shown.execute_script(links)
+    assert {len(pair) for pair in pairs} == {1, 2}
+    known = "return arguments[0].filter((cell) => !document.getElementById(cell))"
+    assert shown.execute_script(known, sorted({cell for pair in pairs for cell in pair})) == []
+
+
+def test_a_page_whose_evidence_is_gone_says_which_file_it_needs(page, browser, tmp_path):
+    shutil.copy(page, tmp_path / "report.html")
+    browser.get((tmp_path / "report.html").as_uri())
+    browser.execute_script("location.hash = '#evidence/table03-1-1'")
+    says = "return document.querySelector('#evidence [role=status]').textContent"
+    wait_until(browser, lambda: "images.js" in browser.execute_script(says))
+    browser.get_log("browser")
+
+
+def contrast(first: str, second: str) -> float:
+    """The ratio of two colours `#rrggbb` by WCAG 2: from 1 to 21."""
+
+    def luminance(colour: str) -> float:
+        parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted(map(luminance, (first, second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_labels_and_colours_of_figures_can_be_read_on_paper_and_on_both_pages(page):
+    """Printed 17 cm wide no label is below 8 points; each colour has 3:1 on the light and on the dark page."""
+    text = page.read_text(encoding="utf-8")
+    papers = re.findall(r"--paper: (#[0-9a-f]{6})", text)[:2]
+    figures = re.findall(r'<figure id="([^"]+)">(.*?)</figure>', text, re.DOTALL)
+    assert {"dag", "deltas-1", "claims-forest-1", "error-against-cost", "agreement", "class-errors"} <= dict(
+        figures
+    ).keys()
+    assert contrast("#000000", "#ffffff") == 21
+    for name, figure in figures:
+        wide = float(re.search(r'viewBox="0 0 ([0-9.]+)', figure)[1])
+        sizes = [float(size) for size in re.findall(r"font(?:-size)?: ([0-9.]+)px", figure)]
+        assert min(sizes) * min(1, 482.4 / wide) >= 7.99, name
+        colours = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6})", figure)) - {"#ffffff"}
+        faint = {colour: [round(contrast(colour, paper), 2) for paper in papers] for colour in colours}
+        assert all(min(ratios) >= 3 for ratios in faint.values()), (name, faint)
+        see_through = r"(?:fill|stroke): #[0-9a-f]{6};[^\"]*opacity: 0?\.[0-9]"
+        assert not re.findall(see_through, re.sub("<defs>.*?</defs>", "", figure, flags=re.DOTALL)), name
+
+
+def test_a_title_stands_above_its_figure(shown):
+    below = """
+      return [...document.querySelectorAll('main figure:has(svg)')].filter((figure) =>
+        figure.querySelector('h3').getBoundingClientRect().bottom > figure.querySelector('svg').getBoundingClientRect().top)
+        .map((figure) => figure.id)"""
+    assert shown.execute_script(below) == []

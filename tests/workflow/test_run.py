@@ -261,4 +261,4 @@ def test_a_setting_of_boxes_retrains_their_nets_alone(finished):
 def test_a_table_made_anew_runs_no_net(finished):
     for change in ("higher=relative", "merge={threshold: 0.5}"):
         done = snakemake(finished, *SMOKE, change)
-        assert set(jobs(done)) <= {"table", "claims", "merging", "report", "bundle", "all", "total"}
+        assert set(jobs(done)) <= {"table", "claims", "merging", "evidence", "report", "bundle", "all", "total"}

@@ -95,6 +95,26 @@ def whatif(
 
 
 @command
+def evidence(
+    *,
+    settings: SettingsText,
+    tables: Annotated[
+        tuple[Path, ...], about("JSON files of tables, with the outcomes beside them", consume_multiple=1)
+    ],
+    scores: ScoresFolder,
+    val: Annotated[Path | None, about("prepared validation store, for names of classes and small pictures")] = None,
+    out: Annotated[Path, about("folder for the files that the report reads")],
+    threads: Threads = 1,
+) -> None:
+    """Collect the images, answers and classes behind each number, for the report."""
+    from vggrepro.diagnosis.evidence import write_evidence
+
+    write_evidence(
+        read_settings(settings), table_files=tables, scores_folder=scores, val_folder=val, out=out, workers=threads
+    )
+
+
+@command
 def report(
     *,
     settings: SettingsText,
@@ -106,6 +126,7 @@ def report(
     why: Annotated[Path | None, about("what `why` wrote, for its section")] = None,
     flips: Annotated[Path | None, about("what `flips` wrote, for its figure")] = None,
     whatif: Annotated[Path | None, about("what `whatif` wrote: fusions in the browser")] = None,
+    evidence: Annotated[Path | None, about("what `evidence` wrote: images behind each number")] = None,
     results: Annotated[Path | None, about("folder of results: every number leads to what made it")] = None,
     out: Annotated[Path, about("folder for report.html, report.tex and figures")],
 ) -> None:
@@ -122,6 +143,7 @@ def report(
         why=why,
         flips=flips,
         packed=whatif,
+        evidence=evidence,
         results=results,
         out=out,
     )

@@ -17,17 +17,21 @@ from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
 from vggrepro.core.records import read_released
+from vggrepro.diagnosis.evidence import Evidence, read_evidence
 from vggrepro.judging.ledger import read_ledger
 from vggrepro.localisation.sensitivity import read_sensitivity
 from vggrepro.paper.tables import published_table
 from vggrepro.report import origins
 from vggrepro.report.claims import claims_section
 from vggrepro.report.deviations import deviations_section
+from vggrepro.report.evidence import evidence_section
 from vggrepro.report.figures import argument, localisation, waterfall
 from vggrepro.report.figures import verdicts as judgements
+from vggrepro.report.figures.classes import draw_agreement, draw_class_errors
+from vggrepro.report.figures.dag import draw_dag
 from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
-from vggrepro.report.figures.trainings import draw_cost, draw_learning_curves
+from vggrepro.report.figures.trainings import draw_cost, draw_error_against_cost, draw_learning_curves
 from vggrepro.report.summary import summary_section
 from vggrepro.report.whatif_section import whatif_section
 from vggrepro.scores import outcomes
@@ -35,7 +39,7 @@ from vggrepro.settings.choices import departures
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import FinishedTraining
+from vggrepro.tables.lineage import FinishedTraining, StoredResult
 
 
 def write_report(
@@ -50,6 +54,7 @@ def write_report(
     why: Path | None = None,
     flips: Path | None = None,
     packed: Path | None = None,
+    evidence: Path | None = None,
     results: Path | None = None,
 ) -> None:
     """Write `report.html`, `report.tex` and `figures/*.pdf` into the folder `out`.
@@ -66,6 +71,7 @@ def write_report(
         if results
         else None
     )
+    behind = read_evidence(evidence) if evidence else None
     page = {
         "title": "Very Deep Convolutional Networks, reproduced",
         "warning": report_warning(settings),
@@ -83,8 +89,11 @@ def write_report(
             }
             for t in tables.values()
         ],
-        "figures": _figures(settings, tables, trainings, merging, claims, flips, out / "figures"),
+        "figures": _figures(
+            settings, tables, trainings, merging, claims, flips, behind, results_by_path, out / "figures"
+        ),
         "why": waterfall.decomposition_section(why, out / "figures") if why else None,
+        "evidence": evidence_section(behind) if behind else None,
         "whatif": whatif_section(packed) if packed else None,
         "adopted": released,
         "trainings": [_training_row(t) for t in trainings],
@@ -104,21 +113,30 @@ def _figures(
     merging: Path | None,
     claims: Path | None,
     flips: Path | None,
+    evidence: Evidence | None,
+    results_by_path: Mapping[str, StoredResult],
     folder: Path,
 ) -> list[Figure]:
     """All figures for which there are results, in the order of the page."""
-    forests = [judgements.draw_deltas(list(tables.values()), folder)]
-    forests += [judgements.draw_claims(read_ledger(claims), folder)] if claims else []
-    figures = [forest for forest in forests if forest]
+    figures = [draw_dag(settings, list(tables.values()), trainings, results_by_path, folder)] if results_by_path else []
+    figures += judgements.draw_deltas(list(tables.values()), folder)
+    figures += judgements.draw_claims(read_ledger(claims), folder) if claims else []
     by_figure = {published_table(table.number).figure: (path, table) for path, table in tables.items()}
     if "depth" in by_figure:
         figures.append(argument.draw_error_against_depth(by_figure["depth"][1], folder))
     if "scale" in by_figure:
         scales = outcomes.read_outcomes(by_figure["scale"][0].with_suffix(".npz"))
         figures.append(argument.draw_error_against_scale(scales, folder))
+    if "depth" in by_figure and trainings:
+        table = by_figure["depth"][1]
+        bought = draw_error_against_cost(table, settings.table(table.number).rows, trainings, folder)
+        figures += [bought] if bought else []
+    if evidence:
+        of_classes = (draw_class_errors(evidence, folder), draw_agreement(evidence, folder))
+        figures += [figure for figure in of_classes if figure]
     figures += [draw_flips(flips, folder)] if flips else []
     if trainings:
-        figures += [draw_learning_curves(trainings, folder), draw_cost(trainings, folder)]
+        figures += [*draw_learning_curves(trainings, folder), draw_cost(trainings, folder)]
     if merging:
         points, examples = read_sensitivity(merging)
         figures.append(localisation.draw_sensitivity(points, settings.merge, folder))

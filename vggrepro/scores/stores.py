@@ -7,7 +7,7 @@ posteriors, and may have `boxes.npy` (bool [2, N]): which images its boxes do no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -239,13 +239,26 @@ def _average_ranks(stores: Mapping[str, Scores], mixtures: Mapping[Name, Mixture
         return {}
     first = same_images(stores)
     ranks = {name: np.empty(len(first), np.int32) for name in mixtures}
+    for part, name, total, _ in summed_posteriors(stores, mixtures):
+        ranks[name][part] = true_class_ranks(total, first.labels[part])
+    return ranks
+
+
+def summed_posteriors(
+    stores: Mapping[str, Scores], mixtures: Mapping[Name, Mixture]
+) -> Iterator[tuple[slice, Name, NDArray[np.floating], int]]:
+    """For every chunk of images, every mixture: its weighted sum of posteriors [n, classes], and the sum of its weights.
+
+    The weights are whole numbers, so that equal ones are exactly equal. Every store is read once for all mixtures. Raises
+    ValueError where stores do not hold the same images in the same order.
+    """
+    images = len(same_images(stores))
     weights = {name: _whole_weights(mixture) for name, mixture in mixtures.items()}
-    for start in range(0, len(first), IMAGES_PER_CHUNK):
+    for start in range(0, images, IMAGES_PER_CHUNK):
         part = slice(start, start + IMAGES_PER_CHUNK)
         loaded = {key: store.rows(part) for key, store in stores.items()}
-        for name in mixtures:
-            ranks[name][part] = true_class_ranks(_weighted_sum(loaded, weights[name]), first.labels[part])
-    return ranks
+        for name, of_mixture in weights.items():
+            yield part, name, _weighted_sum(loaded, of_mixture), _sum_of_weights(of_mixture)
 
 
 def best_labels(stores: Mapping[str, Scores], mixture: Mixture, count: int) -> NDArray[np.int64]:
@@ -268,6 +281,11 @@ def _whole_weights(mixture: Mixture) -> list[tuple[str, int]]:
     shares = {key: weight / smallest for key, weight in mixture.items()}
     common = int(np.lcm.reduce([share.denominator for share in shares.values()]))
     return [(key, int(share * common)) for key, share in shares.items()]
+
+
+def _sum_of_weights(weights: list[tuple[str, int]]) -> int:
+    """What a weighted sum is to be divided by: a single store is not multiplied."""
+    return sum(weight for _, weight in weights) if len(weights) > 1 else 1
 
 
 def _weighted_sum(loaded: Mapping[str, NDArray[np.float32]], weights: list[tuple[str, int]]) -> NDArray[np.floating]:

@@ -33,11 +33,21 @@ def whatif_job(plan: Plan) -> Answers:
     return {"scores": sorted(stores), "settings": of_first_seed(plan.settings)}
 
 
+def evidence_job(plan: Plan) -> Answers:
+    """The tables of errors and all score stores behind them, for the first seed; the validation images, if there are any."""
+    tables = [name for name, number in plan.tables.items() if number in plan.settings.table_numbers("scores", "boxes")]
+    return whatif_job(plan) | {
+        "tables": [f"{plan.root}/tables/{name}.json" for name in tables],
+        "val": [f"{plan.root}/data/val"] if plan.runs else [],
+        "settings": plan.settings.model_dump_json(),
+    }
+
+
 def report_job(plan: Plan) -> Answers:
     """What the report shows beside the tables, and its settings.
 
     Merging if boxes are predicted, flips if both nets are there, the error decomposition of a net of the paper's best system,
-    what-if if any net is evaluated; none of them where the tables have imported systems alone.
+    what-if and evidence if any net is evaluated; none of them where the tables have imported systems alone.
     """
     best = evaluations_of(with_seed(best_classification(), plan.settings.seeds[0]))
     return {
@@ -45,6 +55,7 @@ def report_job(plan: Plan) -> Answers:
         "why": [f"{plan.root}/why/{e.run.name}" for e in best if plan.has([e.run])][:1],
         "flips": [f"{plan.root}/flips"] if plan.has(e.run for e in _compared(plan)) else [],
         "whatif": [f"{plan.root}/whatif/whatif.json"] if whatif_job(plan)["scores"] else [],
+        "evidence": [f"{plan.root}/evidence"] if whatif_job(plan)["scores"] else [],
         "settings": plan.settings.model_dump_json(),
     }
 

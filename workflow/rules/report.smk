@@ -1,4 +1,4 @@
-from vggrepro.workflow.report import report_job, whatif_job
+from vggrepro.workflow.report import evidence_job, report_job, whatif_job
 
 
 rule whatif:
@@ -26,6 +26,36 @@ rule whatif:
         " 2>&1 | tee {log:q}"
 
 
+rule evidence:
+    """Images, answers and classes behind each number, in files that the report reads when they are asked for."""
+    input:
+        tables=PLAN.ask(evidence_job, "tables"),
+        scores=PLAN.ask(evidence_job, "scores"),
+        val=PLAN.ask(evidence_job, "val"),
+    output:
+        directory("<results>/evidence"),
+    log:
+        "<results>/logs/evidence.log",
+    benchmark:
+        "<results>/benchmarks/evidence.tsv"
+    conda:
+        "../../environment.yml"
+    threads: PLAN.settings.threads
+    params:
+        results=PLAN.results,
+        settings=PLAN.ask(evidence_job, "settings"),
+        val=PLAN.options(evidence_job, "val"),
+    shell:
+        "vggrepro evidence"
+        " --settings {params.settings:q}"
+        " --tables {input.tables:q}"
+        " --scores {params.results}/scores"
+        " {params.val:q}"
+        " --out {output:q}"
+        " --threads {threads}"
+        " 2>&1 | tee {log:q}"
+
+
 rule report:
     """One self-contained page of all tables and figures, and the same for LaTeX."""
     input:
@@ -38,6 +68,7 @@ rule report:
         why=PLAN.ask(report_job, "why"),
         flips=PLAN.ask(report_job, "flips"),
         whatif=PLAN.ask(report_job, "whatif"),
+        evidence=PLAN.ask(report_job, "evidence"),
     output:
         html="<results>/report/report.html",
         tex="<results>/report/report.tex",
@@ -52,7 +83,7 @@ rule report:
         results=PLAN.results,
         settings=PLAN.ask(report_job, "settings"),
         merging=PLAN.options(report_job, "merging"),
-        shown=PLAN.options(report_job, "why", "flips", "whatif"),
+        shown=PLAN.options(report_job, "why", "flips", "whatif", "evidence"),
     shell:
         "vggrepro report"
         " --settings {params.settings:q}"

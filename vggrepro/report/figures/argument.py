@@ -7,7 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.paper.tables import Published, published_table
-from vggrepro.report.figures.drawing import INK, STYLES, Figure, finished_figure, plot_style
+from vggrepro.report.figures.drawing import (
+    BLUE,
+    INK,
+    SMALLEST,
+    STYLES,
+    VERMILLION,
+    WIDTH,
+    Figure,
+    Style,
+    finished_figure,
+    plot_style,
+)
 from vggrepro.scores.outcomes import Errors, Outcomes
 from vggrepro.scores.trainings import spreads_by_quantity
 from vggrepro.tables import cells
@@ -23,49 +34,55 @@ ON_THE_LINE = ("A", "B", "D", "E")
 
 
 def draw_error_against_depth(table: Table, folder: Path) -> Figure:
-    """Top-1 error of Table 3 against the number of weight layers: measured and published.
+    """Top-1 error of Table 3 against the number of weight layers, measured and published on one axis: a panel per scale.
 
-    A row without a measured or a published number is missing from that panel.
+    A row without a measured or a published number is missing from that line.
     """
     from matplotlib import pyplot as plt
 
-    styles = {"256": ("#0072B2", "o", "-"), "384": ("#E69F00", "s", "--"), "[256;512]": ("#009E73", "^", ":")}
     rows = [(row.keys[0], row.keys[1], row.cells[0]) for row in table.rows if row.keys[0] in DEPTHS]
+    scales = list(dict.fromkeys(S for _, S, _ in rows))
     with plt.rc_context(plot_style()):
-        figure, (ours, paper) = plt.subplots(1, 2, figsize=(9, 3.4))
-        for S, style in styles.items():
+        figure, axes = plt.subplots(1, max(1, len(scales)), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
+        for axis, S in zip(axes[0], scales, strict=False):
             cells = [(net, cell) for net, scale, cell in rows if scale == S]
-            measured = [(net, cell.value, cell.interval) for net, cell in cells if cell.value is not None]
-            printed = [(net, float(cell.published), None) for net, cell in cells if cell.published != "-"]
-            _depths(ours, measured, style, f"S = {S}")
-            _depths(paper, printed, style, f"S = {S}")
-        for axis, title in ((ours, "here (95% intervals)"), (paper, "published, ILSVRC-2012")):
-            axis.set(title=title, xlabel="weight layers", ylabel="top-1 validation error (%)", xticks=[11, 13, 16, 19])
-            axis.legend(fontsize=8)
+            _depths(
+                axis, [(n, float(c.published), None) for n, c in cells if c.published != "-"], PUBLISHED, "published"
+            )
+            _depths(axis, [(n, c.value, c.interval) for n, c in cells if c.value is not None], HERE, "here, 95%")
+            axis.set(title=f"S = {S}", xlabel="weight layers", xticks=[11, 13, 16, 19], xlim=(10, 20.5))
+        axes[0][0].set_ylabel("top-1 validation error (%)")
+        handles, labels = axes[0][0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside upper center", ncols=2)
         caption = (
-            "Top-1 error of Table 3 against depth: A, B, D and E on the lines; A-LRN and C, of the same depth as A and D, "
-            "as open marks. The two panels have different scales."
+            "Top-1 error of Table 3 against depth, here and as published of ILSVRC-2012: A, B, D and E on the lines; A-LRN "
+            "and C, of the same depth as A and D, beside them."
         )
         return finished_figure(figure, "error-against-depth", "Error against depth", caption, folder)
+
+
+HERE: Style = (BLUE, "o", "-")
+PUBLISHED: Style = (VERMILLION, "D", "--")
 
 
 def _depths(
     axis: Any,  # noqa: ANN401
     points: Sequence[tuple[str, float, tuple[float, float] | None]],
-    style: tuple[str, str, str],
+    style: Style,
     label: str,
 ) -> None:
-    """One training scale in one panel: (net, error, interval) each."""
+    """A line in one panel: (net, error, interval) each."""
     colour, marker, dash = style
     line = [(DEPTHS[net], error, bounds) for net, error, bounds in points if net in ON_THE_LINE]
     if line:
         bars = [(error - low, high - error) for _, error, bounds in line for low, high in [bounds or (error, error)]]
         x, y = [depth for depth, _, _ in line], [error for _, error, _ in line]
-        axis.errorbar(x, y, yerr=list(zip(*bars, strict=True)), fmt=marker + dash, color=colour, capsize=3, label=label)
+        look = {"capsize": 2, "markersize": 4, "markerfacecolor": "none" if style == PUBLISHED else colour}
+        axis.errorbar(x, y, yerr=list(zip(*bars, strict=True)), fmt=marker + dash, color=colour, label=label, **look)
     for net, error, _ in points:
         if net not in ON_THE_LINE:
-            axis.plot([DEPTHS[net]], [error], marker, color=colour, fillstyle="none")
-            axis.annotate(net, (DEPTHS[net], error), xytext=(6, 4), textcoords="offset points", fontsize=8)
+            axis.plot([DEPTHS[net]], [error], marker, color=colour, fillstyle="none", markersize=4)
+            axis.annotate(net, (DEPTHS[net], error), xytext=(5, -3), textcoords="offset points", fontsize=SMALLEST)
 
 
 def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
@@ -89,7 +106,7 @@ def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
         _place(row.keys): (value, None) for row in published_rows if (value := row.cells["top1_val"].value) is not None
     }
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(2, len(scales), figsize=(9, 5.6), sharex="col", sharey="row")
+        figure, axes = plt.subplots(2, len(scales), figsize=(WIDTH, 5.2), sharex="col", sharey="row")
         for column, (S, Qs) in enumerate(scales.items()):
             for axis, errors in zip(axes[:, column], (ours, printed), strict=True):
                 nets = list(dict.fromkeys(keys["net"] for keys in averaged if keys["S"] == S))
@@ -107,7 +124,7 @@ def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
         handles = {
             name: line for axis in axes.flat for line, name in zip(*axis.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles), fontsize=8)
+        figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
         caption = (
             "Top-1 error at one test scale Q (Table 3, and here at each scale of Table 4), and with the posteriors of the "
             "three scales averaged (shaded; Table 4). Upper row: measured here, with 95% intervals; lower row: published. The "

@@ -24,28 +24,38 @@ matplotlib.use("Agg")
 Style = tuple[str, str, str]
 """Colour, marker and dash."""
 
-# Okabe and Ito's palette, which colour-blind readers can distinguish; black is the colour of text.
+BLUE, VERMILLION, GREEN, AMBER, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "#B57A00", "#2E8FC7", "#AA5A9E"
+"""Okabe and Ito's palette, which colour-blind readers can distinguish, as dark and as light as a contrast of 3:1 asks on the
+light and on the dark page. Black is the colour of text."""
+
+WIDTH = 6.7
+"""Inches of every figure: the width of a text on A4, so that a point of a label is a point on paper."""
+SMALLEST = 8
+"""Points of the smallest label."""
+HIGHEST = 9.6
+"""Inches that fit on a page of A4, with a caption."""
+
 STYLES: dict[str, Style] = {
-    "A": ("#E69F00", "o", "-"),
-    "A-LRN": ("#E69F00", "s", "--"),
-    "B": ("#56B4E9", "^", "-"),
-    "B-5x5": ("#56B4E9", "v", "--"),
-    "C": ("#009E73", "D", ":"),
-    "D": ("#0072B2", "P", "-"),
-    "D-fc": ("#0072B2", "x", "--"),
-    "D-PCR/256": ("#E69F00", "o", "-"),
-    "D-PCR/384": ("#D55E00", "s", "-"),
-    "D-PCR-fc": ("#009E73", "x", "--"),
-    "D-SCR-fc": ("#56B4E9", "v", ":"),
-    "E": ("#D55E00", "X", "-."),
+    "A": (AMBER, "o", "-"),
+    "A-LRN": (AMBER, "s", "--"),
+    "B": (SKY, "^", "-"),
+    "B-5x5": (SKY, "v", "--"),
+    "C": (GREEN, "D", ":"),
+    "D": (BLUE, "P", "-"),
+    "D-fc": (BLUE, "x", "--"),
+    "D-PCR/256": (AMBER, "o", "-"),
+    "D-PCR/384": (VERMILLION, "s", "-"),
+    "D-PCR-fc": (GREEN, "x", "--"),
+    "D-SCR-fc": (SKY, "v", ":"),
+    "E": (VERMILLION, "X", "-."),
 }
 
 CURVES: tuple[Style, ...] = (
-    ("#0072B2", "o", "-"),
-    ("#E69F00", "s", "--"),
-    ("#009E73", "^", ":"),
-    ("#D55E00", "D", "-."),
-    ("#56B4E9", "v", "-"),
+    (BLUE, "o", "-"),
+    (AMBER, "s", "--"),
+    (GREEN, "^", ":"),
+    (VERMILLION, "D", "-."),
+    (SKY, "v", "-"),
 )
 """For lines that are not nets."""
 
@@ -76,7 +86,12 @@ def plot_style() -> dict[str, Any]:
         "svg.fonttype": "none",
         "svg.hashsalt": "vggrepro",
         "font.family": "sans-serif",
-        "font.size": 10,
+        "font.size": 9,
+        "axes.titlesize": 9,
+        "axes.labelsize": 8.5,
+        "xtick.labelsize": SMALLEST,
+        "ytick.labelsize": SMALLEST,
+        "legend.fontsize": SMALLEST,
         "figure.dpi": 72,
         "figure.facecolor": "none",
         "axes.facecolor": "none",
@@ -115,6 +130,10 @@ def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Pa
     # drop ids of pictures: a picture that appears twice would have its id twice, and nothing refers to it
     svg = re.sub(r' id="image[0-9a-f]+"', "", svg)
     svg = re.sub(r"data:image/png;base64,([^\"]+)", _as_jpeg, svg)
+    # a hundredth of a point is enough of a coordinate, and no comment and no indentation is shown: half of the bytes
+    svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)
+    svg = re.sub(r"\s*\n\s*", "\n", svg)
     # ids have to be unique within the page, not only within a figure
     svg = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", svg)
     return Figure(name, title, caption, svg.replace("<svg ", f'<svg role="img" aria-label="{title}" ', 1))

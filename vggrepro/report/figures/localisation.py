@@ -8,7 +8,18 @@ from typing import Any
 
 from vggrepro.localisation.sensitivity import Example
 from vggrepro.paper.tables import best_localisation
-from vggrepro.report.figures.drawing import CURVES, INK, Figure, finished_figure, plot_style, read_picture
+from vggrepro.report.figures.drawing import (
+    CURVES,
+    GREEN,
+    INK,
+    SKY,
+    VERMILLION,
+    WIDTH,
+    Figure,
+    finished_figure,
+    plot_style,
+    read_picture,
+)
 from vggrepro.settings.blocks import MergeSettings
 
 
@@ -19,9 +30,9 @@ def draw_sensitivity(points: list[dict[str, str]], default: MergeSettings, folde
     kept = {"match": default.match, "average": default.average, "top_k": str(default.top_k or "all")}
     best = best_localisation()
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(1, 4, figsize=(10, 3.2), sharey=True)
+        figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 6), sharey=True)
         titles = {"system": "nets", "average": "average", "match": "match score", "top_k": "locations a scale"}
-        for axis, (name, title) in zip(axes, titles.items(), strict=True):
+        for axis, (name, title) in zip(axes.flat, titles.items(), strict=True):
             others = {key: value for key, value in kept.items() if key != name}
             if name != "system":
                 others["system"] = best
@@ -32,8 +43,9 @@ def draw_sensitivity(points: list[dict[str, str]], default: MergeSettings, folde
                 axis.plot(*zip(*line, strict=True), marker + dash, color=colour, markersize=3, label=value)
             axis.axvline(default.threshold, color=INK, linewidth=0.8, linestyle=":")
             axis.set(title=title, xlabel="threshold", xscale="log")
-            axis.legend(fontsize=6, loc="best")
-        axes[0].set_ylabel("localisation error (%)")
+            axis.xaxis.set_major_formatter(lambda threshold, _: f"{threshold:g}")
+            axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.3), ncols=2)
+        axes[0, 0].set_ylabel("localisation error (%)")
         caption = (
             "The error of Table 9 against the threshold at which merging stops (dotted: the setting): of its systems, and of "
             f"{best} with one parameter changed at a time. The paper prints none of them."
@@ -49,7 +61,7 @@ def draw_boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Fig
     groups = [group for group in groups if group]
     columns = max([len(group) for group in groups], default=1)
     with plt.rc_context(plot_style() | {"axes.grid": False}):
-        figure, axes = plt.subplots(2 * len(groups), columns, figsize=(9, 4.6 * len(groups)), squeeze=False)
+        figure, axes = plt.subplots(2 * len(groups), columns, figsize=(WIDTH, 3.6 * len(groups)), squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
         for g, group in enumerate(groups):
@@ -59,11 +71,11 @@ def draw_boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Fig
                 for axis, predicted, moment in ((before, example.before, "before"), (after, example.after, "after")):
                     axis.imshow(picture, interpolation="none")  # the viewer scales the pixels
                     for box in predicted:
-                        _rectangle(axis, box, "#56B4E9", "-", 0.8)
+                        _rectangle(axis, box, SKY, "-", 0.8)
                     for box in example.true:
-                        _rectangle(axis, box, "#009E73", "--", 2)
+                        _rectangle(axis, box, GREEN, "--", 2)
                     axis.set_title(f"{'right' if example.localised else 'wrong'}, {moment}", fontsize=8)
-                _rectangle(after, example.answer, "#D55E00", "-", 2)
+                _rectangle(after, example.answer, VERMILLION, "-", 2)
         caption = (
             "Validation images whose class is among the five labels: the true boxes (green, dashed), those of the true class "
             "predicted at all locations, scales and nets of Table 9's fusion (blue; before), what merging left of them (blue; "

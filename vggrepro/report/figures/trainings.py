@@ -1,53 +1,96 @@
-"""Learning curves, and what the trainings cost."""
+"""Learning curves, what the trainings cost, and what error that bought."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from vggrepro.paper.runs import SCALES, printed_scale
-from vggrepro.report.figures.drawing import Figure, finished_figure, plot_style, style_of
+from vggrepro.paper.systems import evaluations_of
+from vggrepro.paper.tables import Row
+from vggrepro.report.figures.drawing import (
+    AMBER,
+    BLUE,
+    CURVES,
+    SMALLEST,
+    STYLES,
+    WIDTH,
+    Figure,
+    finished_figure,
+    plot_style,
+    style_of,
+)
+from vggrepro.tables.cells import Cell, Table
 from vggrepro.tables.lineage import FinishedTraining
 
 MARKERS = 8
 """Marks on a learning curve: one at every epoch would hide the line."""
 
 
-def draw_learning_curves(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
-    """Validation error after each epoch: a panel per training scale and one for boxes; ticks mark learning-rate drops."""
+def draw_learning_curves(trainings: Sequence[FinishedTraining], folder: Path) -> list[Figure]:
+    """Errors of training and of validation after each epoch, and the learning rate: of classes, and of boxes."""
+    boxes, classes = ([t for t in trainings if t.run.localises is kind] for kind in (True, False))
+    by_scale = {f"S = {printed_scale(S)}": [t for t in classes if t.run.S == S] for S in SCALES}
+    about = {
+        "learning-curves": ("Learning curves of classification", by_scale, "top-1 error"),
+        "learning-curves-boxes": ("Learning curves of boxes", {"boxes": boxes}, "error of the true class's box"),
+    }
+    return [
+        _curves(name, title, {heading: runs for heading, runs in panels.items() if runs}, error, folder)
+        for name, (title, panels, error) in about.items()
+        if any(panels.values())
+    ]
+
+
+def _curves(name: str, title: str, panels: dict[str, list[FinishedTraining]], error: str, folder: Path) -> Figure:
+    """A column per panel; rows: error of validation, of training, learning rate."""
     from matplotlib import pyplot as plt
 
-    panels = {f"S = {printed_scale(S)}": [t for t in trainings if t.run.S == S and not t.run.localises] for S in SCALES}
-    panels |= {"boxes": [t for t in trainings if t.run.localises]}
-    panels = {title: runs for title, runs in panels.items() if runs}
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(1, len(panels), figsize=(9, 3.6), sharey=True, squeeze=False)
-        for axis, (title, runs) in zip(axes[0], panels.items(), strict=True):
-            axis.set(title=title, xlabel="epoch")
-            axis.xaxis.get_major_locator().set_params(integer=True)
-            for training in runs:
-                _curve(axis, training)
-            axis.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2)
-        axes[0][0].set_ylabel("error, centre crop (%)")
-        axes[0][0].set_ylim(bottom=0)
-        caption = (
-            "Validation error after each epoch on the centre crop, which steers the learning rate: top-1, and for boxes that "
-            "of the true class's box. A vertical tick: the learning rate dropped after this epoch. Later scales are "
-            "initialised from earlier ones, box nets from the classification net of their scale. Fainter lines: further seeds."
+        figure, axes = plt.subplots(
+            3, len(panels), figsize=(WIDTH, 6.6), sharey="row", sharex="col", squeeze=False, height_ratios=[3, 3, 1.6]
         )
-        return finished_figure(figure, "learning-curves", "Learning curves", caption, folder)
+        for column, (heading, runs) in zip(axes.T, panels.items(), strict=True):
+            column[0].set_title(heading)
+            column[2].set(xlabel="epoch", yscale="log")
+            column[2].yaxis.set_major_formatter(lambda rate, _: f"{rate:g}")
+            column[2].yaxis.set_minor_formatter(lambda rate, _: "")
+            column[2].xaxis.get_major_locator().set_params(integer=True)
+            for training in runs:
+                _curve(column, training)
+            handles, labels = column[0].get_legend_handles_labels()
+            column[2].legend(handles, labels, loc="upper center", bbox_to_anchor=(0.5, -0.5), ncols=2)
+        for row, label in zip(axes, ("validation error (%)", "training error (%)", "learning rate"), strict=True):
+            row[0].set_ylabel(label)
+        caption = (
+            f"The {error} after each epoch: on the validation images' centre crop, which steers the learning rate, and on the "
+            "training crops, with dropout; below them the learning rate. A vertical tick: it dropped after this epoch. Later "
+            "scales are initialised from earlier ones, box nets from the classification net of their scale. Thin lines: "
+            "further seeds."
+        )
+        return finished_figure(figure, name, title, caption, folder)
 
 
-def _curve(axis: Any, training: FinishedTraining) -> None:  # noqa: ANN401
+def _curve(axes: Any, training: FinishedTraining) -> None:  # noqa: ANN401
+    """A run in its column."""
     name, (colour, marker, dash) = style_of(training.run)
-    y = {row["epoch"]: 100 * training.steering(row) for row in training.metrics}
+    epochs = [row["epoch"] for row in training.metrics]
+    trained = "train_localisation" if training.run.localises else "train_top1"
+    lines = (
+        [100 * training.steering(row) for row in training.metrics],
+        [100 * row.get(trained, math.nan) for row in training.metrics],
+        [row.get("learning_rate", math.nan) for row in training.metrics],
+    )
     first = training.run.seed == 0
-    style = {"color": colour, "alpha": 1 if first else 0.5, "linewidth": 1.4, "linestyle": dash}
-    every = max(1, len(y) // MARKERS)
-    axis.plot(*zip(*y.items(), strict=True), **style, marker=marker, markersize=4, markevery=every, label=name * first)
-    dropped = [epoch for epoch in training.about["drops"] if epoch in y]
-    axis.plot(dropped, [y[epoch] for epoch in dropped], "|", color=colour, markersize=14, markeredgewidth=1.8)
+    style = {"color": colour, "linewidth": 1.4 if first else 0.6, "linestyle": dash}
+    every = max(1, len(epochs) // MARKERS)
+    for axis, y in zip(axes, lines, strict=True):
+        axis.plot(epochs, y, **style, marker=marker, markersize=4, markevery=every, label=name * first)
+    dropped = [(epoch, y) for epoch, y in zip(epochs, lines[0], strict=True) if epoch in training.about["drops"]]
+    for epoch, error in dropped:
+        axes[0].plot(epoch, error, "|", color=colour, markersize=14, markeredgewidth=1.8)
 
 
 UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
@@ -62,18 +105,19 @@ def draw_cost(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
         pieces = [(attempt["seconds"] * attempt["processes"], k > 0) for k, attempt in enumerate(t.about["attempts"])]
         bars.setdefault(t.run.label, []).extend(pieces)
     longest = max(sum(seconds for seconds, _ in pieces) for pieces in bars.values())
-    unit, length = next((u for u in UNITS if longest >= 2 * u[1]), UNITS[-1])
-    kinds = {"GPU" if attempt["device"] != "CPU" else "CPU" for t in trainings for attempt in t.about["attempts"]}
+    unit, length = unit_of(longest)
     with plt.rc_context(plot_style() | {"hatch.linewidth": 0.8}):
-        figure, axis = plt.subplots(figsize=(9, 0.8 + 0.24 * len(bars)))
+        figure, axis = plt.subplots(figsize=(WIDTH, 0.8 + 0.24 * len(bars)))
         for y, pieces in enumerate(bars.values()):
             left = 0.0
             for seconds, resumed in pieces:
-                style: dict[str, Any] = {"color": "#E69F00", "hatch": "////"} if resumed else {"color": "#0072B2"}
+                style: dict[str, Any] = {"color": AMBER, "hatch": "////"} if resumed else {"color": BLUE}
                 axis.barh(y, seconds / length, left=left, height=0.7, edgecolor="white", linewidth=0.8, **style)
                 left += seconds / length
-            axis.annotate(f"{left:,.1f}", (left, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-        axis.set(xlabel=f"{' and '.join(sorted(kinds))} {unit}", yticks=range(len(bars)), yticklabels=list(bars))
+            axis.annotate(
+                f"{left:,.1f}", (left, y), xytext=(4, 0), textcoords="offset points", va="center", fontsize=SMALLEST
+            )
+        axis.set(xlabel=f"{_processors(trainings)} {unit}", yticks=range(len(bars)), yticklabels=list(bars))
         axis.margins(x=0.08, y=0.02)
         axis.invert_yaxis()
         axis.grid(axis="y", visible=False)
@@ -83,3 +127,66 @@ def draw_cost(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
             "seeds stand one after the other."
         )
         return finished_figure(figure, "training-cost", "What the training runs cost", caption, folder)
+
+
+def draw_error_against_cost(
+    table: Table, rows: Sequence[Row], trainings: Sequence[FinishedTraining], folder: Path
+) -> Figure | None:
+    """Top-1 error of Table 3 against the time its net was trained for; None where none was trained here.
+
+    `rows` are the table's rows with their systems. The time is that of all processors, mean over seeds, with that of the
+    trainings that a net was initialised from.
+    """
+    from matplotlib import pyplot as plt
+
+    by_name = {t.run.name: t for t in trainings}
+    points: list[tuple[float, Cell, str, str]] = []
+    for row, printed in zip(table.rows, rows, strict=True):
+        labels = {e.run.label for e in evaluations_of(printed.system or ())}
+        runs = [t for t in trainings if t.run.label in labels]
+        if runs and row.cells[0].value is not None:
+            seconds = sum(_seconds_with_parents(t, by_name) for t in runs) / len(runs)
+            points.append((seconds, row.cells[0], row.keys[0], row.keys[1]))
+    if not points:
+        return None
+    unit, length = unit_of(max(seconds for seconds, *_ in points))
+    with plt.rc_context(plot_style()):
+        figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
+        for k, (seconds, cell, net, S) in enumerate(sorted(points, key=lambda point: point[0])):
+            _bought(axis, seconds / length, cell, net, S, below=k % 2 == 1)
+        axis.set(xlabel=f"training, with that of the nets it was initialised from ({_processors(trainings)} {unit})")
+        axis.set_ylabel("top-1 validation error (%)")
+        axis.margins(x=0.14)
+        caption = (
+            "Top-1 error of Table 3, with its 95% interval, against the time of all processors that trained the net and those "
+            "it was initialised from: beside each mark the net and its training scale."
+        )
+        return finished_figure(figure, "error-against-cost", "Error against cost", caption, folder)
+
+
+def _bought(axis: Any, time: float, cell: Cell, net: str, S: str, *, below: bool) -> None:  # noqa: ANN401
+    """A net's error at its cost, with its name; neighbours have theirs above and below."""
+    assert cell.value is not None, "rows without an error are left out"
+    colour, marker, _ = STYLES.get(net, CURVES[0])
+    low, high = cell.interval or (cell.value, cell.value)
+    bars = [[cell.value - low], [high - cell.value]]
+    axis.errorbar([time], [cell.value], yerr=bars, fmt=marker, color=colour, markersize=6, capsize=2, elinewidth=0.8)
+    place = (5, -11 if below else 4)
+    axis.annotate(f"{net}, {S}", (time, cell.value), xytext=place, textcoords="offset points", fontsize=SMALLEST)
+
+
+def _seconds_with_parents(training: FinishedTraining, by_name: dict[str, FinishedTraining]) -> float:
+    """The processor time of a training and of its ancestors, as far as they were trained here."""
+    parent = by_name.get((training.about.get("parent") or {}).get("run", ""))
+    return training.processor_seconds + (_seconds_with_parents(parent, by_name) if parent else 0.0)
+
+
+def unit_of(seconds: float) -> tuple[str, float]:
+    """The unit for times of up to so many seconds, and its length in seconds."""
+    return next((unit for unit in UNITS if seconds >= 2 * unit[1]), UNITS[-1])
+
+
+def _processors(trainings: Sequence[FinishedTraining]) -> str:
+    """`GPU`, `CPU`, or both."""
+    kinds = {"GPU" if attempt["device"] != "CPU" else "CPU" for t in trainings for attempt in t.about["attempts"]}
+    return " and ".join(sorted(kinds))

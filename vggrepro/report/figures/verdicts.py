@@ -2,37 +2,52 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from vggrepro.judging.decisions import Decision, JudgedClaim
 from vggrepro.judging.ledger import Ledger
 from vggrepro.paper.claims import RATIOS
 from vggrepro.paper.tables import published_table, table_label
 from vggrepro.report.claims import parts_of
-from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
+from vggrepro.report.figures.drawing import (
+    AMBER,
+    BLUE,
+    GREEN,
+    HIGHEST,
+    INK,
+    VERMILLION,
+    WIDTH,
+    Figure,
+    finished_figure,
+    plot_style,
+)
 from vggrepro.tables.cells import Cell, Table, Verdict
 
 LOOKS: dict[Verdict, dict[str, Any]] = {
-    "agrees": {"color": "#0072B2", "marker": "o"},
-    "differs": {"color": "#D55E00", "marker": "X", "markersize": 6},
-    "inconclusive": {"color": "#E69F00", "marker": "D", "markerfacecolor": "none"},
-    "other settings": {"color": "#009E73", "marker": "^", "markerfacecolor": "none"},
-    "other data": {"color": INK, "marker": "s", "markerfacecolor": "none", "alpha": 0.6},
+    "agrees": {"color": BLUE, "marker": "o"},
+    "differs": {"color": VERMILLION, "marker": "X", "markersize": 6},
+    "inconclusive": {"color": AMBER, "marker": "D", "markerfacecolor": "none"},
+    "other settings": {"color": GREEN, "marker": "^", "markerfacecolor": "none"},
+    "other data": {"color": INK, "marker": "s", "markerfacecolor": "none"},
 }
 """Verdicts differ in the shape and filling of their markers too."""
 
 LINE = 0.155
 """Inches between two cells."""
 
-LONGEST = 30
+CLAIM_LETTERS = 62
+"""Most letters in a line of a claim's words."""
+
+LONGEST = 40
 """Most characters of a row's key."""
 
-
-AnyLine = TypeVar("AnyLine")
+LINES = int((HIGHEST - 1.4) / LINE)
+"""Most lines of a figure, so that it fits on a page."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +58,42 @@ class _Line:
     cell: Cell | None = None
 
 
-def draw_deltas(tables: Sequence[Table], folder: Path) -> Figure | None:
-    """A forest plot of every cell's difference from the published number; None if no cell has one."""
+def draw_deltas(tables: Sequence[Table], folder: Path) -> list[Figure]:
+    """Forest plots of every cell's difference from the published number, as many as pages they take; none without one."""
+    groups = [lines for table in tables if len(lines := _lines(table)) > 1]
+    return [_deltas(part, number, folder) for number, part in enumerate(_pages(groups), start=1)]
+
+
+def _pages(groups: Sequence[list[_Line]]) -> list[list[list[_Line]]]:
+    """The groups in their order, as many as a page holds; a longer group has a page of its own."""
+    pages: list[list[list[_Line]]] = []
+    for group in groups:
+        if pages and sum(map(len, pages[-1])) + len(group) <= LINES:
+            pages[-1].append(group)
+        else:
+            pages.append([group])
+    return pages
+
+
+def _deltas(groups: Sequence[list[_Line]], number: int, folder: Path) -> Figure:
     from matplotlib import pyplot as plt
 
-    groups = [lines for table in tables if len(lines := _lines(table)) > 1]
-    if not groups:
-        return None
-    columns = _halves(groups)
-    longest = max(map(len, columns))
+    lines = [line for group in groups for line in group]
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(1, len(columns), figsize=(9, longest * LINE + 1.2), sharex=True, squeeze=False)
-        for axis, lines in zip(axes[0], columns, strict=True):
-            _forest(axis, lines)
-            axis.set_ylim(longest - 0.4, -0.6)
-        _legend(figure, axes[0], LOOKS)
-        counts = Counter(line.cell.verdict for lines in columns for line in lines if line.cell)
+        figure, axis = plt.subplots(figsize=(WIDTH, len(lines) * LINE + 1.2))
+        _forest(axis, lines)
+        axis.set_ylim(len(lines) - 0.4, -0.6)
+        _legend(figure, axis, LOOKS)
+        counts = Counter(line.cell.verdict for line in lines if line.cell)
         summary = ", ".join(f"{counts[verdict]} {verdict}" for verdict in LOOKS if counts[verdict])
         caption = (
             "Ours minus the published number, in points, with its 95% interval, which includes the rounding of the printed "
             "number. If a cell can be compared with the paper's, a grey band shows the tolerance and the mark its verdict. "
             f"{sum(counts.values())} cells: {summary}."
         )
-        return finished_figure(figure, "deltas", "Every difference from the paper", caption, folder)
+        names = [group[0].label for group in groups]
+        title = f"Every difference from the paper: {names[0]}{f' to {names[-1]}' if len(names) > 1 else ''}"
+        return finished_figure(figure, f"deltas-{number}", title, caption, folder)
 
 
 def _lines(table: Table) -> list[_Line]:
@@ -87,15 +115,6 @@ def _short(key: str) -> str:
     return f"{key.count(' + ') + 1} systems" if " + " in key else key[: LONGEST - 1] + "\u2026"
 
 
-def _halves(groups: Sequence[list[AnyLine]]) -> list[list[AnyLine]]:
-    """Two columns of whole groups (a table, a section) of about equal length; one column if there is one group."""
-    cuts = range(1, len(groups))
-    if not cuts:
-        return [list(groups[0])]
-    cut = min(cuts, key=lambda k: max(sum(map(len, groups[:k])), sum(map(len, groups[k:]))))
-    return [[line for group in part for line in group] for part in (groups[:cut], groups[cut:])]
-
-
 def _forest(axis: Any, lines: Sequence[_Line]) -> None:  # noqa: ANN401
     for verdict, look in LOOKS.items():
         points = [(y, line.cell) for y, line in enumerate(lines) if line.cell and line.cell.verdict == verdict]
@@ -103,21 +122,28 @@ def _forest(axis: Any, lines: Sequence[_Line]) -> None:  # noqa: ANN401
             _points(axis, points, verdict, look)
     bands = [(y, line.cell.tolerance) for y, line in enumerate(lines) if line.cell and line.cell.tolerance]
     for y, tolerance in bands:
-        axis.barh(y, 2 * tolerance, left=-tolerance, height=1, color=INK, alpha=0.15, linewidth=0)
+        _band(axis, y, -tolerance, tolerance)
     axis.axvline(0, color=INK, linewidth=0.8)
     axis.set_xlabel("ours minus published (points)")
-    axis.set_yticks(range(len(lines)), [line.label for line in lines], fontsize=6.5)
+    axis.set_yticks(range(len(lines)), [line.label for line in lines])
     for line, label in zip(lines, axis.get_yticklabels(), strict=True):
         label.set_fontweight("normal" if line.cell else "bold")
     axis.tick_params(axis="y", length=0)
     axis.grid(axis="y", visible=False)
 
 
-def _legend(figure: Any, axes: Iterable[Any], looks: Iterable[str]) -> None:  # noqa: ANN401
-    """A legend of the marks in some panels, each once, in the order of `looks`."""
-    drawn = {name: line for axis in axes for line, name in zip(*axis.get_legend_handles_labels(), strict=True)}
+def _band(axis: Any, y: float, low: float, high: float, height: float = 1.0) -> None:  # noqa: ANN401
+    """A range on a line of the figure: its grey is faint, its ends are not."""
+    axis.barh(y, high - low, left=low, height=height, color=INK, alpha=0.15, linewidth=0)
+    axis.vlines([low, high], y - height / 2, y + height / 2, color=INK, linewidth=0.5)
+
+
+def _legend(figure: Any, axis: Any, looks: Iterable[str]) -> None:  # noqa: ANN401
+    """A legend of the marks in a panel, each once, in the order of `looks`."""
+    handles, labels = axis.get_legend_handles_labels()
+    drawn = dict(zip(labels, handles, strict=True))
     names = [name for name in looks if name in drawn]
-    figure.legend([drawn[name] for name in names], names, loc="outside upper center", ncols=len(names), fontsize=8)
+    figure.legend([drawn[name] for name in names], names, loc="outside upper center", ncols=len(names))
 
 
 def _points(axis: Any, points: Iterable[tuple[int, Cell]], verdict: Verdict, style: dict[str, Any]) -> None:  # noqa: ANN401
@@ -136,74 +162,87 @@ def _points(axis: Any, points: Iterable[tuple[int, Cell]], verdict: Verdict, sty
 
 DECIDED: dict[Decision, dict[str, Any]] = {
     "supported": LOOKS["agrees"],
-    "smaller than claimed": {"color": "#E69F00", "marker": "v", "markersize": 5},
+    "smaller than claimed": {"color": AMBER, "marker": "v", "markersize": 5},
     "refuted": LOOKS["differs"],
     "undecided": LOOKS["inconclusive"],
 }
 
 
-def draw_claims(ledger: Ledger, folder: Path) -> Figure | None:
-    """The gain behind every claim that was tested on images, by section; None if none was tested."""
+def draw_claims(ledger: Ledger, folder: Path) -> list[Figure]:
+    """The gain behind every claim that was tested on images, by section, as many figures as pages; none if none was tested."""
+    compared = [judged for judged in ledger.claims if judged.steps and judged.test not in RATIOS]
+    lines: list[str | JudgedClaim] = []
+    for heading, claims in parts_of(compared):
+        lines += [heading, *claims]
+    pages: list[list[str | JudgedClaim]] = []
+    for line in lines:
+        room = HIGHEST - 1.5 - sum(map(_height, pages[-1])) if pages else 0.0
+        # a heading does not end a page
+        if room < _height(line) + (LINE * 3 if isinstance(line, str) else 0):
+            pages.append([])
+        pages[-1].append(line)
+    return [_claims_page(page, number, folder) for number, page in enumerate(pages, start=1)]
+
+
+def _words(line: str | JudgedClaim) -> str:
+    """A heading, or a claim in words, with what it is judged on, in short lines."""
+    if isinstance(line, str):
+        return line
+    return textwrap.fill(f"{line.claim.rstrip('.')} ({line.quantity})", CLAIM_LETTERS)
+
+
+def _height(line: str | JudgedClaim) -> float:
+    """Inches of a line of the figure."""
+    return 0.045 + 0.125 * (1 + _words(line).count("\n"))
+
+
+def _claims_page(lines: Sequence[str | JudgedClaim], number: int, folder: Path) -> Figure:
     from matplotlib import pyplot as plt
 
-    compared = [judged for judged in ledger.claims if judged.steps and judged.test not in RATIOS]
-    if not compared:
-        return None
-    groups: list[list[str | JudgedClaim]] = [[heading, *claims] for heading, claims in parts_of(compared)]
-    columns = _halves(groups)
-    longest = max(map(len, columns))
+    heights = [_height(line) for line in lines]
+    middles = [sum(heights[:k]) + height / 2 for k, height in enumerate(heights)]
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(1, len(columns), figsize=(9, 1.3 + 0.19 * longest), squeeze=False)
-        for axis, lines in zip(axes[0], columns, strict=True):
-            _claims_panel(axis, lines)
-            axis.set_ylim(longest - 0.4, -0.6)
-        _legend(figure, axes[0], DECIDED)
+        figure, axis = plt.subplots(figsize=(WIDTH, 1.3 + sum(heights)))
+        # a gain over others' systems is ten times that of a test scale
+        axis.set_xscale("symlog", linthresh=2, linscale=1.2)
+        for line, y, height in zip(lines, middles, heights, strict=True):
+            if isinstance(line, JudgedClaim):
+                _claim(axis, y, 0.8 * height, line)
+        axis.axvline(0, color=INK, linewidth=0.8)
+        axis.set(xlabel="gain (points), positive for the claim's side", ylim=(sum(heights), 0))
+        low, high = axis.get_xlim()
+        ticks = [tick for tick in (-50, -10, -4, -1, 0, 1, 4, 10, 50) if low <= tick <= high]
+        axis.set_xticks(ticks, [f"{tick}" for tick in ticks])
+        axis.minorticks_off()
+        axis.set_yticks(middles, [_words(line) for line in lines])
+        for line, label in zip(lines, axis.get_yticklabels(), strict=True):
+            label.set(fontweight="bold" if isinstance(line, str) else "normal", linespacing=1.0)
+        axis.tick_params(axis="y", length=0)
+        axis.grid(axis="y", visible=False)
+        _legend(figure, axis, DECIDED)
         caption = (
             "The difference that decides each claim, with its 95% interval; other comparisons of the same claim are thin. "
             "Beyond 2 points the axis is logarithmic. Grey bands: the claimed difference plus or minus the margin, for claims "
             "of equality. Grey ticks: the size that is claimed, the margin that a gain is smaller than claimed below, or the "
             "loss that is no longer none. Claims that were not run, or are not about images, are left out."
         )
-        return finished_figure(figure, "claims-forest", "Every claim's gain", caption, folder)
+        title = f"The gain behind each claim, {number}"
+        return finished_figure(figure, f"claims-forest-{number}", title, caption, folder)
 
 
-def _claims_panel(axis: Any, lines: Sequence[str | JudgedClaim]) -> None:  # noqa: ANN401
-    """Headings and claims, a line each, from the top."""
-    # a gain over others' systems is ten times that of a test scale
-    axis.set_xscale("symlog", linthresh=2, linscale=1.2)
-    for y, line in enumerate(lines):
-        if isinstance(line, JudgedClaim):
-            _claim(axis, y, line)
-    axis.axvline(0, color=INK, linewidth=0.8)
-    axis.set(xlabel="gain (points), positive for the claim's side")
-    low, high = axis.get_xlim()
-    ticks = [tick for tick in (-50, -10, -4, -2, -1, 0, 1, 2, 4, 10, 50) if low <= tick <= high]
-    axis.set_xticks(ticks, [f"{tick}" for tick in ticks], fontsize=7)
-    axis.minorticks_off()
-    axis.set_yticks(range(len(lines)), [line if isinstance(line, str) else line.id for line in lines], fontsize=7)
-    for line, label in zip(lines, axis.get_yticklabels(), strict=True):
-        label.set_fontweight("bold" if isinstance(line, str) else "normal")
-    axis.tick_params(axis="y", length=0)
-    axis.grid(axis="y", visible=False)
-
-
-def _claim(axis: Any, y: int, judged: JudgedClaim) -> None:  # noqa: ANN401
+def _claim(axis: Any, y: float, height: float, judged: JudgedClaim) -> None:  # noqa: ANN401
     if judged.test == "equivalence":
-        axis.barh(y, 2 * judged.margin, left=judged.by - judged.margin, height=0.9, color=INK, alpha=0.15, linewidth=0)
+        _band(axis, y, judged.by - judged.margin, judged.by + judged.margin, height=height)
     elif claimed := judged.by or judged.margin:
         edge = -claimed if judged.test == "non-inferiority" else claimed
-        axis.plot([edge], [y], "|", color=INK, alpha=0.6, markersize=12)
+        axis.plot([edge], [y], "|", color=INK, markersize=10)
     for k, step in enumerate(judged.steps):
-        style = (
-            DECIDED[judged.verdict] | {"label": judged.verdict} if k == judged.weakest else {"color": INK, "alpha": 0.5}
-        )
-        (low, high), gain = step.interval, step.gain
-        bar = [[gain - low], [high - gain]]
-        size = (
-            {"markersize": 5, "elinewidth": 1.4}
-            if k == judged.weakest
-            else {"markersize": 3, "elinewidth": 0.5, "marker": "."}
-        )
+        decides = k == judged.weakest
+        style: dict[str, Any] = {"color": INK, "markersize": 3, "elinewidth": 0.4, "marker": "."}
+        if decides:
+            style = {"markersize": 5, "elinewidth": 1.4} | DECIDED[judged.verdict] | {"label": judged.verdict}
+        low, high = step.interval
         # side by side, so that none hides another
-        aside = 0.6 * (k - (len(judged.steps) - 1) / 2) / len(judged.steps)
-        axis.errorbar([gain], [y + aside], xerr=bar, **({"linestyle": "none"} | size | style))
+        aside = height * (k - (len(judged.steps) - 1) / 2) / len(judged.steps)
+        bar = [[step.gain - low], [high - step.gain]]
+        axis.errorbar([step.gain], [y + aside], xerr=bar, linestyle="none", **style)

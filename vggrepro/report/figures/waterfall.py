@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.diagnosis.decomposition import Decomposition, MeasuredStep, read_decomposition
-from vggrepro.report.figures.drawing import INK, Figure, finished_figure, plot_style
+from vggrepro.report.figures.drawing import BLUE, INK, VERMILLION, WIDTH, Figure, finished_figure, plot_style
 from vggrepro.scores.ranks import TOP
 from vggrepro.tables.numbers import printed_interval, printed_number
 
-FALLS, RISES = "#0072B2", "#D55E00"
+FALLS, RISES = BLUE, VERMILLION
 QUANTITY = "top-1"
 """The error that is drawn; the section's tables list both."""
 
@@ -61,7 +61,7 @@ def draw_waterfall(decomposition: Decomposition, folder: Path) -> Figure:
     rows = len(decomposition.steps), len(decomposition.mistakes)
     with plt.rc_context(plot_style()):
         figure, (steps, wrong) = plt.subplots(
-            2, 1, figsize=(7.2, 0.44 * sum(rows) + 1.8), height_ratios=[rows[0], max(rows[1], 1)]
+            2, 1, figsize=(WIDTH, 0.44 * sum(rows) + 1.8), height_ratios=[rows[0], max(rows[1], 1)]
         )
         errors = [line.errors[QUANTITY] for line in decomposition.steps]
         steps.set_xlim(*_limits(errors))
