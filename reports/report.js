@@ -13,14 +13,14 @@
   addEventListener("load", reachable);
   reachable();
   // a table is one tab stop: arrows lead from one link or summary in it to the next, or to that of the same column
-  const stops = "td a, th a, td summary, .files a";
+  const stops = "td a, th a, td summary, .reasons summary, .files a";
   const shown = (table) => [...table.querySelectorAll(stops)].filter((one) => one.offsetParent);
   const only = (table, stop) => {
     for (const one of table.querySelectorAll(stops)) one.tabIndex = one === stop ? 0 : -1;
   };
   const below = (from, row, step) => {
     for (row = row && row[step]; row; row = row[step]) {
-      const found = [...row.querySelectorAll(stops)].find((one) => one.closest("td, th, .files").dataset.of === from.dataset.of);
+      const found = [...row.querySelectorAll(stops)].find((one) => one.closest("td, th, .reasons, .files").dataset.of === from.dataset.of);
       if (found && found.offsetParent) return found;
     }
   };
@@ -28,7 +28,7 @@
     only(table, table.querySelector(stops));
     table.addEventListener("focusin", ({ target }) => target.matches(stops) && only(table, target));
     table.addEventListener("keydown", (event) => {
-      const from = event.target, all = shown(table), at = all.indexOf(from), cell = from.closest("td, th, .files");
+      const from = event.target, all = shown(table), at = all.indexOf(from), cell = from.closest("td, th, .reasons, .files");
       if (at < 0 || event.altKey || event.ctrlKey || event.metaKey) return;
       const to = { ArrowRight: all[at + 1], ArrowLeft: all[at - 1], Home: all[0], End: all.at(-1),
         ArrowDown: below(cell, cell.parentElement, "nextElementSibling"),

@@ -46,6 +46,15 @@ def test_a_net_near_chance_and_a_class_that_is_never_right_are_told(tmp_path):
     assert summary._ill_nets(tmp_path / "table03.json", made_table(tmp_path, {}), LABELS) == []
 
 
+def test_many_ill_nets_take_a_line_that_leads_to_the_worst(tmp_path):
+    tenth = np.arange(len(LABELS)) % 10 != 0
+    made = made_table(tmp_path, {2: tenth, 3: np.ones(len(LABELS), bool), 5: tenth})
+    near, never = summary._ill_nets(tmp_path / "table03.json", made, LABELS)
+    assert near["href"] == never["href"] == "table03-4-1"
+    assert near["text"].endswith("Also near chance: B/256, C/[256;512].")
+    assert never["text"].startswith("C/256 never gets 10 of 10 classes right.")
+
+
 def test_a_run_that_began_and_did_not_end_is_unfinished(tmp_path):
     for name in ("A_256_s0", "B_256_s0"):
         (tmp_path / "state" / name).mkdir(parents=True)

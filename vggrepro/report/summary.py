@@ -71,25 +71,35 @@ def _chance(labels: NDArray[np.int64]) -> str:
 
 def _ill_nets(path: Path, table: Table, labels: NDArray[np.int64]) -> list[dict[str, str]]:
     """Nets of Table 3 whose top-1 error may be that of a guess, and nets that never get a class right."""
-    chance = 100 * (1 - 1 / len(np.unique(labels)))
-    ill = []
+    chance, classes = 100 * (1 - 1 / len(np.unique(labels))), np.unique(labels)
+    near: list[tuple[float, str, str, str]] = []
+    blind: list[tuple[float, str, str, str]] = []
     for r, row in enumerate(table.rows):
         cell, name = row.cells[0], "/".join(row.keys[:2])
         if cell.interval and cell.interval[1] >= chance:
             text = f"{name} is near chance: {printed_number(cell.value or 0)}% of its answers are wrong."
-            ill.append({"text": text, "href": table.anchor(r, 0)})
+            near.append((cell.value or 0, name, text, table.anchor(r, 0)))
     printed = {frozenset(row.keys.items()): r for r, row in enumerate(published_table(table.number).rows)}
     for entry in read_outcomes(path.with_suffix(".npz")).entries:
         if entry.quantity != "top-1" or not isinstance(entry.outcome, Errors):
             continue
         wrong = entry.outcome.wrong.mean(0)
-        never = [c for c in np.unique(labels) if wrong[labels == c].min() == 1] if len(wrong) == len(labels) else []
+        never = sum(wrong[labels == c].min() == 1 for c in classes) if len(wrong) == len(labels) else 0
         if never:
             r = printed[frozenset(entry.row.items())]
             name = "/".join(table.rows[r].keys[:2])
-            text = f"{name} never gets {len(never)} of {len(np.unique(labels))} classes right."
-            ill.append({"text": text, "href": table.anchor(r, 0)})
-    return ill
+            text = f"{name} never gets {never} of {len(classes)} classes right."
+            blind.append((float(never), name, text, table.anchor(r, 0)))
+    return [*_worst(near, "Also near chance"), *_worst(blind, "Nor do some classes come out right of")]
+
+
+def _worst(ill: Sequence[tuple[float, str, str, str]], others: str) -> list[dict[str, str]]:
+    """The worst of some nets (how ill it is, name, sentence, cell) with its sentence, and the names of the others."""
+    if not ill:
+        return []
+    _, name, text, href = max(ill, key=lambda net: net[0])
+    names = [other for _, other, *_ in ill if other != name]
+    return [{"text": f"{text} {others}: {', '.join(names)}." if names else text, "href": href}]
 
 
 def _counted_cells(tables: Sequence[Table]) -> list[dict[str, Any]]:
