@@ -7,7 +7,7 @@ from typing import Any
 
 from vggrepro.core.paths import ROOT
 from vggrepro.diagnosis.evidence import SHEET, Evidence, NetEvidence
-from vggrepro.tables.render import printed_number
+from vggrepro.tables.numbers import printed_number
 
 BESIDE = "../evidence/"
 """From the page to the folder of evidence."""
