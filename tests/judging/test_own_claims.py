@@ -55,7 +55,7 @@ def test_imported_systems_are_judged_as_nets_of_ours_with_the_same_errors(outcom
     # the same images, so that McNemar's exact test is of their differences
     assert better.steps[0].trainings == "both are of the same trainings, or imported"
     assert mixed.steps[0].gain == pytest.approx(better.steps[0].gain)
-    assert better.steps[0].at == ("table07-16-1", "table07-15-1")
+    assert better.steps[0].at == ("table07-17-1", "table07-16-1")
 
 
 def test_the_papers_verdicts_are_the_same_to_the_digit_with_claims_of_ones_own(outcomes):
@@ -88,7 +88,7 @@ def test_claims_of_ones_own_are_printed_exported_and_shown_apart(outcomes, capsy
     ledger = read_ledger(outcomes / "claims.json")
     assert ledger == judge_claims(settings, outcomes)
     line = (outcomes / "claims.csv").read_text().splitlines()[-1]
-    assert line.startswith("own-0,,True,mine,,Mine is <better>.,superiority,top-1,")
+    assert line.startswith("own-0,,True,mine,,,Mine is <better>.,superiority,top-1,")
     write_report(settings, table_files=[], run_files=[], claims=outcomes / "claims.json", out=outcomes)
     html, tex = ((outcomes / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "tex"))
     assert 0 < html.index("Not the paper&#39;s, but ours") < html.index("Not the paper&#39;s, but yours: mine")

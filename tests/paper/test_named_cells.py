@@ -109,3 +109,11 @@ def test_a_gain_that_the_paper_does_not_print_needs_a_margin(settings, tmp_path)
     (tmp_path / "c.yaml").write_text(yaml.safe_dump([entry | {"id": "mine", "pairs": pairs}]))
     with pytest.raises(ValueError, match="claim mine: margin: needed"):
         load_claims(settings.table, tmp_path / "c.yaml", named_in=settings.table_numbers())
+
+
+def test_a_gain_of_a_claimed_size_needs_no_margin(settings, tmp_path):
+    entry = {key: value for key, value in OWN.items() if key not in ("margin", "why")}
+    pairs = [{"cell": "Net one", "against": "Net two"}]
+    (tmp_path / "c.yaml").write_text(yaml.safe_dump([entry | {"id": "mine", "by": 2.0, "pairs": pairs}]))
+    (claim,) = load_claims(settings.table, tmp_path / "c.yaml", named_in=settings.table_numbers())
+    assert (claim.by, claim.margin) == (2.0, 0.0)

@@ -21,7 +21,7 @@ from vggrepro.recompute.tables import Recomputation, recomputed_tables, recomput
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.tables import scores as score_tables
+from vggrepro.tables import references
 from vggrepro.tables.build import build_table
 from vggrepro.tables.measurement import Inputs
 
@@ -118,7 +118,7 @@ def test_the_gain_of_a_claim_that_was_changed_differs_by_the_definitions(results
 
 
 def top_1_counted_as_top_5(patch):
-    patch.setattr(score_tables, "wrong_images", lambda ranks, top: ranks >= 2)
+    patch.setattr(references, "wrong_images", lambda ranks, top: ranks >= 2)
 
 
 def ties_counted_as_right(patch):

@@ -66,6 +66,28 @@ def import_(
 
 
 @command
+def labels(
+    file: Annotated[
+        Path, about("JSON: a list of labels for each validation image, as ReaL's, or keys that are file names")
+    ],
+    /,
+    *,
+    name: Annotated[str, about("what tables call them")],
+    val: Annotated[Path | None, about("prepared validation store: the images, and their own labels")] = None,
+    devkit: Annotated[Path | None, about("ILSVRC's devkit, folder or archive, in place of --val")] = None,
+    out: Annotated[Path, about("folder to write the store to")],
+) -> None:
+    """Read other labels of the validation images, several or none for an image, checked, as a store of label sets."""
+    from vggrepro.external.label_files import read_labels
+
+    sets = read_labels(file, name=name, out=out, val=val, devkit_folder=devkit)
+    counted = int((sets.labels[:, 0] >= 0).sum())
+    print(
+        f"{name}: {counted:,} of {len(sets.ids):,} images have a label, {int((sets.labels >= 0).sum()):,} labels in all"
+    )
+
+
+@command
 def judge(
     predictions: Annotated[
         Path, about("a line per validation image: up to five `label xmin ymin xmax ymax`, or labels")

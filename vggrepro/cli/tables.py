@@ -35,6 +35,9 @@ def table(
     imported: Annotated[
         tuple[Path, ...], about("what `import` wrote: rows of Tables 7 and 10", consume_multiple=1)
     ] = (),
+    labels: Annotated[
+        tuple[Path, ...], about("what `labels` wrote: columns of Tables 3 to 7", consume_multiple=1)
+    ] = (),
     out: Annotated[Path, about("folder for the files of the table, and for its outcomes")],
     threads: Threads = 1,
 ) -> None:
@@ -42,7 +45,7 @@ def table(
     from vggrepro.judging.pipeline import make_table
     from vggrepro.tables.measurement import Inputs
 
-    inputs = Inputs(scores, imported, threads)
+    inputs = Inputs(scores, imported, threads, labels)
     make_table(number, read_settings(settings), inputs, runs=runs, out=out)
 
 

@@ -13,7 +13,7 @@ A gain that is shown to be below the margin of a superiority is "smaller than cl
 Of several pairs each has to hold: the largest p-value is that of all (intersection-union). One that fails is enough to
 refute: the smallest p-value, times their number. Holm's method corrects the p-values of a family: the paper's claims, each on
 each quantity. Claims that were not run, and those of arithmetic or of counted bytes, have none and are not in it. Claims that
-are ours are corrected among themselves, and so are those of each file of the user's.
+are ours are corrected among themselves, and so are those of each file of the user's, and all of them again on each reference.
 """
 
 from __future__ import annotations
@@ -61,6 +61,14 @@ class JudgedClaim:
     """Whether it is no sentence of the paper: it is judged apart from the paper's claims."""
     file: str = ""
     """The name of the user's file of claims that it is from; empty for one of `tables/claims.yaml`."""
+    reference: str = ""
+    """The other labels or images that it was judged again on; `same_as` is the claim itself."""
+
+    @property
+    def papers(self) -> bool:
+        """Whether it is a sentence of the paper, judged on the validation images and their own labels."""
+        return not (self.ours or self.reference)
+
     limits: str = ""
     """What of the sentence cannot be judged without labels that evaluation servers hold."""
     printed: tuple[float | None, ...] = ()

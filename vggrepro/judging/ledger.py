@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, printed_gains
 from vggrepro.paper.tables import table_name
 from vggrepro.paper.tolerances import tolerances_digest
 from vggrepro.scores.outcomes import Outcomes, read_outcomes
-from vggrepro.settings.claims import PAPERS, claims_by_file
+from vggrepro.settings.claims import ClaimFamily, claim_families
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import FinishedTraining
 from vggrepro.tables.render import read_table
@@ -54,7 +53,7 @@ class Ledger:
     claims_sha256: str
     tolerances_sha256: str
     claims: tuple[JudgedClaim, ...]
-    """The paper's, those that are ours, those of each file of the user's."""
+    """The paper's, those that are ours, those of each file of the user's; then the same judged again on every reference."""
     family: str = ""
     """Over which claims Holm's correction is made."""
     files: tuple[ClaimsFile, ...] = ()
@@ -69,34 +68,36 @@ def judge_claims(
     Raises ValueError for claims that are wrong, and for outcomes of different images.
     """
     read = cache(partial(_read_outcomes, settings, tables))
-    by_file = claims_by_file(settings, path)
-    listed = by_file.pop(PAPERS)
-    families = [[claim for claim in listed if claim.ours is ours] for ours in (False, True)]
-    papers, ours = (_judge_family(claims, settings, tables, trainings, read) for claims in families)
+    claims = [
+        claim
+        for family in claim_families(settings, path)
+        for claim in _judge_family(family, settings, tables, trainings, read)
+    ]
+    listed = [claim for claim in claims if not claim.file and not claim.reference]
+    tested = _tested(claim for claim in claims if claim.papers)
     own = {
-        name: [replace(claim, file=name) for claim in _judge_family(claims, settings, tables, trainings, read)]
-        for name, claims in by_file.items()
+        name: _tested(claim for claim in claims if claim.file == name and not claim.reference)
+        for name in settings.claims
     }
     return Ledger(
-        papers=all(_comparable(tables / f"{name}.json") for name in _compared_tables([*papers, *ours])),
-        tested=_tested(papers),
+        papers=all(_comparable(tables / f"{name}.json") for name in _compared_tables(listed)),
+        tested=tested,
         claims_sha256=file_digest(path),
         tolerances_sha256=tolerances_digest(),
-        claims=(*papers, *ours, *chain.from_iterable(own.values())),
-        family=FAMILY.format(tested=_tested(papers)),
+        claims=tuple(claims),
+        family=FAMILY.format(tested=tested),
         files=tuple(
-            ClaimsFile(name, settings.claims[name], file_digest(Path(settings.claims[name])), _tested(claims))
-            for name, claims in own.items()
+            ClaimsFile(name, file, file_digest(Path(file)), own[name]) for name, file in settings.claims.items()
         ),
     )
 
 
-def _tested(claims: Sequence[JudgedClaim]) -> int:
+def _tested(claims: Iterable[JudgedClaim]) -> int:
     return sum(claim.p is not None for claim in claims)
 
 
 def _judge_family(
-    family: Sequence[Claim],
+    family: ClaimFamily,
     settings: Settings,
     tables: Path,
     trainings: Sequence[FinishedTraining],
@@ -106,7 +107,7 @@ def _judge_family(
     claims: list[JudgedClaim] = []
     remarks: dict[str, str] = {}
     comparisons: dict[str, list[TestedStep]] = {}
-    for claim in family:
+    for claim in family.claims:
         printed = printed_gains(claim, settings.table)
         try:
             if claim.test == "arithmetic" or claim.of == "memory":
@@ -119,7 +120,12 @@ def _judge_family(
         except NotRunError as missing:
             claims.append(replace(unjudged(claim, printed), reason=str(missing)))
     return [
-        replace(claim, reason="; ".join(filter(None, (claim.reason, remarks.get(claim.id)))))
+        replace(
+            claim,
+            reason="; ".join(filter(None, (claim.reason, remarks.get(claim.id)))),
+            file=family.file,
+            reference=family.reference,
+        )
         for claim in corrected(claims, comparisons)
     ]
 
@@ -127,7 +133,8 @@ def _judge_family(
 FAMILY = (
     "the {tested} claims of the paper that were tested; a claim that is judged on two quantities, such as top-1 and top-5, "
     "counts twice. Claims that were not run, and those that follow from arithmetic or counted bytes, have no p-value and do "
-    "not count. Claims that are not the paper's are corrected among themselves, file by file"
+    "not count. Claims that are not the paper's are corrected among themselves, file by file; so is what is judged again on "
+    "other labels or images"
 )
 
 
@@ -239,7 +246,20 @@ def _csv_line(claim: JudgedClaim) -> dict[str, Any]:
     """The claim, and the step that decides it."""
     step = claim.steps[claim.weakest] if claim.steps else None
     low, high = step.interval if step else ("", "")
-    names = ("id", "same_as", "ours", "file", "section", "claim", "test", "quantity", "by", "margin", "verdict")
+    names = (
+        "id",
+        "same_as",
+        "ours",
+        "file",
+        "reference",
+        "section",
+        "claim",
+        "test",
+        "quantity",
+        "by",
+        "margin",
+        "verdict",
+    )
     return {name: getattr(claim, name) for name in names} | {
         "cell": step.cell if step else "",
         "against": step.against if step else "",

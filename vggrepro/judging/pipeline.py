@@ -20,6 +20,7 @@ from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.judging.variants import judge_variants
 from vggrepro.judging.verdicts import judge_table
+from vggrepro.paper.references import measure_of
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import Column, Row
 from vggrepro.paper.tasks import task_of
@@ -114,5 +115,5 @@ def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
 
 def _touching(row: Row, column: Column, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that bear on what a cell measures, each once."""
-    quantity = task_of(row, column) if row.members else column.quantity
+    quantity = task_of(row, column) if row.members else measure_of(column.quantity)
     return tuple(dict.fromkeys(finding for finding in findings if quantity in finding.rule.touches))

@@ -18,6 +18,7 @@ from pydantic import Field
 from vggrepro.core.files import file_digest, read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.paper.references import measure_of
 
 TOLERANCES = ROOT / "tables" / "tolerances.yaml"
 
@@ -78,11 +79,11 @@ DIFFERENCES = {"points": "difference in points", "relative": "relative differenc
 
 
 def tolerance_of(quantity: str) -> Tolerance:
-    """The entry of a quantity; a ValueError where it has none."""
-    tolerances = read_tolerances()
-    if quantity not in tolerances:
-        raise ValueError(f"{TOLERANCES}: no tolerance for {quantity}: derive one before looking at results")
-    return tolerances[quantity]
+    """The entry of a quantity, whatever it is measured on; a ValueError where it has none."""
+    tolerances, measure = read_tolerances(), measure_of(quantity)
+    if measure not in tolerances:
+        raise ValueError(f"{TOLERANCES}: no tolerance for {measure}: derive one before looking at results")
+    return tolerances[measure]
 
 
 def allowed_difference(quantity: str, printed: str) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from vggrepro.core.progress import show_progress
 from vggrepro.localisation.stores import BoxStore, read_boxes
+from vggrepro.paper.references import on_reference
 from vggrepro.paper.systems import System, with_seed
 from vggrepro.recompute.evaluations import average_posteriors
 from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels
@@ -23,26 +25,59 @@ Boxes = NDArray[np.number]
 IMAGES_AT_A_TIME = 500
 
 
-def classification_errors(folder: Path, system: System, seed: int) -> Wrong | None:
-    """PAPER 4: top-1 and top-5 errors of averaged posteriors; None where a store below `folder` is missing."""
+LabelsById = Mapping[str, Sequence[int]]
+"""The labels of every image, by its id."""
+
+
+def classification_errors(
+    folder: Path, system: System, seed: int, references: Mapping[str, LabelsById] | None = None
+) -> Wrong | None:
+    """PAPER 4: top-1 and top-5 errors of averaged posteriors; None where a store below `folder` is missing.
+
+    By the data set's labels, and by those of each of the `references`: an image is right if one of its labels is among the
+    first, and does not count without a label.
+    """
     weights = {member.path: share for member, share in with_seed(system, seed)}
     if not all((folder / path).exists() for path in weights):
         return None
     stores = {path: read_scores_or_labels(folder / path) for path in weights}
     first = next(iter(stores.values()))
+    own = [[int(label)] for label in first.labels]
+    by_reference = {"": own} | {
+        name: [by_id[image] for image in first.ids]
+        for name, by_id in (references or {}).items()
+        if set(first.ids) <= set(by_id)
+    }
+    wrong: Wrong = {}
+    for name, labels in by_reference.items():
+        places = _places(stores, weights, labels)
+        counted = np.array([bool(each) for each in labels])
+        wrong |= {on_reference(f"top-{k}", name): np.array(places)[counted] >= k for k in (1, 5)}
+    return wrong
+
+
+def _places(
+    stores: Mapping[str, Scores | TopLabels], weights: Mapping[str, Fraction], labels: Sequence[Sequence[int]]
+) -> list[int]:
+    """At which place of every image's classes, best first, one of its labels stands; 0 is the first."""
+    first = next(iter(stores.values()))
     if isinstance(first, TopLabels):
-        right = first.predicted == first.labels[:, None]
-        return {"top-1": ~right[:, 0], "top-5": ~right[:, :5].any(1)}
+        lists = first.predicted[:, :5].tolist()
+        return [
+            min((row.index(label) for label in own if label in row), default=len(row) + 5)
+            for row, own in zip(lists, labels, strict=True)
+        ]
     places = []
     for start in range(0, len(first), IMAGES_AT_A_TIME):
         rows = slice(start, start + IMAGES_AT_A_TIME)
         posteriors = average_posteriors(
             {path: store.rows(rows) for path, store in stores.items() if isinstance(store, Scores)}, weights
         )
-        for row, label in zip(posteriors, first.labels[rows], strict=True):
+        for row, own in zip(posteriors, labels[rows], strict=True):
             # of equal posteriors the class with the lower number comes first
-            places.append(int((row > row[label]).sum()) + int((row[:label] == row[label]).sum()))
-    return {"top-1": np.array(places) >= 1, "top-5": np.array(places) >= 5}
+            before = (int((row > row[label]).sum()) + int((row[:label] == row[label]).sum()) for label in own)
+            places.append(min(before, default=0))
+    return places
 
 
 def localisation_errors(folder: Path, system: System, seed: int, merge: MergeSettings) -> Wrong | None:

@@ -20,14 +20,23 @@ from vggrepro.core.files import read_json
 from vggrepro.core.leftovers import visible_files
 from vggrepro.judging.ledger import judge_claims, read_ledger, write_ledger
 from vggrepro.judging.pipeline import make_table
-from vggrepro.paper.claims import CellPlace, load_claims
+from vggrepro.paper.claims import CellPlace
 from vggrepro.paper.runs import members_name
 from vggrepro.paper.systems import Imported, System
 from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import task_of
-from vggrepro.recompute.errors import Wrong, classification_errors, localisation_errors, mean_share, mean_wrong
+from vggrepro.recompute.errors import (
+    LabelsById,
+    Wrong,
+    classification_errors,
+    localisation_errors,
+    mean_share,
+    mean_wrong,
+)
 from vggrepro.recompute.findings import Finding, compared, equal, skipped
 from vggrepro.recompute.net import Sizes, convolutions, parameter_shapes
+from vggrepro.scores.label_sets import read_label_sets
+from vggrepro.settings.claims import claim_families
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import read_training
 from vggrepro.tables.measurement import Inputs
@@ -57,7 +66,24 @@ class Recomputation:
     def _of_seed(self, kind: str, system: System, seed: int) -> Wrong | None:
         if kind == "boxes":
             return localisation_errors(self.results / "boxes", system, seed, self.settings.merge)
-        return classification_errors(self.results / "scores", system, seed)
+        return classification_errors(self.results / "scores", system, seed, self._labels)
+
+    @cached_property
+    def _labels(self) -> dict[str, LabelsById]:
+        """The labels by which tables are judged besides the data set's own, as they are stored."""
+        stores = [read_label_sets(folder) for folder in self.label_folders if folder.exists()]
+        return {
+            store.metadata["name"]: {
+                image: [label for label in row if label >= 0]
+                for image, row in zip(store.ids, store.labels.tolist(), strict=True)
+            }
+            for store in stores
+        }
+
+    @property
+    def label_folders(self) -> list[Path]:
+        """The stores of other labels."""
+        return [self.results / "labels" / Imported(name).path.partition("/")[2] for name in self.settings.labels]
 
     def value(self, table: PublishedTable, row: Row, column: Column) -> float | None:
         """The value of a cell in per cent (of Table 2 in millions); None where what it is made from is not there."""
@@ -68,6 +94,8 @@ class Recomputation:
         if row.members:
             return self._share(table, row, column)
         if row.system is None or (wrong := self.errors(table.kind.name, row.system)) is None:
+            return None
+        if column.quantity not in wrong[0]:
             return None
         value = mean_wrong(wrong, column.quantity)
         if row.minus:
@@ -180,7 +208,8 @@ def made_again(
         else []
     )
     try:
-        make_table(number, settings, Inputs(folder, tuple(imported)), runs=results / "runs", out=out)
+        inputs = Inputs(folder, tuple(imported), labels=tuple(Recomputation(results, settings).label_folders))
+        make_table(number, settings, inputs, runs=results / "runs", out=out)
     except ValueError as error:
         yield Finding(about, "intervals and verdicts, made again", "differs", f"it cannot be made again: {error}")
         return
@@ -214,7 +243,7 @@ def recomputed_claims(work: Recomputation, tables: Path) -> Iterator[Finding]:
 
 def _gains(work: Recomputation, stored: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
     ours, theirs, names = [], [], []
-    claims = load_claims(work.settings.table, higher=work.settings.higher)
+    claims = (claim for family in claim_families(work.settings) for claim in family.claims)
     for claim in (claim for claim in claims if claim.test in TESTS_OF_CELLS):
         steps = stored.get(claim.id, {}).get("steps", [])
         for (place, against), step in zip(claim.compared(), steps, strict=False):

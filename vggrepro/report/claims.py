@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,7 @@ DECISION_SIGNS: dict[Decision, str] = {
 def claims_section(path: Path) -> dict[str, Any]:
     """The ledger in a `claims.json` as strings."""
     ledger = read_ledger(path)
-    papers = [claim for claim in ledger.claims if not claim.ours]
+    papers = [claim for claim in ledger.claims if claim.papers]
     where = "" if ledger.papers else " on these images"
     return {
         "summary": f"Of {len(papers)} claims of the paper{where}: {_counted(papers)}.",
@@ -38,7 +38,7 @@ def claims_section(path: Path) -> dict[str, Any]:
         "tolerances": ledger.tolerances_sha256,
         "parts": [
             {"heading": heading, "claims": [_claim_view(claim) for claim in claims]}
-            for heading, claims in parts_of(ledger.claims)
+            for heading, claims in parts_of(claim for claim in ledger.claims if not claim.reference)
         ],
     }
 
@@ -55,7 +55,7 @@ YOURS = "Not the paper's, but yours"
 """The heading above the claims of a user's file, before its name."""
 
 
-def parts_of(claims: Sequence[JudgedClaim]) -> list[tuple[str, list[JudgedClaim]]]:
+def parts_of(claims: Iterable[JudgedClaim]) -> list[tuple[str, list[JudgedClaim]]]:
     """The claims by section of the paper, in the ledger's order, with a heading; then ours, then each file of the user's."""
     parts: dict[str, list[JudgedClaim]] = {}
     for claim in sorted(claims, key=lambda claim: (bool(claim.file), claim.ours)):

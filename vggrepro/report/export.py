@@ -17,7 +17,7 @@ from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import atomic_file, write_text
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger, read_ledger
-from vggrepro.paper.tables import published_table, table_name
+from vggrepro.paper.tables import table_name
 from vggrepro.paper.tolerances import rounding
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
@@ -54,7 +54,8 @@ class CellRecord(TidyRecord):
     """What is measured: top-1, top-5, localisation, a task of transfer, layers, parameters."""
     split: str
     """Part of the data set that the published number is of: `val`, `test`, or `withheld` where the test labels are held by an
-    evaluation server. Empty where nothing is measured on images."""
+    evaluation server. Of a column that the paper does not have, the labels or images that it is measured on, such as `ReaL`.
+    Empty where nothing is measured on images."""
     status: str
     """`measured`, `validation` (measured on val, published on test), `withheld` (labels), `quoted` (another paper's),
     `not reported` (a dash in the paper), `not run`, `spanned` (part of the cell on its left), `undefined`."""
@@ -161,6 +162,8 @@ class ClaimRecord(TidyRecord):
     """Whether it is not the paper's, but ours or the user's: judged apart."""
     file: str
     """Name of the user's file of claims that it is from; empty for one of `tables/claims.yaml`."""
+    reference: str
+    """The other labels or images that it was judged again on, such as `ReaL`; empty for the validation images themselves."""
     limits: str
     """What of the sentence cannot be judged without labels that evaluation servers hold."""
     test: str
@@ -288,7 +291,7 @@ def _cells(table: Table) -> list[tuple[int, int, Cell]]:
 def _cell_record(
     settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[StoredResult]
 ) -> CellRecord:
-    published = published_table(table.number)
+    published = settings.table(table.number)
     about, keys = published.columns[column], _keys(settings, table, row)
     otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
     low, high = cell.interval or (None, None)

@@ -122,7 +122,7 @@ def _counted_cells(tables: Sequence[Table]) -> list[dict[str, Any]]:
 
 def _counted_claims(ledger: Ledger) -> list[dict[str, Any]]:
     """How many claims of the paper have each verdict."""
-    counts = Counter(claim.verdict for claim in ledger.claims if not claim.ours)
+    counts = Counter(claim.verdict for claim in ledger.claims if claim.papers)
     return [
         {"count": counts[name], "name": name, "sign": sign, "chip": name.replace(" ", "-")}
         for name, sign in DECISION_SIGNS.items()

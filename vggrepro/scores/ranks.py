@@ -21,6 +21,18 @@ def true_class_ranks(posteriors: NDArray[np.floating], labels: NDArray[np.intege
     return before
 
 
+def best_labels_of_sets(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Of the true classes of every image, [N, L], ascending, -1 where there are fewer, the one that is predicted first, [N].
+
+    Its rank decides whether an image with several true classes is right: one of them is among the first five exactly where
+    this one is. A NaN comes last, as in `true_class_ranks`. An image without a true class gets class 0, and does not count.
+    """
+    true = np.take_along_axis(posteriors, labels.clip(0), 1)
+    best = np.where((labels < 0) | np.isnan(true), -np.inf, true).argmax(1)
+    chosen: NDArray[np.int64] = np.take_along_axis(labels, best[:, None], 1)[:, 0].clip(0)
+    return chosen
+
+
 TOP = {"top-1": 1, "top-5": 5}
 """How many labels may be predicted for an image under each error."""
 

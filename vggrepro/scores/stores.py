@@ -20,7 +20,7 @@ from vggrepro.core.arrays import read_array, read_ids, read_part
 from vggrepro.core.files import atomic_folder, write_json
 from vggrepro.core.records import typed_record
 from vggrepro.paper.runs import Evaluation
-from vggrepro.scores.ranks import true_class_ranks
+from vggrepro.scores.ranks import best_labels_of_sets, true_class_ranks
 
 IMAGES_PER_CHUNK = 1000
 """Images that are averaged at a time, because 4 MB of 1,000 classes stay in the processor's cache."""
@@ -174,9 +174,10 @@ class TopLabels:
         """How many classes there are."""
         return int(self.metadata["classes"])
 
-    def ranks(self) -> NDArray[np.int32]:
-        """[N]: the place of the true label among the predicted ones; the number of classes, an error, where it is not one."""
-        right = self.predicted == self.labels[:, None]
+    def ranks(self, labels: NDArray[np.int64]) -> NDArray[np.int32]:
+        """[N]: the first place of a true label, of [N, L], among those predicted; the number of classes, an error, without."""
+        predicted = np.where(self.predicted < 0, self.classes, self.predicted)
+        right = (predicted[:, :, None] == labels[:, None, :]).any(2)
         return np.where(right.any(1), right.argmax(1), self.classes).astype(np.int32)
 
 
@@ -210,10 +211,19 @@ Name = TypeVar("Name", bound=Hashable)
 """What names a mixture."""
 
 
+LabelsOf = Callable[[Scores | TopLabels], NDArray[np.int64]]
+"""The true classes of a store's images, [N, L] as in `LabelSets`."""
+
+
+def own_labels(store: Scores | TopLabels) -> NDArray[np.int64]:
+    """The true classes that the data set gives, one an image."""
+    return store.labels[:, None]
+
+
 def mixture_ranks(
-    stores: Mapping[str, Scores | TopLabels], mixtures: Mapping[Name, Mixture]
+    stores: Mapping[str, Scores | TopLabels], mixtures: Mapping[Name, Mixture], labels_of: LabelsOf = own_labels
 ) -> dict[Name, NDArray[np.int32]]:
-    """The rank of the true class of every image, [N], under each weighted average of stores.
+    """The rank of the true class of every image, [N], under each weighted average of stores; of several, of the best.
 
     PAPER 3.2, 4.2-4.4: scales, protocols and nets are all combined by averaging posteriors. Every store is read once for
     all mixtures, a chunk of images at a time. Sums are in float64, so that rounding never decides between two classes.
@@ -227,20 +237,24 @@ def mixture_ranks(
                 f"{labels_only[min(unaveraged)].folder}: holds the best labels alone, which cannot be averaged: import "
                 f"posteriors, or leave it out of the fusion of {', '.join(mixture)}"
             )
-    ranks = {name: labels_only[key].ranks() for name, (key, *_) in mixtures.items() if key in labels_only}
+    alone = {name: labels_only[key] for name, (key, *_) in mixtures.items() if key in labels_only}
+    ranks = {name: store.ranks(labels_of(store)) for name, store in alone.items()}
     posteriors = {key: store for key, store in stores.items() if isinstance(store, Scores)}
     return ranks | _average_ranks(
-        posteriors, {name: mixture for name, mixture in mixtures.items() if name not in ranks}
+        posteriors, {name: mixture for name, mixture in mixtures.items() if name not in ranks}, labels_of
     )
 
 
-def _average_ranks(stores: Mapping[str, Scores], mixtures: Mapping[Name, Mixture]) -> dict[Name, NDArray[np.int32]]:
+def _average_ranks(
+    stores: Mapping[str, Scores], mixtures: Mapping[Name, Mixture], labels_of: LabelsOf
+) -> dict[Name, NDArray[np.int32]]:
     if not mixtures:
         return {}
     first = same_images(stores)
+    labels = labels_of(first)
     ranks = {name: np.empty(len(first), np.int32) for name in mixtures}
     for part, name, total, _ in summed_posteriors(stores, mixtures):
-        ranks[name][part] = true_class_ranks(total, first.labels[part])
+        ranks[name][part] = true_class_ranks(total, best_labels_of_sets(total, labels[part]))
     return ranks
 
 

@@ -6,6 +6,7 @@ back from results, whose files may lie on another machine.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -14,7 +15,9 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from vggrepro.core.printable import is_hidden, shortened
 from vggrepro.core.validation import models_in
-from vggrepro.paper.systems import Imported, released_run
+from vggrepro.paper.references import ON
+from vggrepro.paper.runs import file_name
+from vggrepro.paper.systems import released_run
 
 LONGEST_NAME = 200
 """Characters of a name in a table."""
@@ -49,7 +52,7 @@ RowName = Annotated[NonEmptyText, AfterValidator(_row_name)]
 
 
 def _store_name(name: str) -> str:
-    if "/" in name or not Imported(name).path.removeprefix("imported/"):
+    if "/" in name or not file_name(name):
         expected = "a name without '/', and with a letter of a-z or a digit in it, because its folder is called by them"
         raise ValueError(f"expected {expected}, got {name!r}")
     return name
@@ -70,6 +73,16 @@ def _check_plain_path(text: str, kind: str = "folder") -> str:
 
 FolderToWrite = Annotated[NonEmptyText, AfterValidator(_check_plain_path)]
 """A folder that is made where it does not exist."""
+
+
+def _reference_name(name: str) -> str:
+    if ON in name or re.search(r"[^\w .+-]", name):
+        raise ValueError(f"expected a name of letters, digits, spaces and . + -, without {ON!r} in it, got {name!r}")
+    return name
+
+
+ReferenceName = Annotated[StoreName, AfterValidator(_reference_name)]
+"""The name of other labels or images, which also names columns, claims and a folder."""
 
 
 def _existing(kind: str, exists: Callable[[Path], bool]) -> AfterValidator:

@@ -11,7 +11,7 @@ from vggrepro.core.printable import shortened
 from vggrepro.core.validation import check_plain, nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.blocks import DownloadSettings
-from vggrepro.settings.claims import claims_by_file
+from vggrepro.settings.claims import claim_families
 from vggrepro.settings.downloads import with_places
 from vggrepro.settings.fields import read_texts
 from vggrepro.settings.models import PRESETS, Settings, read_preset
@@ -74,7 +74,7 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
     settings = validated(Settings, read_texts(values, Settings), "config", also_known=SHORTHANDS, context=context)
     if look_for_files and settings.claims:
         # a mistake in them is named before anything runs
-        claims_by_file(settings)
+        claim_families(settings)
     return settings
 
 

@@ -15,6 +15,7 @@ from vggrepro.core.files import read_yaml
 from vggrepro.core.instructions import Instructions
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, nearest_hint
+from vggrepro.paper.references import with_references
 from vggrepro.paper.runs import Run, file_name
 from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion, released_run
 from vggrepro.paper.tables import (
@@ -44,7 +45,15 @@ from vggrepro.settings.blocks import (
     is_fastest,
 )
 from vggrepro.settings.effects import DEPARTURE, HARMLESS, choice
-from vggrepro.settings.fields import ExistingFile, ExistingFolder, PositiveInteger, ReleasedName, RowName, StoreName
+from vggrepro.settings.fields import (
+    ExistingFile,
+    ExistingFolder,
+    PositiveInteger,
+    ReferenceName,
+    ReleasedName,
+    RowName,
+    StoreName,
+)
 from vggrepro.settings.variants import NOTHING, VariantName, VariantSettings
 from vggrepro.settings.varied import check_variants, differs, first_run_called, settings_of_variants
 
@@ -87,6 +96,9 @@ class Settings(FrozenModel):
     fusions: Annotated[dict[RowName, str], HARMLESS] = {}
     """More rows of Table 7, by name, written as in its CSV, with imported systems by name: `fusions={"Fused":
     "D/[256;512]/256,384,512 + My net"}`. Evaluations are dense, or those in brackets at the end: `(multi-crop & dense)`."""
+    labels: Annotated[dict[ReferenceName, ExistingFile], HARMLESS] = {}
+    """Files of other labels of the validation images, by name: `labels={ReaL: real.json}`. Tables 3 to 7 get columns of errors
+    by them, and claims are judged again on them."""
     devkit: Annotated[DevkitSettings | None, Field(exclude_if=lambda devkit: devkit is None), HARMLESS] = None
     """True labels and boxes of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it, imported
     systems are compared with the prepared images, which may be of any data set."""
@@ -180,12 +192,13 @@ class Settings(FrozenModel):
             )
 
     def _check_imported(self) -> None:
+        for key, names in (("imported", self.imported), ("labels", self.labels)):
+            for name in names:
+                same = [other for other in names if file_name(other) == file_name(name)]
+                if len(same) > 1:
+                    expected = "names that differ in a letter or a digit"
+                    raise ValueError(f"{key}: expected {expected}, got {' and '.join(same)}")
         for name, system in self.imported.items():
-            same = [other for other in self.imported if Imported(other).path == Imported(name).path]
-            if len(same) > 1:
-                raise ValueError(
-                    f"imported: expected names that differ in a letter or a digit, got {' and '.join(same)}"
-                )
             if name in self.fusions:
                 raise ValueError(f"imported, fusions: {name!r} is a name in both: expected different names")
             if self.devkit is None and (system.classes == "devkit" or system.file.endswith(".txt")):
@@ -210,11 +223,17 @@ class Settings(FrozenModel):
             raise ValueError(f"fusions: {error}. Imported systems: {', '.join(self.imported) or 'none'}") from None
         return {name: ((Imported(name), Fraction(1)),) for name in self.imported} | fused
 
+    @property
+    def references(self) -> tuple[str, ...]:
+        """The names of what errors are measured on besides the validation images and their own labels."""
+        return tuple(self.labels)
+
     def table(self, number: str) -> PublishedTable:
-        """A published table, with the rows that the user adds to it."""
+        """A published table, with the rows that the user adds to it, and the columns of references."""
         table = with_systems(published_table(number), self.added(number))
         names = {file_name(name): name for name in self.variants}
-        return with_variants(table, [(names[run.variant], run) for run in self.variant_runs])
+        table = with_variants(table, [(names[run.variant], run) for run in self.variant_runs])
+        return with_references(table, self.references)
 
     def table_numbers(self, *kinds: str) -> tuple[str, ...]:
         """The tables of these kinds that are made: those that the paper prints, and the unprinted ones that are asked for."""

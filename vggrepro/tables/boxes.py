@@ -17,6 +17,7 @@ from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.models import Settings
 from vggrepro.tables.imported import open_imported, systems_measurement
 from vggrepro.tables.measurement import Inputs, Measurement
+from vggrepro.tables.references import Reference
 from vggrepro.tables.systems import (
     ILSVRC_IMAGES,
     data_notes,
@@ -40,7 +41,8 @@ def measure_boxes(published: PublishedTable, settings: Settings, inputs: Inputs)
     imported = open_imported(published, settings, inputs)
     errors = _localisation_errors(published, settings, stores, inputs.workers)
     papers = all(map(_papers_boxes, stores.values()))
-    return systems_measurement(published, settings, errors, imported, notes=_notes(stores, settings), papers=papers)
+    own = Reference("", {}, imported)
+    return systems_measurement(published, settings, errors, [own], notes=_notes(stores, settings), papers=papers)
 
 
 def _papers_boxes(store: BoxStore) -> bool:

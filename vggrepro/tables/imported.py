@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 
 import numpy as np
 
+from vggrepro.paper.references import on_reference, reference_of
 from vggrepro.paper.systems import Imported, System
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, ids_digest
-from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.ranks import TOP
 from vggrepro.scores.statistics import nested_interval
-from vggrepro.scores.stores import Scores, TopLabels, mixture_ranks, read_scores_or_labels
+from vggrepro.scores.stores import TopLabels, mixture_ranks, read_scores_or_labels
 from vggrepro.settings.models import Settings
 from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
+from vggrepro.tables.references import ImportedStore, Reference
 from vggrepro.tables.systems import SystemErrors, system_cells, system_outcomes, system_spreads
 
-ImportedStore = Scores | TopLabels
+OWN = Reference("", {}, {})
+"""The data set's own images and labels."""
 
 
 def open_imported(published: PublishedTable, settings: Settings, inputs: Inputs) -> dict[str, ImportedStore]:
@@ -35,26 +38,30 @@ def open_imported(published: PublishedTable, settings: Settings, inputs: Inputs)
     return stores
 
 
-def imported_errors(store: ImportedStore) -> dict[str, Errors]:
+def imported_errors(store: ImportedStore, reference: Reference = OWN) -> dict[str, Errors]:
     """Which of its images an imported system gets wrong, by quantity: top-1, top-5 and, with boxes, localisation.
 
     Lists that name fewer than five labels for every image have no top-5 error.
     """
-    ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}})[""]
+    ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}}, reference.labels_of)[""]
     sources = (f"imported/{store.folder.name}",)
-    errors = {name: Errors(wrong_images(ranks, name)[None], ids_digest(store.ids), sources) for name in TOP}
+    errors = reference.errors([ranks], store, sources)
     if isinstance(store, TopLabels) and (store.predicted >= 0).sum(1).max() < min(TOP["top-5"], store.classes):
-        del errors["top-5"]
-    if isinstance(store, TopLabels) and store.boxes is not None:
+        del errors[on_reference("top-5", reference.name)]
+    if isinstance(store, TopLabels) and store.boxes is not None and not reference.name:
         missed, counted = store.boxes
         ids = np.array(store.ids)[counted].tolist()
         errors["localisation"] = Errors(missed[None, counted], ids_digest(ids), sources)
     return errors
 
 
-def errors_of_imported(stores: Mapping[str, ImportedStore]) -> dict[System, dict[str, Errors]]:
-    """The same of several systems; each is a row of its own, whatever the seeds of ours."""
-    return {((Imported(name), Fraction(1)),): imported_errors(store) for name, store in stores.items()}
+def errors_of_imported(references: Iterable[Reference]) -> dict[System, dict[str, Errors]]:
+    """The same of several systems on every reference; each is a row of its own, whatever the seeds of ours."""
+    errors: dict[System, dict[str, Errors]] = {}
+    for reference in references:
+        for name, store in reference.imported.items():
+            errors.setdefault(((Imported(name), Fraction(1)),), {}).update(imported_errors(store, reference))
+    return errors
 
 
 def imported_notes(
@@ -115,7 +122,7 @@ def systems_measurement(
     published: PublishedTable,
     settings: Settings,
     ours: SystemErrors,
-    imported: Mapping[str, ImportedStore],
+    references: Sequence[Reference],
     *,
     notes: tuple[str, ...],
     papers: bool,
@@ -124,12 +131,18 @@ def systems_measurement(
 
     `notes` are those of the table's kind; what intervals assume and how imported systems compare with others is added.
     """
-    errors = {**ours, **errors_of_imported(imported)}
+    errors, imported = {**ours, **errors_of_imported(references)}, references[0].imported
     spreads = system_spreads(errors)
-    other_data = frozenset() if papers else published.quantities
+    elsewhere = frozenset(quantity for quantity in published.quantities if reference_of(quantity))
+    other_data = elsewhere if papers else published.quantities
     return Measurement(
         cells=system_cells(published, errors, settings.higher, spreads),
-        notes=(*notes, *trainings_note(spreads, other_data), *imported_notes(published, imported, errors)),
+        notes=(
+            *notes,
+            *trainings_note(spreads, other_data),
+            *(note for reference in references for note in reference.notes),
+            *imported_notes(published, imported, errors),
+        ),
         outcomes=system_outcomes(published, settings.seeds, errors),
         other_data=other_data,
     )

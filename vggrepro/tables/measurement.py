@@ -20,6 +20,8 @@ class Inputs:
     imported: tuple[Path, ...] = ()
     """The stores of other systems (`vggrepro import`)."""
     workers: int = 1
+    labels: tuple[Path, ...] = ()
+    """The stores of other labels of the same images (`vggrepro labels`)."""
 
     def results(self, number: str) -> Path:
         """The folder; a ValueError where Table `number` needs it and it was not given."""

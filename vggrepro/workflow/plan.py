@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.validation import nearest_hint
-from vggrepro.paper.runs import Run, members_name, with_ancestors
-from vggrepro.paper.systems import Imported, evaluations_of
+from vggrepro.paper.runs import Run, file_name, members_name, with_ancestors
+from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import PublishedTable, needed_runs, table_name
 from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.settings.downloads import fetched_name, record_of
@@ -95,7 +95,12 @@ class Plan:
     @property
     def imported(self) -> dict[str, str]:
         """The folder below `scores/imported/` of every system of others, and its name."""
-        return {Imported(name).path.removeprefix("imported/"): name for name in self.settings.imported}
+        return {file_name(name): name for name in self.settings.imported}
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """The folder below `labels/` of every file of other labels, and its name."""
+        return {file_name(name): name for name in self.settings.labels}
 
     def results(self, wildcards: Any) -> str:  # noqa: ANN401
         """The folder of all results, for a rule's params: a function, because Snakemake's lint refuses a plain prefix."""

@@ -37,6 +37,19 @@ def import_scores_job(plan: Plan, system: str) -> Answers:
     }
 
 
+def labels_job(plan: Plan, reference: str) -> Answers:
+    """A file of other labels, and what says which images they are of: the devkit or the prepared images."""
+    name, devkit = plan.labels[reference], plan.settings.devkit
+    val = None if devkit else f"{plan.root}/data/val"
+    return {
+        "file": plan.settings.labels[name],
+        "images": [devkit_synsets(devkit.folder)] if devkit else [val],
+        "name": name,
+        "devkit": devkit and devkit.folder,
+        "val": val,
+    }
+
+
 def devkit_synsets(folder: str) -> str:
     """The file that has the devkit's classes: in its folder, the folder above, or its archive; the folder where none has."""
     try:
@@ -67,6 +80,7 @@ def table_job(plan: Plan, table: str) -> Answers:
         "scores": stores,
         "runs": _records(plan, published) if stores else [],
         "imported": [imported_store(plan, name) for name in plan.imported] if published.compares_methods else [],
+        "labels": [f"{plan.root}/labels/{name}" for name in plan.labels] if published.kind.averages else [],
         "published": [str(path) for path in (*words, *sorted((ROOT / "tables" / "templates").glob("*.j2")))],
         "settings": settings.model_dump_json(),
         "threads": settings.threads if published.kind.results == "boxes" else 1,

@@ -1,4 +1,9 @@
-from vggrepro.workflow.tables import claims_job, import_scores_job, table_job
+from vggrepro.workflow.tables import (
+    claims_job,
+    import_scores_job,
+    labels_job,
+    table_job,
+)
 
 
 rule import_scores:
@@ -36,12 +41,36 @@ rule import_scores:
         " 2>&1 | tee {log:q}"
 
 
+rule labels:
+    """Other labels of the validation images, checked: several of an image, or none."""
+    input:
+        PLAN.ask(labels_job, "images"),
+        file=PLAN.ask(labels_job, "file"),
+    output:
+        directory("<results>/labels/{reference}"),
+    log:
+        "<results>/logs/labels/{reference}.log",
+    benchmark:
+        "<results>/benchmarks/labels/{reference}.tsv"
+    wildcard_constraints:
+        reference=one_of(PLAN.labels),
+    conda:
+        "../../environment.yml"
+    params:
+        options=PLAN.options(labels_job, "name", "devkit", "val"),
+    shell:
+        "vggrepro labels {input.file:q} {params.options:q}"
+        " --out {output:q}"
+        " 2>&1 | tee {log:q}"
+
+
 rule table:
     """One table of the paper beside the published numbers, from score stores (or box stores) alone."""
     input:
         scores=PLAN.ask(table_job, "scores"),
         runs=PLAN.ask(table_job, "runs"),
         imported=PLAN.ask(table_job, "imported"),
+        labels=PLAN.ask(table_job, "labels"),
         published=PLAN.ask(table_job, "published"),
     output:
         multiext(
@@ -64,14 +93,14 @@ rule table:
         results=PLAN.results,
         number=PLAN.ask(table_job, "number"),
         stores=PLAN.ask(table_job, "folder"),
-        imported=PLAN.options(table_job, "imported"),
+        more=PLAN.options(table_job, "imported", "labels"),
         settings=PLAN.ask(table_job, "settings"),
     shell:
         "vggrepro table {params.number}"
         " --settings {params.settings:q}"
         " --scores {params.stores:q}"
         " --runs {params.results}/runs"
-        " {params.imported:q}"
+        " {params.more:q}"
         " --out {params.results}/tables"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"

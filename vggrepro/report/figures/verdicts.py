@@ -170,7 +170,9 @@ DECIDED: dict[Decision, dict[str, Any]] = {
 
 def draw_claims(ledger: Ledger, folder: Path) -> list[Figure]:
     """The gain behind every claim that was tested on images, by section, as many figures as pages; none if none was tested."""
-    compared = [judged for judged in ledger.claims if judged.steps and judged.test not in RATIOS]
+    compared = [
+        judged for judged in ledger.claims if judged.steps and judged.test not in RATIOS and not judged.reference
+    ]
     lines: list[str | JudgedClaim] = []
     for heading, claims in parts_of(compared):
         lines += [heading, *claims]

@@ -1,0 +1,54 @@
+"""References: what the same evaluations are judged by besides the data set's own validation images and labels. No torch.
+
+A reference has a name and is other labels of the same images (`labels={ReaL: FILE}`), or other images with labels of their own
+(`validation={V2: FOLDER}`). A quantity that is measured on it is called `top-1 on ReaL`: a column of its own, an outcome of
+its own, and the claims of top-1 judged again. Nothing else tells a reference from the paper's validation images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from vggrepro.paper.tables import Column, Published, PublishedTable
+
+ON = " on "
+"""Between what is measured and the reference; no reference has it in its name."""
+
+
+def on_reference(quantity: str, reference: str) -> str:
+    """`top-1 on ReaL`; the quantity itself for the validation images of the data set, whose name is empty."""
+    return f"{quantity}{ON}{reference}" if reference else quantity
+
+
+def measure_of(quantity: str) -> str:
+    """`top-1` of `top-1 on ReaL`."""
+    return quantity.partition(ON)[0]
+
+
+def reference_of(quantity: str) -> str:
+    """`ReaL` of `top-1 on ReaL`; empty for the validation images of the data set."""
+    return quantity.partition(ON)[2]
+
+
+def with_references(table: PublishedTable, references: Iterable[str]) -> PublishedTable:
+    """A table of averaged posteriors, with columns at its right end for what it measures on validation images, by reference.
+
+    The paper prints nothing there, so that no cell of them is compared with it: their split is the reference.
+    """
+    if not table.kind.averages:
+        return table
+    added = [
+        Column(
+            name=f"{column.name} {reference}",
+            heading=f"{column.quantity} error (%), {reference}",
+            quantity=on_reference(column.quantity, reference),
+            split=reference,
+        )
+        for reference in references
+        for column in table.columns
+        if column.split == "val"
+    ]
+    cells = {column.name: Published("-", None) for column in added}
+    rows = tuple(replace(row, cells={**row.cells, **cells}) for row in table.rows)
+    return replace(table, columns=(*table.columns, *added), rows=rows)
