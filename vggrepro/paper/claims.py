@@ -265,11 +265,8 @@ def _completed(claim: Claim, tables: Tables, where: str) -> Claim:
     changes: dict[str, Any] = {}
     if claim.number:
         changes["by"] = _stated(tables, claim.number, where).value
-    if (
-        claim.test in ("superiority", "ordering")
-        and "margin" not in claim.model_fields_set
-        and not changes.get("by", claim.by)
-    ):
+    is_gain = claim.test in ("superiority", "ordering")
+    if is_gain and "margin" not in claim.model_fields_set and not changes.get("by", claim.by):
         gains = printed_gains(claim, tables)
         if None in gains:
             raise ValueError(

@@ -8,6 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vggrepro.localisation.stores import BoxStore
+from vggrepro.paper.references import measure_of
 from vggrepro.paper.runs import Evaluation
 from vggrepro.paper.systems import System, evaluations_of
 from vggrepro.paper.tables import Column, PublishedTable, Row
@@ -72,7 +73,8 @@ def _cell(row: Row, column: Column, errors: SystemErrors, higher: str, spreads: 
     if row.system not in errors or (row.minus and row.minus not in errors):
         return cell  # not run
     if column.quantity not in errors[row.system]:
-        return replace(cell, status="not reported")
+        # what lists of labels leave out, and not what a reference was not measured on
+        return cell if measure_of(column.quantity) in errors[row.system] else replace(cell, status="not reported")
     ours, spread = errors[row.system][column.quantity], spreads[column.quantity]
     if row.minus:
         return difference_cell(cell, printed, ours, errors[row.minus][column.quantity], higher=higher, spread=spread)
