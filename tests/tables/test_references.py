@@ -17,7 +17,7 @@ from vggrepro.scores.stores import read_scores
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import StoredResult
+from vggrepro.tables.lineage import StoredResult, cell_sources
 from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.render import read_table
 
@@ -118,7 +118,12 @@ def test_footnotes_and_exported_data_reach_the_column(results, settings, tmp_pat
     assert cells[0].footnotes == cells[2].footnotes
     table = read_table(results / "tables/table03.json")
     made = {"made": {"commit": ""}}
-    stored = {f"scores/{path}": StoredResult(f"scores/{path}", made) for row in table.rows for path in row.cells[0].how}
+    stored = {
+        source.path: StoredResult(source.path, made)
+        for i, row in enumerate(table.rows)
+        for cell in row.cells
+        for source in cell_sources(settings, "3", i, cell)
+    }
     records = cell_records(settings, [table], stored)
     assert [(r.column, r.quantity, r.split, r.n, r.published_value) for r in records[2:4]] == [
         ("top-1 error (%), Two", "top-1 on Two", "Two", N - EMPTY, None),
