@@ -44,7 +44,8 @@ def scores(tmp_path_factory) -> Path:
         wrong = rng.random(N) < 0.3
         changes = {"": wrong}
         if evaluation.run.label == "C/256":
-            changes |= {"much-worse": wrong | (rng.random(N) < 0.3), "order": wrong, "alike": np.roll(wrong, 1)}
+            worse = wrong | (rng.random(N) < 0.3)
+            changes |= {"much-worse": worse, "decay-0.05": worse, "order": wrong, "alike": np.roll(wrong, 1)}
         for variant, of_variant in changes.items():
             own = evaluation.varied_as(variant)
             posteriors = np.full((N, CLASSES), 0.01, np.float32)

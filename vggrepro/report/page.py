@@ -33,6 +33,7 @@ from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.report.figures.trainings import draw_cost, draw_error_against_cost, draw_learning_curves
 from vggrepro.report.summary import summary_section
+from vggrepro.report.sweeps import draw_sweeps, sweeps_section
 from vggrepro.report.whatif_section import whatif_section
 from vggrepro.scores import outcomes
 from vggrepro.settings.choices import departures
@@ -89,6 +90,7 @@ def write_report(
             }
             for t in tables.values()
         ],
+        "sweeps": sweeps_section(list(tables.values())),
         "figures": _figures(
             settings, tables, trainings, merging, claims, flips, behind, results_by_path, out / "figures"
         ),
@@ -134,6 +136,7 @@ def _figures(
     if evidence:
         of_classes = (draw_class_errors(evidence, folder), draw_agreement(evidence, folder))
         figures += [figure for figure in of_classes if figure]
+    figures += draw_sweeps(list(tables.values()), folder)
     figures += [draw_flips(flips, folder)] if flips else []
     if trainings:
         figures += [*draw_learning_curves(trainings, folder), draw_cost(trainings, folder)]
