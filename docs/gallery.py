@@ -1,14 +1,15 @@
 """Makes docs/gallery/: reports that anyone may open, with the date at which they were made. `make gallery` calls it.
 
-`smoke.html` is the report of the smoke run in results/smoke. `public-nets.html` shows what public nets answer for ILSVRC's
-validation images: it needs their files of answers, and the devkit, which has the true classes. Neither has a photograph in it:
-the smoke run's images are drawn, and answers are numbers.
+`smoke/` has the report of the smoke run in results/smoke, with the evidence beside it. `public-nets/` shows what public nets
+answer for ILSVRC's validation images: it needs their files of answers, and the devkit, which has the true classes. Neither has
+a photograph in it: the smoke run's images are drawn, and answers are numbers.
 """
 
 from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -20,9 +21,10 @@ import yaml
 
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
-from vggrepro.core.provenance import commit
 
 GALLERY = ROOT / "docs" / "gallery"
+LABELS = "real.json"
+"""ReaL labels, among the files of answers."""
 CLAIMS = ROOT / "docs" / "examples" / "public-nets.yaml"
 LARGEST = 2_000_000
 """Bytes of a report that is kept in git."""
@@ -41,12 +43,14 @@ INDEX = """# Gallery
 
 Reports to open without running anything, made by `make gallery`. No photograph of a data set is in them.
 
-- [The smoke run](smoke.html): every table, claim and figure, from 2,000 drawn images and nets of an eighth of the widths. Its
-  numbers say nothing about the paper. {smoke}
-- [Seven public nets on ILSVRC-2012's validation images](public-nets.html): the answers of AlexNet, VGG-11, 13, 16, 19 and
-  ResNet-50 (from [ImageNetV2's repository](https://github.com/modestyachts/ImageNetV2), MIT) and of Keras' VGG-16 (from
+- [The smoke run](smoke/report/report.html): every table, claim and figure, from drawn images and nets of an eighth of the
+  widths. Its numbers say nothing about the paper. {smoke}
+- [Seven public nets on ILSVRC-2012's validation images](public-nets/report/report.html): the answers of AlexNet, VGG-11, 13,
+  16, 19 and ResNet-50 (from [ImageNetV2's repository](https://github.com/modestyachts/ImageNetV2), MIT) and of Keras' VGG-16 (from
   [benchmarking-keras-pytorch](https://github.com/cgnorthcutt/benchmarking-keras-pytorch), MIT) beside the paper's rows of
-  Table 7, and what they say about depth ([claims](../examples/public-nets.yaml)). {public}
+  Table 7, by ILSVRC's labels and by ReaL's (from
+  [reassessed-imagenet](https://github.com/google-research/reassessed-imagenet), Apache-2.0), and what they say about depth
+  ([claims](../examples/public-nets.yaml)). {public}
 """
 
 
@@ -56,27 +60,28 @@ def main() -> None:
     parser.add_argument("--answers", type=Path, required=True, help="folder, or zip, of the files of answers")
     parser.add_argument("--devkit", type=Path, required=True, help="ILSVRC's devkit: a folder, or a zip that has it")
     given = parser.parse_args()
-    report = ROOT / "results" / "smoke" / "report" / "report.html"
-    if not report.exists():
-        sys.exit(f"{report}: no such file: run make smoke first")
-    made = {"smoke": _keep(report, "smoke.html")}
+    smoke = ROOT / "results" / "smoke"
+    if not (smoke / "report" / "report.html").exists():
+        sys.exit(f"{smoke}: has no report: run make smoke first")
+    made = {"smoke": _keep(smoke, "smoke")}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         answers = _folder_of("vgg16.npy", _unpacked(given.answers, work / "answers"))
         devkit = _folder_of("meta_clsloc.mat", _unpacked(given.devkit, work / "with devkit"))
-        made["public"] = _keep(public_nets(answers, devkit, work), "public-nets.html")
+        made["public"] = _keep(public_nets(answers, devkit, work), "public-nets")
     write_text(GALLERY / "index.md", INDEX.format(**made))
 
 
 def public_nets(answers: Path, devkit: Path, work: Path) -> Path:
-    """The report of the public nets, made below the folder `work`. It names files, and no place of this machine."""
-    for file in {file for files in SYSTEMS.values() for file in files.values()}:
+    """The results of the public nets, made below the folder `work`. They name files, and no place of this machine."""
+    for file in {LABELS, *(file for files in SYSTEMS.values() for file in files.values())}:
         (work / file).symlink_to((answers / file).absolute())
     (work / "devkit").symlink_to(devkit.absolute())
     (work / CLAIMS.name).symlink_to(CLAIMS)
     settings = {
         "ours": False,
         "imported": {name: {**files, "order": "folders"} for name, files in SYSTEMS.items()},
+        "labels": {"ReaL": LABELS},
         "devkit": {"folder": "devkit"},
         "claims": {"public nets": CLAIMS.name},
     }
@@ -84,7 +89,7 @@ def public_nets(answers: Path, devkit: Path, work: Path) -> Path:
     config.write_text(yaml.safe_dump(settings), encoding="utf-8")
     call = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--directory", str(work)]
     subprocess.run([*call, "--cores", "all", "--configfile", str(config)], check=True)
-    return work / "results" / "paper" / "report" / "report.html"
+    return work / "results" / "paper"
 
 
 def _unpacked(path: Path, folder: Path) -> Path:
@@ -101,16 +106,23 @@ def _folder_of(name: str, below: Path) -> Path:
     return files[0].parent
 
 
-def _keep(report: Path, name: str) -> str:
-    """Copy a report to the gallery; its size and date in words."""
-    page = report.read_text(encoding="utf-8")
-    if len(page.encode()) > LARGEST:
-        sys.exit(f"{report}: {len(page.encode()):,} bytes, and the gallery keeps reports of at most {LARGEST:,}")
-    if places := re.findall(r"(?:file://|/tmp/|/home/)[^\s\"'<]{0,60}", page):
-        sys.exit(f"{report}: names a place of this machine: {places[0]}")
-    write_text(GALLERY / name, page)
+def _keep(results: Path, name: str) -> str:
+    """Copy the report of some results, and the evidence that it reads, to the gallery; its size and date in words."""
+    report, place = results / "report" / "report.html", GALLERY / name
+    shutil.rmtree(place, ignore_errors=True)
+    (place / "report").mkdir(parents=True)
+    shutil.copyfile(report, place / "report" / "report.html")
+    if (results / "evidence").exists():
+        hidden = shutil.ignore_patterns(".*", "*.xxh128")
+        shutil.copytree(results / "evidence", place / "evidence", ignore=hidden, copy_function=shutil.copyfile)
+    files = [file for file in place.rglob("*") if file.is_file()]
+    if (size := sum(file.stat().st_size for file in files)) > LARGEST:
+        sys.exit(f"{place}: {size:,} bytes, and the gallery keeps reports of at most {LARGEST:,}")
+    text = "".join(file.read_text(encoding="utf-8") for file in files if file.suffix != ".jpg")
+    if machines := re.findall(r"(?:file://|/tmp/|/home/|/root/)[^\s\"'<]{0,60}", text):
+        sys.exit(f"{report}: names a place of this machine: {machines[0]}")
     date = datetime.fromtimestamp(report.stat().st_mtime, UTC).date()
-    return f"Made on {date}, {len(page.encode()) / 1e6:.1f} MB, by commit {commit()[:12]}."
+    return f"Made on {date}, {size / 1e6:.1f} MB."
 
 
 if __name__ == "__main__":

@@ -94,8 +94,8 @@ def test_a_packed_run_comes_back_with_its_tables_and_nothing_of_it_is_made_again
     assert [file.name for file in tables if file.read_bytes() != (merged / "tables" / file.name).read_bytes()] == []
     assert not list(merged.rglob("*.safetensors"))
     planned = jobs(snakemake(tmp_path, "--configfile", str(merged / "merge/settings.yaml")))
-    beside = {"claims", "whatif", "flips", "merging", "report", "bundle", "prepare", "all", "total"}
-    assert set(planned) == beside
+    shown = {"claims", "whatif", "evidence", "flips", "merging", "report", "bundle"}
+    assert set(planned) == {*shown, "prepare", "all", "total"}
     assert planned["prepare"] == 1, "validation images alone"
 
 

@@ -31,13 +31,14 @@ def check_settings(packs: list[Pack]) -> None:
     """A ValueError for packs that were made with other settings or rules than the first, or with other rules than ours."""
     first, *others = packs
     for other in others:
-        _check(first.name, _declared(first), other.name, _declared(other), "make both with the same settings and rules")
-    _check(first.name, _rules(first.manifest.rules), "this program", _rules(rules_here()), _version_of(first))
-
-
-def _version_of(pack: Pack) -> str:
-    made = pack.manifest.made
-    return f"merge with the version that packed them, {made['versions'].get('vggrepro', 'unknown')} ({made['commit'][:SHOWN]})"
+        advice = "make both with the same settings and rules"
+        _check(
+            first.name, _declared(first), other.name, _declared(other), f"cannot be merged with {first.name}: {advice}"
+        )
+    made = first.manifest.made
+    version = f"{made['versions'].get('vggrepro', 'unknown')} (commit {made['commit'][:SHOWN]})"
+    advice = f"has other rules than {first.name}: merge with the version that packed it, {version}"
+    _check(first.name, _rules(first.manifest.rules), "this program", _rules(rules_here()), advice)
 
 
 def _declared(pack: Pack) -> Facts:
@@ -60,17 +61,18 @@ def check_images(folders: Mapping[str, Path]) -> None:
             _check_labels(first, folders[first] / kind, other, folders[other] / kind)
         shared = expected.keys() & of_other.keys()
         ours, theirs = ({key: each[key] for key in each if key in shared} for each in (expected, of_other))
-        _check(first, ours, other, theirs, "only results on the same images can be merged")
+        advice = f"cannot be merged with {first}: only results on the same images can"
+        _check(first, ours, other, theirs, advice)
         expected = expected | of_other
 
 
-def _check(first: str, ours: Facts, other: str, theirs: Facts, advice: str) -> None:
+def _check(first: str, ours: Facts, other: str, theirs: Facts, problem: str) -> None:
     if changed := differences(ours, theirs):
         lines = [
             f"  {key} is {shortened(here)} in {first}, {shortened(there)} in {other}"
             for key, (here, there) in changed.items()
         ]
-        raise ValueError(visible("\n".join((f"{other} cannot be merged with {first}: {advice}", *lines)), kept="\n"))
+        raise ValueError(visible("\n".join((f"{other} {problem}", *lines)), kept="\n"))
 
 
 def _images(name: str, folder: Path) -> Facts:
