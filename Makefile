@@ -10,7 +10,7 @@ endif
 .PHONY: setup smoke reference test lint bench docs gallery clean
 
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report and whether its numbers are the reference's
-	$(BIN)/snakemake --cores all --config smoke=true
+	$(BIN)/snakemake --cores all $$(test -t 2 && echo --logger rich) --config smoke=true
 
 reference: smoke  ## keep the digests and numbers of this machine's smoke run as the reference, after a change that alters them
 	$(BIN)/vggrepro compare results/smoke --write tables/reference/smoke.json

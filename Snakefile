@@ -4,15 +4,18 @@
 #   snakemake --cores all verify                  every image of the data set decoded
 from snakemake.utils import min_version
 
-from vggrepro.planning.session import begin_session
-from vggrepro.workflow.session import (
-    be_alone,
-    check_data,
-    check_executor,
-    print_comparison,
-    print_report_path,
-    remove_checkpoints,
-)
+from vggrepro.core.messages import one_message
+
+with one_message():
+    from vggrepro.planning.session import begin_session
+    from vggrepro.workflow.session import (
+        be_alone,
+        check_data,
+        check_executor,
+        print_comparison,
+        print_report_path,
+        remove_checkpoints,
+    )
 
 min_version("9.20")
 
@@ -71,5 +74,5 @@ onstart:
 
 onsuccess:
     remove_checkpoints(PLAN, workflow.dag.jobs)
-    print_report_path(PLAN)
-    print_comparison(PLAN)
+    print_report_path(PLAN, workflow)
+    print_comparison(PLAN, workflow)

@@ -308,6 +308,54 @@ def test_gpus_that_cannot_be_shared_out_are_named():
         launcher(None, 8, {"gpu": 3, "nodes": 2})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--config", "smoek=true"], "no key is called 'smoek' (did you mean 'smoke'?)"),
+        (["--config", "smoke=true", "--set-resources", "train:gpu=3", "train:nodes=2"], "3 GPUs on 2 nodes"),
+        (["verify", "--config", "smoke=true"], "verify: the images are drawn by the program"),
+    ],
+)
+def test_a_mistake_that_the_snakefile_finds_ends_in_one_message_without_lines_of_python(tmp_path, arguments, message):
+    done = snakemake(tmp_path, *arguments)
+    said = done.stdout + done.stderr
+    assert done.returncode
+    last = said.strip().splitlines()[-1]
+    assert last.startswith("vggrepro: ")
+    assert message in last
+    assert "Traceback" not in said
+    assert ", line " not in said
+
+
+def test_a_damaged_table_of_the_paper_ends_in_one_message_that_names_it(tmp_path):
+    """It is read while modules are imported, before anything else can be said."""
+    code = """
+from vggrepro.core import files
+read = files.read_yaml
+def broken(path):
+    if path.name == "tables.yaml":
+        raise ValueError(f"{path}: cannot be read as YAML")
+    return read(path)
+files.read_yaml = broken
+"""
+    (tmp_path / "sitecustomize.py").write_text(code)
+    path = os.pathsep.join((str(tmp_path), str(ROOT)))
+    call = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--dry-run",
+        "--config",
+        "smoke=true",
+    ]
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    assert done.returncode
+    assert done.stderr.strip().splitlines()[-1].endswith("tables.yaml: cannot be read as YAML")
+    assert "Traceback" not in done.stderr
+
+
 def test_every_command_of_the_rules_is_one_that_the_command_line_takes(tmp_path):
     for group in GROUPS:
         importlib.import_module(f"vggrepro.cli.{group}")

@@ -14,6 +14,7 @@ from vggrepro.paper.tasks import TASKS
 from vggrepro.planning.arithmetic import forward_work, kept_activations, parameters, training_work
 from vggrepro.planning.images import TRANSFER_ASPECT, DataSet, data_set, images_of
 from vggrepro.settings.blocks import NetSettings
+from vggrepro.settings.downloads import downloads
 from vggrepro.workflow.evaluate import evaluate_job
 from vggrepro.workflow.plan import Plan
 from vggrepro.workflow.transfer import features_job
@@ -26,6 +27,8 @@ CHECKPOINTS = 3
 """Checkpoints that lie on disk at a time: two are kept while a third is written."""
 START = 3.0
 """Seconds until a job of ours computes: Python, torch, reading weights."""
+BYTES_PER_SECOND = 20e6
+"""Of a download."""
 BUFFERS = 3
 """Maps of features that an evaluation holds at a time: the one that is read, the one that is written, and work space."""
 
@@ -229,6 +232,11 @@ def _table(plan: Plan, table: str) -> Work:
     return Work(kind, seconds=seconds + at_full_size * _images(plan).val / 50_000)
 
 
+def _fetch(plan: Plan, download: str) -> Work:
+    size = downloads()[download].bytes or 0
+    return Work("download", seconds=2 + size / BYTES_PER_SECOND, disk=size)
+
+
 def _some(seconds: float, at_full_size: float = 0.0) -> Callable[..., Work]:
     """A job of a few seconds, and more of them for ILSVRC's 50,000 images."""
 
@@ -257,6 +265,7 @@ WORK: Mapping[str, Callable[..., Work]] = {
     "merging": _merging,
     "classify": _classify,
     "table": _table,
+    "fetch": _fetch,
     # measured at full size (bench/tables.py), or by a smoke run
     "draw": _some(1.0),
     "splits": _some(1.0),

@@ -15,6 +15,7 @@ from vggrepro.planning.rates import measured_rates, results_folders
 from vggrepro.planning.steps import steps_of_dag
 from vggrepro.planning.words import start_line
 from vggrepro.workflow.plan import Plan
+from vggrepro.workflow.session import say
 
 SESSION_LOCK = "plan/snakemake.lock"
 """Below the results: locked while a Snakemake is at work on them."""
@@ -42,7 +43,7 @@ def begin_session(plan: Plan, workflow: Any) -> None:  # noqa: ANN401
         view = outlook(steps, Machines(this_cpu()), measured_rates([]))
         line = f"There is no plan: {error}"
     write_plan(view, now)
-    print(line, file=sys.stderr, flush=True)
+    say(workflow, line, sys.stderr)
 
 
 def machines_of(workflow: Any) -> Machines:  # noqa: ANN401

@@ -76,8 +76,8 @@ def step_name(rule: str, wildcards: Mapping[str, str]) -> str:
 
 
 def below(plan: Plan, path: object) -> str:
-    """A path below the folder of results; another one as it is."""
-    return str(path).removeprefix(f"{plan.root}/")
+    """A path as it is found from the folder of results."""
+    return os.path.relpath(str(path), plan.root)
 
 
 def _threads(job: Any) -> int:  # noqa: ANN401

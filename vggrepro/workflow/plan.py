@@ -8,13 +8,13 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from vggrepro.core.messages import one_message
 from vggrepro.core.validation import nearest_hint
 from vggrepro.paper.runs import Run, file_name, members_name, with_ancestors
 from vggrepro.paper.systems import evaluations_of
@@ -195,18 +195,6 @@ def _asked(function: AskedFunction) -> AskedFunction:
     # Snakemake asks for a function's signature at every job, and finding it out takes long
     answer.__signature__ = _SIGNATURE  # type: ignore[attr-defined]
     return answer
-
-
-@contextmanager
-def one_message() -> Iterator[None]:
-    """A block in which a user's mistake ends Snakemake with its message, and without lines of Python.
-
-    Snakemake would also pass over an exception of an input function, where the job's outputs are there already.
-    """
-    try:
-        yield
-    except (ValueError, OSError) as error:
-        raise SystemExit(f"vggrepro: {error}") from None
 
 
 def _as_options(values: Mapping[str, Any]) -> list[str]:

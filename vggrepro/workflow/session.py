@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TextIO
 
 from vggrepro.core.files import lock
 from vggrepro.core.leftovers import clear_leftovers
@@ -27,6 +27,24 @@ _LOCKS: list[IO[str]] = []
 def find_own_commands() -> None:
     """Let jobs run the `vggrepro` beside the Python that runs Snakemake, whether or not its environment is activated."""
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+
+
+def keep_output_in_logs(workflow: Any, shell: Any) -> None:  # noqa: ANN401
+    """Where a live view has the terminal (`--logger rich`), what steps print goes to their logs alone, not across the view."""
+    if _has_live_view(workflow):
+        shell.prefix('tee() {{ cat > "$1"; }}; ')
+
+
+def say(workflow: Any, text: str, file: TextIO | None = None) -> None:  # noqa: ANN401
+    """Print to `file` (stdout if not given) or, where a live view has the terminal, above it."""
+    if _has_live_view(workflow):
+        workflow.logger_manager.logger.info(text)
+    else:
+        print(text, file=file or sys.stdout, flush=True)
+
+
+def _has_live_view(workflow: Any) -> bool:  # noqa: ANN401
+    return "rich" in workflow.output_settings.log_handler_settings
 
 
 def collect_garbage_less() -> None:
@@ -137,14 +155,14 @@ def remove_checkpoints(plan: Plan, jobs: Iterable[Any]) -> None:
             shutil.rmtree(folder)
 
 
-def print_report_path(plan: Plan) -> None:
+def print_report_path(plan: Plan, workflow: Any) -> None:  # noqa: ANN401
     """Print where the report lies, if there is one."""
     page = Path(f"{plan.root}/report/report.html").absolute()
     if page.exists():
-        print(f"\nThe report: {page}")
+        say(workflow, f"\nThe report: {page}")
 
 
-def print_comparison(plan: Plan) -> None:
+def print_comparison(plan: Plan, workflow: Any) -> None:  # noqa: ANN401
     """Print whether a whole smoke run on drawn images equals the one that is kept in the repository; it fails nothing."""
     results = Path(plan.root)
     if plan.settings.folder != "smoke" or not (results / "report/report.html").exists():
@@ -153,4 +171,4 @@ def print_comparison(plan: Plan) -> None:
         line = line_of(compare(digests_of(results), read_digests(REFERENCE)))
     except (ValueError, OSError) as error:
         line = f"it could not be compared with the reference: {error}"
-    print(f"The reference: {line}\n  more: vggrepro compare {results}")
+    say(workflow, f"The reference: {line}\n  more: vggrepro compare {results}")

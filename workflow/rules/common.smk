@@ -3,14 +3,20 @@ from vggrepro.paper.tasks import COLLECTIONS, TASKS, TRANSFER_SETS
 from vggrepro.settings.downloads import downloads
 from vggrepro.settings.loading import load_settings
 from vggrepro.workflow.content import decide_by_content
-from vggrepro.workflow.plan import Plan, one_message, one_of, one_run_of
-from vggrepro.workflow.session import collect_garbage_less, find_own_commands
+from vggrepro.workflow.plan import Plan, one_of, one_run_of
+from vggrepro.workflow.session import (
+    collect_garbage_less,
+    find_own_commands,
+    keep_output_in_logs,
+)
 
 find_own_commands()
+keep_output_in_logs(workflow, shell)
 collect_garbage_less()
 
 with one_message():
     PLAN = Plan.of(load_settings(config, look_for_files=True))
+    DOWNLOADS = downloads()
 
 decide_by_content(workflow, PLAN.root)
 
@@ -26,7 +32,7 @@ wildcard_constraints:
     seed="[0-9]+",
     collection="|".join(COLLECTIONS),
     set="|".join(TRANSFER_SETS),
-    download=one_of(downloads()),
+    download=one_of(DOWNLOADS),
     task="|".join(TASKS),
     members=f"({one_run_of(PLAN.classifiers)})([+]({one_run_of(PLAN.classifiers)}))*",
     table="|".join(PLAN.tables),

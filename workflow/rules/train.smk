@@ -1,3 +1,4 @@
+from vggrepro.core.messages import with_one_message
 from vggrepro.workflow.train import adopt_job, launcher, processes, train_job
 
 
@@ -26,7 +27,7 @@ rule train:
         results=PLAN.results,
         settings=PLAN.ask(train_job, "settings"),
         parent=PLAN.options(train_job, "parent"),
-        launcher=launcher,
+        launcher=with_one_message(launcher),
         processes=processes,
     shell:
         "{params.launcher} vggrepro train {wildcards.run} {params.parent:q}"
