@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.judging.made_claims import patterns, write_outcomes_of
+from tests.judging.made_claims import NETS, patterns, write_outcomes_of
 from vggrepro import cli
-from vggrepro.judging.ledger import Ledger, judge_claims, read_ledger
+from vggrepro.judging.ledger import Ledger, judge_claims, read_ledger, write_ledger
 from vggrepro.report.page import write_report
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, write_outcomes
 from vggrepro.settings.loading import load_settings
@@ -105,3 +105,45 @@ def test_outcomes_of_other_images_are_not_compared(outcomes):
     write_outcomes(outcomes / "table07.npz", Outcomes("7", (0,), (OutcomeEntry(entry, "top-1", other),)))
     with pytest.raises(ValueError, match="claim own-0: .* are of different images"):
         judge_claims(settings, outcomes)
+
+
+@pytest.fixture
+def on_both(tmp_path) -> Path:
+    """Outcomes of Table 3 on the images' own labels, by which D is better than C, and on others, by which it is not."""
+    a, b = patterns(200, 80, 100, 2000)
+    images = {"top-1": "own", "top-1 on Two": "two"}
+    wrong = {("C", "top-1"): a, ("D", "top-1"): b, ("C", "top-1 on Two"): b, ("D", "top-1 on Two"): a}
+    entries = [
+        OutcomeEntry(NETS[net], quantity, Errors(each, images[quantity], ())) for (net, quantity), each in wrong.items()
+    ]
+    write_outcomes(tmp_path / "table03.npz", Outcomes("3", (0,), tuple(entries)))
+    return tmp_path
+
+
+def test_the_report_says_which_claims_keep_their_verdict_on_other_labels(on_both):
+    entries = {"own-0": pairs("D/256/256", "C/256/256"), "own-1": pairs("C/256/256", "D/256/256")}
+    entries["own-2"] = {"test": "equivalence", "margin": 50.0} | pairs("D/256/256", "C/256/256")
+    file = on_both / "mine.yaml"
+    file.write_text(yaml.safe_dump([OWN | {"id": name} | entry for name, entry in entries.items()]))
+    settings = load_settings({"smoke": True, "labels": {"Two": "two.json"}, "claims": {"mine": str(file)}})
+    ledger = judge_claims(settings, on_both)
+    again = {claim.same_as: claim.verdict for claim in ledger.claims if claim.reference and claim.file}
+    assert again == {"own-0": "refuted", "own-1": "supported", "own-2": "supported"}
+    assert len([claim for claim in ledger.claims if claim.papers]) == len(
+        [claim for claim in judge_claims(load_settings({"smoke": True}), on_both).claims if claim.papers]
+    )
+    write_ledger(ledger, on_both)
+    write_report(settings, table_files=[], run_files=[], claims=on_both / "claims.json", out=on_both)
+    html, tex = ((on_both / f"report.{kind}").read_text(encoding="utf-8") for kind in ("html", "tex"))
+    changed = (
+        "1 of 3 claims that were judged on both keep their verdict. Changed: own-0 (supported, here refuted); own-1"
+    )
+    assert changed in html
+    assert changed in tex
+    assert 'id="claim-own-0-two"' in html
+    # the claims of the main list are those of the images' own labels
+    assert html.index('id="claim-own-2"') < html.index("Judged again on Two") < html.index('id="claim-own-0-two"')
+    (figure,) = (on_both / "figures").glob("claims-kept-*.pdf")
+    assert figure.name == "claims-kept-1.pdf"
+    svg = html[html.index('id="claims-kept-1"') :]
+    assert all(text in svg for text in ("Two: refuted, not kept", "Two: supported", "validation images: supported"))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.judging.decisions import Decision, JudgedClaim
-from vggrepro.judging.ledger import read_ledger
+from vggrepro.judging.ledger import Ledger, read_ledger
 from vggrepro.paper.claims import RATIOS
 from vggrepro.tables.numbers import RANGE, printed_number, printed_p
 
@@ -34,6 +34,7 @@ def claims_section(path: Path) -> dict[str, Any]:
         "papers": ledger.papers,
         "family": ledger.family,
         "files": [vars(file) for file in ledger.files],
+        "again": _judged_again(ledger),
         "digest": ledger.claims_sha256,
         "tolerances": ledger.tolerances_sha256,
         "parts": [
@@ -41,6 +42,31 @@ def claims_section(path: Path) -> dict[str, Any]:
             for heading, claims in parts_of(claim for claim in ledger.claims if not claim.reference)
         ],
     }
+
+
+def _judged_again(ledger: Ledger) -> list[dict[str, Any]]:
+    """For each reference: how many claims keep their verdict on it, which change it, and the claims as judged there."""
+    first = {claim.id: claim for claim in ledger.claims}
+    names = dict.fromkeys(claim.reference for claim in ledger.claims if claim.reference)
+    sections = []
+    for name in names:
+        again = [claim for claim in ledger.claims if claim.reference == name]
+        run = [
+            (first[claim.same_as], claim)
+            for claim in again
+            if "not run" not in (claim.verdict, first[claim.same_as].verdict)
+        ]
+        changed = [(was, now) for was, now in run if was.verdict != now.verdict]
+        changes = "; ".join(f"{was.id} ({was.verdict}, here {now.verdict})" for was, now in changed)
+        sections.append(
+            {
+                "name": name,
+                "summary": f"{len(run) - len(changed)} of {len(run)} claims that were judged on both keep their verdict"
+                + (f". Changed: {changes}" if changes else ""),
+                "claims": [_claim_view(claim) for claim in again if claim.verdict != "not run"],
+            }
+        )
+    return sections
 
 
 def _counted(claims: Sequence[JudgedClaim]) -> str:
@@ -86,8 +112,8 @@ def _claim_view(claim: JudgedClaim) -> dict[str, Any]:
     return {
         "id": claim.id,
         "section": claim.section,
-        "claim": f"The same in {claim.quantity}." if claim.same_as else claim.claim,
-        "quantity": "" if claim.same_as else claim.quantity,
+        "claim": claim.claim if claim.reference or not claim.same_as else f"The same in {claim.quantity}.",
+        "quantity": claim.quantity if claim.reference or not claim.same_as else "",
         "verdict": claim.verdict,
         "sign": DECISION_SIGNS[claim.verdict],
         "chip": claim.verdict.replace(" ", "-"),

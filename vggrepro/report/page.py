@@ -122,7 +122,9 @@ def _figures(
     """All figures for which there are results, in the order of the page."""
     figures = [draw_dag(settings, list(tables.values()), trainings, results_by_path, folder)] if results_by_path else []
     figures += judgements.draw_deltas(list(tables.values()), folder)
-    figures += judgements.draw_claims(read_ledger(claims), folder) if claims else []
+    if claims:
+        ledger = read_ledger(claims)
+        figures += [*judgements.draw_claims(ledger, folder), *judgements.draw_kept(ledger, folder)]
     by_figure = {published_table(table.number).figure: (path, table) for path, table in tables.items()}
     if "depth" in by_figure:
         figures.append(argument.draw_error_against_depth(by_figure["depth"][1], folder))

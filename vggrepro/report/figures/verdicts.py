@@ -173,63 +173,101 @@ def draw_claims(ledger: Ledger, folder: Path) -> list[Figure]:
     compared = [
         judged for judged in ledger.claims if judged.steps and judged.test not in RATIOS and not judged.reference
     ]
-    lines: list[str | JudgedClaim] = []
+    lines = []
     for heading, claims in parts_of(compared):
-        lines += [heading, *claims]
-    pages: list[list[str | JudgedClaim]] = []
+        lines += [_ClaimLine(heading), *(_ClaimLine(_words(claim), claim) for claim in claims)]
+    caption = f"The difference that decides each claim, with its 95% interval; {OF_CLAIMS}"
+    return _claims_pages(lines, "claims-forest", "The gain behind each claim", caption, folder)
+
+
+def draw_kept(ledger: Ledger, folder: Path) -> list[Figure]:
+    """Which claims keep their verdict on other labels or images, as many figures as pages; none if none was judged again."""
+    again: dict[str, list[JudgedClaim]] = {}
+    for judged in ledger.claims:
+        if judged.reference and judged.steps:
+            again.setdefault(judged.same_as, []).append(judged)
+    lines = []
+    for judged in ledger.claims:
+        others = again.get(judged.id, []) if judged.steps else []
+        if others:
+            own = _ClaimLine(f"validation images: {judged.verdict}", judged)
+            lines += [_ClaimLine(_words(judged)), own, *(_ClaimLine(_kept(judged, each), each) for each in others)]
+    caption = (
+        "The difference that decides each claim on the validation images and their own labels, and on other labels or images, "
+        f"each corrected among the claims that are judged on the same; {OF_CLAIMS}"
+    )
+    return _claims_pages(lines, "claims-kept", "Which claims keep their verdict", caption, folder)
+
+
+OF_CLAIMS = (
+    "other comparisons of the same claim are thin. Beyond 2 points the axis is logarithmic. Grey bands: the claimed "
+    "difference plus or minus the margin, for claims of equality. Grey ticks: the size that is claimed, the margin that a gain "
+    "is smaller than claimed below, or the loss that is no longer none. Claims that were not run, or are not about images, are "
+    "left out."
+)
+
+
+@dataclass(frozen=True)
+class _ClaimLine:
+    """A line of a figure of claims: a heading, or a claim's gain."""
+
+    words: str
+    judged: JudgedClaim | None = None
+
+    @property
+    def height(self) -> float:
+        """In inches."""
+        return 0.045 + 0.125 * (1 + self.words.count("\n"))
+
+
+def _words(judged: JudgedClaim) -> str:
+    """A claim in words, with what it is judged on, in short lines."""
+    return textwrap.fill(f"{judged.claim.rstrip('.')} ({judged.quantity})", CLAIM_LETTERS)
+
+
+def _kept(judged: JudgedClaim, again: JudgedClaim) -> str:
+    return f"{again.reference}: {again.verdict}{'' if again.verdict == judged.verdict else ', not kept'}"
+
+
+def _claims_pages(lines: Sequence[_ClaimLine], name: str, title: str, caption: str, folder: Path) -> list[Figure]:
+    pages: list[list[_ClaimLine]] = []
     for line in lines:
-        room = HIGHEST - 1.5 - sum(map(_height, pages[-1])) if pages else 0.0
+        room = HIGHEST - 1.5 - sum(each.height for each in pages[-1]) if pages else 0.0
         # a heading does not end a page
-        if room < _height(line) + (LINE * 3 if isinstance(line, str) else 0):
+        if room < line.height + (0 if line.judged else LINE * 3):
             pages.append([])
         pages[-1].append(line)
-    return [_claims_page(page, number, folder) for number, page in enumerate(pages, start=1)]
+    return [
+        _claims_page(page, f"{name}-{number}", f"{title}, {number}", caption, folder)
+        for number, page in enumerate(pages, start=1)
+    ]
 
 
-def _words(line: str | JudgedClaim) -> str:
-    """A heading, or a claim in words, with what it is judged on, in short lines."""
-    if isinstance(line, str):
-        return line
-    return textwrap.fill(f"{line.claim.rstrip('.')} ({line.quantity})", CLAIM_LETTERS)
-
-
-def _height(line: str | JudgedClaim) -> float:
-    """Inches of a line of the figure."""
-    return 0.045 + 0.125 * (1 + _words(line).count("\n"))
-
-
-def _claims_page(lines: Sequence[str | JudgedClaim], number: int, folder: Path) -> Figure:
+def _claims_page(lines: Sequence[_ClaimLine], name: str, title: str, caption: str, folder: Path) -> Figure:
     from matplotlib import pyplot as plt
 
-    heights = [_height(line) for line in lines]
+    heights = [line.height for line in lines]
     middles = [sum(heights[:k]) + height / 2 for k, height in enumerate(heights)]
     with plt.rc_context(plot_style()):
         figure, axis = plt.subplots(figsize=(WIDTH, 1.3 + sum(heights)))
         # a gain over others' systems is ten times that of a test scale
         axis.set_xscale("symlog", linthresh=2, linscale=1.2)
         for line, y, height in zip(lines, middles, heights, strict=True):
-            if isinstance(line, JudgedClaim):
-                _claim(axis, y, 0.8 * height, line)
+            if line.judged:
+                _claim(axis, y, 0.8 * height, line.judged)
         axis.axvline(0, color=INK, linewidth=0.8)
         axis.set(xlabel="gain (points), positive for the claim's side", ylim=(sum(heights), 0))
         low, high = axis.get_xlim()
         ticks = [tick for tick in (-50, -10, -4, -1, 0, 1, 4, 10, 50) if low <= tick <= high]
         axis.set_xticks(ticks, [f"{tick}" for tick in ticks])
         axis.minorticks_off()
-        axis.set_yticks(middles, [_words(line) for line in lines])
+        axis.set_yticks(middles, [line.words for line in lines])
         for line, label in zip(lines, axis.get_yticklabels(), strict=True):
-            label.set(fontweight="bold" if isinstance(line, str) else "normal", linespacing=1.0)
+            label.set(fontweight="normal" if line.judged else "bold", linespacing=1.0)
         axis.tick_params(axis="y", length=0)
         axis.grid(axis="y", visible=False)
         _legend(figure, axis, DECIDED)
-        caption = (
-            "The difference that decides each claim, with its 95% interval; other comparisons of the same claim are thin. "
-            "Beyond 2 points the axis is logarithmic. Grey bands: the claimed difference plus or minus the margin, for claims "
-            "of equality. Grey ticks: the size that is claimed, the margin that a gain is smaller than claimed below, or the "
-            "loss that is no longer none. Claims that were not run, or are not about images, are left out."
-        )
-        title = f"The gain behind each claim, {number}"
-        return finished_figure(figure, f"claims-forest-{number}", title, caption, folder)
+        return finished_figure(figure, name, title, caption, folder)
 
 
 def _claim(axis: Any, y: float, height: float, judged: JudgedClaim) -> None:  # noqa: ANN401
