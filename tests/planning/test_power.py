@@ -128,14 +128,14 @@ def forecast(folder: Path, world: World, draws: int = 4000) -> dict[str, float]:
 
 
 @pytest.mark.slow  # hundreds of sets of images are drawn and judged
-@pytest.mark.parametrize(("seeds", "training"), [(1, 0.1), (3, 0.1), (3, 0.6)])
+@pytest.mark.parametrize(("seeds", "training"), [(1, 0.1), (3, 0.6)])
 def test_chances_are_those_of_outcomes_that_are_drawn_image_by_image(tmp_path, seeds, training):
     """Within 3 points, beyond what so few simulations are off by themselves."""
-    simulations = 150
+    simulations = 400
     said = forecast(tmp_path, World(seeds, training, np.random.default_rng(1)))
     found = simulated(tmp_path, World(seeds, training, np.random.default_rng(2)), simulations)
     for name, chance in said.items():
-        noise = 3 * (max(chance * (1 - chance), 0.01) / simulations) ** 0.5
+        noise = 2 * (max(chance * (1 - chance), 0.01) / simulations) ** 0.5
         assert abs(chance - found[name]) <= 0.03 + noise, f"{name}: said {chance:.2f}, found {found[name]:.2f}"
     assert any(0.1 < chance < 0.9 for chance in said.values()), "not all are sure: else nothing is compared"
 
