@@ -14,7 +14,9 @@ from safetensors.torch import save_file
 from tests.conftest import prepared, write_devkit
 from tests.formats import layers_of, torchvision_like, write_caffe, write_mat
 from vggrepro import cli
+from vggrepro.core.files import file_digest
 from vggrepro.data.store import Store
+from vggrepro.external import released
 from vggrepro.external.formats import read_released_net
 from vggrepro.external.readings import MEAN, STD, mean_of, reading_of, tensors_in_our_layout
 from vggrepro.external.released import ReleasedCandidate
@@ -265,6 +267,30 @@ def test_a_net_is_adopted_as_a_run(knowing, coloured, tmp_path):
     record = json.loads((tmp_path / "run/adopted.json").read_text())
     assert (record["format"], record["reading"]["channels"], record["checked"]["images"]) == ("MatConvNet", "rgb", 100)
     assert record["checked"]["top-1 errors"] == 0
+
+
+def test_how_a_net_was_trained_is_known_by_its_digest_or_else_declared(
+    knowing, coloured, tmp_path, capsys, monkeypatch
+):
+    file, record = tmp_path / "n.pth", tmp_path / "run/adopted.json"
+    torch.save({name: value.double() for name, value in torchvision_like(knowing[0]).state_dict().items()}, file)
+    assert adopt(file, coloured) == 0
+    assert [json.loads(record.read_text())[key] for key in ("trained by", "numbers")] == ["others", "fp64"]
+    assert adopt(file, coloured, "--recipe", "torchvision") == 0
+    assert json.loads(record.read_text())["trained by"] == "torchvision"
+    digests = {"sha256": file_digest(file)}
+    monkeypatch.setattr(
+        released,
+        "released_recipe",
+        lambda algorithm, digest: "mmpretrain" if digest == digests.get(algorithm) else None,
+    )
+    assert adopt(file, coloured) == 0
+    assert json.loads(record.read_text())["trained by"] == "mmpretrain"
+    assert adopt(file, coloured, "--recipe", "torchvision") == 2
+    assert (
+        "it is a file of mmpretrain, by its digest: expected the recipe mmpretrain, got torchvision"
+        in capsys.readouterr().err
+    )
 
 
 def test_outputs_in_an_order_of_their_own_are_brought_into_ours(knowing, coloured, tmp_path):

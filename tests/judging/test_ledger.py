@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -148,3 +149,19 @@ def test_the_ledger_says_whether_it_is_of_the_paper(tmp_path, verdict, papers):
     cells = replace(first.cells[0], verdict=verdict), *first.cells[1:]
     render.write_table(replace(table, rows=(replace(first, cells=cells), *others)), tmp_path)
     assert judge_claims(PAPER, tmp_path).papers == papers
+
+
+@pytest.mark.parametrize(("maker", "remark"), [("torchvision", ""), ("mmpretrain", "not trained alike")])
+def test_a_claim_on_nets_that_different_people_trained_says_so(tmp_path, maker, remark):
+    settings = load_settings({"smoke": True, "released": {"A/256": "a.pth", "E/256": "e.pth"}})
+    audited_results(tmp_path, settings)
+    for record in (tmp_path / "runs").glob("*/run.json"):
+        about = json.loads(record.read_text())
+        by = {"trained by": maker if about["run"].startswith("E_") else "torchvision"}
+        record.with_name("adopted.json").write_text(json.dumps({key: about[key] for key in ("run", "weights")} | by))
+        record.unlink()
+    make_table("3", settings, Inputs(tmp_path / "scores"), runs=tmp_path / "runs", out=tmp_path / "tables")
+    (judged,) = (c for c in judge_claims(settings, tmp_path / "tables").claims if c.id == "depth-overall")
+    assert judged.verdict != "not run"
+    assert ("not trained alike" in judged.reason) == bool(remark)
+    assert (f"E, 256, 256 (released weights, trained by {maker})" in judged.reason) == bool(remark)

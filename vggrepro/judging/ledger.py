@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -190,13 +190,33 @@ def _read_outcomes(settings: Settings, tables: Path, number: str, of: str) -> Ou
 
 
 def _remarks(claim: Claim, settings: Settings, tables: Path) -> str:
-    """How the nets of other results that a claim is judged by were made otherwise than ours."""
+    """How the nets of other results that a claim is judged by were made otherwise than ours, and ours than each other."""
     places = {(place.table, place.of) for pair in claim.compared() for place in pair if place.of}
     remarks = (
         audited_elsewhere(settings, number, of).remarks(tables / f"{table_name(number)}.json")
         for number, of in sorted(places)
     )
-    return "; ".join(filter(None, remarks))
+    return "; ".join(filter(None, (*remarks, *_trained_unlike(claim, settings, tables))))
+
+
+def _trained_unlike(claim: Claim, settings: Settings, tables: Path) -> Iterator[str]:
+    """Which compared cells are of released nets that different people trained: what they differ in may be the training."""
+    if not settings.released:
+        return
+    for pair in claim.compared():
+        if any(place.of or not place.row(settings.table).ours for place in pair):
+            continue
+        makers = [_makers(place.cell(claim.quantity, settings.table), tables, place.table) for place in pair]
+        if makers[0] != makers[1]:
+            each = (f"{place.label} ({maker})" for place, maker in zip(pair, makers, strict=True))
+            yield f"not trained alike, so that the difference may be of the training: {', '.join(each)}"
+
+
+def _makers(cell: str, tables: Path, number: str) -> str:
+    """Who trained the released nets behind a cell, by its table's findings."""
+    findings = read_table(tables / f"{table_name(number)}.json").findings
+    did = [finding.did for finding in findings if finding.rule == "released" and cell in finding.cells]
+    return " and ".join(did) or "released weights, trained by the authors"
 
 
 def _judge_counted(
