@@ -46,9 +46,9 @@ Reports to open without running anything, made by `make gallery`. No photograph 
 - [The smoke run](smoke/report/report.html): every table, claim and figure, from drawn images and nets of an eighth of the
   widths. Its numbers say nothing about the paper. {smoke}
 - [Seven public nets on ILSVRC-2012's validation images](public-nets/report/report.html): the answers of AlexNet, VGG-11, 13,
-  16, 19 and ResNet-50 (from [ImageNetV2's repository](https://github.com/modestyachts/ImageNetV2), MIT) and of Keras' VGG-16 (from
-  [benchmarking-keras-pytorch](https://github.com/cgnorthcutt/benchmarking-keras-pytorch), MIT) beside the paper's rows of
-  Table 7, by ILSVRC's labels and by ReaL's (from
+  16, 19 and ResNet-50 (from [ImageNetV2's repository](https://github.com/modestyachts/ImageNetV2), MIT) and of Keras' VGG-16
+  (from [benchmarking-keras-pytorch](https://github.com/cgnorthcutt/benchmarking-keras-pytorch), MIT) beside the paper's rows
+  of Table 7, by ILSVRC's labels and by ReaL's (from
   [reassessed-imagenet](https://github.com/google-research/reassessed-imagenet), Apache-2.0), and what they say about depth
   ([claims](../examples/public-nets.yaml)). {public}
 """

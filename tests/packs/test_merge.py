@@ -72,19 +72,13 @@ def test_snakemake_plans_only_what_no_pack_brought_and_knows_the_settings_again(
 
 
 def test_runs_that_only_one_pack_has_are_shown_where_all_seeds_have_them(packs, tmp_path):
-    merged = merge_packs([packs["first"], packs["shallow"]], tmp_path / "out")
+    merged = merge_packs([packs["first"], packs["shallow"], packs["alone"]], tmp_path / "out")
+    assert merged.duplicates == 2, "the run that two packs hold, and its scores, are there once"
     rows = {"/".join(row.keys): row.cells[0] for row in read_table(tmp_path / "out/tables/table03.json").rows}
     assert {key[0] for key, cell in rows.items() if cell.status == "measured" and cell.seeds == 2} == {"A", "B"}
     assert rows["D/256/256"].status == "not run"
     assert "3" in merged.incomplete
     assert json.loads((tmp_path / "out/recipes/tables/table03.json.json").read_text()) != []
-
-
-def test_what_two_packs_hold_is_there_once(packs, tmp_path):
-    merged = merge_packs([packs["second"], packs["shallow"]], tmp_path / "out")
-    shallow = len(list(packs["shallow"].with_suffix("").glob("runs/*")))
-    assert merged.duplicates == 2 * shallow
-    assert merged.settings.seeds == (1,)
 
 
 def with_weights(folder: Path) -> Path:
@@ -132,6 +126,22 @@ def test_other_settings_images_and_labels_are_refused_with_the_difference_named(
     with pytest.raises(ValueError, match=message):
         merge_packs([packs["first"], packs[other]], tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_variants_of_both_packs_are_run_and_two_of_one_name_have_to_be_one(packs, tmp_path):
+    def varied(name, decay):
+        variants = {name: {"of": ["A/256"], "train": {"weight_decay": decay}}}
+        return forged(
+            packs["alone"], tmp_path / f"{name}{decay}.zip", change=lambda m: m["settings"].update(variants=variants)
+        )
+
+    less, more, other = varied("less", 1e-4), varied("more", 1e-3), varied("less", 1e-5)
+    merged = merge_packs([less, more], tmp_path / "out")
+    assert set(merged.settings.variants) == {"less", "more"}
+    with pytest.raises(
+        ValueError, match="the variant 'less' is another .*\n  train.weight_decay is 0.0001 in .*, 1e-05 in"
+    ):
+        merge_packs([less, other], tmp_path / "again")
 
 
 def test_released_nets_do_not_merge_with_trained_ones(packs, tmp_path):

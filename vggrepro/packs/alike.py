@@ -35,14 +35,27 @@ def check_settings(packs: list[Pack]) -> None:
         _check(
             first.name, _declared(first), other.name, _declared(other), f"cannot be merged with {first.name}: {advice}"
         )
+    _check_variants(packs)
     made = first.manifest.made
     version = f"{made['versions'].get('vggrepro', 'unknown')} (commit {made['commit'][:SHOWN]})"
     advice = f"has other rules than {first.name}: merge with the version that packed it, {version}"
     _check(first.name, _rules(first.manifest.rules), "this program", _rules(rules_here()), advice)
 
 
+def _check_variants(packs: list[Pack]) -> None:
+    """Each pack may have variants of its own, but two of one name have to be one."""
+    known: dict[str, tuple[str, Facts]] = {}
+    for pack in packs:
+        for name, variant in pack.settings.variants.items():
+            first, expected = known.setdefault(name, (pack.name, variant.model_dump(mode="json")))
+            problem = (
+                f"cannot be merged with {first}: the variant {name!r} is another there, call one of them otherwise"
+            )
+            _check(first, expected, pack.name, variant.model_dump(mode="json"), problem)
+
+
 def _declared(pack: Pack) -> Facts:
-    values = flat(pack.settings.model_dump(mode="json"))
+    values = flat(pack.settings.model_dump(mode="json", exclude={"variants"}))
     # released nets have a folder of their own
     folder: Facts = {"the folder of results": pack.settings.folder}
     return folder | {k: v for k, v in values if k not in MAY_DIFFER and not is_place(k)} | _rules(pack.manifest.rules)

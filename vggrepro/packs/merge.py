@@ -126,11 +126,13 @@ def _merged_settings(packs: list[Pack]) -> Settings:
     usual = load_settings({"preset": settings.preset})
     own = {key: place for key, place in places(usual).items() if settings.data.layout == usual.data.layout}
     named = {key: place for one in reversed(each) for key, place in places(one).items()}
-    asked = {
+    asked: dict[str, object] = {
         "seeds": sorted({seed for one in each for seed in one.seeds}),
         "localisation": any(one.localisation for one in each),
         "ours": any(one.ours for one in each),
     }
+    if variants := {name: v.model_dump(mode="json") for one in each for name, v in one.variants.items()}:
+        asked["variants"] = variants
     return with_values(settings, named | own | asked, f"the settings of {len(packs)} packs together")
 
 

@@ -87,7 +87,7 @@ def with_values(settings: Settings, values: Mapping[str, object], where: str) ->
         block = changed
         for name in blocks:
             block = block.get(name) or {}
-        if last not in block:
+        if last not in block and key not in Settings.model_fields:
             raise ValueError(f"{where}: no setting is called {key!r}")
         block[last] = value
     return validated(Settings, changed, where)
