@@ -201,9 +201,9 @@ def draw_kept(ledger: Ledger, folder: Path) -> list[Figure]:
 
 OF_CLAIMS = (
     "other comparisons of the same claim are thin. Beyond 2 points the axis is logarithmic. Grey bands: the claimed "
-    "difference plus or minus the margin, for claims of equality. Grey ticks: the size that is claimed, the margin that a gain "
-    "is smaller than claimed below, or the loss that is no longer none. Claims that were not run, or are not about images, are "
-    "left out."
+    "difference plus or minus the margin, for claims of equality. Grey ticks: the size that is claimed, the margin that a "
+    "gain is smaller than claimed below, or the loss that is no longer none. Claims that were not run, or are not about "
+    "images, are left out."
 )
 
 
