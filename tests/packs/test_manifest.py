@@ -166,6 +166,18 @@ def test_records_of_another_run_or_place_are_refused(pack, tmp_path):
     )
 
 
+@pytest.mark.parametrize("name", ["../../../secret", "/etc/passwd", "x/../../y"])
+def test_a_list_of_checksums_cannot_name_files_outside(pack, tmp_path, name):
+    listing = f"{'0' * 32}  {name}\n".encode()
+    odd = forged(pack, tmp_path / "odd.zip", {"runs/A_256_s0/checksums.xxh128": listing})
+    assert "runs/A_256_s0/checksums.xxh128 lists a file outside of its folder" in refused(odd, tmp_path / "out")
+
+
+def test_a_run_without_a_record_is_refused(pack, tmp_path):
+    odd = forged(pack, tmp_path / "odd.zip", {"runs/B_256_s0/metrics.csv": b"epoch\n1\n"})
+    assert "runs/B_256_s0 has no record" in refused(odd, tmp_path / "out")
+
+
 def test_settings_of_a_pack_are_checked_like_a_users(pack, tmp_path):
     odd = forged(pack, tmp_path / "odd.zip", change=lambda m: m["settings"]["train"].update(epoch=3))
     assert "settings: no key is called 'train.epoch' (did you mean 'epochs'?)" in refused(odd, tmp_path / "out")

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vggrepro.core.arrays import read_array, read_ids
+from vggrepro.core.checksums import SUFFIX, listed_files
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.printable import shortened, visible
 from vggrepro.core.records import read_released
@@ -133,9 +134,20 @@ def _read_labels(file: Path) -> tuple[list[str], list[int]]:
     return ids, read_array(file, np.int64, (len(ids),), "get the pack again").tolist()
 
 
+def check_lists(pack: Pack, folder: Path) -> None:
+    """A ValueError for a list of checksums in an unpacked pack that names a file outside of its folder."""
+    for listing in sorted(folder.rglob(f"*{SUFFIX}")):
+        for file in listed_files(listing):
+            if not file.is_relative_to(listing.parent) or ".." in file.relative_to(listing.parent).parts:
+                named = listing.relative_to(folder)
+                raise ValueError(f"{pack.name}: {named} lists a file outside of its folder: get the pack again")
+
+
 def check_records(pack: Pack, folder: Path) -> None:
     """A ValueError for a record in an unpacked pack that is not of its place, or of other weights than its run has."""
     name, weights = pack.name, {}
+    if lacking := [run.name for run in sorted(folder.glob("runs/*")) if not any(run.glob("*.json"))]:
+        raise ValueError(f"{name}: runs/{lacking[0]} has no record: get the pack again")
     for path in visible_files(folder, "runs/*/*.json"):
         about = read_released(path) if path.name == "adopted.json" else read_training(path).about
         if about["run"] != path.parent.name:
