@@ -219,6 +219,7 @@ FETCHED = {
     "data.path": ({"smoke": True, "tiny_imagenet": "fetch"}, "downloads/tiny_imagenet/tiny-imagenet-200.zip"),
     "transfer.voc2007": ({"voc2007": "fetch"}, "downloads/voc2007"),
     "transfer.caltech101": ({"caltech101": "fetch:caltech256"}, "downloads/caltech256/256_ObjectCategories.tar"),
+    "labels": ({"labels": {"ReaL": "fetch"}}, {"ReaL": "downloads/real/real.json"}),
     "devkit.folder": ({"devkit": {"folder": "fetch:real"}, "downloads": {"folder": "d"}}, "d/real/real.json"),
 }
 

@@ -17,11 +17,12 @@ FETCH = ("smoke=true", "tiny_imagenet=fetch", "voc2007=fetch", "released={A/256:
 
 
 def test_what_is_to_be_fetched_is_planned_before_what_reads_it(tmp_path):
-    done = snakemake(tmp_path, "-p", "--config", *FETCH, "downloads={folder: d}")
+    done = snakemake(tmp_path, "-p", "--config", *FETCH, "labels={ReaL: fetch}", "downloads={folder: d}")
     planned, output = jobs(done), done.stdout + done.stderr
-    assert (planned["fetch"], planned["adopt"]) == (5, 3)
+    assert (planned["fetch"], planned["adopt"]) == (6, 3)
     assert "--path d/tiny_imagenet/tiny-imagenet-200.zip" in output
     assert "vggrepro fetch tiny_imagenet --folder d " in output
+    assert "vggrepro labels d/real/real.json " in output
     assert re.search(r"vggrepro adopt A_256_s0 d/vgg11/vgg11-8a719046.pth ", output)
     assert re.search(r"input: [^ ]*, d/voc2007/fetched.json", output)
 

@@ -135,7 +135,7 @@ def with_places(values: Mapping[str, Any], folder: str) -> tuple[dict[str, Any],
         if isinstance(value, list | tuple):
             return [resolve(inner, key) for inner in value]
         match = re.fullmatch(rf"{FETCH}(?::(.*))?", value) if isinstance(value, str) else None
-        if match is None or (match[1] is None and key[0] not in ("data", "transfer", "released")):
+        if match is None or (match[1] is None and key[0] not in ("data", "transfer", "released", "labels")):
             return value
         try:
             places.append(place_of(match[1] if match[1] is not None else _usual_entry(key, values), folder))
@@ -151,6 +151,7 @@ def _usual_entry(key: tuple[str, ...], values: Mapping[str, Any]) -> str:
     of = {
         "data": lambda: str(values["data"].get("layout")).replace("-", "_"),
         "transfer": lambda: key[1],
+        "labels": lambda: key[1],
         "released": lambda: released_run(key[1]).label,
     }[key[0]]()
     for name, download in downloads().items():

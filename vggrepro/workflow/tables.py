@@ -41,8 +41,10 @@ def labels_job(plan: Plan, reference: str) -> Answers:
     """A file of other labels, and what says which images they are of: the devkit or the prepared images."""
     name, devkit = plan.labels[reference], plan.settings.devkit
     val = None if devkit else f"{plan.root}/data/val"
+    file = plan.settings.labels[name]
     return {
-        "file": plan.settings.labels[name],
+        "source": plan.fetched(file) or file,
+        "file": file,
         "images": [devkit_synsets(devkit.folder)] if devkit else [val],
         "name": name,
         "devkit": devkit and devkit.folder,

@@ -45,7 +45,7 @@ rule labels:
     """Other labels of the validation images, checked: several of an image, or none."""
     input:
         PLAN.ask(labels_job, "images"),
-        file=PLAN.ask(labels_job, "file"),
+        source=PLAN.ask(labels_job, "source"),
     output:
         directory("<results>/labels/{reference}"),
     log:
@@ -57,9 +57,10 @@ rule labels:
     conda:
         "../../environment.yml"
     params:
+        file=PLAN.ask(labels_job, "file"),
         options=PLAN.options(labels_job, "name", "devkit", "val"),
     shell:
-        "vggrepro labels {input.file:q} {params.options:q}"
+        "vggrepro labels {params.file:q} {params.options:q}"
         " --out {output:q}"
         " 2>&1 | tee {log:q}"
 
