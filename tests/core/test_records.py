@@ -141,3 +141,10 @@ def test_what_is_no_record_is_refused(tmp_path, text):
     (tmp_path / "run.json").write_text(text, encoding="latin-1")
     with pytest.raises(ValueError, match=r"run\.json"):
         typed_record(tmp_path / "run.json", kind=TrainingRecord)
+
+
+def test_of_many_wrong_values_a_few_are_named(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(TRAINING | {"attempts": [{}] * 50}))
+    with pytest.raises(ValueError, match=r"attempts\.0\..*attempts\.0\..*attempts\.0\..*and 347 more") as refused:
+        typed_record(tmp_path / "run.json", kind=TrainingRecord)
+    assert len(str(refused.value)) < 1000

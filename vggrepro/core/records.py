@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from vggrepro.core.files import checked, read_json
-from vggrepro.core.printable import shortened
+from vggrepro.core.validation import first_problems
 
 
 class Provenance(TypedDict):
@@ -258,5 +258,4 @@ def check_types(kind: Any, value: Any) -> None:  # noqa: ANN401
     try:
         TypeAdapter(kind).validate_python(value, strict=True)
     except ValidationError as error:
-        problems = (f"{'.'.join(map(str, p['loc']))}: {p['msg']}, got {shortened(p['input'])}" for p in error.errors())
-        raise ValueError("; ".join(problems)) from None
+        raise ValueError(first_problems(error)) from None

@@ -16,6 +16,9 @@ from vggrepro.core.printable import shortened, visible
 _T = TypeVar("_T", bound=BaseModel)
 _V = TypeVar("_V")
 
+SHOWN = 3
+"""Problems of a record that a message lists."""
+
 
 class FrozenModel(BaseModel):
     """Frozen and strict, without unknown keys; the docstring under a field is its description in the schema."""
@@ -83,7 +86,17 @@ def read_typed(kind: type[_V], path: Path, again: str) -> _V:
     `again` says how to make the file again, such as "make the table again".
     """
     with checked(path, again):
-        return TypeAdapter(kind).validate_json(path.read_bytes())
+        try:
+            return TypeAdapter(kind).validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise ValueError(first_problems(error)) from None
+
+
+def first_problems(error: ValidationError) -> str:
+    """The first few keys that are wrong in a record of ours, what was expected and what came: a damaged one may have many."""
+    problems = error.errors()
+    texts = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}, got {shortened(p['input'])}" for p in problems[:SHOWN]]
+    return "; ".join([*texts, *([f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])])
 
 
 def _explain(kind: type[BaseModel], problem: Any, where: str, also_known: Iterable[str]) -> str:  # noqa: ANN401
