@@ -60,10 +60,10 @@ def kept_pages() -> dict[Path, str]:
 
 
 def choices_page() -> str:
-    """The paper's silences by their number, and what fills each: settings with their defaults, and fixed choices."""
+    """The choices by their number: settings with their defaults, and fixed choices."""
     parts = [
-        "# Choices where the paper is silent\n",
-        "Made from the code by `make docs`. Each silence of the paper has a number, which the code, the settings and the",
+        "# Choices where the paper is unspecified\n",
+        "Made from the code by `make docs`. Each choice has a number, which the code, the settings and the",
         "report cite. The defaults are those of the paper preset; a choice marked *fixed* has no setting. A number",
         "outside of what is plausible departs from the paper: cells made with it get no verdict.\n",
     ]

@@ -64,7 +64,7 @@
     const search = make("input", { type: "search", ariaLabel: `search ${host.dataset.name}` });
     const count = make("span"), more = make("button", { type: "button", textContent: "more" });
     const body = make("tbody"), head = make("tr");
-    const table = make("table", { className: "plain" }, make("thead", {}, head), body);
+    const table = make("table", { className: "plain listed" }, make("thead", {}, head), body);
     const scroll = make("div", { className: "scroll", role: "region", ariaLabel: host.dataset.name }, table);
     host.replaceChildren(make("p", { className: "note" }, make("label", {}, "search ", search), " ", count), scroll, more);
     const headings = columns.map((column, k) => {

@@ -12,6 +12,26 @@
   addEventListener("resize", reachable);
   addEventListener("load", reachable);
   reachable();
+  // on a phone a line of a table is a list, whose parts are named by their headings
+  for (const table of document.querySelectorAll(".scroll > table.plain:not(.claims)")) {
+    const heads = [];
+    [...table.tHead.rows].forEach((row, r) => {
+      let c = 0;
+      for (const cell of row.cells) {
+        while ((heads[r] ??= [])[c] !== undefined) c++;
+        for (let i = 0; i < cell.rowSpan; i++) {
+          for (let j = 0; j < cell.colSpan; j++) (heads[r + i] ??= [])[c + j] = i ? "" : cell.textContent.trim();
+        }
+        c += cell.colSpan;
+      }
+    });
+    for (const row of table.tBodies[0].rows) {
+      [...row.cells].forEach((cell, c) => {
+        if (c && cell.colSpan === 1) cell.dataset.of ??= heads.map((head) => head[c]).filter(Boolean).join(", ");
+      });
+    }
+    table.classList.add("listed");
+  }
   // a table is one tab stop: arrows lead from one link or summary in it to the next, or to that of the same column
   const stops = "td a, th a, td summary, .reasons summary, .files a";
   const shown = (table) => [...table.querySelectorAll(stops)].filter((one) => one.offsetParent);

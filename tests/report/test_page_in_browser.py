@@ -173,6 +173,16 @@ def test_on_a_phone_the_numbers_of_every_table_are_in_sight(shown):
     )
 
 
+def test_on_a_phone_no_table_but_that_of_layers_is_scrolled_sideways(shown):
+    """Neither those of the paper nor those of choices, training runs, results, or behind a number."""
+    reload_at(shown, 390)
+    compare_cells(shown, "table03-1-1", "table03-2-1")
+    wide = """
+      return [...document.querySelectorAll('.scroll:has(table)')].filter((part) => part.scrollWidth > part.clientWidth)
+        .map((part) => part.getAttribute('aria-label'))"""
+    assert shown.execute_script(wide) == ["Table 1. The layer stacks"]
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_no_violation(shown, width, scheme):

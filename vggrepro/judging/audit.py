@@ -34,7 +34,7 @@ TRAINING_STAGES = {"256": ("scratch", "train"), "384": ("384", "finetune"), "256
 
 @dataclass(frozen=True)
 class Finding:
-    """What was done otherwise than in the paper, or where the paper is silent."""
+    """What was done otherwise than in the paper, or where the paper is unspecified."""
 
     rule: Rule
     did: str
@@ -46,13 +46,13 @@ class Finding:
     about: str
     """The run, evaluation or result that did it."""
     choice: int | None = None
-    """Its number, where the paper is silent."""
+    """Its number, where the paper is unspecified."""
     plausible: bool = True
     """Whether a choice is one that the paper could mean."""
 
     @property
     def kind(self) -> Literal["paper", "choice"]:
-        """Whether another value departs from the paper, or is another choice where the paper is silent."""
+        """Whether another value departs from the paper, or is another choice where the paper is unspecified."""
         return "choice" if self.choice and self.plausible else "paper"
 
     @property

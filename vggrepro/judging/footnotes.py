@@ -72,7 +72,7 @@ def _grouped(
 
 
 def _sentences(groups: Iterable[list[Finding]]) -> str:
-    """First what departs from the paper, then what is a choice of ours where it is silent."""
+    """First what departs from the paper, then what is a choice of ours where it is unspecified."""
     headings = {"paper": "Not as in the paper", "choice": "Choices, not the default"}
     texts = {kind: [_text(group) for group in groups if group[0].kind == kind] for kind in headings}
     return " ".join(f"{headings[kind]}: {', '.join(listed)}." for kind, listed in texts.items() if listed)

@@ -97,7 +97,7 @@ class CellRecord(TidyRecord):
     deviations: str
     """Rules of `tables/protocol.yaml` that what made ours departs from, with spaces between."""
     choices: str
-    """The same of choices, where the paper is silent, that are not the default."""
+    """The same of choices, where the paper is unspecified, that are not the default."""
     n: int | None
     """Images, or persons, that were judged."""
     seeds: int | None

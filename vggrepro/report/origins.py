@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from vggrepro.report.repeated import varying_columns
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage
 from vggrepro.tables.cells import Table
@@ -28,6 +29,10 @@ SETTINGS_SHOWN = (
 """Keys of `made.json` that have a column of their own or are too long for a page."""
 
 
+COLUMNS = {"data": "images", "on": "on", "commit": "commit", "at": "made (UTC)"}
+"""Of the results: what may be the same for all."""
+
+
 @dataclass(frozen=True)
 class Origins:
     """The content of the report's section on origins, and the link of each cell."""
@@ -37,6 +42,10 @@ class Origins:
     systems: Sequence[Mapping[str, Any]]
     """Cells that were computed from several results."""
     results: Sequence[Mapping[str, Any]]
+    columns: Mapping[str, str]
+    """Of the results: key and heading of those that differ."""
+    alike: Sequence[str]
+    """Of the others, what all results have."""
 
 
 def origins_of(
@@ -66,7 +75,7 @@ def origins_of(
     stale = lineage.stale_results(trainings, results_by_path)
     runs_on_page = {training.run.name for training in trainings} | set(released_runs)
     results = [_result(result, runs_on_page, stale=path in stale) for path, result in results_by_path.items()]
-    return Origins(links, list(systems.values()), results)
+    return Origins(links, list(systems.values()), results, *varying_columns(COLUMNS, results))
 
 
 def _anchor(path: str) -> str:

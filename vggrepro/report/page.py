@@ -32,6 +32,7 @@ from vggrepro.report.figures.dag import draw_dag
 from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
 from vggrepro.report.figures.trainings import draw_cost, draw_error_against_cost, draw_learning_curves
+from vggrepro.report.repeated import shared_notes, varying_columns
 from vggrepro.report.summary import summary_section
 from vggrepro.report.sweeps import draw_sweeps, sweeps_section
 from vggrepro.report.whatif_section import whatif_section
@@ -41,6 +42,17 @@ from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Table
 from vggrepro.tables.lineage import FinishedTraining, StoredResult
+
+COST_COLUMNS = {
+    "on": "on",
+    "attempts": "attempts",
+    "time": "time",
+    "processor": "processor time",
+    "speed": "images/s",
+    "memory": "memory (GiB)",
+    "energy": "energy (kWh)",
+}
+"""Of the table of what training runs cost."""
 
 
 def write_report(
@@ -72,7 +84,10 @@ def write_report(
         if results
         else None
     )
+    shared = shared_notes(list(tables.values()))
+    said = [note for _, note in shared]
     behind = read_evidence(evidence) if evidence else None
+    training_rows = [_training_row(t) for t in trainings]
     page = {
         "title": "Very Deep Convolutional Networks, reproduced",
         "warning": report_warning(settings),
@@ -85,7 +100,9 @@ def write_report(
                 "name": t.name,
                 "heading": render.table_heading(t),
                 "short": t.number if t.number.isdigit() else t.name,
-                "html": render.table_html(t, all_origins.links[t.name] if all_origins else {}, "choices", "../tables/"),
+                "html": render.table_html(
+                    t, all_origins.links[t.name] if all_origins else {}, "choices", "../tables/", said
+                ),
                 "tex": render.table_latex(t),
             }
             for t in tables.values()
@@ -98,7 +115,9 @@ def write_report(
         "evidence": evidence_section(behind) if behind else None,
         "whatif": whatif_section(packed) if packed else None,
         "adopted": released,
-        "trainings": [_training_row(t) for t in trainings],
+        "trainings": training_rows,
+        "cost": dict(zip(("columns", "alike"), varying_columns(COST_COLUMNS, training_rows), strict=True)),
+        "shared_notes": shared,
         "deviations": deviations_section(list(tables.values()), settings),
         "origins": all_origins,
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),

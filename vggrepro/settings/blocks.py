@@ -1,6 +1,6 @@
 """The blocks of the settings, each typed and checked: data, nets, training, evaluation, merging, transfer.
 
-The annotation of a field says what another value means (`effects.py`); a docstring with CHOICE, which silence it fills.
+The annotation of a field says what another value means (`effects.py`); a docstring with CHOICE, which choice it makes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from vggrepro.settings.fields import (
 )
 
 LENGTHS = {"from": 10, "to": 148}
-"""Plausible epochs of a stage whose length is not said: of the order of the 74 from scratch, at most twice as many."""
+"""Plausible epochs of a stage whose length is unspecified: of the order of the 74 from scratch, at most twice as many."""
 DROPS = {"from": 1, "to": 4}
 """Plausible drops of its rate: none would leave it as noisy as it began; three from scratch."""
 FIRST_DROP = {"from": 4, "to": 147}
@@ -149,7 +149,7 @@ class FinetuneSettings(FrozenModel):
     learning_rate: Annotated[
         PositiveNumber, Effect("departure", 7, silent_at=("jitter",), plausible={"from": 1e-4, "to": 1e-2})
     ] = 1e-3
-    """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for S in [256;512], about which the paper is silent."""
+    """PAPER 3.1: 10^-3 at S = 384. CHOICE 7: the same for S in [256;512], which the paper does not specify."""
     drops: Annotated[NaturalNumber | None, choice(7, plausible=DROPS)] = None
     """CHOICE 7: drops of the learning rate; not set: as from scratch."""
     drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, choice(7, plausible=FIRST_DROP)] = None
@@ -225,7 +225,7 @@ class TransferSettings(FrozenModel):
         float, Field(gt=0, lt=1), Effect("departure", 10, silent_at=VOC_TASKS, plausible={"from": 0.1, "to": 0.5})
     ] = 0.2
     """PAPER B: share of the training images of a class on which C is chosen, for Caltech. CHOICE 10: the same for VOC-2012,
-    about which the paper is silent; in VOC-2007 it is the part called val."""
+    which the paper does not specify; in VOC-2007 it is the part called val."""
     ap_2007: Annotated[Literal["11-point", "area"], choice(10)] = "11-point"
     """CHOICE 10: average precision on VOC-2007: of 11 points, as VOC computed it that year, or the area, as from 2010 on."""
     splits: Annotated[PositiveInteger, DEPARTURE] = 3

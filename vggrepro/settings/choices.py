@@ -1,4 +1,4 @@
-"""The choices that fill the paper's silences, and the settings that depart from the paper. No torch."""
+"""The choices where the paper is unspecified, and the settings that depart from the paper. No torch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHOICES = {
     18: "Form of momentum",
     19: "Poolings of nets smaller than the paper's",
 }
-"""Numbers and titles of the paper's silences; the code, the settings and the report cite these numbers."""
+"""Numbers and titles of the choices; the code, the settings and the report cite these numbers."""
 
 FIXED_CHOICES = [
     ("normalisation", "alpha = 1e-4 per channel, k = 2", "2: Krizhevsky's formula: alpha is not divided by n."),
@@ -136,17 +136,17 @@ FIXED_CHOICES = [
         "19: so that a crop ends as 7x7 features, as in the paper.",
     ),
 ]
-"""Choices without a setting: (silence, choice, its number in `CHOICES` with details)."""
+"""Choices without a setting: (what is unspecified, choice, its number in `CHOICES` with details)."""
 
 
 def list_choices(settings: Settings) -> list[tuple[str, str, str]]:
-    """(key, value, decision) of every setting whose description says CHOICE, because the paper is silent, if only in part."""
+    """(key, value, decision) of every setting whose description says CHOICE: the paper is unspecified, if only in part."""
     choices = ((key, value, text.partition("CHOICE ")[2]) for key, value, text in described(settings))
     return [(key, value, text) for key, value, text in choices if text]
 
 
 class Choice(NamedTuple):
-    """What fills a silence of the paper."""
+    """A choice where the paper is unspecified."""
 
     name: str
     """The key of a setting, or the name of a fixed choice."""
@@ -156,7 +156,7 @@ class Choice(NamedTuple):
 
 
 def choices_by_number(settings: Settings) -> dict[int, list[Choice]]:
-    """What fills each silence of `CHOICES` under some settings: settings first, then fixed choices."""
+    """What is chosen for each number of `CHOICES` under some settings: settings first, then fixed choices."""
     by_number: dict[int, list[Choice]] = {number: [] for number in CHOICES}
     listed = [(entry, False) for entry in list_choices(settings)] + [(entry, True) for entry in FIXED_CHOICES]
     for (name, value, text), fixed in listed:

@@ -21,9 +21,9 @@ class Effect:
 
     kind: Literal["harmless", "choice", "departure"]
     number: int | None = None
-    """Of a choice, in the list of the paper's silences."""
+    """Of a choice, in the list of choices."""
     silent_at: Collection[str] = ()
-    """Stages of `tables/protocol.yaml` at which the paper is silent, so that a departure is a choice there."""
+    """Stages of `tables/protocol.yaml` at which the paper is unspecified, so that a departure is a choice there."""
     same: Collection[object] = ()
     """Values that give the same results as the paper preset's."""
     plausible: Any = None
@@ -53,7 +53,7 @@ DEPARTURE = Effect("departure")
 
 
 def choice(number: int, *, plausible: Any = None) -> Effect:  # noqa: ANN401
-    """The paper is silent: the value is our default, and numbers made with another plausible one stay comparable."""
+    """The paper is unspecified: the value is our default, and numbers made with another plausible one stay comparable."""
     return Effect("choice", number, plausible=plausible)
 
 

@@ -104,7 +104,7 @@ class TableFinding:
     """The paper, in our words."""
     kind: Literal["paper", "choice"]
     choice: int | None
-    """Number in the list of the paper's silences."""
+    """Number in the list of choices."""
     did: str
     """What was done."""
     expected: str
@@ -195,7 +195,7 @@ class Table:
     above: tuple[tuple[str, int], ...] = ()
     """Headings over key columns, each with the number of columns that it covers; none where no column has one."""
     findings: tuple[TableFinding, ...] = ()
-    """What the audit found: departures from the paper, and choices where it is silent."""
+    """What the audit found: departures from the paper, and choices where it is unspecified."""
     variants: tuple[VariantRow, ...] = ()
     """Rows of the user's own, apart from those of the paper."""
 

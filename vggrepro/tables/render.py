@@ -5,7 +5,7 @@ The templates in `tables/templates/` get strings and lists; an undefined name ra
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
 from functools import cache
@@ -212,13 +212,16 @@ def _images(row: TableRow) -> str:
     return ", ".join(f"{n:,}" for n in counts) or NO_IMAGES
 
 
-def table_html(table: Table, links: Links | None = None, departures: str = "", beside: str = "") -> str:
+def table_html(
+    table: Table, links: Links | None = None, departures: str = "", beside: str = "", without: Collection[str] = ()
+) -> str:
     """A `<figure>` with the table, for any page; `links` are anchors within that page that its numbers link to.
 
     `departures` is the anchor of what holds for all cells, where the page says it once for all tables. `beside` leads from
-    the page to the folder of the table's other forms.
+    the page to the folder of the table's other forms. The notes `without` stand elsewhere on the page.
     """
     view = table_view(table, links) | {"departures": departures, "beside": beside}
+    view["notes"] = [note for note in table.notes if note not in without]
     return _environment().get_template("table.html.j2").render(view).strip()
 
 
