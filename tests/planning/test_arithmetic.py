@@ -30,6 +30,18 @@ def test_operations_of_a_net_are_those_that_torch_counts(net):
         assert operations == pytest.approx(counter.get_total_flops(), rel=0.01 if net == "A-LRN" else 1e-9)
 
 
+@pytest.mark.parametrize("last", [[], ["GAP"]])
+def test_a_net_of_the_users_own_is_counted_by_its_own_layers(last):
+    layers = (32, "BN", "M", "conv5-64", "M", 128, "M", 128, 128, "M", 256, "M", *last)
+    model = NetSettings(layers=layers)
+    net = built("A", model, 100)
+    assert parameters("A", model, 100) == count_parameters(net)
+    with FlopCounterMode(display=False) as counter:
+        net(torch.empty(1, 3, model.crop, model.crop, device="meta"))
+    operations, _ = forward_work("A", model, model.crop, model.crop, 100, 4)
+    assert operations == pytest.approx(counter.get_total_flops(), rel=1e-9)
+
+
 @pytest.mark.parametrize("fc_alone", [False, True])
 def test_a_step_of_training_costs_what_torch_counts(fc_alone):
     net = built("B", NetSettings(), 1000)

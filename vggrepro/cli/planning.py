@@ -110,12 +110,13 @@ def _budget(text: str | None, device: str) -> Any:  # noqa: ANN401
 
 def _calibrate(values: Mapping[str, Any], device: str) -> None:
     """Raises ValueError where another device than this machine's is asked for."""
-    from vggrepro.planning.calibration import calibrate_machine
     from vggrepro.planning.hardware import THIS
-    from vggrepro.settings.loading import load_settings
 
     if device != THIS:
         raise ValueError(f"--calibrate measures this machine: leave out --device {device}")
+    from vggrepro.planning.calibration import calibrate_machine
+    from vggrepro.settings.loading import load_settings
+
     calibrate_machine(load_settings(values))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Literal
 
-from vggrepro.paper.nets import Conv, blocks_of
+from vggrepro.paper.nets import WINDOW, Conv, averages, blocks_of, scaled_width
 from vggrepro.settings.blocks import NetSettings
 
 
@@ -18,7 +18,7 @@ from vggrepro.settings.blocks import NetSettings
 class LayerWork:
     """A layer for one image."""
 
-    kind: Literal["conv", "fc", "pool", "lrn"]
+    kind: Literal["conv", "fc", "pool", "norm"]
     multiplications: int
     read: int
     """Activations that go in."""
@@ -31,25 +31,28 @@ class LayerWork:
 def layers(net: str, model: NetSettings, height: int, width: int, outputs: int) -> Iterator[LayerWork]:
     """The layers of a net for an image of `height` x `width` pixels; larger than the crop, FC layers work at every place."""
     channels, poolings = 3, model.scale_unit.bit_length() - 1
-    for number, block in enumerate(blocks_of(net), start=1):
+    for number, block in enumerate(blocks_of(net, model.layers), start=1):
         for layer in block:
             area = height * width
             if not isinstance(layer, Conv):
-                # squares, five sums, a power and a product for every activation
-                yield LayerWork("lrn", 4 * channels * area, channels * area, channels * area, 0)
+                # LRN has squares, sums, a power and a product for every activation; of BN the bytes count
+                each, weights = (4, 0) if layer == "LRN" else (0, 2 * channels)
+                yield LayerWork("norm", each * channels * area, channels * area, channels * area, weights)
                 continue
-            after = max(1, layer.channels * model.width // 64)
+            after = scaled_width(layer.channels, model.width)
             weights = channels * after * layer.size**2
             yield LayerWork("conv", weights * area, channels * area, after * area, weights + after)
             channels = after
         if number <= poolings:
             height, width = _half(height, model), _half(width, model)
             yield LayerWork("pool", 0, 4 * channels * height * width, channels * height * width, 0)
-    yield from _fc_layers(channels, max(1, height - 6) * max(1, width - 6), height * width, model, outputs)
+    yield from _fc_layers(
+        channels, max(1, height - WINDOW + 1) * max(1, width - WINDOW + 1), height * width, model, outputs
+    )
 
 
 def _fc_layers(channels: int, places: int, area: int, model: NetSettings, outputs: int) -> Iterator[LayerWork]:
-    sizes = (49 * channels, model.fc, model.fc, outputs)
+    sizes = (channels, outputs) if averages(model.layers) else (WINDOW**2 * channels, model.fc, model.fc, outputs)
     for number, (before, after) in enumerate(pairwise(sizes)):
         read = channels * area if number == 0 else before * places
         yield LayerWork("fc", before * after * places, read, after * places, before * after + after)

@@ -114,7 +114,7 @@ def _train(plan: Plan, run: str) -> Work:
 def _forward(plan: Plan, run: Run, *, scales: tuple[int, ...], protocol: str, images: int, aspect: float) -> Work:
     """Showing images to a net under a protocol at several scales, each decoded once."""
     settings, data = plan.settings, _images(plan)
-    model, how = settings.model, settings.evaluate
+    model, how = settings.for_run(run).model, settings.of(run).evaluate
     outputs, each = run.outputs(data.classes), BYTES[how.precision]
     views = {"dense": 2, "multi-crop": 2 * CROPS, "centre-crop": 1}[protocol]
     operations = moved = pixels = 0.0
@@ -152,7 +152,7 @@ def _boxes(plan: Plan, run: str, protocol: str) -> Work:
     data, scales, localiser = _images(plan), _scales(evaluate_job(plan, run, protocol)["scales"]), Run.parse(run)
     how = {"scales": scales, "protocol": protocol, "images": data.val, "aspect": data.aspect}
     work = _forward(plan, localiser, **how)  # type: ignore[arg-type]
-    parent = localiser.parent()
+    parent = localiser.varied.parent()
     places = len(scales)
     if protocol == "dense" and parent:
         scored = _forward(plan, parent, **how)  # type: ignore[arg-type]
@@ -274,6 +274,8 @@ WORK: Mapping[str, Callable[..., Work]] = {
     "import_scores": _some(1.0, 5.0),
     "claims": _some(1.5),
     "flips": _some(0.7, 3.0),
+    "labels": _some(1.0, 5.0),
+    "evidence": _some(3.0, 60.0),
     "whatif": _some(1.0, 9.0),
     "report": _some(6.0),
     "bundle": _some(3.0, 30.0),

@@ -109,7 +109,7 @@ def planned_steps(config: Mapping[str, Any], targets: Sequence[str] = ()) -> Ste
     Raises ValueError for wrong settings, and for a target that is none.
     """
     from snakemake.api import SnakemakeApi
-    from snakemake.exceptions import WorkflowError
+    from snakemake.exceptions import RuleException, WorkflowError
     from snakemake.settings.types import ConfigSettings, DAGSettings, OutputSettings, Quietness, ResourceSettings
 
     plan = Plan.of(load_settings(config, look_for_files=True))
@@ -130,6 +130,6 @@ def planned_steps(config: Mapping[str, Any], targets: Sequence[str] = ()) -> Ste
             inner = workflow._workflow
             inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
             inner._build_dag()
-        except WorkflowError as error:
-            raise ValueError(f"{' '.join(targets) or 'all'}: Snakemake cannot plan it: {error}") from None
+        except (WorkflowError, RuleException) as error:
+            raise ValueError(f"{' '.join(targets) or 'all'}: Snakemake cannot plan it: {str(error).strip()}") from None
         return steps_of_dag(plan, inner.dag)
