@@ -27,7 +27,7 @@ LABELS = "real.json"
 """ReaL labels, among the files of answers."""
 CLAIMS = ROOT / "docs" / "examples" / "public-nets.yaml"
 LARGEST = 2_000_000
-"""Bytes of a report that is kept in git."""
+"""Bytes of a report that is kept in git, and of its evidence."""
 SYSTEMS = {
     "alexnet": {"file": "alexnet.npy"},
     "vgg11": {"file": "vgg11.npy"},
@@ -63,12 +63,12 @@ def main() -> None:
     smoke = ROOT / "results" / "smoke"
     if not (smoke / "report" / "report.html").exists():
         sys.exit(f"{smoke}: has no report: run make smoke first")
-    made = {"smoke": _keep(smoke, "smoke")}
+    made = {"smoke": keep(smoke, "smoke")}
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         answers = _folder_of("vgg16.npy", _unpacked(given.answers, work / "answers"))
         devkit = _folder_of("meta_clsloc.mat", _unpacked(given.devkit, work / "with devkit"))
-        made["public"] = _keep(public_nets(answers, devkit, work), "public-nets")
+        made["public"] = keep(public_nets(answers, devkit, work), "public-nets")
     write_text(GALLERY / "index.md", INDEX.format(**made))
 
 
@@ -106,23 +106,26 @@ def _folder_of(name: str, below: Path) -> Path:
     return files[0].parent
 
 
-def _keep(results: Path, name: str) -> str:
-    """Copy the report of some results, and the evidence that it reads, to the gallery; its size and date in words."""
+def keep(results: Path, name: str) -> str:
+    """Copy the report of some results, and the evidence that it reads, to the gallery; its size and date in words.
+
+    Ends the program where either has too many bytes, or names a place of this machine; then what was kept before stays.
+    """
     report, place = results / "report" / "report.html", GALLERY / name
-    shutil.rmtree(place, ignore_errors=True)
-    (place / "report").mkdir(parents=True)
-    shutil.copyfile(report, place / "report" / "report.html")
-    if (results / "evidence").exists():
-        hidden = shutil.ignore_patterns(".*", "*.xxh128")
-        shutil.copytree(results / "evidence", place / "evidence", ignore=hidden, copy_function=shutil.copyfile)
-    files = [file for file in place.rglob("*") if file.is_file()]
-    if (size := sum(file.stat().st_size for file in files)) > LARGEST:
-        sys.exit(f"{place}: {size:,} bytes, and the gallery keeps reports of at most {LARGEST:,}")
-    text = "".join(file.read_text(encoding="utf-8") for file in files if file.suffix != ".jpg")
-    if machines := re.findall(r"(?:file://|/tmp/|/home/|/root/)[^\s\"'<]{0,60}", text):
+    evidence = sorted(file for file in (results / "evidence").rglob("*") if file.suffix in (".js", ".jpg"))
+    for part, files in (("report", [report]), ("evidence", evidence)):
+        if (size := sum(file.stat().st_size for file in files)) > LARGEST:
+            sys.exit(f"{results / part}: {size:,} bytes, and the gallery keeps at most {LARGEST:,} of either")
+    texts = (file.read_text(encoding="utf-8") for file in (report, *evidence) if file.suffix != ".jpg")
+    if machines := re.findall(r"(?:file://|/tmp/|/home/|/root/)[^\s\"'<]{0,60}", "".join(texts)):
         sys.exit(f"{report}: names a place of this machine: {machines[0]}")
+    shutil.rmtree(place, ignore_errors=True)
+    for file in (report, *evidence):
+        target = place / file.relative_to(results)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
     date = datetime.fromtimestamp(report.stat().st_mtime, UTC).date()
-    return f"Made on {date}, {size / 1e6:.1f} MB."
+    return f"Made on {date}, {report.stat().st_size / 1e6:.1f} MB."
 
 
 if __name__ == "__main__":
