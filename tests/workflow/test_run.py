@@ -213,19 +213,24 @@ def test_no_damage_to_any_kind_of_file_is_believed(finished):
 
 
 @pytest.mark.slow
-def test_a_released_net_has_the_scores_of_the_training_that_it_came_from(finished, tmp_path):
-    net = load_weights(finished / "results/smoke/runs/D_256-512_s0/weights.safetensors")
-    write_mat(tmp_path / "d.mat", layers_of(net.net()), list(net.wnids), net.mean)
-    wanted = ("results/smoke-released/scores/D_256-512_s0/dense", "--config", "smoke=true", "released={D: d.mat}")
+def test_released_nets_have_the_numbers_of_the_trainings_that_they_came_from(finished, tmp_path):
+    ours, theirs = finished / "results/smoke", tmp_path / "results/smoke-released"
+    for file, run in {"a.mat": "A_256_s0", "d.mat": "D_256-512_s0"}.items():
+        net = load_weights(ours / "runs" / run / "weights.safetensors")
+        write_mat(tmp_path / file, layers_of(net.net()), list(net.wnids), net.mean)
+    wanted = ("table3", "--config", "smoke=true", "released={A/256: {file: a.mat, recipe: torchvision}, D: d.mat}")
     done = snakemake(tmp_path, *wanted, cores=2)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert not (tmp_path / "results/smoke-released/data/train").exists()
-    for Q in ("256", "384", "512"):
-        theirs, ours = (
-            read_scores(folder / f"scores/D_256-512_s0/dense/{Q}")
-            for folder in (tmp_path / "results/smoke-released", finished / "results/smoke")
-        )
-        assert np.array_equal(theirs.posteriors, ours.posteriors)
+    assert not (theirs / "data/train").exists()
+    for store in ("A_256_s0/dense/256", "D_256-512_s0/dense/384"):
+        scores, trained = (read_scores(folder / "scores" / store).posteriors for folder in (theirs, ours))
+        assert np.array_equal(scores, trained)
+    rows = ["A/256/256", "D/[256;512]/384"]
+    assert top1(theirs, "3") == {row: top1(ours, "3")[row] for row in rows}
+    footnotes = dict(render.read_table(theirs / "tables/table03.json").footnotes)
+    recipe, others = (next(text for text in footnotes.values() if part in text) for part in ("90 epochs", "others"))
+    assert "weight decay 0.0001 (0.0005)" in recipe
+    assert "torchvision or others" in others, "of both cells"
 
 
 @pytest.mark.slow
