@@ -53,8 +53,7 @@ def test_torchvisions_nets_are_listed_as_torchvision_has_them(name):
     theirs = models.get_model_weights(name).IMAGENET1K_V1
     assert ours.url == theirs.url
     assert ours.expected.startswith(theirs.url.rpartition("-")[2].removesuffix(".pth"))
-    if ours.bytes:
-        assert ours.bytes / 2**20 == pytest.approx(theirs.meta["_file_size"], abs=1e-3)
+    assert ours.about / 2**20 == pytest.approx(theirs.meta["_file_size"], abs=1e-3)
 
 
 def test_real_labels_have_the_digest_that_is_listed():

@@ -37,8 +37,15 @@ class DownloadFile(FrozenModel):
     name: Annotated[str, Field(pattern=r"^\w[\w.-]*$")]
     url: Annotated[str, Field(pattern=r"^https?://\S+$")]
     bytes: Annotated[int, Field(ge=1)] | None
+    mib: Annotated[float, Field(gt=0)] | None = None
+    """Its size in MiB as its source rounds it, where none says how many bytes it has."""
     digest: Annotated[str, Field(pattern=r"^(md5|sha1|sha256):([0-9a-f]{8}|[0-9a-f]{32,64})$")] | None
     source: NonEmptyText
+
+    @property
+    def about(self) -> int | None:
+        """About how many bytes it has; None where no source says it."""
+        return self.bytes or (round(self.mib * 2**20) if self.mib else None)
 
     @property
     def algorithm(self) -> str:
@@ -70,8 +77,8 @@ class Download(FrozenModel):
 
     @property
     def bytes(self) -> int | None:
-        """Of all files; None where the size of one is not known."""
-        sizes = [file.bytes for file in self.files]
+        """Of all files, about; None where the size of one is not known."""
+        sizes = [file.about for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size)
 
 
@@ -163,6 +170,6 @@ def _usual_entry(key: tuple[str, ...], values: Mapping[str, Any]) -> str:
 def sizes(download: Download) -> Iterator[str]:
     """A line for each file of an entry: its name, size, digest and address."""
     for file in download.files:
-        size = f"{file.bytes:,} bytes" if file.bytes else "of unknown size"
+        size = f"{file.bytes:,} bytes" if file.bytes else f"{file.mib:,} MiB" if file.mib else "of unknown size"
         digest = f"{file.algorithm} {file.expected}" if file.digest else "no digest known"
         yield f"{file.name}: {size}, {digest}{'...' if len(file.expected) == 8 else ''}, {file.url}"
