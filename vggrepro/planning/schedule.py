@@ -46,31 +46,35 @@ def schedule(tasks: Sequence[Task], *, gpus: int, cores: int) -> Schedule:
             followers[need].append(name)
     behind = _longest_behind(tasks, followers)
     by_name, order = {task.name: task for task in tasks}, count()
-    ready = [(-behind[name], next(order), name) for name, needs in waiting.items() if not needs]
-    heapq.heapify(ready)
-    running: list[tuple[float, int, str]] = []
+    # tasks that ask for the same begin in one order: where the first of them has no room, none of them has
+    ready: dict[tuple[int, int], list[tuple[float, int, str]]] = {}
+
+    def add(name: str) -> None:
+        task = by_name[name]
+        asked = min(task.gpus, gpus), min(task.cores, cores)
+        heapq.heappush(ready.setdefault(asked, []), (-behind[name], next(order), name))
+
+    for name, needs in waiting.items():
+        if not needs:
+            add(name)
+    running: list[tuple[float, int, str, tuple[int, int]]] = []
     ends: dict[str, float] = {}
-    now, free_gpus, free_cores = 0.0, gpus, cores
-    while ready or running:
-        later = []
-        while ready:
-            entry = heapq.heappop(ready)
-            task = by_name[entry[2]]
-            if min(task.gpus, gpus) > free_gpus or min(task.cores, cores) > free_cores:
-                later.append(entry)
-                continue
-            free_gpus, free_cores = free_gpus - min(task.gpus, gpus), free_cores - min(task.cores, cores)
-            heapq.heappush(running, (now + task.seconds, next(order), task.name))
-        for entry in later:
-            heapq.heappush(ready, entry)
-        now, _, name = heapq.heappop(running)
+    now, free = 0.0, (gpus, cores)
+    while any(ready.values()) or running:
+        while fitting := [
+            asked for asked, heap in ready.items() if heap and asked[0] <= free[0] and asked[1] <= free[1]
+        ]:
+            asked = min(fitting, key=lambda each: ready[each][0])
+            _, _, name = heapq.heappop(ready[asked])
+            free = free[0] - asked[0], free[1] - asked[1]
+            heapq.heappush(running, (now + by_name[name].seconds, next(order), name, asked))
+        now, _, name, asked = heapq.heappop(running)
         ends[name] = now
-        free_gpus += min(by_name[name].gpus, gpus)
-        free_cores += min(by_name[name].cores, cores)
+        free = free[0] + asked[0], free[1] + asked[1]
         for follower in followers[name]:
             waiting[follower].discard(name)
             if not waiting[follower]:
-                heapq.heappush(ready, (-behind[follower], next(order), follower))
+                add(follower)
     chain = _chain(behind, followers)
     return Schedule(now, ends, chain, max(behind.values(), default=0.0))
 
