@@ -152,7 +152,7 @@ def _figures(
         figures.append(argument.draw_error_against_scale(scales, folder))
     if "depth" in by_figure and trainings:
         table = by_figure["depth"][1]
-        bought = draw_error_against_cost(table, settings.table(table.number).rows, trainings, folder)
+        bought = draw_error_against_cost(table, settings.table(table.number).own_rows, trainings, folder)
         figures += [bought] if bought else []
     if evidence:
         of_classes = (draw_class_errors(evidence, folder), draw_agreement(evidence, folder))
