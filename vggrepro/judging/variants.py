@@ -93,7 +93,7 @@ def _difference(tested: _Tested, p_holm: float, n: int, *, errors: bool) -> Diff
     gain = tested.gain
     above = gain.scaled(-1.0) if errors else gain
     return Difference(
-        value=above.mean,
+        value=above.mean + 0.0,
         interval=above.interval(),
         n=n,
         seeds=tested.seeds,

@@ -10,10 +10,12 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Literal
 
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
+from vggrepro.paper.own_tables import read_own_tables
 from vggrepro.paper.runs import Evaluation, Run, with_ancestors
 from vggrepro.paper.systems import System, evaluations_of, parse_net, parse_system
 
@@ -200,7 +202,7 @@ def table_numbers(*kinds: str, unprinted: Collection[str] = ()) -> tuple[str, ..
 
 def unprinted_tables() -> tuple[str, ...]:
     """The tables whose results the paper states in words alone, or "not shown for brevity": they are made when asked for."""
-    return tuple(number for number, about in _described().items() if about.get("unprinted"))
+    return tuple(number for number, about in _described().items() if about.get("unprinted") and number not in _OWN)
 
 
 def table_name(number: str) -> str:
@@ -258,7 +260,7 @@ def published_table(number: str) -> PublishedTable:
     about = dict(described[number])
     kind, headings, values = TABLE_KINDS[about.pop("kind")], about.pop("keys"), about.pop("values")
     columns = tuple(Column(name, **column) for name, column in values.items())
-    path = PUBLISHED / f"{table_name(number)}.csv"
+    path = table_files(number)[0]
     with path.open(encoding="utf-8", newline="") as file:
         records = list(csv.DictReader(file))
     rows = []
@@ -272,9 +274,48 @@ def published_table(number: str) -> PublishedTable:
 
 @cache
 def _described() -> dict[str, Any]:
-    """`tables.yaml`: the kind, title, caption and columns of each table."""
+    """`tables.yaml`: the kind, title, caption and columns of each table; those of the user's own come last."""
     described: dict[str, Any] = read_yaml(PUBLISHED / "tables.yaml")
-    return described
+    return {**described, **{name: about for name, (_, about) in _OWN.items()}}
+
+
+_OWN: dict[str, tuple[Path, dict[str, Any]]] = {}
+"""Tables of the user's own that this process knows: the folder of each, and what its `tables.yaml` says."""
+
+
+def know_own_tables(folder: Path) -> tuple[str, ...]:
+    """Let this process know the tables in a user's folder, and their names; they are made by whoever asks for them by name.
+
+    Raises ValueError for what is wrong in the folder, before anything is made.
+    """
+    tables = read_own_tables(folder, [*read_yaml(PUBLISHED / "tables.yaml"), *RULES])
+    if changed := {name: (folder, about) for name, about in tables.items() if _OWN.get(name) != (folder, about)}:
+        _OWN.update(changed)
+        for function in (_described, published_table, _scales_by_run):
+            function.cache_clear()
+    try:
+        for name in tables:
+            published_table(name)
+    except ValueError:
+        for name in tables:
+            del _OWN[name]
+        _described.cache_clear()
+        raise
+    return tuple(tables)
+
+
+RULES = (
+    *("all", "adopt", "answers", "boxes", "bundle", "claims", "classify", "draw", "evaluate", "evidence", "export"),
+    *("features", "fetch", "flips", "labels", "manifest", "merging", "prepare", "report", "rescale", "splits", "table"),
+    *("train", "verify", "whatif", "why"),
+)
+"""Names that the workflow's rules have, and no table may."""
+
+
+def table_files(number: str) -> tuple[Path, Path]:
+    """The CSV of a table, and the file that describes it."""
+    folder = _OWN[number][0] if number in _OWN else PUBLISHED
+    return folder / f"{table_name(number)}.csv", folder / "tables.yaml"
 
 
 def _row(record: dict[str, str], columns: tuple[Column, ...], parse: Callable[[str], Published]) -> Row:

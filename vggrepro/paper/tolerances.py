@@ -86,6 +86,11 @@ def tolerance_of(quantity: str) -> Tolerance:
     return tolerances[measure]
 
 
+def known_quantity(quantity: str) -> str:
+    """The quantity itself, or top-1 for one of the user's own: what is known of top-1 stands in for what is known of it."""
+    return quantity if measure_of(quantity) in read_tolerances() else "top-1"
+
+
 def allowed_difference(quantity: str, printed: str) -> float:
     """How far ours may be from a number as it is printed: its tolerance, and what was rounded off."""
     return round(tolerance_of(quantity).tolerance + rounding(printed), 6)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.paper.measures import allowed_labels
+
 
 def true_class_ranks(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int32]:
     """How many classes are predicted before the true one, [N] of posteriors [N, classes]: 0 is right at top-1.
@@ -34,9 +36,11 @@ def best_labels_of_sets(posteriors: NDArray[np.floating], labels: NDArray[np.int
 
 
 TOP = {"top-1": 1, "top-5": 5}
-"""How many labels may be predicted for an image under each error."""
+"""How many labels may be predicted for an image under each error of the paper."""
 
 
 def wrong_images(ranks: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
-    """PAPER 4: whether each image is an error, [N], by the ranks [N] of the true classes; `quantity` is a key of `TOP`."""
-    return ranks >= TOP[quantity]
+    """PAPER 4: whether each image is an error, [N], by the ranks [N] of the true classes; `quantity` is `top-1`, `top-5`, ..."""
+    allowed = allowed_labels(quantity)
+    assert allowed is not None, quantity
+    return ranks >= allowed

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.paper.runs import is_variant
-from vggrepro.paper.tolerances import tolerance_of
+from vggrepro.paper.tolerances import known_quantity, tolerance_of
 from vggrepro.scores.outcomes import Errors, Outcome
 from vggrepro.scores.statistics import Estimate, chance_of_images
 
@@ -141,7 +141,7 @@ def pooled_spread(outcomes: Iterable[tuple[Outcome, TrainingShares]], quantity: 
 
     Variants have no part in it, so that the intervals of the paper's cells are the same with and without them.
     """
-    sources, seen, spreads = tolerance_of(quantity).sources, set[str](), []
+    sources, seen, spreads = tolerance_of(known_quantity(quantity)).sources, set[str](), []
     # systems of few nets first, because they show more of what one training does
     for outcome, shares in sorted(outcomes, key=lambda pair: len(pair[1])):
         if (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -21,6 +22,7 @@ from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusio
 from vggrepro.paper.tables import (
     PublishedTable,
     best_classification,
+    know_own_tables,
     published_table,
     table_evaluations,
     table_numbers,
@@ -114,6 +116,8 @@ class Settings(FrozenModel):
     on features combined otherwise."""
     downloads: Annotated[DownloadSettings, Field(exclude=True)] = DownloadSettings()
     """Where what is fetched lies, and how it comes here."""
+    tables: Annotated[ExistingFolder | None, Field(exclude_if=lambda tables: tables is None), HARMLESS] = None
+    """A folder with tables of one's own: `tables.yaml` and a CSV for each, in the form of `tables/published/`."""
     variants: Annotated[
         dict[VariantName, VariantSettings], Field(exclude_if=lambda variants: not variants), HARMLESS
     ] = {}
@@ -141,6 +145,8 @@ class Settings(FrozenModel):
     _of_variant: dict[str, Settings] = PrivateAttr(default_factory=dict)
     """All settings of each variant, by its name in file names."""
     _variant_runs: list[Run] = PrivateAttr(default_factory=list)
+    _own_tables: list[str] = PrivateAttr(default_factory=list)
+    """The names of the tables in the user's folder."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Settings:
@@ -163,6 +169,8 @@ class Settings(FrozenModel):
                 )
         if self.data.layout != "stand-in" and not self.data.path:
             raise ValueError(f"data.path: the layout {self.data.layout} needs the folder or archive of the data set")
+        if self.tables:
+            self._own_tables.extend(know_own_tables(Path(self.tables)))
         if self.variants:
             self._of_variant.update(settings_of_variants(self))
             check_variants(self)
@@ -181,7 +189,7 @@ class Settings(FrozenModel):
         runs = [replace(run, seed=0) for run in self.releases]
         if len(runs) < len(self.released):
             raise ValueError(f"released: expected each run once, got {', '.join(self.released)}")
-        known = {e.run for n in table_numbers("scores", unprinted=self.unprinted) for e in table_evaluations(n)}
+        known = {e.run for n in table_numbers("scores", unprinted=self.asked_tables) for e in table_evaluations(n)}
         if unknown := [run.label for run in runs if run not in known]:
             rows = sorted({run.label for run in known if run.layers == "all"})
             raise ValueError(f"released: no table evaluates {unknown[0]}: expected some of {', '.join(rows)}")
@@ -237,7 +245,12 @@ class Settings(FrozenModel):
 
     def table_numbers(self, *kinds: str) -> tuple[str, ...]:
         """The tables of these kinds that are made: those that the paper prints, and the unprinted ones that are asked for."""
-        return table_numbers(*kinds, unprinted=self.unprinted)
+        return table_numbers(*kinds, unprinted=self.asked_tables)
+
+    @property
+    def asked_tables(self) -> tuple[str, ...]:
+        """The tables that are made because the settings name them: unprinted ones, and the user's own."""
+        return (*self.unprinted, *self._own_tables)
 
     @property
     def folder(self) -> str:

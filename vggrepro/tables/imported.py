@@ -103,6 +103,16 @@ def _difference(first: Errors, second: Errors) -> str:
     return f"{100 * differences.mean():+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
+def _compared(published: PublishedTable, outcomes: SystemErrors) -> dict[System, dict[str, Errors]]:
+    """The errors that imported systems are compared with: of the table's own rows, not of variants."""
+    variants = {row.system for row in published.rows if row.varies is not None}
+    return {
+        system: {quantity: each for quantity, each in by_quantity.items() if isinstance(each, Errors)}
+        for system, by_quantity in outcomes.items()
+        if system not in variants
+    }
+
+
 def imported_note(store: ImportedStore) -> str:
     """What an imported system gave for how many images, from which file, and what was done to it or accepted."""
     kind = "labels" if isinstance(store, TopLabels) else "posteriors"
@@ -141,7 +151,7 @@ def systems_measurement(
             *notes,
             *trainings_note(spreads, other_data),
             *(note for reference in references for note in reference.notes),
-            *imported_notes(published, imported, errors),
+            *imported_notes(published, imported, _compared(published, errors)),
         ),
         outcomes=system_outcomes(published, settings.seeds, errors),
         other_data=other_data,

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from vggrepro.paper.systems import Imported, System, evaluations_of, with_seed
 from vggrepro.paper.tables import PublishedTable
-from vggrepro.scores.outcomes import Errors
+from vggrepro.scores.outcomes import Errors, Outcome
 from vggrepro.scores.stores import Scores, mixture_ranks, open_evaluations, read_scores
 from vggrepro.settings.models import Settings
 from vggrepro.tables.imported import open_imported, systems_measurement
 from vggrepro.tables.measurement import Inputs, Measurement
+from vggrepro.tables.measures import measured_quantities
 from vggrepro.tables.references import Reference, open_references
 from vggrepro.tables.systems import (
     data_notes,
@@ -29,10 +30,12 @@ def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs
     stores = open_evaluations(folder, seeded_evaluations(published, settings.seeds), read_scores)
     imported = open_imported(published, settings, inputs)
     references = open_references(published, settings, inputs, stores, imported)
-    errors: dict[System, dict[str, Errors]] = {}
+    errors: dict[System, dict[str, Outcome]] = {}
     for reference in references:
         for system, by_quantity in _classification_errors(published, settings, reference).items():
             errors.setdefault(system, {}).update(by_quantity)
+    for system, by_own in measured_quantities(published, settings, stores).items():
+        errors.setdefault(system, {}).update(by_own)
     papers = all(map(papers_images, stores.values()))
     return systems_measurement(published, settings, errors, references, notes=_notes(stores, settings), papers=papers)
 

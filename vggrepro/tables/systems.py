@@ -12,14 +12,14 @@ from vggrepro.paper.references import measure_of
 from vggrepro.paper.runs import Evaluation
 from vggrepro.paper.systems import System, evaluations_of
 from vggrepro.paper.tables import Column, PublishedTable, Row
-from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
+from vggrepro.scores.outcomes import Errors, Outcome, OutcomeEntry, Outcomes, Shares
 from vggrepro.scores.stores import Scores
 from vggrepro.scores.trainings import TrainingSpread, spreads_by_quantity
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import Cell, difference_cell, error_cell, published_cell, quoted_cell
+from vggrepro.tables.cells import Cell, difference_cell, error_cell, published_cell, quoted_cell, share_cell
 
-SystemErrors = Mapping[System, Mapping[str, Errors]]
-"""The errors of each system that was run, by quantity: top-1 and top-5, or localisation."""
+SystemErrors = Mapping[System, Mapping[str, Outcome]]
+"""The outcome of each system that was run, by quantity: errors of top-1 and top-5, or localisation; or a user's quantity."""
 
 ILSVRC_IMAGES = ("ILSVRC-2012", 50_000, 1_000)
 """Data set, validation images and classes of the published errors."""
@@ -76,8 +76,11 @@ def _cell(row: Row, column: Column, errors: SystemErrors, higher: str, spreads: 
         # what lists of labels leave out, and not what a reference was not measured on
         return cell if measure_of(column.quantity) in errors[row.system] else replace(cell, status="not reported")
     ours, spread = errors[row.system][column.quantity], spreads[column.quantity]
-    if row.minus:
-        return difference_cell(cell, printed, ours, errors[row.minus][column.quantity], higher=higher, spread=spread)
+    if isinstance(ours, Shares):
+        return share_cell(cell, printed, ours, "test", spread)
+    less = errors[row.minus][column.quantity] if row.minus else None
+    if isinstance(less, Errors):
+        return difference_cell(cell, printed, ours, less, higher=higher, spread=spread)
     return error_cell(cell, printed, ours, spread)
 
 

@@ -12,7 +12,7 @@ from vggrepro.workflow.train import weights_file
 def evaluate_job(plan: Plan, run: str, protocol: str) -> Answers:
     """The weights of a run, the test scales at which the paper's tables evaluate it, and all that decides posteriors."""
     tested = Run.parse(run)
-    scales = scales_of(tested, protocol, plan.settings.unprinted)
+    scales = scales_of(tested, protocol, plan.settings.asked_tables)
     return {
         "weights": weights_file(plan, tested),
         "scales": ",".join(map(str, scales)),

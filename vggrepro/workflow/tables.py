@@ -10,7 +10,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.data.devkit_files import SYNSETS, DevkitFiles
 from vggrepro.paper.runs import Run, with_ancestors
 from vggrepro.paper.systems import evaluations_of
-from vggrepro.paper.tables import PUBLISHED, PublishedTable, best_classification
+from vggrepro.paper.tables import PublishedTable, best_classification, table_files
 from vggrepro.workflow.plan import Answers, Plan
 
 
@@ -74,7 +74,7 @@ def table_job(plan: Plan, table: str) -> Answers:
     settings, number = plan.settings, plan.tables[table]
     published = settings.table(number)
     stores = plan.stores(number, seeds=settings.seeds)
-    words = [PUBLISHED / f"{table}.csv", PUBLISHED / "tables.yaml"]
+    words = [*table_files(number)]
     words += [ROOT / "tables" / name for name in ("tolerances.yaml", "protocol.yaml")]
     return {
         "number": number,

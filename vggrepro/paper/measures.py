@@ -1,0 +1,57 @@
+"""Quantities of averaged posteriors that the paper does not print, each by one function. No torch.
+
+A column of a user's table names one. Whoever adds a function to `MEASURES` adds a quantity: its interval comes from resampled
+images, and two systems are compared on the same resamples. `top-N`, for any N, is a share of images and needs no function.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What a system says of N images."""
+
+    ranks: NDArray[np.int32]
+    """[N]: how many classes come before the true one."""
+    confidence: NDArray[np.float64]
+    """[N]: the posterior of the first class."""
+    labels: NDArray[np.int64]
+    """[N]: the true classes."""
+
+    def of(self, images: NDArray[np.int64]) -> Answers:
+        """The same of some images, of which one may come several times."""
+        return Answers(self.ranks[images], self.confidence[images], self.labels[images])
+
+
+def mean_class_error(answers: Answers) -> float:
+    """The mean over classes of the top-1 error among the images of the class, 0 to 1."""
+    images = np.bincount(answers.labels)
+    wrong = np.bincount(answers.labels, answers.ranks > 0)
+    return float((wrong[images > 0] / images[images > 0]).mean())
+
+
+def calibration_error(answers: Answers, bins: int = 15) -> float:
+    """Expected calibration error (Guo et al. 2017): by how much confidence and accuracy differ, in bins of equal width."""
+    place = np.minimum((answers.confidence * bins).astype(int), bins - 1)
+    right = (answers.ranks == 0) - answers.confidence
+    return float(np.abs(np.bincount(place, right, bins)).sum() / len(right))
+
+
+MEASURES: dict[str, Callable[[Answers], float]] = {
+    "mean per-class error": mean_class_error,
+    "ECE": calibration_error,
+}
+"""By the name of the quantity: a function of all answers to a value from 0 to 1, of which less is better."""
+
+
+def allowed_labels(quantity: str) -> int | None:
+    """N of `top-N`; None for another quantity."""
+    match = re.fullmatch("top-([1-9][0-9]{0,3})", quantity, re.ASCII)
+    return int(match[1]) if match else None

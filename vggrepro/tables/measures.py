@@ -1,0 +1,76 @@
+"""Quantities of a user's own tables, from averaged posteriors: top-N errors, and what `paper/measures.py` computes. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vggrepro.paper.measures import MEASURES, Answers
+from vggrepro.paper.systems import System, evaluations_of, with_seed
+from vggrepro.paper.tables import PublishedTable
+from vggrepro.scores.outcomes import Errors, Outcome, Shares, ids_digest
+from vggrepro.scores.ranks import TOP, true_class_ranks, wrong_images
+from vggrepro.scores.statistics import resampled
+from vggrepro.scores.stores import Scores, summed_posteriors
+from vggrepro.settings.models import Settings
+from vggrepro.tables.systems import measured_systems
+
+
+def own_quantities(published: PublishedTable) -> list[str]:
+    """The quantities of a table that the paper does not have."""
+    return sorted({column.quantity for column in published.columns if column.split == "val"} - set(TOP))
+
+
+def measured_quantities(
+    published: PublishedTable, settings: Settings, stores: Mapping[str, Scores]
+) -> dict[System, dict[str, Outcome]]:
+    """The outcomes of every system of ours whose evaluations were all run, in the quantities that the paper does not have."""
+    quantities = own_quantities(published)
+    mixtures = {
+        (system, seed): {member.path: weight for member, weight in with_seed(system, seed)}
+        for system in (measured_systems(published) if quantities and stores else ())
+        for seed in settings.seeds
+        if len(evaluations_of(system)) == len(system)
+    }
+    answers = _answers(stores, {key: mixture for key, mixture in mixtures.items() if set(mixture) <= set(stores)})
+    systems = [s for s in dict.fromkeys(s for s, _ in answers) if all((s, seed) in answers for seed in settings.seeds)]
+    images = ids_digest(next(iter(stores.values())).ids) if stores else ""
+    return {
+        system: {
+            quantity: _outcome(quantity, [answers[system, seed] for seed in settings.seeds], system, images)
+            for quantity in quantities
+        }
+        for system in systems
+    }
+
+
+def _answers(
+    stores: Mapping[str, Scores], mixtures: Mapping[tuple[System, int], Mapping[str, Fraction]]
+) -> dict[tuple[System, int], Answers]:
+    if not mixtures:
+        return {}
+    labels = next(iter(stores.values())).labels
+    ranks = {key: np.empty(len(labels), np.int32) for key in mixtures}
+    confidence = {key: np.empty(len(labels)) for key in mixtures}
+    for part, key, total, weights in summed_posteriors(stores, mixtures):
+        ranks[key][part] = true_class_ranks(total, labels[part])
+        confidence[key][part] = total.max(1) / weights
+    return {key: Answers(ranks[key], confidence[key], labels) for key in mixtures}
+
+
+def _outcome(quantity: str, answers: Sequence[Answers], system: System, images: str) -> Outcome:
+    sources = tuple(member.path for member, _ in system)
+    if quantity not in MEASURES:
+        return Errors(np.stack([wrong_images(of_seed.ranks, quantity) for of_seed in answers]), images, sources)
+    of_seeds = [partial(_measure, MEASURES[quantity], of_seed) for of_seed in answers]
+    count = len(answers[0].labels)
+    values = np.array([[measure(np.arange(count))] for measure in of_seeds])
+    return Shares(values, resampled(of_seeds, np.arange(count)), count, count, images, sources)
+
+
+def _measure(function: Callable[[Answers], float], answers: Answers, images: NDArray[np.int64]) -> float:
+    return function(answers.of(images))
