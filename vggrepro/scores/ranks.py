@@ -40,7 +40,7 @@ TOP = {"top-1": 1, "top-5": 5}
 
 
 def wrong_images(ranks: NDArray[np.integer], quantity: str) -> NDArray[np.bool_]:
-    """PAPER 4: whether each image is an error, [N], by the ranks [N] of the true classes; `quantity` is `top-1`, `top-5`, ..."""
+    """PAPER 4: whether each image is an error, [N], by the ranks [N] of the true classes; `quantity` is a `top-N`."""
     allowed = allowed_labels(quantity)
     assert allowed is not None, quantity
     return ranks >= allowed

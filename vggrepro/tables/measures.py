@@ -1,4 +1,4 @@
-"""Quantities of a user's own tables, from averaged posteriors: top-N errors, and what `paper/measures.py` computes. No torch."""
+"""Quantities of a user's own tables, from averaged posteriors: top-N errors, and those of `paper/measures.py`. No torch."""
 
 from __future__ import annotations
 
