@@ -8,7 +8,9 @@ from vggrepro.tables.render import table_html
 
 
 def noted(number: str, *notes: str) -> Table:
-    return Table(number, f"table{number}", "a title", "4", "a caption", ("net",), (), (TableRow(("A",), (), 1),), (), notes)
+    return Table(
+        number, f"table{number}", "a title", "4", "a caption", ("net",), (), (TableRow(("A",), (), 1),), (), notes
+    )
 
 
 def test_a_note_of_several_tables_is_said_once_with_their_numbers():

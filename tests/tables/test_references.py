@@ -125,7 +125,7 @@ def test_footnotes_and_exported_data_reach_the_column(results, settings, tmp_pat
         for source in cell_sources(settings, "3", i, cell)
     }
     records = cell_records(settings, [table], stored)
-    assert [(r.column, r.quantity, r.split, r.n, r.published_value) for r in records[2:4]] == [
+    assert [(r.column, r.quantity, r.split, r.n, r.paper_value) for r in records[2:4]] == [
         ("top-1 error (%), Two", "top-1 on Two", "Two", N - EMPTY, None),
         ("top-5 error (%), Two", "top-5 on Two", "Two", N - EMPTY, None),
     ]

@@ -52,20 +52,21 @@ class CellRecord(TidyRecord):
     """Heading of the column."""
     quantity: str
     """What is measured: top-1, top-5, localisation, a task of transfer, layers, parameters."""
-    split: str
-    """Part of the data set that the published number is of: `val`, `test`, or `withheld` where the test labels are held by an
-    evaluation server. Of a column that the paper does not have, the labels or images that it is measured on, such as `ReaL`.
-    Empty where nothing is measured on images."""
     status: str
-    """`measured`, `validation` (measured on val, published on test), `withheld` (labels), `quoted` (another paper's),
-    `not reported` (a dash in the paper), `not run`, `spanned` (part of the cell on its left), `undefined`."""
-    published: str
-    """As printed, without the marks for bold."""
-    published_value: float | None
+    """`measured`, `withheld` (labels), `quoted` (another paper's), `not reported` (a dash in the paper), `not run`, `spanned`
+    (part of the cell on its left), `undefined`."""
+    split: str
+    """What ours is measured on: `val`, `test`, or other labels or images, such as `ReaL`. Empty where ours is not measured."""
+    paper: str
+    """The published value as printed, without the marks for bold."""
+    paper_value: float | None
     """The printed number, the first if there are two."""
-    published_bold: bool
+    paper_split: str
+    """What it is of, in the same words; `withheld` where an evaluation server holds the test labels. Where it is not `split`,
+    nothing is subtracted."""
+    paper_bold: bool
     """Whether it is printed in bold."""
-    rounding: float | None
+    paper_rounding: float | None
     """Half a unit of its last printed digit."""
     value: float | None
     """Ours: the mean over seeds, and over splits where there are several."""
@@ -305,12 +306,13 @@ def _cell_record(
         **{name: keys.get(name, "") for name in ("net", "S", "Q", "protocol")},
         column=about.heading,
         quantity=about.quantity,
-        split=about.split,
-        status=cell.status,
-        published=cell.published,
-        published_value=value,
-        published_bold=cell.published_bold,
-        rounding=None if value is None else rounding(cell.published),
+        status="measured" if cell.status == "validation" else cell.status,
+        split=_split_of_ours(cell, about.split),
+        paper=cell.published,
+        paper_value=value,
+        paper_split=about.split if about.split in PAPER_SPLITS else "",
+        paper_bold=cell.published_bold,
+        paper_rounding=None if value is None else rounding(cell.published),
         value=cell.value,
         text=cell.text,
         low=low,
@@ -335,6 +337,17 @@ def _cell_record(
         data=_words(result.data for result in made_from),
         commit=_words(result.about["made"]["commit"] for result in made_from),
     )
+
+
+PAPER_SPLITS = ("val", "test", "withheld")
+"""What published numbers are of; other columns are the user's."""
+
+
+def _split_of_ours(cell: Cell, split: str) -> str:
+    """What ours is measured on: val where the published number is of withheld test images, else what the column is of."""
+    if cell.status == "validation":
+        return "val"
+    return split if cell.status == "measured" else ""
 
 
 def _source_record(cell: str, source: CellSource, result: StoredResult) -> SourceRecord:
