@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from vggrepro.core.progress import RepeatedWarnings, prefetch, show_progress
+from vggrepro.core import progress
+from vggrepro.core.progress import RepeatedWarnings, Waits, prefetch, show_progress
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -44,3 +45,18 @@ def test_the_first_ten_warnings_are_printed_and_the_others_counted(capsys):
     warnings.end()
     lines = capsys.readouterr().err.splitlines()
     assert lines == [f"warning {number}" for number in range(10)] + ["... and 2 more like these"]
+
+
+def test_what_is_waited_for_is_counted_and_what_is_done_with_it_is_not(monkeypatch):
+    clock = [0.0]
+    monkeypatch.setattr(progress.time, "perf_counter", lambda: clock[0])
+
+    def slow():
+        for number in range(3):
+            clock[0] += 1
+            yield number
+
+    waits = Waits(slow())
+    for _ in waits:
+        clock[0] += 10
+    assert waits.seconds == 3

@@ -26,8 +26,8 @@ SCRIPT = ROOT / "tests/slurm/local_slurm.sh"
 HERE = (
     "--profile", "slurm", "--jobs", "4", "--latency-wait", "10", "--slurm-no-account", "--slurm-status-command", "squeue",
     "--slurm-init-seconds-before-status-checks", "2", "--set-threads", "train=1", "evaluate=1",
-    "--default-resources", "nodes=1", "mem_mb=2000", "runtime=30",
     "--config", "smoke=true", "data={train_per_class: 40}", "train={epochs: 12, drop_epochs: [10]}",
+    "--default-resources", "nodes=1", "mem_mb=2000", "runtime=30",
 )  # fmt: skip
 ONE = ("--set-resources", "train:gpu=1", "evaluate:gpu=1")
 TWO = (
@@ -90,7 +90,9 @@ def working_folder(folder: Path) -> Path:
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    call = [BIN / "snakemake", "--cores", "all", *HERE, *arguments]
+    # two nodes of one machine share its disk: a folder for each
+    stage = f"stage_folder='{folder}/disk of $SLURMD_NODENAME'"
+    call = [BIN / "snakemake", "--cores", "all", *HERE, stage, "stage_gb=1", *arguments]
     log = (folder / "snakemake.log").open("w")
     return subprocess.Popen(call, cwd=folder, stdout=log, stderr=subprocess.STDOUT, text=True)
 
@@ -158,6 +160,23 @@ def test_a_training_on_two_nodes_is_requeued_and_goes_on(disturbed):
     assert [attempt["processes"] for attempt in made["attempts"]] == [2, 2]
     assert made["iterations"] == made["epochs"] * 25
     assert (folder / "results/smoke/scores/B_256_s0/dense/256/made.json").exists()
+
+
+@pytest.mark.slow
+def test_every_node_copies_a_store_once_and_the_next_job_finds_it(disturbed):
+    """Of the training on two nodes, both attempts and the evaluation after it read from the disks of their nodes."""
+    folder = disturbed["requeued"].folder
+    logs = folder / "results/smoke/logs"
+    text = "".join(
+        file.read_text() for file in sorted(logs.rglob("*B_256_s0*.log")) + sorted(logs.rglob("A_256_s0*.log"))
+    )
+    for node in ("node1", "node2"):
+        place = folder / f"disk of {node}"
+        assert len(list(place.glob("*.checked"))) == 2
+        assert text.count(f"MB are copied to {place}") <= 2
+    evaluation = (logs / "evaluate/B_256_s0.dense.log").read_text()
+    assert re.search(r"data/val: read from .*/disk of node[12]/\w{32}, after \d", evaluation)
+    assert "copied to" not in evaluation
 
 
 @pytest.mark.slow

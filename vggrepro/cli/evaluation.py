@@ -9,11 +9,13 @@ from cyclopts import Parameter
 
 from vggrepro.cli.app import command_group
 from vggrepro.cli.options import (
+    NO_STAGE,
     Count,
     ForwardStep,
     RunName,
     Scales,
     ScoresFolder,
+    Stage,
     Threads,
     TransferText,
     ValStore,
@@ -36,11 +38,13 @@ def evaluate(
     scales: Scales,
     val: ValStore,
     step: ForwardStep,
+    stage: Stage = NO_STAGE,
 ) -> None:
     """Write the posteriors of the validation images under a protocol (section 3.2): a score store per Q."""
     from vggrepro.evaluation.evaluate import evaluate_run
 
-    evaluate_run(run, protocol, scales, val_folder=val, **step.start())
+    with stage.stores(val, workers=step.threads) as (val_folder,):
+        evaluate_run(run, protocol, scales, val_folder=val_folder, **step.start())
 
 
 @command
@@ -70,6 +74,7 @@ def boxes(
     answers: Annotated[Path | None, about("what `answers` wrote; without it the true class of every image")] = None,
     val: ValStore,
     step: ForwardStep,
+    stage: Stage = NO_STAGE,
 ) -> None:
     """Write the boxes of the validation images, from a net that predicts them (appendix A): a box store per Q."""
     dense = protocol == "dense"
@@ -80,7 +85,8 @@ def boxes(
     from vggrepro.localisation.prediction import localise
 
     files = {"classifier_file": classifier, "labels_folder": answers}
-    localise(run, protocol=protocol, scales=scales, val_folder=val, **files, **step.start())
+    with stage.stores(val, workers=step.threads) as (val_folder,):
+        localise(run, protocol=protocol, scales=scales, val_folder=val_folder, **files, **step.start())
 
 
 @command

@@ -6,7 +6,10 @@ The help of every command imports this: what is heavy (pydantic, torch) is impor
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -99,6 +102,41 @@ class Machine:
         torch.backends.cudnn.benchmark = same_shapes
         name = "cpu" if self.device == "auto" and instructions == "avx2" else self.device
         return devices.choose_device(name, processes)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """Where a step reads its stores from."""
+
+    stage: Annotated[
+        str | None,
+        about("folder on a disk of this machine that stores are copied to, and kept in; it may hold variables"),
+    ] = None
+    stage_gb: Annotated[float | None, about("most GB of all stores there; as many as the disk has, if not given")] = (
+        None
+    )
+
+    @contextmanager
+    def stores(self, *folders: Path, workers: int) -> Iterator[list[Path]]:
+        """The folders to read stores from while the block runs; a ValueError where a fresh copy is damaged."""
+        if self.stage is None:
+            yield list(folders)
+            return
+        from vggrepro.data.staging import Staging
+
+        place = os.path.expandvars(self.stage)
+        if "$" in place or not place.startswith("/"):
+            raise ValueError(
+                f"--stage {self.stage}: expected the whole path of a folder, and variables that are set here"
+            )
+        limit = math.inf if self.stage_gb is None else self.stage_gb * 1e9
+        staging = Staging(Path(place), limit, workers)
+        with ExitStack() as stack:
+            yield [stack.enter_context(staging.store(folder)) for folder in folders]
+
+
+NO_STAGE = Stage()
 
 
 class _ForwardArguments(TypedDict):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from vggrepro.cli.app import command_group
-from vggrepro.cli.options import Machine, Positive, RunName, ValStore, about, json_option, read_block
+from vggrepro.cli.options import NO_STAGE, Machine, Positive, RunName, Stage, ValStore, about, json_option, read_block
 
 command = command_group("Weights")
 ONE_THREAD = Machine()
@@ -26,6 +26,7 @@ def train(
     state: Annotated[Path | None, about("folder for checkpoints: an interrupted training resumes from there")] = None,
     every: Annotated[float, about("seconds between two checkpoints")] = 600,
     processes: Annotated[Positive, about("how many processes torchrun started; a batch is divided over them")] = 1,
+    stage: Stage = NO_STAGE,
     machine: Machine = ONE_THREAD,
 ) -> None:
     """Train one run (section 3.1)."""
@@ -35,28 +36,30 @@ def train(
     run_settings = read_block(settings, RunSettings, lambda preset: preset.for_run(run))
     neighbours = processes_on_this_machine()
     machine = replace(machine, threads=max(1, machine.threads // neighbours))
-    device = machine.start_torch(
-        run_settings.train.precision,
-        instructions=run_settings.instructions,
-        processes=neighbours,
-        same_shapes=True,
-    )
-    from vggrepro.training.train import train_run
-
-    with join_processes(processes, device) as group:
-        train_run(
-            run,
-            run_settings,
-            train_folder=train,
-            val_folder=val,
-            initial_weights=parent,
-            out=out,
-            checkpoint_folder=state,
-            every=every,
-            device=device,
-            workers=machine.threads - 1 if device.type == "cpu" else machine.threads,
-            group=group,
+    # before a GPU is taken
+    with stage.stores(train, val, workers=machine.threads) as (train_folder, val_folder):
+        device = machine.start_torch(
+            run_settings.train.precision,
+            instructions=run_settings.instructions,
+            processes=neighbours,
+            same_shapes=True,
         )
+        from vggrepro.training.train import train_run
+
+        with join_processes(processes, device) as group:
+            train_run(
+                run,
+                run_settings,
+                train_folder=train_folder,
+                val_folder=val_folder,
+                initial_weights=parent,
+                out=out,
+                checkpoint_folder=state,
+                every=every,
+                device=device,
+                workers=machine.threads - 1 if device.type == "cpu" else machine.threads,
+                group=group,
+            )
 
 
 @command

@@ -106,13 +106,14 @@ def _umask() -> int:
     return mask
 
 
-def lock(file: IO[str], *, wait: bool = False) -> bool:
+def lock(file: IO[str], *, wait: bool = False, shared: bool = False) -> bool:
     """Lock an open file until it is closed or its process ends in any way; False where another process holds the lock.
 
-    Some file systems of clusters have no locks: there, every process gets the lock.
+    Many processes may hold a `shared` lock, then nobody holds another one. Some file systems of clusters have no locks: there,
+    every process gets the lock.
     """
     try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError as error:

@@ -8,7 +8,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from tqdm import tqdm
 
@@ -32,6 +32,20 @@ def prefetch(function: Callable[[_T], _U], items: Iterable[_T], *, workers: int,
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+class Waits(Generic[_T]):
+    """The items, unchanged; `seconds` is how long they were waited for until now."""
+
+    def __init__(self, items: Iterable[_T]) -> None:
+        self._items, self.seconds = items, 0.0
+
+    def __iter__(self) -> Iterator[_T]:
+        items, started = iter(self._items), time.perf_counter()
+        for item in items:
+            self.seconds += time.perf_counter() - started
+            yield item
+            started = time.perf_counter()
 
 
 def show_progress(items: Iterable[_T], *, total: int, about: str, unit: str) -> Iterator[_T]:

@@ -213,11 +213,11 @@ def metrics_csv(rows: list[dict[str, float]]) -> str:
     return text.getvalue()
 
 
-def epoch_line(row: dict[str, float], error: str, *, epochs: int, seconds: float) -> str:
-    """A line of the log after an epoch, `seconds` after the first began."""
+def epoch_line(row: dict[str, float], error: str, *, epochs: int, seconds: float, waited: float) -> str:
+    """A line of the log after an epoch, `seconds` after the first began; its steps `waited` so many for their images."""
     left = seconds / row["epoch"] * (epochs - row["epoch"])
     return (
         f"epoch {row['epoch']:.0f}/{epochs}, loss {row['loss']:.4f}, "
         f"{error} error {row[f'train_{error}']:.1%} train, {row[f'val_{error}']:.1%} val, rate {row['learning_rate']:g}, "
-        f"{row['images_per_s']:.0f} images/s, at most {left:.0f} s to go"
+        f"{row['images_per_s']:.0f} images/s, {waited:.1f} s of waiting for images, at most {left:.0f} s to go"
     )

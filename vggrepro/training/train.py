@@ -16,7 +16,7 @@ from vggrepro.core import provenance
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.devices import Meter, device_name
 from vggrepro.core.files import file_digest, is_made_of, read_json, write_json, write_text
-from vggrepro.core.progress import show_progress
+from vggrepro.core.progress import Waits, show_progress
 from vggrepro.data.store import Store
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, save_weights
@@ -240,7 +240,8 @@ def run_epochs(t: Training, out: Path) -> None:
                 t.recorder.begin_epoch(epoch.epoch, batches)
                 about = f"{t.run.name}, epoch {epoch.epoch}"
                 started = time.perf_counter() - epoch.seconds
-                for batch in show_progress(batches, total=len(batches), about=about, unit="batch"):
+                waits = Waits(batches)
+                for batch in show_progress(waits, total=len(batches), about=about, unit="batch"):
                     t.step(batch)
                     epoch.seconds = time.perf_counter() - started
                     t.heartbeat.beat(progress, len(batches))
@@ -251,7 +252,7 @@ def run_epochs(t: Training, out: Path) -> None:
                 row = epoch.row(group, run=t.run.name, error=t.objective.error)
                 keep_checkpoint(t)
             # nothing is lost from here to the next step: a signal ends the process at once
-            finish_epoch(t, row, out)
+            finish_epoch(t, row, out, waits.seconds)
     measure(t)
 
 
@@ -278,8 +279,11 @@ def measure(t: Training) -> None:
     t.progress.attempts[-1]["seen"] = t.recorder.total_counts(t.group)
 
 
-def finish_epoch(t: Training, row: dict[str, float], out: Path) -> None:
-    """Validate after an epoch, record it in schedule, metrics and log, and turn to the next."""
+def finish_epoch(t: Training, row: dict[str, float], out: Path, waited: float) -> None:
+    """Validate after an epoch, record it in schedule, metrics and log, and turn to the next.
+
+    `waited`: seconds that steps waited for their images, in this attempt.
+    """
     progress, error = t.progress, t.objective.error
     about = {"epoch": progress.epoch.epoch, "learning_rate": progress.schedule.learning_rate}
     row = about | row | {"iteration": progress.iteration} | validate(t)
@@ -288,7 +292,7 @@ def finish_epoch(t: Training, row: dict[str, float], out: Path) -> None:
         # the results of an earlier training stay whole until this one has ended
         write_text((t.checkpoints.folder or out) / METRICS, metrics_csv(progress.rows))
         seconds = sum(earlier["seconds"] for earlier in progress.rows)
-        line = epoch_line(row, error, epochs=t.settings.train.epochs, seconds=seconds)
+        line = epoch_line(row, error, epochs=t.settings.train.epochs, seconds=seconds, waited=waited)
         print(f"{t.run.name}: {line}", file=sys.stderr, flush=True)
     if not t.run.localises:
         check_not_stuck(progress.rows, run=t.run.name, epochs=t.settings.train.stuck_epochs, classes=t.train.classes)

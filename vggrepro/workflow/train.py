@@ -41,6 +41,12 @@ def processes(wildcards: Any, resources: Any) -> int:  # noqa: ANN401
     return max(1, int(resources.get("gpu", 1)))
 
 
+def staging(wildcards: Any, resources: Any) -> list[str]:  # noqa: ANN401
+    """Where a job's node copies stores to before it reads them, as the profile says; no setting of the results either."""
+    folder, most = resources.get("stage_folder"), resources.get("stage_gb")
+    return ["--stage", str(folder), *(["--stage-gb", str(most)] if most else [])] if folder else []
+
+
 def launcher(wildcards: Any, threads: int, resources: Any) -> str:  # noqa: ANN401
     """What starts the processes of a training: nothing, torchrun, or on several nodes one torchrun each.
 

@@ -1,4 +1,5 @@
 from vggrepro.workflow.evaluate import evaluate_job
+from vggrepro.workflow.train import staging
 
 
 rule evaluate:
@@ -22,6 +23,7 @@ rule evaluate:
     params:
         scales=PLAN.ask(evaluate_job, "scales"),
         settings=PLAN.ask(evaluate_job, "settings"),
+        stage=staging,
     shell:
         "vggrepro evaluate {wildcards.run} {wildcards.protocol}"
         " --scales {params.scales}"
@@ -29,5 +31,6 @@ rule evaluate:
         " --weights {input.weights:q}"
         " --val {input.val:q}"
         " --out {output:q}"
+        " {params.stage:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"

@@ -1,4 +1,5 @@
 from vggrepro.workflow.evaluate import answers_job, boxes_job, merging_job
+from vggrepro.workflow.train import staging
 
 
 rule answers:
@@ -46,6 +47,7 @@ rule boxes:
         options=PLAN.options(boxes_job, "classifier", "answers"),
         scales=PLAN.ask(boxes_job, "scales"),
         settings=PLAN.ask(boxes_job, "settings"),
+        stage=staging,
     shell:
         "vggrepro boxes {wildcards.run} {wildcards.protocol} {params.options:q}"
         " --scales {params.scales}"
@@ -53,6 +55,7 @@ rule boxes:
         " --weights {input.weights:q}"
         " --val {input.val:q}"
         " --out {output:q}"
+        " {params.stage:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
 

@@ -1,5 +1,5 @@
 from vggrepro.core.messages import with_one_message
-from vggrepro.workflow.train import adopt_job, launcher, processes, train_job
+from vggrepro.workflow.train import adopt_job, launcher, processes, staging, train_job
 
 
 rule train:
@@ -29,6 +29,7 @@ rule train:
         parent=PLAN.options(train_job, "parent"),
         launcher=with_one_message(launcher),
         processes=processes,
+        stage=staging,
     shell:
         "{params.launcher} vggrepro train {wildcards.run} {params.parent:q}"
         " --settings {params.settings:q}"
@@ -37,6 +38,7 @@ rule train:
         " --out {params.results}/runs/{wildcards.run}"
         " --state {params.results}/state/{wildcards.run}"
         " --processes {params.processes}"
+        " {params.stage:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
 
