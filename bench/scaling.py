@@ -20,7 +20,8 @@ from pathlib import Path
 from statistics import median
 
 import torch
-from gpu import CPU, GPU, Clock, built, drawn_batches, training_floor
+from floors import training_floor
+from gpu_work import CPU, GPU, Clock, built, drawn_batches
 
 from vggrepro.core.devices import choose_device, device_name
 from vggrepro.core.files import write_json
@@ -63,7 +64,7 @@ def step(machine: Machine, gpus: int) -> float:
 
 def assumed(rate: float, memory: float, share: float) -> dict[int, float]:
     """Images/s at batches of 256, 64 and 32: a share of the arithmetic floor of a GPU."""
-    return {b: share * training_floor("D", b, GPU, rate, memory)[1] for b in (256, 64, 32)}
+    return {b: share * training_floor("D", b, GPU.model, GPU.classes, rate, memory)[1] for b in (256, 64, 32)}
 
 
 def machines(measured: Path) -> list[Machine]:
@@ -112,7 +113,7 @@ def measure(device: torch.device, group: ProcessGroup, steps: int) -> list[float
     clock = Clock(device, 60)
     for _ in range(3):
         run.step(crops)
-    return [group.largest(clock.seconds(lambda: run.step(crops))) for _ in range(steps)]
+    return [group.largest(clock.spent(lambda: run.step(crops)).seconds) for _ in range(steps)]
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
-"""The tiny preset in one call and without Snakemake, for a machine that is lent by the minute: runs, scores, tables, report.
+"""The tiny preset in slices and without Snakemake, for a machine that is lent by the minute: runs, scores, tables, report.
 
-    python bench/tiny.py tiny-imagenet-200.zip OUT [--minutes 50] [--config '{"train": {"epochs": 2}}'] [--device cuda:0]
+    python bench/tiny.py tiny-imagenet-200.zip OUT --minutes 9 --resume [--config '{"train": {"epochs": 2}}'] [--device cpu]
 
-After so many minutes no further training begins; tables whose runs are there are made. What is there already is kept, so that
-the same call goes on. Prints a line per step with its seconds.
+After so many minutes a training writes its checkpoint, any other step is left, and the call ends with status 75. All that
+the next call needs lies in the folder OUT: copy it away, and back, between two calls. `--resume` goes on there; without it,
+OUT has to be empty. What is there already is kept. The last call ends with tables, claims and report. Prints a line a step.
 """
 
 from __future__ import annotations
@@ -11,6 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +28,9 @@ from vggrepro.workflow.evaluate import boxes_job, evaluate_job, merging_job
 from vggrepro.workflow.plan import Plan
 from vggrepro.workflow.tables import table_job
 from vggrepro.workflow.train import train_job
+
+NOT_YET = 75
+"""Exit status of a call that time ended, as sysexits.h has it: try again."""
 
 Step = tuple[Path, list[str]]
 """What a step leaves behind, and the command."""
@@ -95,16 +102,44 @@ def report(plan: Plan) -> list[str]:
     return [*call, "--results", str(root), "--out", f"{root}/report"]
 
 
+def run(plan: Plan, device: str, seconds: float) -> tuple[list[str], bool]:
+    """Run the steps that are not there yet; which failed, and whether time was left for all."""
+    began, failed = time.monotonic(), list[str]()
+    # what a scheduler does before its limit: a training then ends within a step, with its checkpoint
+    clock = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGTERM))
+    clock.daemon = True
+    clock.start()
+    for made, call in steps(plan, ["--device", device]):
+        if made.exists():
+            continue
+        started = time.monotonic()
+        name = " ".join(part for part in call[:3] if not part.startswith(("-", "{")))
+        try:
+            status = cli.main(call)
+        except SystemExit:
+            print(f"{time.monotonic() - started:8.1f} s  left: {name}", flush=True)
+            return failed, False
+        failed += [name] if status else []
+        print(f"{time.monotonic() - started:8.1f} s  {'failed: ' if status else ''}{name}", flush=True)
+        if time.monotonic() - began > seconds:
+            return failed, False
+    clock.cancel()
+    return failed, True
+
+
 def main() -> None:
     """Run all steps that time allows."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("path", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--minutes", type=float, default=1e9)
+    parser.add_argument("--minutes", type=float, default=1e5, help="this call ends after so many")
+    parser.add_argument("--resume", action="store_true", help="go on with what lies in OUT")
     parser.add_argument("--config", default="{}", help="settings over the preset's, as JSON")
     parser.add_argument("--device", default="auto")
     given = parser.parse_args()
-    path = str(given.path.absolute())
+    if not given.resume and given.out.exists() and any(given.out.iterdir()):
+        sys.exit(f"{given.out}: expected an empty folder; --resume goes on with what lies there")
+    path, began = str(given.path.absolute()), time.monotonic()
     plan = Plan.of(load_settings({"preset": "tiny", "tiny_imagenet": path} | json.loads(given.config)))
     given.out.mkdir(parents=True, exist_ok=True)
     os.chdir(given.out)
@@ -112,18 +147,15 @@ def main() -> None:
 
     # named, so that one process may take it again and again
     name = given.device if given.device != "auto" else "cuda:0" if torch.cuda.is_available() else "cpu"
-    began, failed = time.monotonic(), []
-    for made, call in steps(plan, ["--device", name]):
-        if made.exists() or (call[0] == "train" and time.monotonic() - began > 60 * given.minutes):
-            continue
-        started = time.monotonic()
-        status = cli.main(call)
-        failed += [" ".join(call[:3])] if status else []
-        print(f"{time.monotonic() - started:8.1f} s  {'failed: ' if status else ''}{' '.join(call[:3])}", flush=True)
-    cli.main(report(plan))
-    print(
-        f"{(time.monotonic() - began) / 60:.1f} min in all; {len(failed)} steps could not be made: {', '.join(failed) or '-'}"
-    )
+    failed, ended = run(plan, name, 60 * given.minutes)
+    if ended:
+        cli.main(report(plan))
+    shown = f"; {len(failed)} steps could not be made: {', '.join(failed)}" if failed else ""
+    print(f"{(time.monotonic() - began) / 60:.1f} min{shown}", flush=True)
+    if not ended:
+        print(f"not done yet: the same call with --resume goes on in {given.out}", flush=True)
+        sys.exit(NOT_YET)
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
