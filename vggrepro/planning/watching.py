@@ -10,7 +10,7 @@ from rich.live import Live
 
 from vggrepro.planning.status import RunStatus, read_status
 from vggrepro.planning.status_words import status_view, summary_lines
-from vggrepro.planning.words import console
+from vggrepro.planning.words import UNBOUNDED, console
 
 RESULTS = Path("results")
 
@@ -32,13 +32,13 @@ def _last_change(folder: Path) -> float:
 
 def show_status(status: RunStatus) -> None:
     """Print a status."""
-    out = console()
+    out = console(UNBOUNDED)
     out.print(status_view(status, _now(), bar=out.is_terminal))
 
 
 def watch_status(results: Path, every: float) -> None:
     """Look every so many seconds until nothing runs any more."""
-    out, status = console(), read_status(results)
+    out, status = console(UNBOUNDED), read_status(results)
     if out.is_terminal:
         with Live(status_view(status, _now(), bar=True), console=out, auto_refresh=False) as live:
             while status.of("running"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from typing import IO
 
 from rich.console import Console
 from rich.table import Table
@@ -17,14 +16,13 @@ from vggrepro.planning.outlook import Outlook, by_rule
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 UNITS = ((2 * DAY, DAY, "days"), (2 * HOUR, HOUR, "h"), (2 * MINUTE, MINUTE, "min"), (0.0, 1.0, "s"))
 """From so many seconds on, a unit."""
-PLAIN_WIDTH = 150
-"""Columns of a table in a pipe."""
+PLAIN_WIDTH, UNBOUNDED = 150, 10_000
+"""Columns in a pipe: of tables that fill their line, and of lines that no width breaks."""
 
 
-def console(file: IO[str] | None = None) -> Console:
-    """Where tables go: in a terminal as wide as it is, elsewhere wide and without colours."""
-    stream = file or sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PLAIN_WIDTH, highlight=False, soft_wrap=False)
+def console(plain_width: int = PLAIN_WIDTH) -> Console:
+    """Where tables go: in a terminal as wide as it is, in a pipe of so many columns and without colours."""
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else plain_width, highlight=False)
 
 
 def table(*columns: str, title: str = "") -> Table:

@@ -32,7 +32,8 @@ def find_own_commands() -> None:
 def keep_output_in_logs(workflow: Any, shell: Any) -> None:  # noqa: ANN401
     """Where a live view has the terminal (`--logger rich`), what steps print goes to their logs alone, not across the view."""
     if _has_live_view(workflow):
-        shell.prefix('tee() {{ cat > "$1"; }}; ')
+        # a prefix takes the place of Snakemake's own, by which a step that fails in a pipe fails
+        shell.prefix('set -euo pipefail; tee() {{ cat > "$1"; }}; ')
 
 
 def say(workflow: Any, text: str, file: TextIO | None = None) -> None:  # noqa: ANN401
