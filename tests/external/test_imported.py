@@ -299,3 +299,23 @@ def test_contradictions_are_named(stores, val, posteriors, tmp_path):
         imported(tmp_path / "o.h5", val=stores[1])
     with pytest.raises(ValueError, match="give --val STORE, or --devkit FOLDER"):
         imported(tmp_path / "q.npy")
+
+
+def test_answers_for_other_images_are_judged_by_the_numbers_of_their_folders(stores, val, tmp_path):
+    """ImageNetV2's folders are places among the sorted WNIDs; rows are by class number and file name."""
+    names = [f"{label}/{label}{place}.jpeg" for label in range(10) for place in range(3)]
+    for name in names:
+        (tmp_path / "v2" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "v2" / name).touch()
+    labels = np.repeat(np.arange(10), 3)
+    posteriors = np.full((30, 10), 0.05)
+    posteriors[np.arange(30), labels] = 0.55
+    posteriors[[4, 9]] = np.roll(posteriors[[4, 9]], 1, 1)
+    np.save(tmp_path / "p.npy", posteriors)
+    store = imported(tmp_path / "p.npy", val=stores[1], folders=tmp_path / "v2", order="folders")
+    assert int(imported_errors(store)["top-1"].wrong.sum()) == 2
+    assert (store.ids[:4], store.metadata["data set"]) == (("00.jpeg", "01.jpeg", "02.jpeg", "10.jpeg"), "v2")
+    shuffled = np.random.default_rng(1).permutation(30)
+    np.savez(tmp_path / "s.npz", p=posteriors[shuffled], ids=np.array(names)[shuffled])
+    by_id = imported(tmp_path / "s.npz", val=stores[1], folders=tmp_path / "v2")
+    assert np.array_equal(by_id.posteriors, store.posteriors)

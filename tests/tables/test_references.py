@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.judging.test_pipeline import N, audited_results
+from tests.oracles.records import made_json
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.judging.pipeline import make_table
+from vggrepro.paper.references import on_path, without_reference
 from vggrepro.report.export import cell_records
 from vggrepro.scores.label_sets import LabelSets, label_array, write_label_sets
 from vggrepro.scores.outcomes import read_outcomes
-from vggrepro.scores.stores import read_scores
+from vggrepro.scores.stores import read_scores, write_scores
+from vggrepro.scores.trainings import trainings_of
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Table
@@ -157,6 +161,78 @@ def test_a_name_that_columns_and_folders_cannot_have_is_refused(name):
 
 def test_names_that_share_a_folder_are_refused():
     with pytest.raises(
-        ValueError, match="labels: expected names that differ in a letter or a digit, got ReaL and real"
+        ValueError, match="labels, validation: expected names that differ in a letter or a digit, got ReaL and real"
     ):
         load_settings({"labels": {"ReaL": "a.json", "real": "b.json"}})
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory) -> tuple[Path, Settings]:
+    """Table 3 on the validation images, and on 25 others."""
+    settings = load_settings({"smoke": True, "validation": {"V 2": "v2"}})
+    folder = audited_results(tmp_path_factory.mktemp("elsewhere"), settings)
+    rng = np.random.default_rng(2)
+    labels, ids = rng.integers(0, 10, 25), [f"other {i}" for i in range(25)]
+    for evaluation in settings.table("3").evaluations():
+        posteriors = rng.dirichlet(np.ones(10), 25).astype(np.float32)
+        metadata = made_json(evaluation, settings, 25) | {"data": "others", "data set": "imagenetv2-top-images"}
+        write_scores(folder / "scores" / on_path(evaluation.path, "v-2"), posteriors, labels, ids, metadata)
+    make(folder, settings)
+    return folder, settings
+
+
+def test_a_column_on_other_images_is_of_the_same_nets_on_those(elsewhere):
+    folder, settings = elsewhere
+    table = read_table(folder / "tables/table03.json")
+    assert table.columns[2:] == ("top-1 error (%), V 2", "top-5 error (%), V 2")
+    for row, published in zip(table.rows, settings.table("3").rows, strict=True):
+        path = published.system[0][0].path
+        store = read_scores(folder / "scores" / on_path(path, "v-2"))
+        assert row.cells[2].value == pytest.approx(100 * (store.posteriors.argmax(1) != store.labels).mean())
+        assert (row.cells[0].n, row.cells[2].n, row.cells[2].verdict) == (N, 25, "")
+        assert row.cells[2].sources == (on_path(path, "v-2"),)
+        assert [source.path for source in cell_sources(settings, "3", 0, table.rows[0].cells[2])] == [
+            "scores/A_256_s0@v-2/dense/256"
+        ]
+    assert any(
+        note.startswith("V 2: imagenetv2-top-images, 25 other images of the same 10 classes") for note in table.notes
+    )
+
+
+def test_claims_on_other_images_are_of_their_number_and_of_the_same_trainings(elsewhere):
+    folder, settings = elsewhere
+    again = {c.same_as: c for c in judge_claims(settings, folder / "tables").claims if c.reference == "V 2"}
+    step = again["depth-overall"].steps[0]
+    assert step.n == 25
+    assert "it is assumed that trainings differ" in step.trainings
+    outcomes = [e.outcome for e in read_outcomes(folder / "tables/table03.npz").entries if e.row["net"] == "A"]
+    assert len({tuple(trainings_of(outcome)) for outcome in outcomes}) == 1
+
+
+def test_scores_of_other_images_by_other_weights_stop_the_table(elsewhere, tmp_path):
+    folder, settings = elsewhere
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    place = copy / "scores/E_256_s0@v-2/dense/256"
+    store = read_scores(place)
+    posteriors, metadata = np.array(store.posteriors), store.metadata | {"weights": "another net"}
+    shutil.rmtree(place)
+    write_scores(place, posteriors, store.labels, list(store.ids), metadata)
+    with pytest.raises(ValueError, match=r"E_256_s0@v-2.*weights"):
+        make(copy, settings)
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["D_256_s0/dense/256", "D_256_s0/dense", "imported/my-net", "E_256-512_s0_fc/multi-crop/384"],
+)
+def test_a_path_on_other_images_names_the_same_result(path):
+    there = on_path(path, "v2")
+    assert there.count("@v2") == 1
+    assert (without_reference(there), on_path(path, "")) == (path, path)
+    assert there.split("/")[0 if not path.startswith("imported/") else 1].endswith("@v2")
+
+
+def test_a_system_that_names_other_images_which_are_not_given_is_refused():
+    imported = {"X": {"file": "x.npy", "elsewhere": {"V3": "x3.npy"}}}
+    with pytest.raises(ValueError, match=r"imported.X.elsewhere: validation has no 'V3' \(did you mean 'V2'\?\)"):
+        load_settings({"imported": imported, "devkit": {"folder": "d"}, "validation": {"V2": "v2"}})

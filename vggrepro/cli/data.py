@@ -18,8 +18,9 @@ DataSet = Annotated[Path, about("folder or archive of the data set")]
 @command
 def prepare(
     *,
-    layout: Literal["ilsvrc", "tiny-imagenet", "stand-in"],
+    layout: Literal["ilsvrc", "tiny-imagenet", "stand-in", "numbered"],
     path: Annotated[Path | None, about("folder or archive of the data set; none for the stand-in")] = None,
+    like: Annotated[Path | None, about("of numbered folders: the prepared store that has the same classes")] = None,
     encoding: Literal["pixels", "files"] = "pixels",
     classes: Annotated[Positive | None, about("take only the first so many classes")] = None,
     train_per_class: Positive | None = None,
@@ -35,6 +36,7 @@ def prepare(
     prepare_stores(
         layout,
         path,
+        like=like,
         train_folder=train,
         val_folder=val,
         classes=classes,

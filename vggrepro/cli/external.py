@@ -28,6 +28,9 @@ def import_(
     name: Annotated[str, about("what tables call it")],
     val: Annotated[Path | None, about("prepared validation store: the true classes of the images")] = None,
     devkit: Annotated[Path | None, about("ILSVRC's devkit, folder or archive, in place of --val")] = None,
+    folders: Annotated[
+        Path | None, about("other images of the same classes, in folders called by class numbers, as ImageNetV2's")
+    ] = None,
     solution: Annotated[Path | None, about("LOC_val_solution.csv: boxes in a .txt are judged too")] = None,
     order: Annotated[
         str | None, about("where rows have no ids: validation, folders, or a file that lists the images")
@@ -54,6 +57,7 @@ def import_(
         out=out,
         val=val,
         devkit_folder=devkit,
+        folders=folders,
         solution=solution,
         order=order,
         ids=ids,

@@ -11,7 +11,7 @@ from typing import Literal
 
 from vggrepro.core.files import Files
 from vggrepro.data.annotations import Box
-from vggrepro.data.archives import Archives
+from vggrepro.data.tars import TarFiles
 
 Split = Literal["train", "val"]
 SPLITS: tuple[Split, ...] = ("train", "val")
@@ -43,7 +43,7 @@ class Layout(ABC):
     """A data set on disk: a folder or a zip."""
 
     title: str
-    files: Files | Archives
+    files: Files | TarFiles
     wnids: list[str]
     """Sorted, as nets and libraries number classes."""
     words: dict[str, str]

@@ -20,6 +20,7 @@ from vggrepro.data.colours import Sums
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.images import open_image
 from vggrepro.data.layouts import SPLITS, Item, Layout, Split, TinyImageNet, select
+from vggrepro.data.numbered import NumberedFolders
 from vggrepro.data.store import Encoding, Store, decode
 from vggrepro.data.transforms import rescale_image, rescaled_sizes
 from vggrepro.data.writer import StoredImage, StoreSource, free_bytes, gigabytes
@@ -72,13 +73,14 @@ def prepare_stores(
     per_class: tuple[int | None, int | None],
     encoding: Encoding,
     workers: int,
+    like: Path | None = None,
     dry_run: bool = False,
 ) -> None:
     """Write a store for each split that has a folder; or, `dry_run`, print what the stores would take.
 
     The training store has the colour statistics. `classes` and `per_class` (training, validation) take the first so many; of
-    the stand-in, `per_class` says how many are drawn. Raises ValueError that names a wrong file of the data set, so that no
-    training meets it.
+    the stand-in, `per_class` says how many are drawn; numbered folders have the classes of the store `like`. Raises ValueError
+    that names a wrong file of the data set, so that no training meets it.
     """
     folders = {split: f for split, f in zip(SPLITS, (train_folder, val_folder), strict=True) if f is not None}
     if len({folder.resolve() for folder in folders.values()}) < max(len(folders), 1):
@@ -96,7 +98,16 @@ def prepare_stores(
         return
     if path is None or str(path) in ("", "."):
         raise ValueError(f"the layout {layout} needs --path: the folder or archive of the data set")
-    _run(_tasks(LAYOUTS[layout](path), folders, classes, per_class, encoding), workers=workers, dry_run=dry_run)
+    opened = _numbered(path, like) if layout == "numbered" else LAYOUTS[layout](path)
+    _run(_tasks(opened, folders, classes, per_class, encoding), workers=workers, dry_run=dry_run)
+
+
+def _numbered(path: Path, like: Path | None) -> Layout:
+    if like is None:
+        raise ValueError(
+            "the layout numbered needs --like: the prepared store whose classes the folders are numbered by"
+        )
+    return NumberedFolders(path, list(Store(like).about["wnids"]))
 
 
 def _tasks(

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vggrepro.data import devkit
 from vggrepro.data.layouts import image_stem
+from vggrepro.data.numbered import NumberedFolders
 from vggrepro.data.store import Store
 
 OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})")
@@ -50,6 +51,15 @@ class ImportedImages:
         order = np.argsort(places, kind="stable")
         ids = [f"ILSVRC2012_val_{i + 1:08d}.JPEG" for i in order]
         return cls(ids, places[order], wnids, numbered, {"data": None, "data set": "ILSVRC-2012"})
+
+    @classmethod
+    def of_folders(cls, path: Path, classes: ImportedImages) -> ImportedImages:
+        """Other images of the same `classes`, in folders called by their numbers; they are listed, and not opened."""
+        layout = NumberedFolders(path, classes.wnids)
+        items = layout.items("val")
+        labels = np.array([item.label for item in items])
+        about: dict[str, object] = {"data": None, "data set": layout.title}
+        return cls([item.id for item in items], labels, classes.wnids, classes.numbered, about)
 
     def official_numbers(self) -> NDArray[np.int64] | None:
         """[N]: the images' numbers among ILSVRC's validation images; None where they are others."""

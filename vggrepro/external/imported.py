@@ -121,6 +121,7 @@ def import_scores(
     out: Path,
     val: Path | None = None,
     devkit_folder: Path | None = None,
+    folders: Path | None = None,
     solution: Path | None = None,
     order: str | None = None,
     ids: str | None = None,
@@ -131,7 +132,8 @@ def import_scores(
 ) -> Scores | TopLabels:
     """Check somebody else's scores of the validation images, and write them to `out` as a store that has their `name`.
 
-    The true classes come from the prepared store `val`, or from the devkit alone. With a `solution`, boxes are judged too.
+    The true classes come from the prepared store `val`, or from the devkit alone; those of other images of the same classes
+    from the numbers of their `folders`. With a `solution`, boxes are judged too.
     `scores` is a file with the scores of a file's labels, by which they are sorted; `accept` names what would be refused.
     """
     if val is None and devkit_folder is None:
@@ -139,6 +141,7 @@ def import_scores(
     images = (
         ImportedImages.of_store(Store(val), devkit_folder) if val else ImportedImages.of_devkit(devkit_folder or Path())
     )
+    images = ImportedImages.of_folders(folders, images) if folders else images
     known = {image_stem(image) for image in images.ids}
     file = read_score_file(path, known, len(images.wnids), ids)
     scored = is_scores(file, images, path)

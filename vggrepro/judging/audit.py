@@ -7,7 +7,7 @@ cell that depends on it gets a footnote.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from vggrepro.core.validation import validated
 from vggrepro.judging.declarations import EFFECTS, choice_number, declaration, implausible
 from vggrepro.judging.records import measured, record_form
 from vggrepro.paper.protocol import SILENT, STAGES, Rule, call, holds, protocol_rules, text_of, training_recipes
+from vggrepro.paper.references import AT
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import best_classification
@@ -103,14 +104,20 @@ def check_declared(
         raise source.refusal(f"{did}, {paper} No setting declares another value")
 
 
-def findings(section: str, stage: str, names: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
-    """What was done that departs from the paper, and all choices, by the rules of a section at a stage.
+OF_THE_IMAGES = ("test-images", "test-data")
+"""Rules on which images are evaluated. Other images than the data set's are declared by name, which their column bears."""
+
+
+def findings(
+    section: str, stage: str, names: Mapping[str, Any], source: Source, without: Collection[str] = ()
+) -> tuple[Finding, ...]:
+    """What was done that departs from the paper, and all choices, by the rules of a section at a stage, `without` some.
 
     `names` holds what rules are read from: the file's keys, its record, and the settings of the table. Raises ValueError for a
     field that is missing, and for a value that is neither declared by the settings nor the paper's.
     """
     results = []
-    for rule in (rule for rule in protocol_rules()[section] if rule.applies(stage)):
+    for rule in (rule for rule in protocol_rules()[section] if rule.applies(stage) and rule.id not in without):
         try:
             value = measured(rule, names)
         except LookupError as missing:
@@ -164,7 +171,9 @@ class Audit:
             for evaluation in evaluations_of(best_classification()):
                 of_run += self.of_run(evaluation.seeded(run.seed).run)
         stage = "boxes" if run.localises else document["protocol"]
-        return of_run + self._of_test(run, stage, {**document, "images": images, "Q": [document["Q"]]}, source)
+        tested = {**document, "images": images, "Q": [document["Q"]]}
+        elsewhere = any(part.startswith(f"{run.name}{AT}") for part in folder.parts)
+        return of_run + self._of_test(run, stage, tested, source, OF_THE_IMAGES if elsewhere else ())
 
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
         """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""
@@ -213,9 +222,12 @@ class Audit:
         names = {"numbers": "fp32", **document, **dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
         return findings("released", trained_by, names, source)
 
-    def _of_test(self, run: Run, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
+    def _of_test(
+        self, run: Run, stage: str, document: Mapping[str, Any], source: Source, without: Collection[str] = ()
+    ) -> tuple[Finding, ...]:
         record = read_record("evaluation", document, source)
-        return findings("evaluation", stage, {**document, "record": record, **dict(self.settings.of(run))}, source)
+        names = {**document, "record": record, **dict(self.settings.of(run))}
+        return findings("evaluation", stage, names, source, without)
 
     def check_weights(self, run: Run, weights: object, source: Source, field: str = "weights") -> None:
         """A ValueError where something was not made from the weights that the record of a run is of."""

@@ -7,6 +7,7 @@ its own, and the claims of top-1 judged again. Nothing else tells a reference fr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -14,6 +15,8 @@ from vggrepro.paper.tables import Column, Published, PublishedTable
 
 ON = " on "
 """Between what is measured and the reference; no reference has it in its name."""
+AT = "@"
+"""Between a run, or an imported system, and the other images that it was evaluated on, in a path."""
 
 
 def on_reference(quantity: str, reference: str) -> str:
@@ -29,6 +32,23 @@ def measure_of(quantity: str) -> str:
 def reference_of(quantity: str) -> str:
     """`ReaL` of `top-1 on ReaL`; empty for the validation images of the data set."""
     return quantity.partition(ON)[2]
+
+
+def on_path(path: str, reference: str) -> str:
+    """Where a result on other images lies, from where that on the validation images does: `D_256_s0@v2/dense/256`.
+
+    `reference` is its folder's name; empty for the validation images.
+    """
+    if not reference:
+        return path
+    depth = 2 if path.startswith("imported/") else 1
+    *parts, rest = path.split("/", depth) if path.count("/") >= depth else [path, ""]
+    return "/".join(filter(None, ["/".join(parts) + f"{AT}{reference}", rest]))
+
+
+def without_reference(path: str) -> str:
+    """The path of the same result on the validation images."""
+    return re.sub(rf"{AT}[^/]*", "", path)
 
 
 def with_references(table: PublishedTable, references: Iterable[str]) -> PublishedTable:

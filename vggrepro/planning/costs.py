@@ -147,6 +147,17 @@ def _evaluate(plan: Plan, run: str, protocol: str) -> Work:
     return _changed(work, disk=4.0 * data.val * data.classes * len(scales))
 
 
+def _evaluate_elsewhere(plan: Plan, run: str, reference: str, protocol: str) -> Work:
+    """ImageNetV2 has a fifth of ILSVRC's validation images; how many others have is not looked at."""
+    work = _evaluate(plan, run, protocol)
+    return _changed(work, operations=work.operations / 5, moved=work.moved / 5, decoded=work.decoded / 5, disk=work.disk / 5)
+
+
+def _prepare_elsewhere(plan: Plan, reference: str) -> Work:
+    work = _prepare(plan, "val")
+    return _changed(work, decoded=work.decoded / 5, disk=work.disk / 5)
+
+
 def _boxes(plan: Plan, run: str, protocol: str) -> Work:
     """A localiser and, for dense boxes, the net that scores them; 5 labels of 4 numbers and a score at every place."""
     data, scales, localiser = _images(plan), _scales(evaluate_job(plan, run, protocol)["scales"]), Run.parse(run)
@@ -259,6 +270,8 @@ WORK: Mapping[str, Callable[..., Work]] = {
     "rescale": _rescale,
     "train": _train,
     "evaluate": _evaluate,
+    "evaluate_elsewhere": _evaluate_elsewhere,
+    "prepare_elsewhere": _prepare_elsewhere,
     "boxes": _boxes,
     "features": _features,
     "why": _why,
@@ -272,6 +285,7 @@ WORK: Mapping[str, Callable[..., Work]] = {
     "answers": _some(0.5, 3.0),
     "adopt": _some(20.0),
     "import_scores": _some(1.0, 5.0),
+    "import_elsewhere": _some(1.0, 1.0),
     "claims": _some(1.5),
     "flips": _some(0.7, 3.0),
     "labels": _some(1.0, 5.0),

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from vggrepro.core.arrays import read_array, read_ids, read_part
 from vggrepro.core.files import atomic_folder, write_json
 from vggrepro.core.records import typed_record
+from vggrepro.paper.references import on_path
 from vggrepro.paper.runs import Evaluation
 from vggrepro.scores.ranks import best_labels_of_sets, true_class_ranks
 
@@ -124,15 +125,19 @@ class EvaluationStore(Protocol):
 S = TypeVar("S", bound=EvaluationStore)
 
 
-def open_evaluations(folder: Path, evaluations: Iterable[Evaluation], read: Callable[[Path], S]) -> dict[str, S]:
+def open_evaluations(
+    folder: Path, evaluations: Iterable[Evaluation], read: Callable[[Path], S], reference: str = ""
+) -> dict[str, S]:
     """The stores of these evaluations that lie below `folder`, by path, each opened by `read`; absent ones are left out.
 
-    Raises ValueError for a store that is damaged, of another evaluation, or of other images than the first.
+    `reference` is the folder's name of the other images that they are of; their keys are the paths without it. Raises
+    ValueError for a store that is damaged, of another evaluation, or of other images than the first.
     """
     stores: dict[str, S] = {}
     for evaluation in evaluations:
-        if (folder / evaluation.path).exists():
-            store = stores[evaluation.path] = read(folder / evaluation.path)
+        place = folder / on_path(evaluation.path, reference)
+        if place.exists():
+            store = stores[evaluation.path] = read(place)
             _check_evaluation(store, evaluation)
             _check_images(store, next(iter(stores.values())))
     return stores

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.paper.references import without_reference
 from vggrepro.paper.runs import is_variant
 from vggrepro.paper.tolerances import known_quantity, tolerance_of
 from vggrepro.scores.outcomes import Errors, Outcome
@@ -118,7 +119,9 @@ def trainings_of(outcome: Outcome, *, of: str = "") -> TrainingShares:
     was imported is that one system.
     """
     if isinstance(outcome, Errors):
-        members = [path if path.startswith(IMPORTED) else path.split("/")[0] for path in outcome.sources]
+        members = [
+            path if path.startswith(IMPORTED) else without_reference(path.split("/")[0]) for path in outcome.sources
+        ]
     else:
         # <task>/<run>+<run>, a result for each seed
         members = outcome.sources[0].rpartition("/")[2].split("+") if outcome.sources else []

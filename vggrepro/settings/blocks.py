@@ -268,6 +268,9 @@ class ImportSettings(FrozenModel):
     1. Not set: WNIDs where the file has them, devkit ids in a .txt, else indices from 0."""
     logits: bool = False
     """Whether the numbers are scores before the soft-max."""
+    elsewhere: Annotated[dict[str, ExistingFile], Field(default_factory=dict)]
+    """Files of the same system for the images of `validation`, by name: `elsewhere: {V2: FILE}`. They are read as `file` is;
+    rows without ids are in the order `folders`: by class number and file name."""
     scores: ExistingFile | None = None
     """A file with the scores of the labels, in the order of the file's rows, by which lists are sorted best first."""
     accept: tuple[Literal["chance", "order"], ...] = ()

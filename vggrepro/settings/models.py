@@ -47,6 +47,7 @@ from vggrepro.settings.blocks import (
 )
 from vggrepro.settings.effects import DEPARTURE, HARMLESS, choice
 from vggrepro.settings.fields import (
+    ExistingData,
     ExistingFile,
     ExistingFolder,
     PositiveInteger,
@@ -100,6 +101,10 @@ class Settings(FrozenModel):
     labels: Annotated[dict[ReferenceName, ExistingFile], HARMLESS] = {}
     """Files of other labels of the validation images, by name: `labels={ReaL: real.json}`. Tables 3 to 7 get columns of errors
     by them, and claims are judged again on them."""
+    validation: Annotated[dict[ReferenceName, ExistingData], HARMLESS] = {}
+    """Other validation images of the same classes, by name, in folders called by the classes' places among the sorted WNIDs,
+    as ImageNetV2's: `validation={V2: PATH}`. Nets of ours are evaluated on them too, imported systems where they name a
+    file for them (`elsewhere`)."""
     devkit: Annotated[DevkitSettings | None, Field(exclude_if=lambda devkit: devkit is None), HARMLESS] = None
     """True labels and boxes of ILSVRC's validation images: `devkit={folder: PATH, solution: PATH}`. Without it, imported
     systems are compared with the prepared images, which may be of any data set."""
@@ -199,13 +204,19 @@ class Settings(FrozenModel):
             )
 
     def _check_imported(self) -> None:
-        for key, names in (("imported", self.imported), ("labels", self.labels)):
+        for key, names in (("imported", self.imported), ("labels, validation", [*self.labels, *self.validation])):
             for name in names:
                 same = [other for other in names if file_name(other) == file_name(name)]
                 if len(same) > 1:
                     expected = "names that differ in a letter or a digit"
                     raise ValueError(f"{key}: expected {expected}, got {' and '.join(same)}")
         for name, system in self.imported.items():
+            if unknown := [other for other in system.elsewhere if other not in self.validation]:
+                hint = nearest_hint(unknown[0], list(self.validation))
+                there = ", ".join(self.validation) or "none"
+                raise ValueError(
+                    f"imported.{name}.elsewhere: validation has no {unknown[0]!r}{hint}: expected some of {there}"
+                )
             if name in self.fusions:
                 raise ValueError(f"imported, fusions: {name!r} is a name in both: expected different names")
             if self.devkit is None and (system.classes == "devkit" or system.file.endswith(".txt")):
@@ -233,7 +244,7 @@ class Settings(FrozenModel):
     @property
     def references(self) -> tuple[str, ...]:
         """The names of what errors are measured on besides the validation images and their own labels."""
-        return tuple(self.labels)
+        return (*self.labels, *self.validation)
 
     def table(self, number: str) -> PublishedTable:
         """A published table, with the rows that the user adds to it, and the columns of references."""

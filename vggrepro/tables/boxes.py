@@ -15,9 +15,9 @@ from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.models import Settings
-from vggrepro.tables.imported import open_imported, systems_measurement
+from vggrepro.tables.imported import systems_measurement
 from vggrepro.tables.measurement import Inputs, Measurement
-from vggrepro.tables.references import Reference
+from vggrepro.tables.references import Reference, open_imported
 from vggrepro.tables.systems import (
     ILSVRC_IMAGES,
     data_notes,

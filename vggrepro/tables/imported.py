@@ -7,35 +7,20 @@ from fractions import Fraction
 
 import numpy as np
 
-from vggrepro.paper.references import on_reference, reference_of
+from vggrepro.paper.references import on_reference, reference_of, without_reference
 from vggrepro.paper.systems import Imported, System
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.ranks import TOP
 from vggrepro.scores.statistics import nested_interval
-from vggrepro.scores.stores import TopLabels, mixture_ranks, read_scores_or_labels
+from vggrepro.scores.stores import TopLabels, mixture_ranks
 from vggrepro.settings.models import Settings
-from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
+from vggrepro.tables.measurement import Measurement, trainings_note
 from vggrepro.tables.references import ImportedStore, Reference
 from vggrepro.tables.systems import SystemErrors, system_cells, system_outcomes, system_spreads
 
 OWN = Reference("", {}, {})
 """The data set's own images and labels."""
-
-
-def open_imported(published: PublishedTable, settings: Settings, inputs: Inputs) -> dict[str, ImportedStore]:
-    """The imported stores by the names of their systems; none for a table that does not compare methods.
-
-    Raises ValueError for a system that the settings do not import.
-    """
-    stores = {}
-    for folder in inputs.imported if published.compares_methods else ():
-        store = read_scores_or_labels(folder)
-        name = store.metadata["name"]
-        if name not in settings.imported:
-            raise ValueError(f"{folder}: the settings import no {name!r}: add it to imported, or leave it out")
-        stores[name] = store
-    return stores
 
 
 def imported_errors(store: ImportedStore, reference: Reference = OWN) -> dict[str, Errors]:
@@ -44,7 +29,7 @@ def imported_errors(store: ImportedStore, reference: Reference = OWN) -> dict[st
     Lists that name fewer than five labels for every image have no top-5 error.
     """
     ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}}, reference.labels_of)[""]
-    sources = (f"imported/{store.folder.name}",)
+    sources = (f"imported/{without_reference(store.folder.name)}",)
     errors = reference.errors([ranks], store, sources)
     if isinstance(store, TopLabels) and (store.predicted >= 0).sum(1).max() < min(TOP["top-5"], store.classes):
         del errors[on_reference("top-5", reference.name)]

@@ -15,6 +15,7 @@ from typing import Any
 from vggrepro.core.files import checked, read_rows
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.records import TrainingRecord, typed_record
+from vggrepro.paper.references import AT, on_path
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import Row, published_table
@@ -154,12 +155,13 @@ def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple
         return tuple(CellSource(f"{kind.results}/{name}", None) for name in cell.sources)
     if all(name.startswith("imported/") for name in cell.sources):
         return tuple(CellSource(f"scores/{name}", None) for name in cell.sources)
+    at = cell.sources[0].partition("/")[0].partition(AT)[2]
     sources, seeds = [], settings.seeds
     for system, less in ((printed.system or (), False), (printed.minus or (), True)):
         for seed in seeds:
             for e, weight in with_seed(system, seed):
                 share = weight / len(seeds) if kind.averages else None
-                sources.append(CellSource(f"{kind.results}/{e.path}", share, less))
+                sources.append(CellSource(f"{kind.results}/{on_path(e.path, at)}", share, less))
     return tuple(sources)
 
 

@@ -9,14 +9,24 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.paper.references import on_reference
+from vggrepro.paper.references import AT, on_path, on_reference
+from vggrepro.paper.runs import file_name
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.label_sets import LabelSets, read_label_sets
 from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.ranks import TOP, wrong_images
-from vggrepro.scores.stores import LabelsOf, Scores, TopLabels, own_labels
+from vggrepro.scores.stores import (
+    LabelsOf,
+    Scores,
+    TopLabels,
+    open_evaluations,
+    own_labels,
+    read_scores,
+    read_scores_or_labels,
+)
 from vggrepro.settings.models import Settings
 from vggrepro.tables.measurement import Inputs
+from vggrepro.tables.systems import seeded_evaluations
 
 ImportedStore = Scores | TopLabels
 
@@ -32,6 +42,8 @@ class Reference:
     imported: Mapping[str, ImportedStore]
     """Of imported systems, by name."""
     labels_of: LabelsOf = own_labels
+    at: str = ""
+    """The name in paths of other images; empty where scores of the validation images are judged."""
     notes: tuple[str, ...] = ()
 
     def errors(
@@ -42,7 +54,9 @@ class Reference:
         images = ids_digest(np.array(store.ids)[counted].tolist())
         return {
             on_reference(top, self.name): Errors(
-                np.stack([wrong_images(of_seed, top)[counted] for of_seed in ranks]), images, sources
+                np.stack([wrong_images(of_seed, top)[counted] for of_seed in ranks]),
+                images,
+                tuple(on_path(path, self.at) for path in sources),
             )
             for top in TOP
         }
@@ -60,7 +74,44 @@ def open_references(
     Raises ValueError for labels that the settings do not name.
     """
     own = Reference("", stores, imported)
-    return (own, *(_relabelled(own, sets) for sets in _label_sets(published, settings, inputs)))
+    relabelled = (_relabelled(own, sets) for sets in _label_sets(published, settings, inputs))
+    elsewhere = settings.validation if published.kind.averages else {}
+    return (own, *relabelled, *(_on_other_images(name, published, settings, inputs) for name in elsewhere))
+
+
+def _on_other_images(name: str, published: PublishedTable, settings: Settings, inputs: Inputs) -> Reference:
+    """The same systems on other images, with labels of their own."""
+    at = file_name(name)
+    evaluations = seeded_evaluations(published, settings.seeds)
+    stores = open_evaluations(inputs.results(published.number), evaluations, read_scores, at)
+    imported = open_imported(published, settings, inputs, at)
+    first = next(iter((*stores.values(), *imported.values())), None)
+    notes = []
+    if first is not None:
+        notes.append(
+            f"{name}: {first.metadata['data set']}, {len(first):,} other images of the same {first.classes:,} classes. The "
+            "paper printed nothing for them: the columns are compared with none of its numbers."
+        )
+    return Reference(name, stores, imported, at=at, notes=tuple(notes))
+
+
+def open_imported(
+    published: PublishedTable, settings: Settings, inputs: Inputs, at: str = ""
+) -> dict[str, ImportedStore]:
+    """The imported stores by the names of their systems, on the validation images or on those that `at` names in paths.
+
+    None for a table that does not compare methods. Raises ValueError for a system that the settings do not import.
+    """
+    stores = {}
+    for folder in inputs.imported if published.compares_methods else ():
+        if folder.name.partition(AT)[2] != at:
+            continue
+        store = read_scores_or_labels(folder)
+        name = store.metadata["name"]
+        if name not in settings.imported:
+            raise ValueError(f"{folder}: the settings import no {name!r}: add it to imported, or leave it out")
+        stores[name] = store
+    return stores
 
 
 def _label_sets(published: PublishedTable, settings: Settings, inputs: Inputs) -> Iterator[LabelSets]:
@@ -79,7 +130,11 @@ def _relabelled(own: Reference, sets: LabelSets) -> Reference:
     imported = {name: store for name, store in own.imported.items() if sets.of(store.ids) is not None}
     left_out = [*(["ours"] if len(ours) < len(own.stores) else []), *(set(own.imported) - set(imported))]
     return Reference(
-        sets.metadata["name"], ours, imported, partial(_labels_of, sets=sets), tuple(_notes(sets, sorted(left_out)))
+        sets.metadata["name"],
+        ours,
+        imported,
+        partial(_labels_of, sets=sets),
+        notes=tuple(_notes(sets, sorted(left_out))),
     )
 
 

@@ -9,10 +9,10 @@ from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, Outcome
 from vggrepro.scores.stores import Scores, mixture_ranks, open_evaluations, read_scores
 from vggrepro.settings.models import Settings
-from vggrepro.tables.imported import open_imported, systems_measurement
+from vggrepro.tables.imported import systems_measurement
 from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.measures import measured_quantities
-from vggrepro.tables.references import Reference, open_references
+from vggrepro.tables.references import Reference, open_imported, open_references
 from vggrepro.tables.systems import (
     data_notes,
     measured_systems,

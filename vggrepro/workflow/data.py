@@ -22,6 +22,12 @@ def prepare_job(plan: Plan, split: str) -> Answers:
     return {name: getattr(data, name) for name in names}
 
 
+def validation_job(plan: Plan, reference: str) -> Answers:
+    """Other validation images, and how they are kept: as the data set's own."""
+    path = plan.settings.validation[plan.validation[reference]]
+    return {"fetched": plan.fetched(path), "path": path, "encoding": plan.settings.data.encoding}
+
+
 def rescale_job(plan: Plan, S: str) -> Answers:
     """All that decides a store of training images rescaled to one S."""
     return {"smallest": plan.settings.model.pixels(int(S)), "encoding": plan.settings.data.rescaled}

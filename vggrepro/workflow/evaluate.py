@@ -20,6 +20,11 @@ def evaluate_job(plan: Plan, run: str, protocol: str) -> Answers:
     }
 
 
+def evaluate_elsewhere_job(plan: Plan, run: str, reference: str, protocol: str) -> Answers:
+    """The same on other images."""
+    return evaluate_job(plan, run, protocol)
+
+
 def answers_job(plan: Plan, seed: str) -> Answers:
     """The folders of score stores that the best classification system averages."""
     system = with_seed(best_classification(), int(seed))

@@ -98,6 +98,11 @@ class Plan:
         return {file_name(name): name for name in self.settings.imported}
 
     @property
+    def validation(self) -> dict[str, str]:
+        """The folder below `validation/` of all other validation images, and their name."""
+        return {file_name(name): name for name in self.settings.validation}
+
+    @property
     def labels(self) -> dict[str, str]:
         """The folder below `labels/` of every file of other labels, and its name."""
         return {file_name(name): name for name in self.settings.labels}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
 from vggrepro.data.devkit_files import SYNSETS, DevkitFiles
+from vggrepro.paper.references import AT, on_path
 from vggrepro.paper.runs import Run, with_ancestors
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import PublishedTable, best_classification, table_files
@@ -34,6 +36,23 @@ def import_scores_job(plan: Plan, system: str) -> Answers:
         "logits": imported.logits,
         "scores": imported.scores,
         "accept": list(imported.accept),
+    }
+
+
+def import_elsewhere_job(plan: Plan, system: str, reference: str) -> Answers:
+    """The file of a system of others on other images, and what says their classes."""
+    imported, name = plan.settings.imported[plan.imported[system]], plan.validation[reference]
+    folders = plan.settings.validation[name]
+    job = import_scores_job(plan, system)
+    order = [imported.order] if imported.order and imported.order not in ("validation", "folders") else []
+    others = [*(other for other in job["others"] if other not in (*order, imported.scores)), *plan.fetched(folders)]
+    return job | {
+        "file": imported.elsewhere[name],
+        "others": others,
+        "folders": folders,
+        "order": "folders" if imported.order else None,
+        "solution": None,
+        "scores": None,
     }
 
 
@@ -65,6 +84,15 @@ def imported_store(plan: Plan, system: str) -> str:
     return f"{plan.root}/scores/imported/{system}"
 
 
+def _imported_stores(plan: Plan, published: PublishedTable) -> Iterator[str]:
+    """The score stores of all systems of others, on the validation images and on others."""
+    yield from (imported_store(plan, system) for system in plan.imported)
+    for reference, name in plan.validation.items() if published.kind.averages else ():
+        for system, title in plan.imported.items():
+            if name in plan.settings.imported[title].elsewhere:
+                yield f"{imported_store(plan, system)}{AT}{reference}"
+
+
 @cache
 def table_job(plan: Plan, table: str) -> Answers:
     """The results and records behind a table, the published numbers, and how near is near enough.
@@ -73,7 +101,10 @@ def table_job(plan: Plan, table: str) -> Answers:
     """
     settings, number = plan.settings, plan.tables[table]
     published = settings.table(number)
-    stores = plan.stores(number, seeds=settings.seeds)
+    own = plan.stores(number, seeds=settings.seeds)
+    elsewhere = plan.validation if published.kind.averages else {}
+    below = f"{plan.root}/scores/"
+    stores = own + [below + on_path(store.removeprefix(below), name) for name in elsewhere for store in own]
     words = [*table_files(number)]
     words += [ROOT / "tables" / name for name in ("tolerances.yaml", "protocol.yaml")]
     return {
@@ -81,7 +112,7 @@ def table_job(plan: Plan, table: str) -> Answers:
         "folder": f"{plan.root}/{published.kind.results or 'scores'}",
         "scores": stores,
         "runs": _records(plan, published) if stores else [],
-        "imported": [imported_store(plan, name) for name in plan.imported] if published.compares_methods else [],
+        "imported": list(_imported_stores(plan, published)) if published.compares_methods else [],
         "labels": [f"{plan.root}/labels/{name}" for name in plan.labels] if published.kind.averages else [],
         "published": [str(path) for path in (*words, *sorted((ROOT / "tables" / "templates").glob("*.j2")))],
         "settings": settings.model_dump_json(),

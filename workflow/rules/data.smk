@@ -4,6 +4,7 @@ from vggrepro.workflow.data import (
     prepare_job,
     rescale_job,
     source_job,
+    validation_job,
 )
 
 
@@ -43,6 +44,32 @@ rule prepare:
     shell:
         "vggrepro prepare {params.options:q}"
         " --{wildcards.split} {output:q}"
+        " --threads {threads}"
+        " 2>&1 | tee {log:q}"
+
+
+rule prepare_elsewhere:
+    """Other validation images of the same classes, as ImageNetV2's; only where the setting validation names them."""
+    input:
+        PLAN.ask(validation_job, "fetched"),
+        val="<results>/data/val",
+    output:
+        directory("<results>/validation/{reference}"),
+    log:
+        "<results>/logs/validation/{reference}.log",
+    benchmark:
+        "<results>/benchmarks/validation/{reference}.tsv"
+    wildcard_constraints:
+        reference=one_of(PLAN.validation),
+    conda:
+        "../../environment.yml"
+    threads: PLAN.settings.threads
+    params:
+        options=PLAN.options(validation_job, "path", "encoding"),
+    shell:
+        "vggrepro prepare --layout numbered {params.options:q}"
+        " --like {input.val:q}"
+        " --val {output:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
 

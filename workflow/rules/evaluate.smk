@@ -1,4 +1,4 @@
-from vggrepro.workflow.evaluate import evaluate_job
+from vggrepro.workflow.evaluate import evaluate_elsewhere_job, evaluate_job
 from vggrepro.workflow.train import staging
 
 
@@ -34,3 +34,22 @@ rule evaluate:
         " {params.stage:q}"
         " --threads {threads}"
         " 2>&1 | tee {log:q}"
+
+
+use rule evaluate as evaluate_elsewhere with:
+    input:
+        weights=PLAN.ask(evaluate_elsewhere_job, "weights"),
+        val="<results>/validation/{reference}",
+    output:
+        directory("<results>/scores/{run}@{reference}/{protocol}"),
+    log:
+        "<results>/logs/evaluate/{run}@{reference}.{protocol}.log",
+    benchmark:
+        "<results>/benchmarks/evaluate/{run}@{reference}.{protocol}.tsv"
+    wildcard_constraints:
+        run=one_run_of(PLAN.classifiers),
+        reference=one_of(PLAN.validation),
+    params:
+        scales=PLAN.ask(evaluate_elsewhere_job, "scales"),
+        settings=PLAN.ask(evaluate_elsewhere_job, "settings"),
+        stage=staging,

@@ -1,5 +1,6 @@
 from vggrepro.workflow.tables import (
     claims_job,
+    import_elsewhere_job,
     import_scores_job,
     labels_job,
     table_job,
@@ -39,6 +40,34 @@ rule import_scores:
         "vggrepro import {input.file:q} {params.options:q}"
         " --out {output:q}"
         " 2>&1 | tee {log:q}"
+
+
+use rule import_scores as import_elsewhere with:
+    input:
+        PLAN.ask(import_elsewhere_job, "others"),
+        file=PLAN.ask(import_elsewhere_job, "file"),
+    output:
+        directory("<results>/scores/imported/{system}@{reference}"),
+    log:
+        "<results>/logs/import/{system}@{reference}.log",
+    benchmark:
+        "<results>/benchmarks/import/{system}@{reference}.tsv"
+    wildcard_constraints:
+        system=one_of(PLAN.imported),
+        reference=one_of(PLAN.validation),
+    params:
+        options=PLAN.options(
+            import_elsewhere_job,
+            "name",
+            "order",
+            "ids",
+            "classes",
+            "devkit",
+            "val",
+            "folders",
+            "logits",
+            "accept",
+        ),
 
 
 rule labels:
