@@ -153,7 +153,7 @@ def test_a_reference_that_was_not_read_is_not_run(settings, tmp_path):
     assert {row.cells[2].status for row in table.rows} == {"not run"}
 
 
-@pytest.mark.parametrize("name", ["top-1 on ReaL", "a/b", "a,b", "-a", ""])
+@pytest.mark.parametrize("name", ["top-1 on ReaL", "val", "a/b", "a,b", "-a", ""])
 def test_a_name_that_columns_and_folders_cannot_have_is_refused(name):
     with pytest.raises(ValueError, match="labels"):
         load_settings({"labels": {name: "real.json"}})

@@ -15,6 +15,10 @@ from vggrepro.paper.tables import Column, Published, PublishedTable
 
 ON = " on "
 """Between what is measured and the reference; no reference has it in its name."""
+JUDGED = ("top-1", "top-5")
+"""What is measured on references."""
+SPLITS = ("val", "test", "withheld", "claims")
+"""Splits of columns in tables.yaml, which no reference may be called."""
 AT = "@"
 """Between a run, or an imported system, and the other images that it was evaluated on, in a path."""
 
@@ -67,7 +71,7 @@ def with_references(table: PublishedTable, references: Iterable[str]) -> Publish
         )
         for reference in references
         for column in table.columns
-        if column.split == "val"
+        if column.split == "val" and column.quantity in JUDGED
     ]
     cells = {column.name: Published("-", None) for column in added}
     rows = tuple(replace(row, cells={**row.cells, **cells}) for row in table.rows)
