@@ -1,4 +1,4 @@
-"""What is fetched is whole and the right one, or nothing is there; a cut, a kill or a full disk costs no byte twice."""
+"""What is fetched is whole and the right one, or nothing is there; a cut, a kill or a full disk costs a block at most."""
 
 from __future__ import annotations
 
@@ -51,6 +51,11 @@ def listed(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(downloads, "DOWNLOADS_FILE", listing)
     yield put
     downloads.downloads.cache_clear()
+
+
+def packed(request: Request) -> bool:
+    request.send(**{"Content-Encoding": "gzip"})
+    return True
 
 
 def fetched(folder: Path, **options: Any) -> bytes:
@@ -107,6 +112,32 @@ def test_a_file_that_changed_after_a_cut_is_not_glued_to_the_old_one(tmp_path, l
         assert fetched(tmp_path) == CONTENT
 
 
+def test_a_server_that_does_not_know_if_range_is_not_believed(tmp_path, listed):
+    with serving({NAME: bytes(300_000)}) as server:
+
+        def cut_and_change(request: Request) -> bool:
+            request.send(cut_after=50_000)
+            server.files[NAME], server.tag = CONTENT, '"2"'
+            return True
+
+        def ignore(request: Request) -> bool:
+            del request.headers["If-Range"]
+            request.send()
+            return True
+
+        server.misbehaviours += [cut_and_change, ignore]
+        listed(server, None)
+        assert fetched(tmp_path) == CONTENT
+    assert server.ranges_asked == [None, "bytes=50000-", None]
+
+
+def test_an_archive_that_is_packed_itself_comes_as_it_is(tmp_path, listed):
+    content = gzip.compress(CONTENT)
+    with serving({"images.tar.gz": content}, misbehaviours=[packed]) as server:
+        listed(server, content, name="images.tar.gz")
+        assert fetched(tmp_path) == content
+
+
 @pytest.mark.parametrize("part", [b"of another file", CONTENT[:1000], CONTENT, CONTENT + b"more"])
 def test_a_part_that_was_there_is_continued_if_it_is_of_the_file_and_else_thrown_away(tmp_path, listed, part):
     (tmp_path / "images").mkdir()
@@ -158,11 +189,6 @@ def test_a_wrong_file_does_not_take_the_place_of_the_one_that_is_there(tmp_path,
         with pytest.raises(ValueError, match="its MD5 is"):
             fetched(tmp_path)
         assert (tmp_path / "images" / NAME).read_bytes() == CONTENT
-
-
-def packed(request: Request) -> bool:
-    request.send(**{"Content-Encoding": "gzip"})
-    return True
 
 
 REFUSED = {

@@ -30,7 +30,8 @@ TRIES = 5
 """In a row that bring nothing new."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two tries; each pause is twice the one before it."""
-BLOCK = 1 << 20
+BLOCK = 1 << 16
+"""Bytes that are read at a time, and lost at most where a connection is cut."""
 TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 """Statuses of a server that may answer otherwise in a moment."""
 
@@ -122,6 +123,9 @@ def _try(
         if start not in (0, part.bytes):
             part.remove()
             raise CutError(f"sends the file from byte {start:,}, which was not asked for")
+        if start and version and _version(response) not in (version, None):
+            part.remove()
+            raise CutError("has another file than the part that is here")
         total, most = _total(response), size or limits.DOWNLOAD_BYTES
         if total and total != (size or min(total, most)):
             raise ValueError(f"{url}: has {total:,} bytes, expected {most:,}: it is another file. {_ELSEWHERE}")
@@ -173,10 +177,13 @@ def _answer(session: requests.Session, url: str, headers: dict[str, str], proxy:
     if status in TRY_AGAIN:
         response.close()
         raise CutError(f"answers {status} {response.reason}")
+    problem = "" if status in (200, 206, 416) else f"answers {status} {response.reason}"
     packed = response.headers.get("Content-Encoding", "identity")
-    if status not in (200, 206, 416) or packed != "identity":
+    # of an archive that is packed itself, some servers say that they packed it
+    if packed != "identity" and not url.endswith((".gz", ".tgz")):
+        problem = problem or f"sends the file packed ({packed})"
+    if problem:
         response.close()
-        problem = f"answers {status} {response.reason}" if packed == "identity" else f"sends the file packed ({packed})"
         raise ValueError(f"{url}: {problem}. {_ELSEWHERE}")
     return response
 
@@ -215,7 +222,7 @@ def _append(response: requests.Response, part: Part, total: int | None, *, most:
     left = (total or part.bytes) - part.bytes
     with part.path.open("ab") as file:
         for block in show_progress(
-            _blocks(response), total=-(-left // BLOCK), about=url.rpartition("/")[2], unit="MiB"
+            _blocks(response), total=-(-left // BLOCK), about=url.rpartition("/")[2], unit="64-KiB block"
         ):
             if file.tell() + len(block) > most:
                 raise ValueError(f"{url}: sends more than {most:,} bytes: it is another file. {_ELSEWHERE}")
