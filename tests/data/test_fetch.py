@@ -86,7 +86,7 @@ def test_a_file_comes_whole_with_a_record_of_its_digests_and_is_fetched_once(tmp
 @pytest.mark.parametrize("says_length", [True, False])
 def test_a_cut_connection_is_taken_up_where_it_was_cut(tmp_path, listed, says_length):
     cuts = [cut(50_000), *[cut(30_000)] * (transport.TRIES + 1)]
-    with serving({NAME: CONTENT}, misbehaviours=cuts, says_length=says_length) as server:
+    with serving({NAME: CONTENT}, misbehaviours=[*cuts], says_length=says_length) as server:
         listed(server)
         assert fetched(tmp_path) == CONTENT
     assert server.ranges_asked == [None, *(f"bytes={50_000 + 30_000 * k}-" for k in range(len(cuts)))]
