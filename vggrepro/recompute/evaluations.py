@@ -96,6 +96,9 @@ def net_of(results: Path, run: str, digest: str) -> StoredNet | str:
     """The net of a run if its weights are the ones with the digest, else a text that says what is missing."""
     file = results / "runs" / run / "weights.safetensors"
     if not file.exists():
+        # a variant that is only tested otherwise has the weights of the run that it varies
+        file = results / "runs" / Run.parse(run).varied.name / "weights.safetensors"
+    if not file.exists():
         return f"{file} is not there"
     if file_digest(file) != digest:
         return f"{file} holds other weights than those that made it: {run} was trained again since"

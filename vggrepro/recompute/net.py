@@ -56,11 +56,19 @@ class Sizes:
     fc: int
     pooling: str
     dropout: float
+    layers: tuple[int | str, ...] = ()
+    """Of a user's own net, in place of Table 1's."""
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> Sizes:
         """From the `model` block of a record."""
-        return cls(model["scale_unit"], model["width"], model["fc"], model["pooling"], model["dropout"])
+        own = tuple(model.get("layers") or ())
+        return cls(model["scale_unit"], model["width"], model["fc"], model["pooling"], model["dropout"], own)
+
+    @property
+    def averages(self) -> bool:
+        """Whether the last layer follows the mean over a window instead of two FC layers."""
+        return self.layers[-1:] == ("GAP",)
 
     @property
     def crop(self) -> int:
@@ -77,21 +85,48 @@ class Sizes:
         return round(math.log2(self.unit))
 
 
+Block = tuple[tuple[int, int] | str | None, ...]
+"""(kernel size, channels) of convolutions, None for LRN, "BN" between a convolution and its ReLU."""
+
+
+def blocks_of(net: str, sizes: Sizes) -> tuple[Block, ...]:
+    """The five blocks of a net: of Table 1, or of the user's own list."""
+    if not sizes.layers:
+        return convolutions(net)
+    blocks: list[list[tuple[int, int] | str | None]] = [[]]
+    for layer in sizes.layers:
+        if layer in ("M", "GAP"):
+            blocks.append([])
+        elif layer in ("LRN", "BN"):
+            blocks[-1].append(None if layer == "LRN" else "BN")
+        else:
+            kernel, _, channels = str(layer).removeprefix("conv").rpartition("-")
+            blocks[-1].append((int(kernel or 3), int(channels)))
+    return tuple(map(tuple, blocks[:5]))
+
+
+STATISTICS = ("running_mean", "running_var", "num_batches_tracked")
+"""What batch normalisation keeps beside its parameters."""
+
+
 def parameter_shapes(net: str, outputs: int, sizes: Sizes) -> Shapes:
     """Every parameter of a net, in the order of its layers."""
     shapes: Shapes = {}
     inputs = 3
-    for b, block in enumerate(convolutions(net), start=1):
-        for i, (k, paper) in enumerate(filter(None, block), start=1):
-            channels = max(1, paper * sizes.width // 64)
-            shapes[f"features.conv{b}_{i}.weight"] = (channels, inputs, k, k)
-            shapes[f"features.conv{b}_{i}.bias"] = (channels,)
-            inputs = channels
-    for name, before, after in (
-        ("fc6", inputs * 49, sizes.fc),
-        ("fc7", sizes.fc, sizes.fc),
-        ("fc8", sizes.fc, outputs),
-    ):
+    for b, block in enumerate(blocks_of(net, sizes), start=1):
+        i = 0
+        for layer in block:
+            if isinstance(layer, tuple):
+                i += 1
+                channels = max(1, layer[1] * sizes.width // 64)
+                shapes[f"features.conv{b}_{i}.weight"] = (channels, inputs, layer[0], layer[0])
+                shapes[f"features.conv{b}_{i}.bias"] = (channels,)
+                inputs = channels
+            elif layer == "BN":
+                shapes |= {f"features.bn{b}_{i}.{name}": (inputs,) for name in ("weight", "bias", *STATISTICS[:2])}
+                shapes[f"features.bn{b}_{i}.{STATISTICS[2]}"] = ()
+    hidden = [] if sizes.averages else [("fc6", inputs * 49, sizes.fc), ("fc7", sizes.fc, sizes.fc)]
+    for name, before, after in (*hidden, ("fc8", inputs if sizes.averages else sizes.fc, outputs)):
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = (after, before), (after,)
     return shapes
 
@@ -105,16 +140,23 @@ def wrong_shapes(expected: Shapes, tensors: Mapping[str, Tensor]) -> str:
 
 def features(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
     """The convolutional part [B, C, h, w] for images [B, 3, H, W] whose mean is subtracted."""
-    for b, block in enumerate(convolutions(net), start=1):
+    for b, block in enumerate(blocks_of(net, sizes), start=1):
         i = 0
-        for layer in block:
-            if layer is None:
+        for layer, following in zip(block, (*block[1:], None), strict=True):
+            if layer == "BN":
+                mean, var, scale, shift = (
+                    weights[f"features.bn{b}_{i}.{name}"] for name in (*STATISTICS[:2], "weight", "bias")
+                )
+                x = torch.relu(F.batch_norm(x, mean, var, scale, shift))
+                continue
+            if not isinstance(layer, tuple):
                 # Krizhevsky's formula does not divide alpha by n, as torch does
                 x = F.local_response_norm(x, size=5, alpha=5 * 1e-4, beta=0.75, k=2.0)
                 continue
             i += 1
             weight, bias = weights[f"features.conv{b}_{i}.weight"], weights[f"features.conv{b}_{i}.bias"]
-            x = torch.relu(F.conv2d(x, weight, bias, padding=(layer[0] - 1) // 2))
+            x = F.conv2d(x, weight, bias, padding=(layer[0] - 1) // 2)
+            x = x if following == "BN" else torch.relu(x)
         if b <= sizes.poolings:
             x = F.max_pool2d(x, kernel_size=2, stride=2, ceil_mode=sizes.pooling == "ceil")
     return x
@@ -124,7 +166,10 @@ def crop_outputs(
     net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes, kept: Tensor | None = None
 ) -> Tensor:
     """Outputs [B, outputs] of crops [B, 3, crop, crop]; `kept` [B, 2, fc] multiplies the first two FC layers (dropout)."""
-    x = features(net, weights, x, sizes).flatten(1)
+    x = features(net, weights, x, sizes)
+    if sizes.averages:
+        return F.linear(x.mean((2, 3)), weights["fc8.weight"], weights["fc8.bias"])
+    x = x.flatten(1)
     for place, name in enumerate(("fc6", "fc7")):
         x = torch.relu(F.linear(x, weights[f"{name}.weight"], weights[f"{name}.bias"]))
         x = x if kept is None else x * kept[:, place]
@@ -134,6 +179,8 @@ def crop_outputs(
 def hidden_map(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
     """The second FC layer's activations [B, fc, h, w] of whole images: PAPER 3.2: FC layers become convolutions."""
     x = features(net, weights, x, sizes)
+    if sizes.averages:
+        return F.avg_pool2d(x, 7, 1)
     x = torch.relu(F.conv2d(x, weights["fc6.weight"].reshape(sizes.fc, -1, 7, 7), weights["fc6.bias"]))
     return torch.relu(F.conv2d(x, weights["fc7.weight"][:, :, None, None], weights["fc7.bias"]))
 

@@ -105,6 +105,11 @@ def recomputed_training(results: Path, name: str, *, steps: int) -> Iterator[Fin
     if isinstance(replay, str):
         yield skipped(about, f"steps 1 to {len(kept)}", replay)
         return
+    if "BN" in replay.sizes.layers:
+        yield skipped(
+            about, f"steps 1 to {len(kept)}", "batch normalisation sees whole batches, which are not taken again"
+        )
+        return
     again = list(show_progress(take_steps(replay, len(kept)), total=len(kept), about=about, unit="step"))
     yield from compared_steps(about, kept, again, _tolerances(replay.train))
     yield skipped(about, f"the steps after {len(kept)}", _why_no_more(record, len(kept)))
@@ -221,12 +226,22 @@ def initial_weights(replay: Replay) -> dict[str, Tensor]:
     for name, own in weights.items() if replay.parent else ():
         assert replay.parent is not None
         layer, theirs = name.split(".")[-2], replay.parent.weights.get(name)
-        from_a = replay.parent.net == replay.run.net or layer in FROM_A
-        if theirs is not None and from_a and not (replay.run.localises and layer == "fc8"):
+        same = (replay.parent.net, replay.parent.sizes.layers) == (replay.run.net, replay.sizes.layers)
+        if theirs is None or (replay.run.variant and not _fits(replay, layer)):
+            continue
+        if (same or layer in FROM_A) and not (replay.run.localises and layer == "fc8"):
             # CHOICE 11: a 3x3 kernel becomes the middle of a 5x5 one
             margin = (own.shape[-1] - theirs.shape[-1]) // 2 if own.ndim == 4 else 0
             weights[name] = F.pad(theirs, [margin] * 4) if margin else theirs.clone()
     return weights
+
+
+def _fits(replay: Replay, layer: str) -> bool:
+    """Whether a layer of the parent has the shape of the variant's own, or a smaller kernel."""
+    assert replay.parent is not None
+    name = f"{layer}.weight" if layer.startswith("fc") else f"features.{layer}.weight"
+    own, theirs = replay.shapes[name], tuple(replay.parent.weights[name].shape)
+    return own[:2] == theirs[:2] and all(k >= other for k, other in zip(own[2:], theirs[2:], strict=True))
 
 
 def training_batch(replay: Replay, draws: EpochDraws, numbers: NDArray[np.int64]) -> GlobalBatch:
