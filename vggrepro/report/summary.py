@@ -85,8 +85,8 @@ def _ill_nets(path: Path, table: Table, labels: NDArray[np.int64]) -> list[dict[
             continue
         wrong = entry.outcome.wrong.mean(0)
         never = sum(wrong[labels == c].min() == 1 for c in classes) if len(wrong) == len(labels) else 0
-        if never:
-            r = printed[frozenset(entry.row.items())]
+        # rows of the user's own are not the paper's to be summed up
+        if never and (r := printed.get(frozenset(entry.row.items()))) is not None:
             name = "/".join(table.rows[r].keys[:2])
             text = f"{name} never gets {never} of {len(classes)} classes right."
             blind.append((float(never), name, text, table.anchor(r, 0)))
