@@ -2,5 +2,6 @@
 
 In: a data set's folder, archives or zip. Out: a store of one flat file with an index, and crops of its images.
 Begin with `layouts.py` (data sets), then `store.py` (what is read) and `transforms.py` (what a net sees; `crops.py`: the same
-of a whole batch); `collections.py` has the data sets of transfer, `devkit.py` ILSVRC's own files.
+of a whole batch); `collections.py` has the data sets of transfer, `devkit.py` ILSVRC's own files;
+`fetch.py` brings data sets here.
 """
