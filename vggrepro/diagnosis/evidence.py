@@ -224,7 +224,7 @@ class _Images:
 def _rows(settings: Settings, table: Table, path: Path) -> Iterator[_Row]:
     """The rows of a table that were measured, by quantity."""
     published = settings.table(table.number)
-    by_keys = {frozenset(row.keys.items()): r for r, row in enumerate(published.rows)}
+    by_keys = {frozenset(row.keys.items()): r for r, row in enumerate(published.own_rows)}
     for entry in read_outcomes(path.with_suffix(".npz")).entries:
         r = by_keys.get(frozenset(entry.row.items()))
         if r is None or not isinstance(entry.outcome, Errors):

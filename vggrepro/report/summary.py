@@ -86,10 +86,11 @@ def _ill_nets(path: Path, table: Table, labels: NDArray[np.int64]) -> list[dict[
         wrong = entry.outcome.wrong.mean(0)
         never = sum(wrong[labels == c].min() == 1 for c in classes) if len(wrong) == len(labels) else 0
         # rows of the user's own are not the paper's to be summed up
-        if never and (r := printed.get(frozenset(entry.row.items()))) is not None:
-            name = "/".join(table.rows[r].keys[:2])
+        place = printed.get(frozenset(entry.row.items()))
+        if never and place is not None:
+            name = "/".join(table.rows[place].keys[:2])
             text = f"{name} never gets {never} of {len(classes)} classes right."
-            blind.append((float(never), name, text, table.anchor(r, 0)))
+            blind.append((float(never), name, text, table.anchor(place, 0)))
     return [*_worst(near, "Also near chance"), *_worst(blind, "Nor do some classes come out right of")]
 
 
