@@ -11,13 +11,17 @@ import pytest
 
 from tests.conftest import list_again
 from tests.judging.test_pipeline import audited_results
+from tests.oracles.records import made_json
 from vggrepro.core.files import write_json
 from vggrepro.judging.ledger import judge_claims, write_ledger
 from vggrepro.judging.pipeline import make_table
+from vggrepro.paper.references import on_path
 from vggrepro.paper.tables import table_numbers
 from vggrepro.recompute import errors
 from vggrepro.recompute.findings import Finding
 from vggrepro.recompute.tables import Recomputation, recomputed_tables, recomputed_values
+from vggrepro.scores.label_sets import LabelSets, label_array, write_label_sets
+from vggrepro.scores.stores import read_scores, write_scores
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
@@ -28,10 +32,8 @@ from vggrepro.tables.measurement import Inputs
 SMOKE = load_settings({"smoke": True})
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory) -> Path:
-    """Tables 1 to 3 and claims, from made-up scores with faithful records."""
-    folder = audited_results(tmp_path_factory.mktemp("results"), SMOKE)
+def finish_runs(folder: Path) -> None:
+    """Records of the runs with all that a finished training says."""
     for file in folder.glob("runs/*/run.json"):
         attempt = {"device": "CPU", "processes": 1, "pieces": 1, "seconds": 1.0, "joules": None, "peak_bytes": 1}
         attempt |= {"began": "2026-01-01T00:00:00+00:00"}
@@ -40,6 +42,13 @@ def made(tmp_path_factory) -> Path:
         rest |= {"attempts": [attempt], "made": about, "epochs": 1, "weights": "0" * 64, "device": "CPU"}
         write_json(file, rest | json.loads(file.read_text()))
         file.with_name("metrics.csv").write_text("epoch,val_top1,images_per_s\n1,0.5,100\n")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    """Tables 1 to 3 and claims, from made-up scores with faithful records."""
+    folder = audited_results(tmp_path_factory.mktemp("results"), SMOKE)
+    finish_runs(folder)
     for number in ("1", "2", "3"):
         make_table(number, SMOKE, Inputs(folder / "scores"), runs=folder / "runs", out=folder / "tables")
     write_ledger(judge_claims(SMOKE, folder / "tables"), folder / "claims")
@@ -170,3 +179,25 @@ def test_another_merging_differs(box_stores, tmp_path, monkeypatch):
     monkeypatch.setattr(errors, "best_merged_box", lambda boxes, scores, merge: boxes[int(np.argmin(scores))])
     settings = SMOKE.model_copy(update={"seeds": (0, 1)})
     assert values_of("9", settings, tmp_path).status == "differs"
+
+
+def test_columns_on_other_labels_and_images_are_recomputed_by_the_definitions(tmp_path):
+    settings = load_settings({"smoke": True, "labels": {"Two": "two.json"}, "validation": {"V2": "v2"}})
+    folder, rng = audited_results(tmp_path, settings), np.random.default_rng(3)
+    labels = read_scores(folder / "scores/A_256_s0/dense/256").labels.tolist()
+    sets = [[], *([label, (label + 1) % 10] for label in labels[1:])]
+    about = {"name": "Two", "file": "two.json", "digest": "", "data set": ""}
+    ids = tuple(map(str, range(len(labels))))
+    write_label_sets(LabelSets(folder / "labels/two", label_array(sets), ids, about))
+    for evaluation in settings.table("3").evaluations():
+        metadata = made_json(evaluation, settings, 20) | {"data": "others", "data set": "others"}
+        place = folder / "scores" / on_path(evaluation.path, "v2")
+        posteriors = rng.dirichlet(np.ones(10), 20).astype(np.float32)
+        write_scores(place, posteriors, np.arange(20) % 10, [f"o{i}" for i in range(20)], metadata)
+    finish_runs(folder)
+    inputs = Inputs(folder / "scores", labels=(folder / "labels/two",))
+    make_table("3", settings, inputs, runs=folder / "runs", out=folder / "tables")
+    write_ledger(judge_claims(settings, folder / "tables"), folder / "claims")
+    found = list(recomputed_tables(folder, settings))
+    assert [finding.line for finding in found if finding.status != "agrees"] == []
+    assert "72 values" in {finding.what for finding in found}

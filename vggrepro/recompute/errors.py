@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from vggrepro.core.progress import show_progress
 from vggrepro.localisation.stores import BoxStore, read_boxes
-from vggrepro.paper.references import on_reference
+from vggrepro.paper.references import on_path, on_reference
 from vggrepro.paper.systems import System, with_seed
 from vggrepro.recompute.evaluations import average_posteriors
 from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels
@@ -30,14 +30,14 @@ LabelsById = Mapping[str, Sequence[int]]
 
 
 def classification_errors(
-    folder: Path, system: System, seed: int, references: Mapping[str, LabelsById] | None = None
+    folder: Path, system: System, seed: int, references: Mapping[str, LabelsById] | None = None, at: str = ""
 ) -> Wrong | None:
     """PAPER 4: top-1 and top-5 errors of averaged posteriors; None where a store below `folder` is missing.
 
     By the data set's labels, and by those of each of the `references`: an image is right if one of its labels is among the
-    first, and does not count without a label.
+    first, and does not count without a label. `at` is the name in paths of other images.
     """
-    weights = {member.path: share for member, share in with_seed(system, seed)}
+    weights = {on_path(member.path, at): share for member, share in with_seed(system, seed)}
     if not all((folder / path).exists() for path in weights):
         return None
     stores = {path: read_scores_or_labels(folder / path) for path in weights}

@@ -21,7 +21,8 @@ from vggrepro.core.leftovers import visible_files
 from vggrepro.judging.ledger import judge_claims, read_ledger, write_ledger
 from vggrepro.judging.pipeline import make_table
 from vggrepro.paper.claims import CellPlace
-from vggrepro.paper.runs import members_name
+from vggrepro.paper.references import AT, on_path, on_reference
+from vggrepro.paper.runs import file_name, members_name
 from vggrepro.paper.systems import Imported, System
 from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import task_of
@@ -66,7 +67,12 @@ class Recomputation:
     def _of_seed(self, kind: str, system: System, seed: int) -> Wrong | None:
         if kind == "boxes":
             return localisation_errors(self.results / "boxes", system, seed, self.settings.merge)
-        return classification_errors(self.results / "scores", system, seed, self._labels)
+        scores = self.results / "scores"
+        wrong = classification_errors(scores, system, seed, self._labels)
+        for name in self.settings.validation if wrong else ():
+            there = classification_errors(scores, system, seed, at=file_name(name)) or {}
+            wrong = {**(wrong or {}), **{on_reference(quantity, name): errors for quantity, errors in there.items()}}
+        return wrong
 
     @cached_property
     def _labels(self) -> dict[str, LabelsById]:
@@ -202,11 +208,10 @@ def made_again(
     """The finding on everything in a table's cells, by making the table again with the same code into the folder `out`."""
     published, about = settings.table(number), f"tables/{name}"
     folder = results / (published.kind.results or "scores")
-    imported = (
-        [results / "scores" / Imported(system).path for system in settings.imported]
-        if published.compares_methods
-        else []
-    )
+    ats = ["", *(file_name(name) for name in settings.validation if published.kind.averages)]
+    stores = [results / "scores" / on_path(Imported(name).path, at) for name in settings.imported for at in ats]
+    # of other images a system may have no file
+    imported = [store for store in stores if published.compares_methods and (AT not in store.name or store.exists())]
     try:
         inputs = Inputs(folder, tuple(imported), labels=tuple(Recomputation(results, settings).label_folders))
         make_table(number, settings, inputs, runs=results / "runs", out=out)
