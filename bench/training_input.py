@@ -12,21 +12,31 @@ both work in the process itself; on two, in two worker processes or threads.
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import tempfile
+import time
 import zipfile
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from functools import lru_cache, partial
+from itertools import count
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from harness import Row, in_turn, pin, row, write
+from PIL import Image
 from torch.utils.data import DataLoader
 from torchvision.datasets import ImageFolder
 from torchvision.io import ImageReadMode, decode_image
 from torchvision.transforms import v2
 from torchvision.transforms.functional import InterpolationMode
 
+from vggrepro.data import crops as crop_calls
+from vggrepro.data.crops import training_crops
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.prepare import original_images, prepare_rescaled
 from vggrepro.data.store import Store
@@ -109,6 +119,90 @@ def ours(store: Store, workers: int, S: tuple[int, int]) -> Callable[[], float]:
     return run
 
 
+def crops(store: Store, epoch: int) -> int:
+    """Read the crops of an epoch, batch by batch; how many they are."""
+    draws = Draws.for_epoch(0, epoch, len(store), (256, 256))
+    for first in range(0, len(store), BATCH):
+        numbers = draws.order[first : first + BATCH]
+        out = np.empty((len(numbers), CROP, CROP, 3), np.uint8)
+        training_crops(store, numbers, draws, CROP, flip=True, out=out)
+    return len(store)
+
+
+def crops_of(folder: Path, epoch: int) -> int:
+    """The same in a process of its own, which opens the store once."""
+    return crops(_opened(folder), epoch)
+
+
+_opened = lru_cache(Store)
+
+COMPILED = ("_read_pixels", "_read_files", "_cut")
+"""The calls of `training_crops` that let the lock go. So does libjpeg-turbo, of whose call a small image's is the rest."""
+
+
+def microseconds_with_lock(store: Store) -> list[float]:
+    """Processor time an image in which a thread holds the lock, at most: of several epochs. It does not depend on the load."""
+    compiled = {name: getattr(crop_calls, name) for name in COMPILED}
+    decode, outside, found, wrapped = crop_calls.decode_jpeg, [0.0], list[float](), 0.0
+    tiny = io.BytesIO()
+    Image.new("RGB", (16, 16)).save(tiny, "JPEG")
+
+    def timed(call: Callable[..., Any], inside: float = 0.0) -> Callable[..., Any]:
+        def run(*arguments: Any) -> Any:  # noqa: ANN401
+            started = time.thread_time()
+            result = call(*arguments)
+            outside[0] += time.thread_time() - started - inside + wrapped
+            return result
+
+        return run
+
+    def average(call: Callable[[], Any]) -> float:
+        started = time.thread_time()
+        for _ in range(1000):
+            call()
+        return (time.thread_time() - started) / 1000
+
+    fixed = average(partial(decode, tiny.getvalue()))
+    # what measuring costs is no part of it
+    nothing, outside[0] = timed(bool), 0.0
+    wrapped = average(nothing) - outside[0] / 1000
+    try:
+        for name, call in compiled.items():
+            setattr(crop_calls, name, timed(call))
+        crop_calls.decode_jpeg = timed(decode, fixed)
+        for epoch in range(1, 2 * REPEATS):
+            outside[0], started = 0.0, time.thread_time()
+            images = crops(store, epoch)
+            found.append(1e6 * (time.thread_time() - started - outside[0]) / images)
+    finally:
+        for name, call in compiled.items():
+            setattr(crop_calls, name, call)
+        crop_calls.decode_jpeg = decode
+    return found
+
+
+def loading(kept: dict[str, Store]) -> Iterator[Row]:
+    """What one process reads with one thread and with two, and what two processes do."""
+    pin(2)
+    for title, name in (("pixels at S = 256", "pixels"), ("JPEG at S = 256", "jpeg"), ("from the JPEG files", "files")):
+        store, epochs = kept[name], count(1)
+        yield row(f"{title}: a thread holds the lock", "us", {"ours": microseconds_with_lock(store)})
+        with ThreadPoolExecutor(2) as threads, ProcessPoolExecutor(2, get_context("spawn")) as processes:
+
+            def both(pool: Executor, call: Callable[..., int], what: object, epochs: count[int] = epochs) -> float:
+                return float(sum(pool.map(call, [what] * 4, [next(epochs) for _ in range(4)])))
+
+            found = in_turn(
+                {
+                    "peer": lambda store=store, epochs=epochs: float(crops(store, next(epochs))),
+                    "best": partial(both, processes, crops_of, store.folder),
+                    "ours": partial(both, threads, crops, store),
+                },
+                REPEATS,
+            )
+        yield row(f"{title}: two threads, beside one (first) and two processes (second)", "images/s", found)
+
+
 def main(images: Path, folder: Path) -> None:
     """Measure on one core, then on two."""
     kept, rows = stores(unpacked(images, folder)), list[Row]()
@@ -118,16 +212,16 @@ def main(images: Path, folder: Path) -> None:
         ("pixels at S = 256", "pixels", 15.0),
     ]
     cores = len(os.sched_getaffinity(0))
-    for count in (1, 2)[:cores][::-1]:
-        pin(count)
-        workers = 0 if count == 1 else count
+    for used in (1, 2)[:cores][::-1]:
+        pin(used)
+        workers = 0 if used == 1 else used
         fixed = {
             "peer": reference(folder, workers, (256, 256)),
             "best": reference_at_its_best(folder, workers, (256, 256)),
         }
         works = fixed | {name: ours(kept[name], workers, (256, 256)) for _, name, _ in sources}
         found = in_turn(works, REPEATS)
-        said = f"{count} core{'s' * (count > 1)}"
+        said = f"{used} core{'s' * (used > 1)}"
         rows += [
             row(f"{said}, {title}", "images/s", {name: found[name] for name in fixed} | {"ours": found[source]}, reach)
             for title, source, reach in sources
@@ -138,6 +232,7 @@ def main(images: Path, folder: Path) -> None:
         }
         found = in_turn(jitter | {"ours": ours(kept["files"], workers, (256, 512))}, REPEATS)
         rows.append(row(f"{said}, from the JPEG files, S from [256;512]", "images/s", found))
+    rows += loading(kept)
     about = {"title": "Training input", "peer": "torchvision", "best": "its best flags", "ours": "vggrepro"}
     write("training_input", about, rows)
 

@@ -62,18 +62,23 @@ def fit_into_memory(pieces: Pieces, net: VGG, precision: str) -> None:
 
     Raises ValueError where not even a single image fits.
     """
-    while pieces.group.any(not _fits(net, pieces.images, precision)):
+    weights = sum(weight.numel() for weight in net.parameters() if weight.requires_grad)
+    # DistributedDataParallel comes later, and keeps room for all gradients that are exchanged
+    later = 4 * weights if pieces.group.size > 1 else 0
+    while pieces.group.any(not _fits(net, pieces.images, precision, later)):
         if pieces.images == 1:
             raise ValueError(f"{pieces.run}: not even one image at a time fits into the memory of {_device(net)}")
         pieces.increase()
 
 
-def _fits(net: VGG, images: int, precision: str) -> bool:
-    """Whether forward and backward pass of so many images fit into memory."""
+def _fits(net: VGG, images: int, precision: str, later: int) -> bool:
+    """Whether forward and backward pass of so many images fit into memory, beside so many bytes that are needed `later`."""
     crop, device = net.model.crop, _device(net)
     try:
+        kept_free = torch.empty(later, dtype=torch.uint8, device=device)
         blank = torch.zeros(images, 3, crop, crop, device=device).to(memory_format=torch.channels_last)
         outputs_of(net, blank, net.dropout(images, 0, device), precision).sum().backward()  # type: ignore[no-untyped-call]
+        del kept_free
     except torch.OutOfMemoryError:
         return False
     finally:
