@@ -1,4 +1,4 @@
-"""The community's validator of RO-Crates without a network: `python crate_validator.py CRATE CONTEXT`, by an interpreter that has it.
+"""The community's validator of RO-Crates without a network: `python crate_validator.py CRATE CONTEXT`, where it is installed.
 
 roc-validator and import-linter need different versions of rich, so that it is installed apart (`pipx install roc-validator`).
 CONTEXT is rocrate's copy of the newest JSON-LD context; it stands for those that the validator would fetch. Prints all that is
