@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from vggrepro.core.planned import PredictedAndMeasured
 from vggrepro.judging.comparisons import Step
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger
@@ -15,6 +16,7 @@ from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import published_table
 from vggrepro.report.figures import argument, trainings, verdicts
 from vggrepro.report.figures.drawing import CURVES, HIGHEST, STYLES
+from vggrepro.report.figures.predicted import draw_predicted_cost
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
 from vggrepro.tables.cells import Cell, Table, TableRow, Verdict
 from vggrepro.tables.lineage import FinishedTraining
@@ -181,3 +183,16 @@ def test_no_figure_of_claims_is_longer_than_a_page_and_none_ends_with_a_heading(
     for figure in drawn:
         labels = [text for text in texts(figure.svg) if text.startswith(("Section", "some"))]
         assert not labels[-1].startswith("Section")
+
+
+def test_predicted_stands_beside_measured_cost_where_steps_were_predicted(tmp_path):
+    predicted = {"device": "", "seconds": 60.0, "low": 30.0, "high": 90.0, "model": 60.0, "measured": 0}
+    outcomes = [
+        PredictedAndMeasured({"name": "a", "rule": rule}, predicted, seconds)
+        for rule, seconds in (("train", 80.0), ("evaluate", 200.0), ("table", 45.0))
+    ]
+    drawn = draw_predicted_cost(outcomes, tmp_path)
+    assert {"training", "evaluation", "other steps", "predicted (minutes)"} <= set(texts(drawn.svg))
+    assert "3 steps" in drawn.caption
+    assert "holds 2 of them" in drawn.caption
+    assert draw_predicted_cost([], tmp_path) is None

@@ -172,6 +172,11 @@ def test_the_bundle_is_whole_and_names_no_place(finished):
 
 
 @pytest.mark.slow
+def test_the_report_of_a_smoke_run_is_within_two_megabytes(finished):
+    assert (finished / "results/smoke/report/report.html").stat().st_size <= 2_000_000
+
+
+@pytest.mark.slow
 def test_the_report_needs_nothing_else_and_opens_with_what_was_run(finished):
     page = (finished / "results/smoke/report/report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""src=["'](?!data:)""", page)

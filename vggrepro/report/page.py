@@ -16,6 +16,7 @@ from vggrepro.core import provenance
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
+from vggrepro.core.planned import predicted_and_measured, read_plan
 from vggrepro.core.records import read_released
 from vggrepro.diagnosis.evidence import Evidence, read_evidence
 from vggrepro.judging.ledger import read_ledger
@@ -31,6 +32,7 @@ from vggrepro.report.figures.classes import draw_agreement, draw_class_errors
 from vggrepro.report.figures.dag import draw_dag
 from vggrepro.report.figures.drawing import Figure
 from vggrepro.report.figures.flips import draw_flips
+from vggrepro.report.figures.predicted import draw_predicted_cost
 from vggrepro.report.figures.trainings import draw_cost, draw_error_against_cost, draw_learning_curves
 from vggrepro.report.repeated import shared_notes, varying_columns
 from vggrepro.report.summary import summary_section
@@ -109,7 +111,7 @@ def write_report(
         ],
         "sweeps": sweeps_section(list(tables.values())),
         "figures": _figures(
-            settings, tables, trainings, merging, claims, flips, behind, results_by_path, out / "figures"
+            settings, tables, trainings, merging, claims, flips, behind, results_by_path, results, out / "figures"
         ),
         "why": waterfall.decomposition_section(why, out / "figures") if why else None,
         "evidence": evidence_section(behind) if behind else None,
@@ -136,6 +138,7 @@ def _figures(
     flips: Path | None,
     evidence: Evidence | None,
     results_by_path: Mapping[str, StoredResult],
+    results: Path | None,
     folder: Path,
 ) -> list[Figure]:
     """All figures for which there are results, in the order of the page."""
@@ -161,6 +164,9 @@ def _figures(
     figures += [draw_flips(flips, folder)] if flips else []
     if trainings:
         figures += [*draw_learning_curves(trainings, folder), draw_cost(trainings, folder)]
+    if results and (plan := read_plan(results)):
+        predicted = draw_predicted_cost(predicted_and_measured(results, plan), folder)
+        figures += [predicted] if predicted else []
     if merging:
         points, examples = read_sensitivity(merging)
         figures.append(localisation.draw_sensitivity(points, settings.merge, folder))
