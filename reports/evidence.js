@@ -104,9 +104,9 @@
     if (!places.size) data.images.thumbnails.forEach((image, place) => places.set(image, place));
     const place = places.get(i), { side, sheet } = data.images;
     if (place === undefined) return "";
-    const one = make("span", { role: "img", className: "thumbnail", ariaLabel: `image ${data.images.ids[i]}` });
-    const within = place % (sheet * sheet);
-    one.style.background = `url("${index.beside}thumbnails/${Math.floor(place / (sheet * sheet))}.jpg") ${-side * (within % sheet)}px ${-side * Math.floor(within / sheet)}px`;
+    const within = place % (sheet * sheet), sheetOf = Math.floor(place / (sheet * sheet));
+    const one = make("img", { className: "thumbnail", alt: `image ${data.images.ids[i]}`, src: `${index.beside}thumbnails/${sheetOf}.jpg` });
+    one.style.objectPosition = `${-side * (within % sheet)}px ${-side * Math.floor(within / sheet)}px`;
     return one;
   }
 
