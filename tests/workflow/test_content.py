@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.workflow.planning import forked
+from vggrepro.workflow.recipes import FAILED
 
 pytestmark = pytest.mark.slow  # every test calls Snakemake several times
 
@@ -104,6 +105,7 @@ def test_what_is_finished_stays_while_its_replacement_fails_and_counts_no_more(f
     for _ in range(2):  # the same line tries again: what is there was not made by it
         assert made(finished, child="false", fails=True) == ["child"]
         assert (finished / "results/x/child/scores").read_text() == "given\n"
+        assert json.loads((finished / "results/x/recipes/child.json").read_text()) == [FAILED], "the results say so"
     assert made(finished) == ["child", "table"]
     assert made(finished) == []
 

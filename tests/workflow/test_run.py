@@ -18,6 +18,7 @@ from tests.workflow.planning import jobs, runs, snakemake
 from vggrepro import cli
 from vggrepro.core.instructions import cpu_has_avx2
 from vggrepro.core.paths import ROOT
+from vggrepro.core.planned import predicted_and_measured, read_plan
 from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
 from vggrepro.diagnosis.comparison import compare
@@ -25,6 +26,7 @@ from vggrepro.diagnosis.digests import digests_of
 from vggrepro.external.imported import judge_predictions
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper.tables import table_name, table_numbers
+from vggrepro.planning.status import read_status
 from vggrepro.report.bundle_check import check_bundle
 from vggrepro.scores.stores import read_scores
 from vggrepro.tables import render
@@ -82,6 +84,23 @@ def test_the_run_ends_by_saying_whether_it_equals_the_reference(finished):
     assert "The reference: " in (finished / "output.txt").read_text(encoding="utf-8")
     assert {made.instructions for made in results.circumstances} == {"avx2" if cpu_has_avx2() else "fastest"}
     assert len(results.cells) >= 100
+
+
+@pytest.mark.slow
+def test_of_a_finished_run_everything_is_made_and_every_step_was_predicted(finished, monkeypatch, capsys):
+    """Its plan was written before the first step, so that predicted stands beside measured for each."""
+    monkeypatch.chdir(finished)
+    status, plan = read_status(Path("results/smoke")), read_plan(Path("results/smoke"))
+    assert {each.state for each in status.steps} == {"done"}
+    assert (status.share, status.here) == (1.0, False)
+    outcomes = predicted_and_measured(Path("results/smoke"), plan)
+    assert len(outcomes) == len(plan["steps"]) > 90
+    assert cli.main(["plan", "--config", "smoke=true"]) == 0
+    said = capsys.readouterr().out
+    assert f"0 of {len(plan['steps'])} steps are to be made" in said
+    assert "Predicted and measured" in said
+    assert cli.main(["plan", "--config", "smoke=true", "--claims"]) == 0
+    assert "from results/smoke" in capsys.readouterr().out, "disagreement is that of its own outcomes"
 
 
 @pytest.mark.slow

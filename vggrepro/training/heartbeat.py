@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import time
@@ -25,15 +26,15 @@ class Heartbeat:
         """`about`: what does not change: the run, its epochs, the device."""
         self._file = folder / HEARTBEAT if folder else None
         self._about = {**about, "host": socket.gethostname(), "pid": os.getpid()}
-        self._last = -SECONDS_BETWEEN_BEATS
+        self._last = -math.inf
 
-    def beat(self, progress: TrainingProgress, batches: int, *, now: bool = False) -> None:
-        """Write how far the training is, of `batches` in the epoch, every few seconds, or `now`.
+    def beat(self, progress: TrainingProgress, batches: int) -> None:
+        """Write how far the training is, of `batches` in the epoch, every few seconds.
 
         Reading the loss waits for a GPU, which so few times costs nothing. A full disk is the next checkpoint's matter.
         """
         moment = time.monotonic()
-        if self._file is None or not (now or moment - self._last >= SECONDS_BETWEEN_BEATS):
+        if self._file is None or moment - self._last < SECONDS_BETWEEN_BEATS:
             return
         self._last, epoch = moment, progress.epoch
         loss, _, counted = epoch.sums.tolist()
