@@ -129,6 +129,10 @@ def test_links_devices_and_files_that_the_manifest_lacks_are_refused(pack, tmp_p
 def test_a_bomb_is_refused_by_its_header_and_cannot_lie_about_its_size(pack, tmp_path):
     bomb = forged(pack, tmp_path / "bomb.zip", {"scores/A_256_s0/dense/256/more.npy": bytes(1 << 26)})
     assert "more than results do" in refused(bomb, tmp_path / "out")
+    text = forged(pack, tmp_path / "text.zip", {"runs/A_256_s0/run.json": b"[" * (1 + (1 << 26))})
+    assert "run.json' has 67,108,865 bytes, expected at most 67,108,864" in refused(text, tmp_path / "out")
+    many = forged(pack, tmp_path / "many.zip", change=lambda m: m.update(more="x" * (1 << 26)))
+    assert "pack.json has " in refused(many, tmp_path / "out")
     liar = forged(pack, tmp_path / "liar.zip", {"scores/A_256_s0/dense/256/more.npy": bytes(1 << 20)})
     size, data = struct.pack("<I", 1 << 20), liar.read_bytes()
     liar.write_bytes(data.replace(size, struct.pack("<I", 100)))

@@ -16,7 +16,7 @@ from vggrepro.core.files import DAMAGE, file_digest, open_zip, same_on_disk
 from vggrepro.core.paths import ROOT
 from vggrepro.core.records import Provenance
 from vggrepro.core.validation import FrozenModel, validated
-from vggrepro.packs.members import Digest, Member, read_member
+from vggrepro.packs.members import SORTED, Digest, Member, read_member
 from vggrepro.packs.origin import files_of_a_machine
 from vggrepro.settings.models import Settings
 from vggrepro.workflow.recipes import RECIPES
@@ -105,8 +105,8 @@ def _read_manifest(path: Path, archive: zipfile.ZipFile, members: dict[str, zipf
         raise ValueError(
             f"{path}: expected a zip that `vggrepro pack` wrote, but it has no {MANIFEST}: name another file"
         )
-    if (size := members[MANIFEST].file_size) > limits.RECORD_BYTES:
-        raise ValueError(f"{path}: {MANIFEST} has {size:,} bytes, expected at most {limits.RECORD_BYTES:,}")
+    if (size := members[MANIFEST].file_size) > limits.PACKED_TEXT_BYTES:
+        raise ValueError(f"{path}: {MANIFEST} has {size:,} bytes, expected at most {limits.PACKED_TEXT_BYTES:,}")
     try:
         values = json.loads(archive.read(MANIFEST))
         form, version = values["form"], values["version"]
@@ -136,6 +136,8 @@ def _wrong_members(members: dict[str, zipfile.ZipInfo], manifest: Manifest) -> s
     for name, info in files.items():
         if info.file_size != manifest.files[name].bytes:
             return f"{name!r} has {info.file_size:,} bytes, but {MANIFEST} says {manifest.files[name].bytes:,}"
+        if PurePosixPath(name).suffix not in SORTED and info.file_size > limits.PACKED_TEXT_BYTES:
+            return f"{name!r} has {info.file_size:,} bytes, expected at most {limits.PACKED_TEXT_BYTES:,}"
     size, packed = (sum(getattr(info, kind) for info in files.values()) for kind in ("file_size", "compress_size"))
     if size > limits.PACK_BYTES or size > limits.PACK_RATIO * packed + limits.PACK_SMALL:
         return f"unpacks from {packed:,} to {size:,} bytes, more than results do"
