@@ -7,18 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
+from vggrepro.judging.ledger import judge_claims
 from vggrepro.judging.variants import judge_variants
 from vggrepro.judging.verdicts import judge_table
+from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import table_evaluations
-from vggrepro.scores.outcomes import Outcomes
+from vggrepro.scores.outcomes import Outcomes, write_outcomes
 from vggrepro.scores.stores import write_scores
+from vggrepro.settings.claims import claim_families
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.tables import render
 from vggrepro.tables.build import build_table
 from vggrepro.tables.cells import Table
 from vggrepro.tables.measurement import Inputs
+from vggrepro.tables.render import write_table
+from vggrepro.workflow.plan import Plan
 
 N, CLASSES = 400, 12
 SEEDS = (0, 1)
@@ -125,3 +131,31 @@ def test_every_printed_form_has_the_variants_apart(scores):
     lines = csv.splitlines()
     assert len(lines) == 1 + len(table.rows) + len(table.variants)
     assert lines[0].count("varied value") == 2
+
+
+def test_claims_of_the_paper_find_their_cells_whatever_is_varied():
+    labels = dict.fromkeys(Run.parse(name).label for name in Plan.of(settings_with(None)).runs)
+    everything = {"all": {"of": list(labels), "train": {"momentum": 0.8}}}
+    plain, varied = (claim_families(settings_with(variants)) for variants in (None, everything))
+    assert plain == varied
+
+
+@pytest.mark.parametrize("cell", ["much worse", "C (much worse)/256/256", "C (much-worse)/256/256 (dense)"])
+def test_a_claim_of_ones_own_names_a_variant_or_its_system(cell, scores, tmp_path):
+    entry = {
+        "id": "own",
+        "claim": "more decay hurts",
+        "test": "superiority",
+        "quantity": "top-1",
+        "margin": 1,
+        "why": "w",
+    }
+    pairs = [{"cell": "C/256/256", "against": cell}]
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump([entry | {"pairs": pairs}]))
+    settings = load_settings({"smoke": True, "variants": VARIANTS, "claims": {"own": str(tmp_path / "own.yaml")}})
+    table, outcomes = build_table(settings.table("3"), settings, Inputs(scores))
+    write_table(table, tmp_path)
+    write_outcomes(tmp_path / "table03.npz", outcomes)
+    (claim,) = (claim for claim in judge_claims(settings, tmp_path).claims if claim.id == "own")
+    assert claim.verdict == "supported"
+    assert claim.steps[0].at == ("table03-4-1", "table03-13-1")

@@ -29,7 +29,9 @@ def with_variants(table: PublishedTable, variants: Iterable[tuple[str, Run]]) ->
             if row.name or row.minus or not _measures(row, run.varied):
                 continue
             system = row.system and tuple((member.varied_as(run.variant), weight) for member, weight in row.system)
-            keys = {**row.keys, key: f"{row.keys[key]} ({name})"}
+            # what names a row of the paper must not name the variant's, too
+            named = {column: f"{row.keys[column]} ({name})" for column in (key, "net", "systems") if column in row.keys}
+            keys = {**row.keys, **named}
             members = tuple(replace(member, variant=run.variant) for member in row.members)
             added.append(Row(keys, cells, system, members=members, name=name, varies=place))
     return replace(table, rows=(*table.rows, *added))

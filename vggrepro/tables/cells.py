@@ -162,8 +162,8 @@ class VariantRow:
     """The row that it varies, from 0."""
     changes: tuple[Change, ...]
     cells: tuple[Cell, ...]
-    differences: tuple[Difference | None, ...] = ()
-    """By column, once they are judged; None where the variant or the row that it varies has no number."""
+    differences: tuple[Difference | None, ...]
+    """By column; None until they are judged, and where the variant or the row that it varies has no number."""
     sweep: str = ""
     """The name of the sweep that it is a point of."""
     key: str = ""

@@ -47,7 +47,7 @@ def variant_lines(table: Table) -> list[VariantLine]:
         about = ", ".join(filter(None, row.keys)), changes
         for j, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
             if cell.status in ("measured", "validation", "not run"):
-                difference = row.differences[j] if row.differences else None
+                difference = row.differences[j]
                 texts = _texts(cell, table.rows[row.varies].cells[j], difference)
                 verdict = difference.verdict if difference else ""
                 lines.append(VariantLine(table.anchor(i, j), verdict, (*about, column, *texts)))

@@ -30,6 +30,7 @@ def variant_rows(
                 varies=row.varies,
                 changes=variant_changes(settings, run),
                 cells=its_cells,
+                differences=(None,) * len(its_cells),
                 sweep=variant.sweep.name if variant.sweep else "",
                 key=variant.sweep.key if variant.sweep else "",
             )
