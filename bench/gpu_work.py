@@ -41,7 +41,7 @@ class Size:
 
 
 GPU = Size(NetSettings(), (256, 32), 8, NETS, 192, (256, 384, 512), 8192)
-CPU = Size(NetSettings(scale_unit=8, width=4, fc=64), (8, 4), 2, NETS, 6, (256, 384, 512), 512, classes=100, repeats=2)
+CPU = Size(NetSettings(scale_unit=8, width=4, fc=64), (8, 4), 1, NETS[:2], 2, (256, 384), 256, classes=100, repeats=1)
 
 
 class Spent(NamedTuple):

@@ -128,6 +128,16 @@ def test_a_store_without_checksums_is_read_as_before(folders, tmp_path):
     assert np.array_equal(old, new)
 
 
+@pytest.mark.parametrize(
+    ("corner", "rescaled"), [((-1, 0), (64, 64)), ((0, 9), (64, 64)), ((0, 0), (55, 64)), ((9, 0), (64, 64))]
+)
+def test_a_crop_that_does_not_lie_in_its_image_is_not_cut(corner, rescaled):
+    image, out = np.zeros((64, 3 * 64), np.uint8), np.ones((CROP, 3 * CROP), np.uint8)
+    assert not crops._cut(image, rescaled, corner, False, out)
+    assert out.all()
+    assert crops._cut(image, (64, 64), (8, 8), False, out)
+
+
 def test_no_images_are_no_crops(folders):
     for kind in ("pixels", "files"):
         assert batch_of(Store(folders[kind]), np.arange(0), Draws.for_epoch(0, 1, 40, (64, 64))).shape[0] == 0

@@ -142,6 +142,15 @@ def test_a_store_without_checksums_is_read_where_it_lies(stores, tmp_path, capfd
     assert "vggrepro checksums FOLDER --record" in capfd.readouterr().err
 
 
+def test_what_a_kill_left_of_a_copy_is_cleared_away(stores, tmp_path):
+    left = tmp_path / f".{recorded_checksum(stores[0])}.writing-0a1b2c3d"
+    left.mkdir()
+    (left / "images.bin").write_bytes(b"half")
+    copy = used(Staging(tmp_path, math.inf), stores[0])
+    assert not left.exists()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_dir()) == [copy.name]
+
+
 def test_jobs_that_begin_together_make_one_copy_and_a_kill_leaves_none_behind(stores, tmp_path):
     train, val = stores
     jobs = [reader(tmp_path, train) for _ in range(3)]
