@@ -7,8 +7,7 @@
   const packed = JSON.parse(document.getElementById("whatif-packed").textContent);
   const chips = [...part.querySelectorAll("input[type=checkbox]")];
   const open = bytes(packed.open);
-  const coded = bytes(packed.margins);
-  const margins = packed.bits === 8 ? new Int8Array(coded.buffer) : new Float32Array(coded.buffer);
+  let margins; // up to 27 MB, decoded when a fusion that is no row of the paper is picked: the page opens without them
   const decoded = packed.bits === 8 ? (code) => code * Math.abs(code) : (margin) => margin;
 
   function bytes(text) {
@@ -21,6 +20,10 @@
   // weights: a whole number per evaluation; returns how many images are wrong, top-1 and top-5
   function wrong(weights) {
     const pairs = packed.pairs;
+    if (!margins) {
+      const coded = bytes(document.getElementById("whatif-margins").textContent);
+      margins = packed.bits === 8 ? new Int8Array(coded.buffer) : new Float32Array(coded.buffer);
+    }
     const sums = new Float64Array(pairs); // of codes: whole numbers below 2^53, so that sums are exact
     weights.forEach((weight, evaluation) => {
       if (!weight) return;

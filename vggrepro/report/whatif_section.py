@@ -76,7 +76,8 @@ def whatif_section(file: Path) -> dict[str, Any]:
         "bits": packed["bits"],
         "seed": packed["seed"] if packed["seeds"] > 1 else None,
         "script": (ROOT / "reports" / "whatif.js").read_text(encoding="utf-8"),
-        "packed": {key: value for key, value in packed.items() if key != "made"},
+        "packed": {key: value for key, value in packed.items() if key not in ("made", "margins")},
+        "margins": packed["margins"],
     }
 
 
