@@ -21,10 +21,13 @@ QUANTITY = "top-1"
 def truth_of(results: Path, seeds: int, images: int) -> Truth:
     """What is taken to be true of a run with so many seeds on so many validation images.
 
-    Disagreement and spread are those of the outcomes among the results, where there are some, else those of the tolerances.
-    Raises ValueError for outcomes that are damaged.
+    Disagreement and spread are those of the outcomes among the results, where there are some that can be read, else those of
+    the tolerances.
     """
-    outcomes = _outcomes(results)
+    try:
+        outcomes = _outcomes(results)
+    except ValueError as error:
+        return Truth(seeds, {}, images, source=f"tables/tolerances.yaml, because of {error}")
     between = _disagreements(outcomes, same=False)
     within = _disagreements(outcomes, same=True)
     if not between or not within:

@@ -1,0 +1,49 @@
+"""What finished runs say of disagreement takes the place of what is assumed; what cannot be read is said and passed over."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vggrepro.planning.evidence import truth_of
+from vggrepro.planning.power import BETWEEN, USUAL_ERROR, WITHIN, Truth
+from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, write_outcomes
+
+IMAGES = 10_000
+SOURCES = {"dense": ("A_256_s0/dense/256",), "wide": ("A_256_s0/dense/512",), "other": ("D_256_s0/dense/256",)}
+
+
+def write(folder) -> None:
+    """Two systems of A that disagree on 6% of the images, and one of D on 20%, all with the usual error."""
+    wrong = np.zeros((3, IMAGES), bool)
+    errors = round(USUAL_ERROR * IMAGES)
+    for row, moved in zip(wrong, (0, 300, 1000), strict=True):
+        row[moved : errors + moved] = True
+    outcomes = [
+        OutcomeEntry({"row": name}, "top-1", Errors(row[None], "images", sources))
+        for (name, sources), row in zip(SOURCES.items(), wrong, strict=True)
+    ]
+    (folder / "tables").mkdir(parents=True)
+    write_outcomes(folder / "tables/table03.npz", Outcomes("3", (0,), tuple(outcomes)))
+
+
+def test_disagreement_is_counted_on_the_images(tmp_path):
+    write(tmp_path)
+    truth = truth_of(tmp_path, 1, 50_000)
+    assert truth.within == pytest.approx(0.06)
+    # of A's two systems with D's: 20% and 14%
+    assert truth.between == pytest.approx(0.17)
+    assert str(tmp_path) in truth.source
+    assert (truth.seeds, truth.usual_images, truth.training) == (1, 50_000, None)
+
+
+def test_without_results_the_tolerances_stand(tmp_path):
+    assert truth_of(tmp_path, 3, 50_000) == Truth(3, {}, 50_000)
+
+
+def test_outcomes_that_cannot_be_read_are_said_and_passed_over(tmp_path):
+    write(tmp_path)
+    (tmp_path / "tables/table03.npz").write_bytes(b"of an older version")
+    truth = truth_of(tmp_path, 1, 50_000)
+    assert (truth.between, truth.within) == (BETWEEN, WITHIN)
+    assert "table03.npz" in truth.source
