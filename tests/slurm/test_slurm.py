@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -90,7 +91,7 @@ def working_folder(folder: Path) -> Path:
 
 
 def start(folder: Path, *arguments: str) -> subprocess.Popen:
-    # two nodes of one machine share its disk: a folder for each
+    # nodes of one machine share its disk: a folder for the node that a job begins on, where the variable gets its value
     stage = f"stage_folder='{folder}/disk of $SLURMD_NODENAME'"
     call = [BIN / "snakemake", "--cores", "all", *HERE, stage, "stage_gb=1", *arguments]
     log = (folder / "snakemake.log").open("w")
@@ -163,20 +164,22 @@ def test_a_training_on_two_nodes_is_requeued_and_goes_on(disturbed):
 
 
 @pytest.mark.slow
-def test_every_node_copies_a_store_once_and_the_next_job_finds_it(disturbed):
-    """Of the training on two nodes, both attempts and the evaluation after it read from the disks of their nodes."""
+def test_a_node_copies_a_store_once_and_its_next_job_finds_it(disturbed):
+    """Of a training on two nodes, both attempts and the evaluation after it read what was copied for the run before."""
     folder = disturbed["requeued"].folder
     logs = folder / "results/smoke/logs"
-    text = "".join(
-        file.read_text() for file in sorted(logs.rglob("*B_256_s0*.log")) + sorted(logs.rglob("A_256_s0*.log"))
-    )
-    for node in ("node1", "node2"):
-        place = folder / f"disk of {node}"
-        assert len(list(place.glob("*.checked"))) == 2
-        assert text.count(f"MB are copied to {place}") <= 2
-    evaluation = (logs / "evaluate/B_256_s0.dense.log").read_text()
-    assert re.search(r"data/val: read from .*/disk of node[12]/\w{32}, after \d", evaluation)
-    assert "copied to" not in evaluation
+    text = "".join(file.read_text() for file in logs.rglob("*_256_s0*.log"))
+    places = [folder / f"disk of node{number}" for number in (1, 2)]
+    used = [place for place in places if place.exists()]
+    assert used
+    for place in used:
+        # the copies, and nothing half copied
+        names = {path.name for path in place.iterdir() if path.is_dir()}
+        assert {f"{name}.checked" for name in names} == {path.name for path in place.glob("*.checked")}
+        assert text.count(f"MB are copied to {place}") <= len(names) <= 2
+    training, evaluation = (logs / name for name in ("train/B_256_s0.log", "evaluate/B_256_s0.dense.log"))
+    assert len(re.findall(r"data/train: read from .*/disk of node[12]/\w{32}, after \d", training.read_text())) == 2
+    assert re.search(r"data/val: read from .*/disk of node[12]/\w{32}, after \d", evaluation.read_text())
 
 
 @pytest.mark.slow
@@ -187,3 +190,26 @@ def test_a_move_to_a_cluster_trains_nothing_again(disturbed):
         options = [*call[:-3], *where, *call[-3:]]
         done = subprocess.run(options, cwd=disturbed["requeued"].folder, capture_output=True, text=True)
         assert "Nothing to be done" in done.stdout + done.stderr
+
+
+READ = """
+import sys
+from pathlib import Path
+from vggrepro.cli.options import Stage
+with Stage(stage=sys.argv[1]).stores(Path(sys.argv[2]), workers=1) as (folder,):
+    print("reads", folder)
+"""
+
+
+@pytest.mark.slow
+def test_every_node_has_a_copy_of_its_own_and_keeps_it(slurm, stores, tmp_path):
+    (tmp_path / "read.py").write_text(READ)
+    texts = []
+    for number, node in enumerate(("node1", "node2", "node1")):
+        call = shlex.join([sys.executable, "read.py", f"{tmp_path}/disk of $SLURMD_NODENAME", str(stores[1])])
+        options = ["--wait", f"--nodelist={node}", f"--chdir={tmp_path}", f"--output={tmp_path}/{number}.log"]
+        subprocess.run(["sbatch", *options, "--wrap", call], check=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        texts.append((tmp_path / f"{number}.log").read_text())
+    for text, node in zip(texts, ("node1", "node2", "node1"), strict=True):
+        assert re.search(rf"^reads {re.escape(str(tmp_path))}/disk of {node}/\w{{32}}$", text, re.M)
+    assert ["are copied to" in text for text in texts] == [True, True, False]
