@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
@@ -39,8 +40,8 @@ def begin_session(plan: Plan, workflow: Any) -> None:  # noqa: ANN401
         view = outlook(steps, machines, measured_rates(results_folders(results.parent)))
         line = start_line(view, now)
     except ValueError as error:
-        # a device that is not in the table, or a precision that it lacks: trainings say what is wrong with it
-        view = outlook(steps, Machines(this_cpu()), measured_rates([]))
+        # a device that is not in the table, or a precision that it lacks: no step is predicted, and the run goes on
+        view = replace(outlook(steps, Machines(this_cpu()), measured_rates([])), forecasts=())
         line = f"There is no plan: {error}"
     write_plan(view, now)
     say(workflow, line, sys.stderr)
