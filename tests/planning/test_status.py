@@ -196,6 +196,18 @@ def test_what_finished_steps_took_corrects_what_is_left(tmp_path):
     assert read_status(tmp_path).seconds_left == pytest.approx(2 * 950)
 
 
+def test_results_of_other_settings_that_are_to_be_made_again_are_not_done_yet(tmp_path):
+    finish(make(tmp_path), "data/train")
+    plan = json.loads((tmp_path / "plan/plan.json").read_text())
+    plan["steps"][0]["to_do"] = True
+    write(tmp_path / "plan/plan.json", plan)
+    recipe_file = tmp_path / "recipes/data/train.json"
+    os.utime(recipe_file, (time.time() - 100,) * 2)
+    assert states(tmp_path)["prepare"] == "waiting"
+    os.utime(recipe_file, (time.time() + 1,) * 2)
+    assert states(tmp_path)["prepare"] == "done"
+
+
 def test_a_copy_of_results_says_the_same(tmp_path):
     finish(make(tmp_path / "a"), "data/train")
     shutil.copytree(tmp_path / "a", tmp_path / "b")

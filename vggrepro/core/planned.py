@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NotRequired
 
 from typing_extensions import TypedDict
 
@@ -46,6 +47,8 @@ class PlannedStep(TypedDict):
     """Below the folder of results; the recipe is called as the first."""
     log: str
     benchmark: str
+    to_do: NotRequired[bool]
+    """Whether it was still to be made when the plan was: older results of it, which may be there, are of other settings."""
     gpus: int
     threads: int
     """CPU threads that it computes with, or reads images with."""

@@ -165,6 +165,7 @@ def plan_record(view: Outlook, old: PlanRecord | None, now: datetime) -> PlanRec
             outputs=list(step.outputs),
             log=step.log,
             benchmark=step.benchmark,
+            to_do=step.to_do,
             gpus=view.machines.gpus_of(step),
             threads=view.machines.threads_of(step),
             predicted=fresh.get(step.name) or known.get(step.name),

@@ -20,7 +20,7 @@ from statistics import median
 from typing import Any, Literal
 
 from vggrepro.core.files import lock, read_json
-from vggrepro.core.planned import PlannedStep, PlanRecord, measured_seconds, read_plan
+from vggrepro.core.planned import PLAN_FILE, PlannedStep, PlanRecord, measured_seconds, read_plan
 from vggrepro.planning.rates import epochs_done
 from vggrepro.planning.schedule import Task, schedule
 from vggrepro.planning.session import SESSION_LOCK
@@ -127,6 +127,7 @@ class _Look:
         if recipe == [FAILED]:
             return StepStatus(step, "failed", log=str(log or ""), last_lines=_last_lines(log, LINES))
         if recipe != [UNFINISHED]:
+            made = made and not (step.get("to_do") and self._is_of_before(step))
             return StepStatus(step, "done" if made else "waiting", share=float(made))
         training = self._training(step["outputs"][0].split("/")[1]) if step["rule"] == "train" else None
         last = _last_lines(log, 1)
@@ -134,12 +135,23 @@ class _Look:
         state: State = "running" if self._runs(step, log) else "stopped"
         return StepStatus(step, state, share, str(log or ""), last, training)
 
-    def _recipe(self, step: PlannedStep) -> Any:  # noqa: ANN401
+    def _place(self, step: PlannedStep) -> Path:
+        """Where the recipe of a step lies."""
         place = self.results / RECIPES / step["outputs"][0]
+        return place.with_name(f"{place.name}.json")
+
+    def _recipe(self, step: PlannedStep) -> Any:  # noqa: ANN401
         try:
-            return read_json(place.with_name(f"{place.name}.json"), listed=False)
+            return read_json(self._place(step), listed=False)
         except ValueError:
             return None
+
+    def _is_of_before(self, step: PlannedStep) -> bool:
+        """Whether a step was made before the plan that is to make it again: its recipe is older than the plan's file."""
+        try:
+            return self._place(step).stat().st_mtime < (self.results / PLAN_FILE).stat().st_mtime
+        except OSError:
+            return False
 
     def _runs(self, step: PlannedStep, log: Path | None) -> bool:
         """By locks and open files where it began on this machine; elsewhere while its files change."""
