@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 from pathlib import Path
 
@@ -34,10 +35,17 @@ def tarred(tmp_path) -> Path:
     return tmp_path / "v2.tar"
 
 
-@pytest.mark.parametrize("form", ["folder", "folder above", "tar"])
+FORMS = ["folder", "folder above", "tar", "tar that is called packed", "packed tar"]
+
+
+@pytest.mark.parametrize("form", FORMS)
 def test_a_folder_is_the_place_of_its_class_among_the_sorted_wnids(tmp_path, tarred, form):
     """0, 1, 2, ..., 10, and not 0, 1, 10, 2 as text."""
-    path = {"folder": tmp_path / "imagenetv2/top-images", "folder above": tmp_path / "imagenetv2", "tar": tarred}[form]
+    paths = (tmp_path / "imagenetv2/top-images", tmp_path / "imagenetv2", tarred)
+    path = dict(zip(FORMS, (*paths, *[tmp_path / "v2.tar.gz"] * 2), strict=True))[form]
+    if path not in paths:
+        content = tarred.read_bytes()
+        path.write_bytes(gzip.compress(content) if form == "packed tar" else content)
     layout = NumberedFolders(path, WNIDS)
     items = layout.items("val")
     assert [item.label for item in items] == [label for label in range(12) for _ in range(2)]

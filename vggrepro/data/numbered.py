@@ -9,7 +9,7 @@ from pathlib import Path
 
 from vggrepro.core.files import Files
 from vggrepro.data.layouts import IMAGE, Item, Layout, Split
-from vggrepro.data.tars import PLAIN, TarFiles
+from vggrepro.data.tars import PACKED, PLAIN, TarFiles
 
 
 class NumberedFolders(Layout):
@@ -21,7 +21,8 @@ class NumberedFolders(Layout):
 
     def __init__(self, path: Path, wnids: Sequence[str]) -> None:
         """`wnids` are the sorted classes; a ValueError unless there is a folder with images for each number, and no other."""
-        self.files = TarFiles(path) if path.name.lower().endswith(PLAIN) and path.is_file() else Files(path)
+        is_tar = path.name.lower().endswith((*PLAIN, *PACKED)) and path.is_file()
+        self.files = TarFiles(path) if is_tar else Files(path)
         self.title, self.wnids, self.words = path.name, list(wnids), {}
         self._numbered = self._by_number()
         if odd := {str(number) for number in range(len(wnids))} ^ self._numbered.keys():

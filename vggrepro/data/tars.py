@@ -37,7 +37,7 @@ class TarFiles:
         self.path = path
         self._places: dict[str, Place] = {}
         self._unpacked: dict[str, bytes] = {}
-        if packed is None and path.name.lower().endswith(PLAIN):
+        if packed is None and (path.name.lower().endswith(PLAIN) or is_plain(path)):
             self._places = dict(tar_members(path))
         else:
             self.unpack(path, "", packed)
@@ -84,6 +84,12 @@ class TarFiles:
                 file = tar.extractfile(member)
                 assert file is not None, "a regular file can be read"
                 self._unpacked[folder + member.name.removeprefix("./")] = file.read()
+
+
+def is_plain(path: Path) -> bool:
+    """Whether a file is a tar that is not packed, whatever it is called: ImageNetV2's are called .tar.gz."""
+    with path.open("rb") as file:
+        return file.read(512)[257:262] == b"ustar"
 
 
 def tar_members(archive: Path) -> Iterator[tuple[str, Place]]:
