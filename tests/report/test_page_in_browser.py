@@ -160,6 +160,26 @@ def test_no_table_is_cut_or_overprinted_on_paper(shown):
     assert shown.execute_script(wide) == []
 
 
+def test_on_paper_no_word_of_a_heading_is_broken(shown):
+    reload_at(shown, 700)
+    shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    broken = r"""
+      const words = [];
+      for (const heading of document.querySelectorAll('table.plain thead th')) {
+        const walker = document.createTreeWalker(heading, NodeFilter.SHOW_TEXT);
+        for (let text = walker.nextNode(); text; text = walker.nextNode()) {
+          for (const word of text.data.matchAll(/[\\p{L}\\d]+/gu)) {
+            const range = document.createRange();
+            range.setStart(text, word.index);
+            range.setEnd(text, word.index + word[0].length);
+            if (range.getClientRects().length > 1) words.push(word[0]);
+          }
+        }
+      }
+      return words"""
+    assert shown.execute_script(broken) == []
+
+
 def test_on_a_phone_the_numbers_of_every_table_are_in_sight(shown):
     """Nobody has to scroll a table sideways to see its numbers; of Table 1 the first nets are in sight."""
     reload_at(shown, 390)
