@@ -91,6 +91,7 @@ def test_released_nets_name_their_file_and_reading(tmp_path):
         "file": "vgg16.pth",
         "digest": "0123456789abcdef",
         "format": "torchvision",
+        "trained by": "torchvision",
         "reading": {"channels": "rgb", "input": "torchvision", "classes": "sorted", "full": "chw", "kernels": "hw"}
         | {"mean": [123.675, 116.28, 103.53]},
         "checked": {"images": 400, "top-1 errors": 114},
