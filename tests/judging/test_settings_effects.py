@@ -37,6 +37,8 @@ OTHER_VALUES: dict[str, Any] = {
     "labels": {"ReaL": str(ROOT / "README.md")},
     "validation": {"V2": str(ROOT)},
     "unstaged": {"glorot": str(ROOT)},
+    "variants": {"Less decay": {"of": "C/256", "train": {"weight_decay": 1e-4}}},
+    "tables": None,  # rows beside the paper's: tests/tables/test_own_tables.py
     "unprinted": ["scale-gap"],
     "downloads.folder": "elsewhere",
     "downloads.mirror": "http://mirror.example",
@@ -51,6 +53,7 @@ OTHER_VALUES: dict[str, Any] = {
     "data.classes": 100,
     "data.train_per_class": 100,
     "data.val_per_class": 10,
+    "model.layers": None,  # of a variant alone: tests/settings/test_variants.py
     "model.scale_unit": 16,
     "model.width": 32,
     "model.fc": 512,
