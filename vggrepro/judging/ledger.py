@@ -19,7 +19,7 @@ from vggrepro.core.validation import read_typed
 from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedStep, compare_cells
 from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
-from vggrepro.judging.elsewhere import audited_elsewhere
+from vggrepro.judging.unstaged import audited_unstaged
 from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, printed_gains
 from vggrepro.paper.tables import table_name
 from vggrepro.paper.tolerances import tolerances_digest
@@ -184,7 +184,7 @@ def _comparable(table: Path) -> bool:
 def _read_outcomes(settings: Settings, tables: Path, number: str, of: str) -> Outcomes:
     """The outcomes of a table, ours or of results from random weights; none where it was not made."""
     if of:
-        return audited_elsewhere(settings, number, of).outcomes
+        return audited_unstaged(settings, number, of).outcomes
     file = tables / f"{table_name(number)}.npz"
     return read_outcomes(file) if file.exists() else Outcomes(number, ())
 
@@ -193,7 +193,7 @@ def _remarks(claim: Claim, settings: Settings, tables: Path) -> str:
     """How the nets of other results that a claim is judged by were made otherwise than ours, and ours than each other."""
     places = {(place.table, place.of) for pair in claim.compared() for place in pair if place.of}
     remarks = (
-        audited_elsewhere(settings, number, of).remarks(tables / f"{table_name(number)}.json")
+        audited_unstaged(settings, number, of).remarks(tables / f"{table_name(number)}.json")
         for number, of in sorted(places)
     )
     return "; ".join(filter(None, (*remarks, *_trained_unlike(claim, settings, tables))))

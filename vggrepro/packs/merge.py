@@ -15,7 +15,7 @@ from vggrepro.core.checksums import CHECKSUMS, listed_files, write_checksums, wr
 from vggrepro.core.files import file_digest, put_in_place, read_json, write_json, write_text
 from vggrepro.core.leftovers import in_use, prefix_of
 from vggrepro.core.provenance import provenance_record
-from vggrepro.packs.alike import check_images, check_lists, check_records, check_settings
+from vggrepro.packs.compatibility import check_images, check_lists, check_records, check_settings
 from vggrepro.packs.manifest import CONTINUED, MEASURED, TABLES, Pack, check_space, open_pack
 from vggrepro.packs.origin import is_place, overrides, places, with_values
 from vggrepro.packs.recipes import recipes_of, settle_recipes

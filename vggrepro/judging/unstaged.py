@@ -22,7 +22,7 @@ from vggrepro.tables.render import read_table
 
 
 @dataclass(frozen=True)
-class Elsewhere:
+class UnstagedResults:
     """A table of other results."""
 
     outcomes: Outcomes
@@ -38,7 +38,7 @@ class Elsewhere:
         return f"from random weights: {', '.join(others)}" if others else ""
 
 
-def audited_elsewhere(settings: Settings, number: str, of: str) -> Elsewhere:
+def audited_unstaged(settings: Settings, number: str, of: str) -> UnstagedResults:
     """Table `number` of the nets that began with random weights of the kind `of`.
 
     Raises NotRunError where none are given, and where their records are missing or contradict our settings, and ValueError for
@@ -66,4 +66,4 @@ def audited_elsewhere(settings: Settings, number: str, of: str) -> Elsewhere:
         raise NotRunError(
             f"unstaged.{of}: {scores}: no row of Table {number} was evaluated with every seed: evaluate there"
         )
-    return Elsewhere(outcomes, table)
+    return UnstagedResults(outcomes, table)
