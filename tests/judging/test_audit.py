@@ -18,7 +18,7 @@ from vggrepro.paper.tables import published_table, table_evaluations, table_numb
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.settings.varied import layers_of_variant
+from vggrepro.settings.variant_settings import layers_of_variant
 
 PAPER = load_settings({})
 RUNS = {

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from vggrepro.core.planned import read_plan
+from vggrepro.core.plan_record import read_plan
 from vggrepro.planning import session
 from vggrepro.planning.hardware import device_called
 from vggrepro.planning.session import begin_session, machines_of

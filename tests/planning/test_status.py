@@ -16,12 +16,12 @@ import pytest
 
 from vggrepro import cli
 from vggrepro.core.files import lock
-from vggrepro.core.planned import Prediction
+from vggrepro.core.plan_record import Prediction
+from vggrepro.planning.formatting import console
 from vggrepro.planning.session import SESSION_LOCK
 from vggrepro.planning.status import QUIET, read_status
-from vggrepro.planning.status_words import status_view
+from vggrepro.planning.status_text import status_view
 from vggrepro.planning.watching import newest_results
-from vggrepro.planning.words import console
 from vggrepro.workflow.recipes import FAILED, UNFINISHED
 
 HERE = socket.gethostname()

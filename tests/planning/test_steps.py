@@ -12,7 +12,7 @@ import pytest
 
 from vggrepro import cli
 from vggrepro.core.paths import ROOT
-from vggrepro.core.planned import PLAN_FILE, predicted_and_measured, read_plan
+from vggrepro.core.plan_record import PLAN_FILE, predicted_and_measured, read_plan
 from vggrepro.paper.runs import Run
 from vggrepro.planning.costs import WORK
 from vggrepro.planning.forecast import Machines

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from vggrepro.core.planned import PredictedAndMeasured
+from vggrepro.core.plan_record import PredictedAndMeasured
 from vggrepro.judging.comparisons import Step
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger

@@ -18,7 +18,7 @@ from tests.workflow.planning import jobs, runs, snakemake
 from vggrepro import cli
 from vggrepro.core.instructions import cpu_has_avx2
 from vggrepro.core.paths import ROOT
-from vggrepro.core.planned import predicted_and_measured, read_plan
+from vggrepro.core.plan_record import predicted_and_measured, read_plan
 from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
 from vggrepro.diagnosis.comparison import compare

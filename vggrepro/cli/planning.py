@@ -37,11 +37,12 @@ def plan(
     as_json: Annotated[bool, about("print the plan as JSON", name="--json")] = False,
 ) -> None:
     """Say what a run costs before it starts: time, memory, disk, energy, a date; of what is there already, nothing."""
-    from vggrepro.core.planned import predicted_and_measured, read_plan
+    from vggrepro.core.plan_record import predicted_and_measured, read_plan
+    from vggrepro.planning.formatting import console
     from vggrepro.planning.outlook import outlook, plan_record
+    from vggrepro.planning.plan_text import guesses_table, plan_lines, plan_table
     from vggrepro.planning.rates import measured_rates, results_folders
     from vggrepro.planning.steps import planned_steps
-    from vggrepro.planning.words import console, guesses_table, plan_lines, plan_table
 
     wanted = _budget(budget, device)
     values = _with_precision(_config(config), precision)
@@ -69,9 +70,9 @@ def plan(
 
 def _print_claims(out: Any, view: Any, config: tuple[str, ...], values: Mapping[str, Any], budget: Any) -> None:  # noqa: ANN401
     """The chances of claims, or what a budget buys of them."""
+    from vggrepro.planning.assumptions import truth_of
     from vggrepro.planning.budget import Market, buy, judging_lines, snakemake_line
-    from vggrepro.planning.claims_words import bought_lines, bought_table, chances_table, claims_lines
-    from vggrepro.planning.evidence import truth_of
+    from vggrepro.planning.chances_text import bought_lines, bought_table, chances_table, claims_lines
     from vggrepro.planning.images import data_set
     from vggrepro.planning.power import chances, questions
 

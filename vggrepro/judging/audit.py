@@ -25,7 +25,7 @@ from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import described
 from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.models import RunSettings, Settings
-from vggrepro.settings.varied import layers_of_variant
+from vggrepro.settings.variant_settings import layers_of_variant
 
 RELEASED = "adopted.json"
 """Lies beside weights that others trained, in place of `run.json`."""

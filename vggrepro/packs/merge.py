@@ -18,7 +18,7 @@ from vggrepro.core.provenance import provenance_record
 from vggrepro.packs.compatibility import check_images, check_lists, check_records, check_settings
 from vggrepro.packs.manifest import CONTINUED, MEASURED, TABLES, Pack, check_space, open_pack
 from vggrepro.packs.origin import is_place, overrides, places, with_values
-from vggrepro.packs.recipes import recipes_of, settle_recipes
+from vggrepro.packs.portable_recipes import recipes_of, settle_recipes
 from vggrepro.packs.tables import check_tables, make_tables, note_recipes
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings

@@ -14,7 +14,7 @@ from vggrepro.core.provenance import provenance_record
 from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, TABLES, VERSION, rules_here
 from vggrepro.packs.members import TIME, Member, write_member
 from vggrepro.packs.origin import packed_settings, places, recorded_settings
-from vggrepro.packs.recipes import read_recipe, token
+from vggrepro.packs.portable_recipes import read_recipe, token
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import read_training, stale_results, stored_results
 from vggrepro.training.files import WEIGHTS

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vggrepro.core.planned import Prediction
+from vggrepro.core.plan_record import Prediction
 from vggrepro.planning.costs import Work
 from vggrepro.planning.hardware import Device
 from vggrepro.planning.rates import Rates

@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from vggrepro.core.files import write_json
-from vggrepro.core.planned import PLAN_FILE, PlannedStep, PlanRecord, read_plan
+from vggrepro.core.plan_record import PLAN_FILE, PlannedStep, PlanRecord, read_plan
 from vggrepro.paper.runs import Run
 from vggrepro.planning.forecast import Forecast, Machines, Range, fits, forecast, total
 from vggrepro.planning.rates import Rates, epochs_done
-from vggrepro.planning.schedule import Schedule, Task, schedule
 from vggrepro.planning.steps import Step, Steps
+from vggrepro.planning.timeline import Task, Timeline, schedule_tasks
 from vggrepro.workflow.plan import Plan
 
 USED = Range(0.6, 0.8, 1.0)
@@ -33,18 +33,18 @@ class Outlook:
     machines: Machines
     forecasts: tuple[Forecast, ...]
     """Of the steps that are still to be made."""
-    schedules: tuple[Schedule, Schedule, Schedule]
+    timelines: tuple[Timeline, Timeline, Timeline]
     """With the low, the expected and the high time of every step."""
 
     @property
     def seconds(self) -> Range:
         """Until the report is there."""
-        return Range(*(each.seconds for each in self.schedules))
+        return Range(*(each.seconds for each in self.timelines))
 
     @property
     def chain(self) -> Range:
         """The critical path: what no number of machines makes shorter."""
-        return Range(*(each.chain_seconds for each in self.schedules))
+        return Range(*(each.chain_seconds for each in self.timelines))
 
     @property
     def gpu_seconds(self) -> Range:
@@ -110,7 +110,7 @@ def outlook(steps: Steps, machines: Machines, rates: Rates) -> Outlook:
     """
     root = Path(steps.plan.root)
     forecasts = tuple(_forecast(step, steps.plan, root, machines, rates) for step in steps.to_do)
-    low, mid, high = (_schedule(forecasts, machines, bound) for bound in range(3))
+    low, mid, high = (_timeline(forecasts, machines, bound) for bound in range(3))
     return Outlook(steps, machines, forecasts, (low, mid, high))
 
 
@@ -128,12 +128,12 @@ def _forecast(step: Step, plan: Plan, root: Path, machines: Machines, rates: Rat
     return replace(whole, seconds=AS_IN_OTHER_EPOCHS.times(each * (epochs - done.epochs)), measured=done.epochs)
 
 
-def _schedule(forecasts: Iterable[Forecast], machines: Machines, bound: int) -> Schedule:
+def _timeline(forecasts: Iterable[Forecast], machines: Machines, bound: int) -> Timeline:
     tasks = [
         Task(each.step.name, each.step.needs, each.seconds[bound], each.gpus, 0 if each.gpus else each.threads)
         for each in forecasts
     ]
-    return schedule(tasks, gpus=machines.gpus, cores=machines.cores)
+    return schedule_tasks(tasks, gpus=machines.gpus, cores=machines.cores)
 
 
 def free_bytes(folder: Path) -> int:

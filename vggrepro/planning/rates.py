@@ -15,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from vggrepro.core.files import read_json
-from vggrepro.core.planned import PredictedAndMeasured, predicted_and_measured, read_plan
+from vggrepro.core.plan_record import PredictedAndMeasured, predicted_and_measured, read_plan
 from vggrepro.planning.hardware import devices
 from vggrepro.training.files import METRICS, RUN_RECORD
 

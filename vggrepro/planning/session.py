@@ -12,9 +12,9 @@ from vggrepro.core.files import lock
 from vggrepro.planning.forecast import Machines
 from vggrepro.planning.hardware import device_called, this_cpu, this_machine
 from vggrepro.planning.outlook import outlook, write_plan
+from vggrepro.planning.plan_text import start_line
 from vggrepro.planning.rates import measured_rates, results_folders
 from vggrepro.planning.steps import steps_of_dag
-from vggrepro.planning.words import start_line
 from vggrepro.workflow.plan import Plan
 from vggrepro.workflow.session import say
 

@@ -20,10 +20,10 @@ from statistics import median
 from typing import Any, Literal
 
 from vggrepro.core.files import lock, read_json
-from vggrepro.core.planned import PLAN_FILE, PlannedStep, PlanRecord, measured_seconds, read_plan
+from vggrepro.core.plan_record import PLAN_FILE, PlannedStep, PlanRecord, measured_seconds, read_plan
 from vggrepro.planning.rates import epochs_done
-from vggrepro.planning.schedule import Task, schedule
 from vggrepro.planning.session import SESSION_LOCK
+from vggrepro.planning.timeline import Task, schedule_tasks
 from vggrepro.training.files import HEARTBEAT
 from vggrepro.workflow.recipes import FAILED, RECIPES, UNFINISHED
 
@@ -295,7 +295,7 @@ def _progress(results: Path, planned: PlanRecord | None, steps: Sequence[StepSta
     if planned is None:
         return 0.0, None
     tasks = [_task(each, seconds[each.step["name"]]) for each in steps if each.state != "done"]
-    left = schedule(tasks, gpus=planned["gpus"], cores=planned["cores"]).seconds
+    left = schedule_tasks(tasks, gpus=planned["gpus"], cores=planned["cores"]).seconds
     return (done / total if total else 1.0), left
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.live import Live
 
+from vggrepro.planning.formatting import UNBOUNDED, console
 from vggrepro.planning.status import RunStatus, read_status
-from vggrepro.planning.status_words import status_view, summary_lines
-from vggrepro.planning.words import UNBOUNDED, console
+from vggrepro.planning.status_text import status_view, summary_lines
 
 RESULTS = Path("results")
 

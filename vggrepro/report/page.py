@@ -16,7 +16,7 @@ from vggrepro.core import provenance
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
-from vggrepro.core.planned import predicted_and_measured, read_plan
+from vggrepro.core.plan_record import predicted_and_measured, read_plan
 from vggrepro.core.records import read_released
 from vggrepro.diagnosis.evidence import Evidence, read_evidence
 from vggrepro.judging.ledger import read_ledger

@@ -56,8 +56,8 @@ from vggrepro.settings.fields import (
     RowName,
     StoreName,
 )
+from vggrepro.settings.variant_settings import check_variants, differs, first_run_called, settings_of_variants
 from vggrepro.settings.variants import NOTHING, VariantName, VariantSettings
-from vggrepro.settings.varied import check_variants, differs, first_run_called, settings_of_variants
 
 PRESETS = ("paper", "tiny", "smoke")
 """Names of the presets, each a YAML file."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from vggrepro.core.planned import PredictedAndMeasured
+from vggrepro.core.plan_record import PredictedAndMeasured
 from vggrepro.report.figures.drawing import CURVES, INK, WIDTH, Figure, finished_figure, plot_style
 from vggrepro.report.figures.trainings import unit_of
 

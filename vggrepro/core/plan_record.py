@@ -1,4 +1,4 @@
-"""What was predicted of every step before it began, and what it took: `plan/plan.json` among the results. No torch.
+"""`plan/plan.json` among the results: what was predicted of every step before it began, and what it took. No torch.
 
 The workflow writes the file when it starts. A step that is finished keeps the prediction that was made before it ran.
 """

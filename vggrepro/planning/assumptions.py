@@ -1,4 +1,4 @@
-"""What finished runs say of disagreement and spread, in place of what the tolerances assume. No torch."""
+"""What a forecast of claims assumes of disagreement and spread: from finished runs, else from the tolerances. No torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chances of claims, and what a budget buys of them, in words."""
+"""The text about claims: how likely each is to be decided, and what a budget buys."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from vggrepro.planning.budget import Bought, Budget
+from vggrepro.planning.formatting import HOUR, amount, table
 from vggrepro.planning.power import ClaimChance, Truth
-from vggrepro.planning.words import HOUR, amount, table
 
 
 def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]) -> Table:

@@ -1,4 +1,4 @@
-"""A run's status in words: what runs, what failed with the end of its log, how much is done and left."""
+"""The text of a run's status: what runs, what failed with the end of its log, how much is done and left."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from vggrepro.planning.formatting import date, duration, table
 from vggrepro.planning.status import STATES, RunStatus, StepStatus, TrainingStatus
-from vggrepro.planning.words import date, duration, table
 
 COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "failed": "red", "waiting": "dim"}
 BAR = 50

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vggrepro.planning.schedule import Task, schedule
+from vggrepro.planning.timeline import Task, schedule_tasks
 
 
 @st.composite
@@ -22,29 +22,29 @@ def task_lists(draw) -> list[Task]:
 
 @given(task_lists())
 def test_nothing_begins_before_what_it_needs_has_ended(tasks):
-    made = schedule(tasks, gpus=2, cores=2)
+    made = schedule_tasks(tasks, gpus=2, cores=2)
     for task in tasks:
         assert all(made.ends[need] <= made.ends[task.name] - task.seconds + 1e-9 for need in task.needs)
 
 
 @given(task_lists())
 def test_a_run_is_no_shorter_than_its_longest_chain_and_no_longer_than_all_steps_together(tasks):
-    made = schedule(tasks, gpus=2, cores=2)
+    made = schedule_tasks(tasks, gpus=2, cores=2)
     assert made.chain_seconds <= made.seconds <= sum(task.seconds for task in tasks) + 1e-9
     assert made.seconds >= sum(task.seconds * task.gpus for task in tasks) / 2 - 1e-9
 
 
 @given(task_lists())
 def test_with_machines_without_end_the_longest_chain_is_all_that_is_waited_for(tasks):
-    made = schedule(tasks, gpus=100, cores=100)
+    made = schedule_tasks(tasks, gpus=100, cores=100)
     assert made.seconds == pytest.approx(made.chain_seconds)
     lengths = {task.name: task.seconds for task in tasks}
     assert sum(lengths[name] for name in made.chain) == pytest.approx(made.chain_seconds)
 
 
 def test_what_is_made_already_is_waited_for_by_nobody():
-    assert schedule([Task("b", ("a",), 3.0, 0, 1)], gpus=0, cores=1).seconds == 3.0
+    assert schedule_tasks([Task("b", ("a",), 3.0, 0, 1)], gpus=0, cores=1).seconds == 3.0
 
 
 def test_nothing_to_do_takes_no_time():
-    assert schedule([], gpus=1, cores=1).seconds == 0.0
+    assert schedule_tasks([], gpus=1, cores=1).seconds == 0.0

@@ -1,4 +1,4 @@
-"""Recipes that go from one laboratory to another: what their paths become, and what stands for inputs that stay behind.
+"""Recipes in a pack: what becomes of paths, and what stands for inputs that stay behind.
 
 A recipe says what a job was made from: parameters as Python writes them, then a line `name: checksum` for each input. Images
 stay behind, and so may weights and features. `recipes/elsewhere.json` has their checksums, so that nothing that was made from

@@ -1,4 +1,4 @@
-"""The settings of every variant, made from those of all runs, and checked before anything runs. No torch."""
+"""All settings of every variant: its changes laid over those of all runs, and checked before anything runs. No torch."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vggrepro.planning.evidence import truth_of
+from vggrepro.planning.assumptions import truth_of
 from vggrepro.planning.power import BETWEEN, USUAL_ERROR, WITHIN, Truth
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, write_outcomes
 
