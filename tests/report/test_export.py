@@ -16,6 +16,7 @@ import pytest
 
 from tests.report.conftest import MADE, SEEDS, sha
 from vggrepro import cli
+from vggrepro.core import checksums
 from vggrepro.core.files import write_json
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.tables import Published, published_table
@@ -282,6 +283,15 @@ def test_a_description_that_is_none_is_one_message(tmp_path, graph):
 def test_the_same_results_give_the_same_crate(bundle, results, settings, tmp_path):
     write_bundle(settings, results, tmp_path / "again.zip", workers=2)
     assert (tmp_path / "again.zip").read_bytes() == bundle.read_bytes()
+
+
+def test_a_crate_looks_for_checksums_beside_the_results_alone(results, settings, tmp_path, monkeypatch):
+    """Copies in the crate have none, and would be told of as results of an older version."""
+    told = []
+    monkeypatch.setattr(checksums, "_unlisted", told)
+    write_bundle(settings, results, tmp_path / "crate.zip")
+    assert told
+    assert [folder for folder in told if not folder.is_relative_to(results)] == []
 
 
 def test_a_crate_names_no_place_of_this_machine(unpacked, settings, tmp_path):

@@ -325,7 +325,8 @@ class CrateDescription:
         program = self._program(provenance.commit())
         actions = []
         for file in sorted((self.folder / "tables").glob("*.json")):
-            paths = lineage.results_of_table(self.settings, render.read_table(file))
+            # checksums lie with the results, not with their copies in the crate
+            paths = lineage.results_of_table(self.settings, render.read_table(self.results / "tables" / file.name))
             actions.append(
                 self._action(
                     f"#table-{file.stem}",
