@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import socket
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from vggrepro.core.files import write_json
 from vggrepro.core.plan_record import PLAN_FILE, PlannedStep, PlanRecord, read_plan
+from vggrepro.data.writer import free_bytes
 from vggrepro.paper.runs import Run
 from vggrepro.planning.forecast import Forecast, Machines, Range, fits, forecast, total
 from vggrepro.planning.rates import Rates, epochs_done
@@ -134,14 +134,6 @@ def _timeline(forecasts: Iterable[Forecast], machines: Machines, bound: int) -> 
         for each in forecasts
     ]
     return schedule_tasks(tasks, gpus=machines.gpus, cores=machines.cores)
-
-
-def free_bytes(folder: Path) -> int:
-    """What is free on the disk of a folder, or of the nearest one above it that is there."""
-    folder = folder.absolute()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
 
 
 def by_rule(forecasts: Iterable[Forecast]) -> Mapping[str, list[Forecast]]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from vggrepro.judging.decisions import Decision, JudgedClaim
-from vggrepro.judging.ledger import Ledger, read_ledger
+from vggrepro.judging.ledger import Ledger
 from vggrepro.paper.claims import RATIOS
 from vggrepro.tables.numbers import RANGE, printed_number, printed_p
 
@@ -24,9 +23,8 @@ DECISION_SIGNS: dict[Decision, str] = {
 """Printed before a verdict, so that it can be read without colours."""
 
 
-def claims_section(path: Path) -> dict[str, Any]:
-    """The ledger in a `claims.json` as strings."""
-    ledger = read_ledger(path)
+def claims_section(ledger: Ledger) -> dict[str, Any]:
+    """A ledger as strings."""
     papers = [claim for claim in ledger.claims if claim.papers]
     where = "" if ledger.papers else " on these images"
     return {

@@ -16,34 +16,24 @@ from vggrepro.core import provenance
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import write_text
 from vggrepro.core.paths import ROOT
-from vggrepro.core.plan_record import predicted_and_measured, read_plan
 from vggrepro.core.records import read_released
-from vggrepro.diagnosis.evidence import Evidence, read_evidence
+from vggrepro.diagnosis.evidence import read_evidence
 from vggrepro.judging.ledger import read_ledger
-from vggrepro.localisation.sensitivity import read_sensitivity
-from vggrepro.paper.tables import published_table
 from vggrepro.report import origins
 from vggrepro.report.claims import claims_section
 from vggrepro.report.deviations import deviations_section
 from vggrepro.report.evidence import evidence_section
-from vggrepro.report.figures import argument, localisation, waterfall
-from vggrepro.report.figures import verdicts as judgements
-from vggrepro.report.figures.classes import draw_agreement, draw_class_errors
-from vggrepro.report.figures.dag import draw_dag
-from vggrepro.report.figures.drawing import Figure
-from vggrepro.report.figures.flips import draw_flips
-from vggrepro.report.figures.predicted import draw_predicted_cost
-from vggrepro.report.figures.trainings import draw_cost, draw_error_against_cost, draw_learning_curves
+from vggrepro.report.figures import waterfall
 from vggrepro.report.repeated import shared_notes, varying_columns
+from vggrepro.report.shown import ShownResults, draw_figures
 from vggrepro.report.summary import summary_section
-from vggrepro.report.sweeps import draw_sweeps, sweeps_section
+from vggrepro.report.sweeps import sweeps_section
 from vggrepro.report.whatif_section import whatif_section
-from vggrepro.scores import outcomes
 from vggrepro.settings.choices import departures
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
 from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import FinishedTraining, StoredResult
+from vggrepro.tables.lineage import FinishedTraining
 
 COST_COLUMNS = {
     "on": "on",
@@ -77,51 +67,23 @@ def write_report(
     `results` is the folder of results, such as `results/smoke`. If it is given, every number links to the files that it was
     computed from.
     """
-    tables = {path: render.read_table(path) for path in table_files}
-    trainings = [lineage.read_training(path) for path in run_files]
-    released = [_adopted_row(read_released(path)) for path in adopted_files]
-    results_by_path = lineage.stored_results(results) if results else {}
-    all_origins = (
-        origins.origins_of(settings, list(tables.values()), trainings, results_by_path, [a["run"] for a in released])
-        if results
-        else None
+    shown = ShownResults(
+        settings=settings,
+        table_files={path: render.read_table(path) for path in table_files},
+        trainings=[lineage.read_training(path) for path in run_files],
+        folder=results,
+        stored=lineage.stored_results(results) if results else {},
+        ledger=read_ledger(claims) if claims else None,
+        evidence=read_evidence(evidence) if evidence else None,
+        merging=merging,
+        flips=flips,
     )
-    shared = shared_notes(list(tables.values()))
-    said = [note for _, note in shared]
-    behind = read_evidence(evidence) if evidence else None
-    training_rows = [_training_row(t) for t in trainings]
-    page = {
-        "title": "Very Deep Convolutional Networks, reproduced",
-        "warning": report_warning(settings),
-        "facts": run_facts(settings, trainings),
-        "summary": summary_section(tables, read_ledger(claims) if claims else None, results, results_by_path),
-        "script": (ROOT / "reports" / "report.js").read_text(encoding="utf-8"),
-        "ledger": claims_section(claims) if claims else None,
-        "tables": [
-            {
-                "name": t.name,
-                "heading": render.table_heading(t),
-                "short": t.number if t.number.isdigit() else t.name,
-                "html": render.table_html(
-                    t, all_origins.links[t.name] if all_origins else {}, "choices", "../tables/", said
-                ),
-                "tex": render.table_latex(t),
-            }
-            for t in tables.values()
-        ],
-        "sweeps": sweeps_section(list(tables.values())),
-        "figures": _figures(
-            settings, tables, trainings, merging, claims, flips, behind, results_by_path, results, out / "figures"
-        ),
+    page = _page_of_results(shown, [_adopted_row(read_released(path)) for path in adopted_files])
+    page |= {
+        "figures": draw_figures(shown, out / "figures"),
         "why": waterfall.decomposition_section(why, out / "figures") if why else None,
-        "evidence": evidence_section(behind) if behind else None,
         "whatif": whatif_section(packed) if packed else None,
-        "adopted": released,
-        "trainings": training_rows,
-        "cost": dict(zip(("columns", "alike"), varying_columns(COST_COLUMNS, training_rows), strict=True)),
-        "shared_notes": shared,
-        "deviations": deviations_section(list(tables.values()), settings),
-        "origins": all_origins,
+        "script": (ROOT / "reports" / "report.js").read_text(encoding="utf-8"),
         "style": (ROOT / "reports" / "style.css").read_text(encoding="utf-8"),
     }
     write_text(out / "report.html", render.render_template("report.html.j2", page))
@@ -129,49 +91,41 @@ def write_report(
     write_checksums(out)
 
 
-def _figures(
-    settings: Settings,
-    tables: dict[Path, Table],
-    trainings: list[FinishedTraining],
-    merging: Path | None,
-    claims: Path | None,
-    flips: Path | None,
-    evidence: Evidence | None,
-    results_by_path: Mapping[str, StoredResult],
-    results: Path | None,
-    folder: Path,
-) -> list[Figure]:
-    """All figures for which there are results, in the order of the page."""
-    figures = [draw_dag(settings, list(tables.values()), trainings, results_by_path, folder)] if results_by_path else []
-    figures += judgements.draw_deltas(list(tables.values()), folder)
-    if claims:
-        ledger = read_ledger(claims)
-        figures += [*judgements.draw_claims(ledger, folder), *judgements.draw_kept(ledger, folder)]
-    by_figure = {published_table(table.number).figure: (path, table) for path, table in tables.items()}
-    if "depth" in by_figure:
-        figures.append(argument.draw_error_against_depth(by_figure["depth"][1], folder))
-    if "scale" in by_figure:
-        scales = outcomes.read_outcomes(by_figure["scale"][0].with_suffix(".npz"))
-        figures.append(argument.draw_error_against_scale(scales, folder))
-    if "depth" in by_figure and trainings:
-        table = by_figure["depth"][1]
-        bought = draw_error_against_cost(table, settings.table(table.number).own_rows, trainings, folder)
-        figures += [bought] if bought else []
-    if evidence:
-        of_classes = (draw_class_errors(evidence, folder), draw_agreement(evidence, folder))
-        figures += [figure for figure in of_classes if figure]
-    figures += draw_sweeps(list(tables.values()), folder)
-    figures += [draw_flips(flips, folder)] if flips else []
-    if trainings:
-        figures += [*draw_learning_curves(trainings, folder), draw_cost(trainings, folder)]
-    if results and (plan := read_plan(results)):
-        predicted = draw_predicted_cost(predicted_and_measured(results, plan), folder)
-        figures += [predicted] if predicted else []
-    if merging:
-        points, examples = read_sensitivity(merging)
-        figures.append(localisation.draw_sensitivity(points, settings.merge, folder))
-        figures += [localisation.draw_boxes(examples, merging, folder)] if examples else []
-    return figures
+def _page_of_results(shown: ShownResults, released: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    """What the template prints of tables, claims and trainings."""
+    settings, tables, trainings = shown.settings, shown.tables, shown.trainings
+    names = [net["run"] for net in released]
+    all_origins = origins.origins_of(settings, tables, trainings, shown.stored, names) if shown.folder else None
+    notes = shared_notes(tables)
+    training_rows = [_training_row(t) for t in trainings]
+    return {
+        "title": "Very Deep Convolutional Networks, reproduced",
+        "warning": report_warning(settings),
+        "facts": run_facts(settings, trainings),
+        "summary": summary_section(shown.table_files, shown.ledger, shown.folder, shown.stored),
+        "ledger": claims_section(shown.ledger) if shown.ledger else None,
+        "tables": [_table_view(t, all_origins, [note for _, note in notes]) for t in tables],
+        "sweeps": sweeps_section(tables),
+        "evidence": evidence_section(shown.evidence) if shown.evidence else None,
+        "adopted": released,
+        "trainings": training_rows,
+        "cost": dict(zip(("columns", "alike"), varying_columns(COST_COLUMNS, training_rows), strict=True)),
+        "shared_notes": notes,
+        "deviations": deviations_section(tables, settings),
+        "origins": all_origins,
+    }
+
+
+def _table_view(table: Table, all_origins: origins.Origins | None, shared: Sequence[str]) -> dict[str, str]:
+    """A table as HTML and LaTeX; notes that it shares with others are printed elsewhere."""
+    links = all_origins.links[table.name] if all_origins else {}
+    return {
+        "name": table.name,
+        "heading": render.table_heading(table),
+        "short": table.number if table.number.isdigit() else table.name,
+        "html": render.table_html(table, links, "choices", "../tables/", shared),
+        "tex": render.table_latex(table),
+    }
 
 
 def _adopted_row(record: Mapping[str, Any]) -> dict[str, str]:
@@ -207,7 +161,7 @@ def report_warning(settings: Settings) -> str:
     return f"This run departs from the paper in {keys}: what depends on that does not compare like with like."
 
 
-def run_facts(settings: Settings, trainings: list[FinishedTraining]) -> list[tuple[str, str]]:
+def run_facts(settings: Settings, trainings: Sequence[FinishedTraining]) -> list[tuple[str, str]]:
     """The preset, seeds, data, hardware, versions and times of a run: (name, value)."""
     rows = [("preset", settings.preset), ("seeds", ", ".join(map(str, settings.seeds)))]
     if trainings:
@@ -287,7 +241,7 @@ def _devices(attempt: dict[str, Any]) -> str:
     return f"{many}{attempt['device']}{pieces}"
 
 
-def _energy(trainings: list[FinishedTraining]) -> str:
+def _energy(trainings: Sequence[FinishedTraining]) -> str:
     """The energy of all attempts of all runs; empty if any of them was not measured."""
     total = sum(t.joules for t in trainings)
     return "" if math.isnan(total) else f", {total / 3.6e6:.1f} kWh"
