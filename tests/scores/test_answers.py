@@ -7,9 +7,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from vggrepro.paper import measures
+from vggrepro.paper.measures import BINS, RankedImages
 from vggrepro.scores import stores
 from vggrepro.scores.answers import (
-    BINS,
     agreement,
     calibration_error,
     class_errors,
@@ -66,6 +67,8 @@ def test_calibration_is_the_average_gap_of_bins():
     bins = confidence_bins(right, confidence)
     assert counted == sum(each.images for each in bins) == 500
     assert calibration_error(bins) == pytest.approx(total)
+    as_ranks = RankedImages(np.where(right, 0, 1).astype(np.int32), confidence, np.zeros(500, np.int64))
+    assert measures.calibration_error(as_ranks) == pytest.approx(total)
 
 
 def test_agreement_and_errors_of_classes_are_counts_of_images():

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.judging.test_variants import scores
-from vggrepro.paper.measures import Answers, calibration_error, mean_class_error
+from vggrepro.paper.measures import RankedImages, calibration_error, mean_class_error
 from vggrepro.scores.stores import read_scores
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
@@ -76,9 +76,9 @@ def test_its_quantities_are_those_of_plain_loops_over_images(tmp_path, scores):
 def test_a_net_that_is_as_sure_as_it_is_right_is_calibrated():
     ranks, confidence = np.array([0, 0, 0, 1], np.int32), np.full(4, 0.75)
     labels = np.array([0, 0, 1, 1])
-    assert calibration_error(Answers(ranks, confidence, labels)) == pytest.approx(0)
-    assert calibration_error(Answers(ranks, np.full(4, 0.95), labels)) == pytest.approx(0.2)
-    assert mean_class_error(Answers(ranks, confidence, labels)) == pytest.approx(0.25)
+    assert calibration_error(RankedImages(ranks, confidence, labels)) == pytest.approx(0)
+    assert calibration_error(RankedImages(ranks, np.full(4, 0.95), labels)) == pytest.approx(0.2)
+    assert mean_class_error(RankedImages(ranks, confidence, labels)) == pytest.approx(0.25)
 
 
 def test_variants_stand_beside_rows_of_ones_own_table(tmp_path, scores):

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+BINS = 15
+"""Of confidence, equally wide, as in most reports of calibration (Guo et al., 2017)."""
+
 
 @dataclass(frozen=True)
-class Answers:
-    """What a system says of N images."""
+class RankedImages:
+    """How N images come out under a system: the place of the true class, and how sure the system is of its first one."""
 
     ranks: NDArray[np.int32]
     """[N]: how many classes come before the true one."""
@@ -25,26 +28,31 @@ class Answers:
     labels: NDArray[np.int64]
     """[N]: the true classes."""
 
-    def of(self, images: NDArray[np.int64]) -> Answers:
+    def of(self, images: NDArray[np.int64]) -> RankedImages:
         """The same of some images, of which one may come several times."""
-        return Answers(self.ranks[images], self.confidence[images], self.labels[images])
+        return RankedImages(self.ranks[images], self.confidence[images], self.labels[images])
 
 
-def mean_class_error(answers: Answers) -> float:
+def mean_class_error(answers: RankedImages) -> float:
     """The mean over classes of the top-1 error among the images of the class, 0 to 1."""
     images = np.bincount(answers.labels)
     wrong = np.bincount(answers.labels, answers.ranks > 0)
     return float((wrong[images > 0] / images[images > 0]).mean())
 
 
-def calibration_error(answers: Answers, bins: int = 15) -> float:
-    """Expected calibration error (Guo et al. 2017): by how much confidence and accuracy differ, in bins of equal width."""
-    place = np.minimum((answers.confidence * bins).astype(int), bins - 1)
+def bin_numbers(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
+    """[N]: the bin of each confidence, 0 to `BINS` - 1; a bin holds its upper end."""
+    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+
+
+def calibration_error(answers: RankedImages) -> float:
+    """Expected calibration error (Guo et al. 2017), 0 to 1: by how much confidence and accuracy differ, bin by bin."""
+    place = bin_numbers(answers.confidence)
     right = (answers.ranks == 0) - answers.confidence
-    return float(np.abs(np.bincount(place, right, bins)).sum() / len(right))
+    return float(np.abs(np.bincount(place, right)).sum() / len(right))
 
 
-MEASURES: dict[str, Callable[[Answers], float]] = {
+MEASURES: dict[str, Callable[[RankedImages], float]] = {
     "mean per-class error": mean_class_error,
     "ECE": calibration_error,
 }

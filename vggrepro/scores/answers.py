@@ -8,10 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vggrepro.paper.measures import BINS, bin_numbers
 from vggrepro.scores.stores import Mixture, Name, Scores, same_images, summed_posteriors
-
-BINS = 15
-"""Of confidence, equally wide, as in most reports of calibration (Guo et al., 2017)."""
 
 Counts = NDArray[np.int64]
 
@@ -55,7 +53,7 @@ def mixture_answers(stores: Mapping[str, Scores], mixtures: Mapping[Name, Mixtur
 
 def confidence_bins(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -> tuple[ConfidenceBin, ...]:
     """The images in `BINS` bins of confidence, those without images left out; a bin holds its upper end."""
-    number = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    number = bin_numbers(confidence)
     return tuple(
         ConfidenceBin(
             k / BINS, (k + 1) / BINS, int(here.sum()), float(confidence[here].mean()), float(right[here].mean())

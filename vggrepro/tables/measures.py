@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.paper.measures import MEASURES, Answers
+from vggrepro.paper.measures import MEASURES, RankedImages
 from vggrepro.paper.systems import System, evaluations_of, with_seed
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, Outcome, Shares, ids_digest
@@ -50,7 +50,7 @@ def measured_quantities(
 
 def _answers(
     stores: Mapping[str, Scores], mixtures: Mapping[tuple[System, int], Mapping[str, Fraction]]
-) -> dict[tuple[System, int], Answers]:
+) -> dict[tuple[System, int], RankedImages]:
     if not mixtures:
         return {}
     labels = next(iter(stores.values())).labels
@@ -59,10 +59,10 @@ def _answers(
     for part, key, total, weights in summed_posteriors(stores, mixtures):
         ranks[key][part] = true_class_ranks(total, labels[part])
         confidence[key][part] = total.max(1) / weights
-    return {key: Answers(ranks[key], confidence[key], labels) for key in mixtures}
+    return {key: RankedImages(ranks[key], confidence[key], labels) for key in mixtures}
 
 
-def _outcome(quantity: str, answers: Sequence[Answers], system: System, images: str) -> Outcome:
+def _outcome(quantity: str, answers: Sequence[RankedImages], system: System, images: str) -> Outcome:
     sources = tuple(member.path for member, _ in system)
     if quantity not in MEASURES:
         return Errors(np.stack([wrong_images(of_seed.ranks, quantity) for of_seed in answers]), images, sources)
@@ -72,5 +72,5 @@ def _outcome(quantity: str, answers: Sequence[Answers], system: System, images: 
     return Shares(values, resampled(of_seeds, np.arange(count)), count, count, images, sources)
 
 
-def _measure(function: Callable[[Answers], float], answers: Answers, images: NDArray[np.int64]) -> float:
+def _measure(function: Callable[[RankedImages], float], answers: RankedImages, images: NDArray[np.int64]) -> float:
     return function(answers.of(images))

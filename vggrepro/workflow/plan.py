@@ -23,9 +23,9 @@ from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.settings.downloads import fetched_name, record_of
 from vggrepro.settings.models import Settings
 
-Answers = dict[str, Any]
+JobNeeds = dict[str, Any]
 """What a job needs, by name: files, texts, numbers, None."""
-JobFunction = Callable[..., Answers]
+JobFunction = Callable[..., JobNeeds]
 """A function of the plan and of a rule's wildcards by name."""
 AskedFunction = Callable[[Mapping[str, str]], Any]
 """A function of wildcards, as Snakemake takes them for inputs, params and threads."""

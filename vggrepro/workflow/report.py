@@ -5,10 +5,10 @@ from __future__ import annotations
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.systems import evaluations_of, parse_system, with_seed
 from vggrepro.paper.tables import SHALLOW_AND_DEEP, best_classification, scales_of, table_numbers
-from vggrepro.workflow.plan import Answers, Plan, of_first_seed
+from vggrepro.workflow.plan import JobNeeds, Plan, of_first_seed
 
 
-def why_job(plan: Plan, run: str) -> Answers:
+def why_job(plan: Plan, run: str) -> JobNeeds:
     """The score stores of a run's own systems, and of the best system if the run is part of it."""
     settings, measured = plan.settings, Run.parse(run)
     best = {e.run for e in evaluations_of(with_seed(best_classification(), measured.seed))}
@@ -21,19 +21,19 @@ def why_job(plan: Plan, run: str) -> Answers:
     }
 
 
-def flips_job(plan: Plan) -> Answers:
+def flips_job(plan: Plan) -> JobNeeds:
     """The score stores of the two systems that are compared image by image."""
     return {"scores": sorted({f"{plan.root}/scores/{e.job}" for e in _compared(plan)})}
 
 
-def whatif_job(plan: Plan) -> Answers:
+def whatif_job(plan: Plan) -> JobNeeds:
     """All score stores of the first seed, and what decides which of them are packed for the report."""
     seeds = plan.settings.seeds[:1]
     stores = {store for number in table_numbers("scores") for store in plan.stores(number, seeds=seeds, variants=False)}
     return {"scores": sorted(stores), "settings": of_first_seed(plan.settings)}
 
 
-def evidence_job(plan: Plan) -> Answers:
+def evidence_job(plan: Plan) -> JobNeeds:
     """The tables of errors and all score stores behind them, for the first seed; the validation images, if there are any."""
     tables = [name for name, number in plan.tables.items() if number in plan.settings.table_numbers("scores", "boxes")]
     return whatif_job(plan) | {
@@ -43,7 +43,7 @@ def evidence_job(plan: Plan) -> Answers:
     }
 
 
-def report_job(plan: Plan) -> Answers:
+def report_job(plan: Plan) -> JobNeeds:
     """What the report shows beside the tables, and its settings.
 
     Merging if boxes are predicted, flips if both nets are there, the error decomposition of a net of the paper's best system,

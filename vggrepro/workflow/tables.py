@@ -13,10 +13,10 @@ from vggrepro.paper.references import AT, on_path
 from vggrepro.paper.runs import Run, with_ancestors
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import PublishedTable, best_classification, table_files
-from vggrepro.workflow.plan import Answers, Plan
+from vggrepro.workflow.plan import JobNeeds, Plan
 
 
-def import_scores_job(plan: Plan, system: str) -> Answers:
+def import_scores_job(plan: Plan, system: str) -> JobNeeds:
     """The file of a system of others, how it is read, and what its scores are judged by: the devkit or the prepared images."""
     name, devkit = plan.imported[system], plan.settings.devkit
     imported = plan.settings.imported[name]
@@ -39,7 +39,7 @@ def import_scores_job(plan: Plan, system: str) -> Answers:
     }
 
 
-def import_elsewhere_job(plan: Plan, system: str, reference: str) -> Answers:
+def import_elsewhere_job(plan: Plan, system: str, reference: str) -> JobNeeds:
     """The file of a system of others on other images, and what says their classes."""
     imported, name = plan.settings.imported[plan.imported[system]], plan.validation[reference]
     folders = plan.settings.validation[name]
@@ -56,7 +56,7 @@ def import_elsewhere_job(plan: Plan, system: str, reference: str) -> Answers:
     }
 
 
-def labels_job(plan: Plan, reference: str) -> Answers:
+def labels_job(plan: Plan, reference: str) -> JobNeeds:
     """A file of other labels, and what says which images they are of: the devkit or the prepared images."""
     name, devkit = plan.labels[reference], plan.settings.devkit
     val = None if devkit else f"{plan.root}/data/val"
@@ -94,7 +94,7 @@ def _imported_stores(plan: Plan, published: PublishedTable) -> Iterator[str]:
 
 
 @cache
-def table_job(plan: Plan, table: str) -> Answers:
+def table_job(plan: Plan, table: str) -> JobNeeds:
     """The results and records behind a table, the published numbers, and how near is near enough.
 
     Merging boxes is work for several threads, averaging scores is not.
@@ -133,7 +133,7 @@ def _records(plan: Plan, table: PublishedTable) -> list[str]:
     return [f"{plan.root}/runs/{run.name}/{'adopted' if run in adopted else 'run'}.json" for run in behind]
 
 
-def claims_job(plan: Plan) -> Answers:
+def claims_job(plan: Plan) -> JobNeeds:
     """What claims are judged by besides our own tables: files of claims, tolerances, results of runs from random weights."""
     files = [str(ROOT / "tables" / name) for name in ("claims.yaml", "tolerances.yaml")]
     files += plan.settings.claims.values()

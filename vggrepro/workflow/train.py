@@ -7,11 +7,11 @@ from typing import Any
 
 from vggrepro.paper.runs import Run
 from vggrepro.training.signals import TORCHRUN_SIGNALS
-from vggrepro.workflow.plan import Answers, Plan
+from vggrepro.workflow.plan import JobNeeds, Plan
 
 
 @cache
-def train_job(plan: Plan, run: str) -> Answers:
+def train_job(plan: Plan, run: str) -> JobNeeds:
     """What a run is trained from: its parent's weights, its store of images, and all settings that decide its weights.
 
     PAPER 3.1: a run at one S may be trained on images that were rescaled to it once and for all.
@@ -68,7 +68,7 @@ def launcher(wildcards: Any, threads: int, resources: Any) -> str:  # noqa: ANN4
     )
 
 
-def adopt_job(plan: Plan, run: str) -> Answers:
+def adopt_job(plan: Plan, run: str) -> JobNeeds:
     """The file of the released net that stands for a run, how it is read and sized, and how it was trained.
 
     A file that is fetched comes with the record of its download.

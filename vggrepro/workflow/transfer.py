@@ -6,18 +6,18 @@ from functools import cache
 
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tasks import TASKS
-from vggrepro.workflow.plan import Answers, Plan
+from vggrepro.workflow.plan import JobNeeds, Plan
 from vggrepro.workflow.train import weights_file
 
 
-def _data_set(plan: Plan, name: str) -> Answers:
+def _data_set(plan: Plan, name: str) -> JobNeeds:
     """Where a data set lies, and what is made before it is read: the folder that it is drawn in, or its download's record."""
     path = plan.settings.transfer.paths[name]
     drawn = [f"{plan.root}/data/drawn/{name}"] if path is None and plan.settings.transfer.stand_in else []
     return {"path": path or "".join(drawn), "source": [*drawn, *plan.fetched(path)]}
 
 
-def draw_job(plan: Plan, set: str) -> Answers:
+def draw_job(plan: Plan, set: str) -> JobNeeds:
     """Images of a class of a drawn Caltech: a few more than for training, to test."""
     transfer = plan.settings.transfer
     trained = {"caltech101": transfer.caltech101_train, "caltech256": transfer.caltech256_train}
@@ -25,7 +25,7 @@ def draw_job(plan: Plan, set: str) -> Answers:
 
 
 @cache
-def features_job(plan: Plan, run: str, collection: str) -> Answers:
+def features_job(plan: Plan, run: str, collection: str) -> JobNeeds:
     """The weights of a run, the data set of a collection, its test scales, and what decides features."""
     task = next(task for task in TASKS.values() if collection in task.collections)
     return {
@@ -38,7 +38,7 @@ def features_job(plan: Plan, run: str, collection: str) -> Answers:
     }
 
 
-def splits_job(plan: Plan, set: str) -> Answers:
+def splits_job(plan: Plan, set: str) -> JobNeeds:
     """A Caltech set, and what decides its splits."""
     transfer = plan.settings.transfer
     fields = {name for name in type(transfer).model_fields if name.startswith(f"{set}_")}
@@ -46,7 +46,7 @@ def splits_job(plan: Plan, set: str) -> Answers:
 
 
 @cache
-def classify_job(plan: Plan, task: str, members: str) -> Answers:
+def classify_job(plan: Plan, task: str, members: str) -> JobNeeds:
     """The features that SVMs are trained on, of every net and collection; random splits; what decides the SVMs."""
     transfer, problem = plan.settings.transfer, TASKS[task]
     nets, splits = members.split("+"), transfer.splits if problem.data.startswith("caltech") else 0
