@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import stat
 import zipfile
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from vggrepro.core.files import DAMAGE, file_digest, open_zip, same_on_disk
 from vggrepro.core.paths import ROOT
 from vggrepro.core.records import Provenance
 from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.data.writer import free_bytes
 from vggrepro.packs.members import SORTED, Digest, Member, read_member
 from vggrepro.packs.origin import files_of_a_machine
 from vggrepro.settings.models import Settings
@@ -159,8 +159,7 @@ def _is_regular(info: zipfile.ZipInfo) -> bool:
 def check_space(packs: list[Pack], folder: Path) -> None:
     """A ValueError where the disk of a folder has no room for packs and for what is made of them."""
     needed = sum(member.bytes for pack in packs for member in pack.manifest.files.values())
-    place = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
-    if needed > (free := shutil.disk_usage(place).free):
+    if needed > (free := free_bytes(folder)):
         raise ValueError(
-            f"{place}: {needed:,} bytes are needed, and {free:,} are free: make room, or name another disk"
+            f"{folder}: {needed:,} bytes are needed, and {free:,} are free: make room, or name another disk"
         )

@@ -42,7 +42,8 @@ def mean_class_error(answers: RankedImages) -> float:
 
 def bin_numbers(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     """[N]: the bin of each confidence, 0 to `BINS` - 1; a bin holds its upper end."""
-    return np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    above: NDArray[np.int64] = np.ceil(confidence * BINS).astype(np.int64)
+    return np.clip(above, 1, BINS) - 1  # averages of posteriors may exceed 1 by rounding
 
 
 def calibration_error(answers: RankedImages) -> float:
