@@ -2,6 +2,7 @@
 
 A column of a user's table names one. Whoever adds a function to `MEASURES` adds a quantity: its interval comes from resampled
 images, and two systems are compared on the same resamples. `top-N`, for any N, is a share of images and needs no function.
+Numpy is imported where it computes: settings are read before the program chooses numpy's instructions.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 BINS = 15
 """Of confidence, equally wide, as in most reports of calibration (Guo et al., 2017)."""
@@ -35,6 +38,8 @@ class RankedImages:
 
 def mean_class_error(answers: RankedImages) -> float:
     """The mean over classes of the top-1 error among the images of the class, 0 to 1."""
+    import numpy as np
+
     images = np.bincount(answers.labels)
     wrong = np.bincount(answers.labels, answers.ranks > 0)
     return float((wrong[images > 0] / images[images > 0]).mean())
@@ -42,12 +47,16 @@ def mean_class_error(answers: RankedImages) -> float:
 
 def bin_numbers(confidence: NDArray[np.float64]) -> NDArray[np.int64]:
     """[N]: the bin of each confidence, 0 to `BINS` - 1; a bin holds its upper end."""
+    import numpy as np
+
     above: NDArray[np.int64] = np.ceil(confidence * BINS).astype(np.int64)
     return np.clip(above, 1, BINS) - 1  # averages of posteriors may exceed 1 by rounding
 
 
 def calibration_error(answers: RankedImages) -> float:
     """Expected calibration error (Guo et al. 2017), 0 to 1: by how much confidence and accuracy differ, bin by bin."""
+    import numpy as np
+
     place = bin_numbers(answers.confidence)
     right = (answers.ranks == 0) - answers.confidence
     return float(np.abs(np.bincount(place, right)).sum() / len(right))
