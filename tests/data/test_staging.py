@@ -94,6 +94,18 @@ def test_what_does_not_fit_is_read_where_it_lies_and_clears_nothing_that_is_read
     assert "no copy in" in capfd.readouterr().err
 
 
+def test_what_others_have_in_the_folder_is_never_cleared(stores, tmp_path):
+    """A user may name a whole scratch disk."""
+    others = [tmp_path / "thesis", tmp_path / ("0" * 32)]
+    for folder in others:
+        folder.mkdir()
+        (folder / "chapter").write_bytes(bytes(5000))
+    assert used(Staging(tmp_path, 1000), stores[0]) == stores[0]
+    assert all((folder / "chapter").exists() for folder in others)
+    # nor do they count: the limit is of copies
+    assert used(Staging(tmp_path, size_of(stores[0])), stores[0]).parent == tmp_path
+
+
 def test_a_full_disk_leaves_nothing_behind(stores, tmp_path, monkeypatch, capfd):
     def full(source, target):
         Path(target).write_bytes(b"half")

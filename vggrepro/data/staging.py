@@ -14,6 +14,7 @@ first. Where a store cannot be copied it is read where it lies: no result depend
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -32,6 +33,8 @@ from vggrepro.data.writer import free_bytes, gigabytes
 
 SPARE = 0.02
 """Share of the disk that is left free."""
+KEY = re.compile("[0-9a-f]{32}")
+"""The name of a copy."""
 IMAGES_AT_ONCE = 256
 """Images that a thread checks before it asks for more."""
 
@@ -121,9 +124,9 @@ class Staging:
     def _has_room(self, folder: Path, copy: Path) -> bool:
         """Whether a store fits, once copies that nobody reads are cleared."""
         needed, disk = _bytes_of(folder), shutil.disk_usage(self.folder)
-        others = sorted((path for path in self.folder.iterdir() if path.is_dir()), key=self._last_asked)
+        others = sorted(self._copies(), key=self._last_asked)
         while True:
-            used = sum(_bytes_of(other) for other in self.folder.iterdir() if other.is_dir())
+            used = sum(map(_bytes_of, self._copies()))
             room = min(self.limit - used, free_bytes(self.folder) - SPARE * disk.total)
             if needed <= room:
                 return True
@@ -135,9 +138,13 @@ class Staging:
         )
         return False
 
+    def _copies(self) -> list[Path]:
+        """The copies there are: in a folder that others use too, nothing else is counted, and nothing else is cleared."""
+        places = (path for path in self.folder.iterdir() if KEY.fullmatch(path.name) and path.is_dir())
+        return [place for place in places if place.with_name(f"{place.name}.lock").exists()]
+
     def _last_asked(self, copy: Path) -> float:
-        held = self.folder / f"{copy.name}.lock"
-        return held.stat().st_mtime if held.exists() else 0.0
+        return (self.folder / f"{copy.name}.lock").stat().st_mtime
 
     def _clear(self, copy: Path) -> None:
         """Clear a copy, unless somebody reads it."""
