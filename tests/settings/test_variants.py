@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -10,9 +11,12 @@ from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import needed_runs, table_numbers
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
+from vggrepro.workflow.plan import Plan
+from vggrepro.workflow.tables import table_job
 
 LESS = {"of": "C/256", "train": {"weight_decay": 1e-4}}
 WITH_BN = [64, "BN", "M", 128, "M", 256, 256, "M", 512, 512, "M", 512, 512, "M"]
+SQUARE = {"evaluate": {"crop_grid": "square"}}
 
 
 def settings_with(variants: object, **more: object) -> Settings:
@@ -116,6 +120,28 @@ def test_a_variant_that_is_tested_otherwise_has_the_weights_of_the_run_that_it_v
     assert settings.trained_as(order) == Run("C", "256")
     assert settings.trained_as(less) == less
     assert settings.of(order).evaluate.average == "posteriors"
+
+
+@pytest.mark.parametrize(
+    "variants",
+    [
+        {"x": SQUARE | {"of": ["A/256", "C/256", "C/384"]}},
+        {"x": {"of": ["C/256", "D/384"]} | SQUARE, "y": {"of": "C/384", "from": "C (x)/256"} | SQUARE},
+    ],
+)
+def test_what_begins_with_a_variant_that_is_tested_otherwise_is_trained_as_the_papers(variants):
+    """Such a variant has no weights and no record: nothing is trained again, and its tables need no run of its name."""
+    plan = Plan.of(settings_with(variants))
+    assert not [run for run in plan.trained if Run.parse(run).variant]
+    records = {Path(file).parent.name for table in plan.tables for file in table_job(plan, table)["runs"]}
+    assert records <= set(plan.trained)
+
+
+def test_a_released_net_is_tested_otherwise_without_what_it_began_with():
+    """Nobody released D at S = 384, from which D with S in [256;512] is initialised."""
+    plan = Plan.of(settings_with({"x": SQUARE | {"of": "D/[256;512]"}}, released={"D": {"file": "d.pth"}}))
+    assert plan.runs == ("D_256-512_s0", "D_256-512_x_s0")
+    assert not plan.trained
 
 
 WRONG = [

@@ -296,7 +296,13 @@ class Settings(FrozenModel):
         return tuple(self._variant_runs)
 
     def parent(self, run: Run) -> Run | None:
-        """The run that a run is initialised from: the paper's, or what a variant says; None for random weights."""
+        """The run whose weights a run is initialised from: the paper's, or what a variant says; None for random weights."""
+        parent = self.named_parent(run)
+        # a variant that is only tested otherwise has no weights of its own
+        return self.trained_as(parent) if parent and parent.variant else parent
+
+    def named_parent(self, run: Run) -> Run | None:
+        """The same as the user names it: perhaps a variant that has the weights of the run that it varies."""
         usual = run.parent(staged=self.staged)
         if not run.variant:
             return usual

@@ -103,7 +103,7 @@ def _in_key(key: str, function: Callable[[], _T]) -> _T:
 
 
 def _check_begins(settings: Settings, run: Run) -> None:
-    earlier, parent = [run], settings.parent(run)
+    earlier, parent = [run], settings.named_parent(run)
     while parent is not None:
         if parent in earlier:
             raise ValueError(
@@ -111,7 +111,7 @@ def _check_begins(settings: Settings, run: Run) -> None:
             )
         earlier.append(parent)
         # a variant that is checked later may begin with something that is no run
-        parent = settings.parent(parent)
+        parent = settings.named_parent(parent)
     parent = settings.parent(run)
     if parent and not transferred_layers(settings, run):
         raise ValueError(

@@ -170,7 +170,8 @@ def _runs_of_variants(settings: Settings, papers: Sequence[Run]) -> list[Run]:
         if run.varied.label not in labels:
             hint = nearest_hint(run.varied.label, labels)
             raise ValueError(f"config: variants.{name}.of: {run.varied.label} is not in the DAG{hint}. {known}")
-        if parent and not parent.variant and parent.label not in labels:
+        is_trained = settings.trained_as(run) == run
+        if is_trained and parent and not parent.variant and parent.label not in labels:
             hint = nearest_hint(parent.label, labels)
             raise ValueError(f"config: variants.{name}.from: {parent.label} is not in the DAG{hint}. {known}")
     seeded = [replace(run, seed=seed) for seed in settings.seeds for run in settings.variant_runs]
