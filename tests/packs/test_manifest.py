@@ -113,6 +113,16 @@ def test_names_that_no_result_has_are_refused(pack, tmp_path, name):
     refused(odd, tmp_path / "out")
 
 
+def test_a_member_without_a_name_is_refused(pack, tmp_path):
+    with zipfile.ZipFile(forged(pack, tmp_path / "odd.zip", change=_names_a_dot), "a") as archive:
+        archive.writestr(".", b"{}")
+    assert "'.' is no file of results" in refused(tmp_path / "odd.zip", tmp_path / "out")
+
+
+def _names_a_dot(manifest):
+    manifest["files"]["."] = {"sha256": "0" * 64, "bytes": 2, "sorted": False}
+
+
 def test_links_devices_and_files_that_the_manifest_lacks_are_refused(pack, tmp_path):
     for mode, words in ((stat.S_IFLNK, "is a link"), (stat.S_IFIFO, "a device"), (0, "is not in pack.json")):
         odd = forged(pack, tmp_path / "odd.zip", {"runs/a.json": b"/etc/passwd"} if mode else {})
@@ -192,6 +202,7 @@ def test_settings_of_a_pack_are_checked_like_a_users(pack, tmp_path):
     [
         {"data": {"layout": "ilsvrc", "path": "/etc"}},
         {"imported": {"A": {"file": "a.npy"}}},
+        {"validation": {"V2": "/etc"}},
         {"transfer": {"voc2007": "../x"}},
     ],
 )

@@ -59,3 +59,16 @@ def test_paths_stay_and_come_back_as_those_of_the_machine_that_merges(tmp_path):
     assert lines == ["'/near/VOC'", "data/val: 12", "runs/A_256_s0/run.json: 34"]
     assert json.loads((tmp_path / "out/recipes/elsewhere.json").read_text()) == {"data/val": "12"}
     assert merged.settings.transfer.voc2007 == "/near/VOC"
+
+
+def test_other_validation_images_stay_behind_with_what_was_measured_on_them(tmp_path):
+    """Their place is of one machine, and scores on them are not of the images that packs have in common."""
+    settings = smoke(0, validation={"V2": "/far/away/V2"})
+    results = write_results(tmp_path / "results", smoke(0), nets="A", tables=False)
+    elsewhere = write_results(tmp_path / "v2", smoke(0), nets="A", images="v2", labels=1, tables=False)
+    (elsewhere / "scores/A_256_s0").rename(results / "scores/A_256_s0@v2")
+    write_json(results / "recipes/scores/A_256_s0@v2/dense.json", ["validation/v2: 1"])
+    write_pack(results, tmp_path / "a.zip", settings=settings)
+    with zipfile.ZipFile(tmp_path / "a.zip") as archive:
+        assert [name for name in archive.namelist() if "@" in name or b"/far/away" in archive.read(name)] == []
+    assert not merge_packs([tmp_path / "a.zip"], tmp_path / "out").settings.validation

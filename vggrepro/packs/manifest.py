@@ -148,7 +148,7 @@ def _is_a_result(name: str) -> bool:
     path = PurePosixPath(name)
     hidden = [part for part in path.parts if part.startswith(".") and part != SNAKEMAKES]
     known = path.name == SNAKEMAKES or path.suffix in ENDINGS
-    return path.parts[0] in FOLDERS and len(path.parts) > 1 and known and not hidden
+    return len(path.parts) > 1 and path.parts[0] in FOLDERS and known and not hidden
 
 
 def _is_regular(info: zipfile.ZipInfo) -> bool:

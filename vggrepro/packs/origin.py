@@ -15,7 +15,7 @@ from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.workflow.recipes import RECIPES
 
-OF_A_USER = ("imported", "fusions", "devkit", "labels", "unstaged", "claims", "tables")
+OF_A_USER = ("imported", "fusions", "devkit", "labels", "validation", "unstaged", "claims", "tables")
 """Settings that name other people's files: after a merge they are given again."""
 
 

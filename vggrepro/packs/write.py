@@ -15,13 +15,14 @@ from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, TABLES,
 from vggrepro.packs.members import TIME, Member, write_member
 from vggrepro.packs.origin import packed_settings, places, recorded_settings
 from vggrepro.packs.portable_recipes import read_recipe, token
+from vggrepro.paper.references import AT
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import read_training, stale_results, stored_results
 from vggrepro.training.files import WEIGHTS
 from vggrepro.workflow.recipes import RECIPES
 
 IMPORTED = ("scores/imported", "recipes/scores/imported")
-"""What is left out: other people's systems, which are imported again from their files."""
+"""What is left out: other people's systems, which are imported again from their files; and what is of other images (AT)."""
 
 
 def write_pack(results: Path, out: Path, *, weights: bool = False, settings: Settings | None = None) -> int:
@@ -65,18 +66,18 @@ def packed_files(results: Path, *, weights: bool) -> dict[str, Path]:
     files = visible_files(results, *patterns, f"{TABLES}/*.json", f"{TABLES}/*.xxh128")
     files += sorted(file for folder in folders for file in results.glob(f"{folder}/**/{SNAKEMAKES}"))
     names = {file.relative_to(results).as_posix(): file for file in files}
-    return {
-        name: file
-        for name, file in names.items()
-        if not name.startswith(IMPORTED) and (weights or file.name != WEIGHTS)
-    }
+    return {name: file for name, file in names.items() if not _is_of_others(name) and (weights or file.name != WEIGHTS)}
 
 
 def _recipes(results: Path, *, weights: bool) -> dict[str, Path]:
     folders = (*MEASURED, *(CONTINUED if weights else ()))
     files = visible_files(results, *(f"{RECIPES}/{folder}/**/*.json" for folder in folders))
     names = {file.relative_to(results).as_posix(): file for file in files}
-    return {name: file for name, file in names.items() if not name.startswith(IMPORTED)}
+    return {name: file for name, file in names.items() if not _is_of_others(name)}
+
+
+def _is_of_others(name: str) -> bool:
+    return name.startswith(IMPORTED) or AT in name
 
 
 def _write_recipe(archive: zipfile.ZipFile, name: str, file: Path, paths: dict[str, str]) -> Member:
