@@ -65,6 +65,15 @@ def test_what_is_made_already_costs_nothing(view, market):
     assert cheaper.cost(cheaper.steps["lrn"], 1) < market.cost(market.steps["lrn"], 1)
 
 
+def test_another_seed_of_what_is_made_costs_as_much_as_the_first(view, market):
+    """Of a finished run nothing is left for seed 0, and all of it for seed 1."""
+    steps = replace(view.steps, steps=tuple(replace(step, to_do=False) for step in view.steps.steps))
+    finished = Market(outlook(steps, view.machines, Rates({})), market.asked, market.truth, "GPU")
+    closure = market.steps["lrn"]
+    assert finished.cost(closure, 1) == 0
+    assert finished.cost(closure, 3) == pytest.approx(market.cost(closure, 3) - market.cost(closure, 1))
+
+
 def test_the_printed_command_makes_just_what_was_bought(market, tmp_path, monkeypatch):
     """Its targets, planned again, need the trainings that were bought and no other."""
     bought = buy(market, parse_budget("300 GPU hours"))

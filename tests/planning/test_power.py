@@ -146,6 +146,18 @@ def test_more_seeds_decide_more():
     assert many > few + 10
 
 
+def test_a_claim_on_nets_that_are_not_planned_has_no_chance_and_takes_none_from_others():
+    """As with released nets, where nothing else is trained."""
+    asked, _ = questions(PAPER)
+    truth, few = Truth(1, {}, 50_000), [f"{net}_256_s0" for net in NETS]
+    on_few = [question for question in asked if question.runs <= set(few)]
+    assert on_few
+    every = chances(asked, truth, trained=few, draws=100)
+    assert {each.claim.id for each in every if each.decided is not None} == {each.claim.id for each in on_few}
+    assert [each for each in every if each.decided is not None] == chances(on_few, truth, trained=few, draws=100)
+    assert all("is not planned" in each.reason for each in every if each.decided is None)
+
+
 def test_a_claim_whose_gap_is_not_printed_has_no_chance_and_a_reason():
     _, others = questions(PAPER)
     assert {each.reason for each in others} >= {"the paper prints no gap", "needs unprinted=[scale-gap]"}

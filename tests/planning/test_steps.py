@@ -158,6 +158,7 @@ def test_the_command_prints_a_plan_and_its_json(folder, monkeypatch, capsys):
         (["--device", "h100", "--per-training", "4"], "--per-training 4: there are 1 GPUs"),
         (["--device", "t4", "--precision", "bf16"], "t4: it does not compute in bf16"),
         (["--device", "h100", "--precision", "fp8"], "precision"),
+        (["--config", "evaluate=3", "--precision", "bf16"], "evaluate: expected keys and values"),
         (["--device", "h100", "--calibrate"], "--calibrate measures this machine"),
     ],
 )

@@ -81,9 +81,11 @@ def _print_claims(out: Any, view: Any, config: tuple[str, ...], values: Mapping[
     truth = truth_of(root, seeds, data_set(plan.settings, root).val)
     asked, others = questions(plan.settings)
     if budget is None:
-        expected = chances(
-            asked, truth, trained=[run for run in plan.runs if run.endswith(f"_s{plan.settings.seeds[0]}")]
-        )
+        of_seed = f"_s{plan.settings.seeds[0]}"
+        trained = [f"{run.removesuffix(of_seed)}_s0" for run in plan.runs if run.endswith(of_seed)]
+        every = chances(asked, truth, trained=trained)
+        expected = [each for each in every if each.decided is not None]
+        others += [each for each in every if each.decided is None]
         out.print(chances_table(expected, others))
         lines = claims_lines(expected, truth)
     else:
@@ -174,7 +176,9 @@ def _config(entries: tuple[str, ...]) -> dict[str, Any]:
 def _with_precision(config: Mapping[str, Any], precision: str | None) -> dict[str, Any]:
     if precision is None:
         return dict(config)
-    blocks = {name: {**config.get(name, {}), "precision": precision} for name in ("train", "evaluate")}
+    given = {name: config.get(name, {}) for name in ("train", "evaluate")}
+    # what is no block stays, for the check of all settings
+    blocks = {name: {**block, "precision": precision} for name, block in given.items() if isinstance(block, Mapping)}
     return {**config, **blocks}
 
 

@@ -99,10 +99,13 @@ class Market:
         self._needs = {step.name: step.needs for step in view.steps.steps}
         self._makers = {step.outputs[0]: step.name for step in view.steps.steps}
         self._cost = {each.step.name: self._seconds(each) for each in view.forecasts}
+        # of a training that was begun only the rest is paid for, but all of it with another seed
+        self._anew = {e.step.name: self._seconds(e) / max(e.left, 1e-9) for e in (*view.made, *view.forecasts)}
         targets = {question.claim.id: self._targets(question) for question in asked}
         self.asked = [question for question in asked if targets[question.claim.id] is not None]
         self.targets = {name: found for name, found in targets.items() if found is not None}
         self._values: dict[int, Mapping[str, float]] = {}
+        self._of_seeds: dict[tuple[str, int], float] = {}
         self.steps = {name: self._closure(found) for name, found in self.targets.items()}
 
     def _seconds(self, forecast: Forecast) -> float:
@@ -128,7 +131,19 @@ class Market:
 
     def cost(self, steps: Iterable[str], seeds: int) -> float:
         """Seconds of the device for some steps with so many seeds; what has no seed is made once."""
-        return sum(self._cost.get(name, 0.0) * (seeds if has_seed(name) else 1) for name in steps)
+        return sum(self._cost_of(name, seeds) for name in steps)
+
+    def _cost_of(self, name: str, seeds: int) -> float:
+        """What is left of a step for each seed; all of it for a seed that the plan does not have."""
+        if not has_seed(name):
+            return self._cost.get(name, 0.0)
+        if (name, seeds) not in self._of_seeds:
+            others = [with_seed_number(name, seed) for seed in range(seeds)]
+            costs = [
+                self._cost.get(other, 0.0) if other in self._needs else self._anew.get(name, 0.0) for other in others
+            ]
+            self._of_seeds[name, seeds] = sum(costs)
+        return self._of_seeds[name, seeds]
 
     def values(self, seeds: int) -> Mapping[str, float]:
         """The chance of every claim with so many seeds, were all of them tested together."""
@@ -141,6 +156,11 @@ class Market:
 def has_seed(name: str) -> bool:
     """Whether a step is made again for every seed."""
     return re.search(r"_s[0-9]+\b|^answers ", name) is not None
+
+
+def with_seed_number(name: str, seed: int) -> str:
+    """The name of a step of seed 0 with another seed."""
+    return re.sub(r"(_s|^answers )0(?=[ +]|$)", rf"\g<1>{seed}", name)
 
 
 def targets_of(place: CellPlace, quantity: str, settings: Settings) -> list[str]:
@@ -169,7 +189,7 @@ def buy(market: Market, budget: Budget) -> Bought:
         spent = market.cost(steps, seeds)
         purchases.append(replace(best, total=spent))
     chosen = [question for question in market.asked if question.claim.id in claims]
-    trained = [name.removeprefix("train ") for name in steps if name.startswith("train ")]
+    trained = [name.partition(" ")[2] for name in steps if name.startswith(("train ", "adopt "))]
     expected = chances(chosen, replace(market.truth, seeds=seeds), trained=trained) if chosen else []
     targets = tuple(dict.fromkeys(target for name in claims for target in market.targets[name]))
     cheapest = min((market.cost(each, 1) for each in market.steps.values()), default=0.0)

@@ -35,6 +35,8 @@ class Outlook:
     """Of the steps that are still to be made."""
     timelines: tuple[Timeline, Timeline, Timeline]
     """With the low, the expected and the high time of every step."""
+    made: tuple[Forecast, ...] = ()
+    """Of the steps that are made: what each would take again, as it does with another seed."""
 
     @property
     def seconds(self) -> Range:
@@ -111,7 +113,8 @@ def outlook(steps: Steps, machines: Machines, rates: Rates) -> Outlook:
     root = Path(steps.plan.root)
     forecasts = tuple(_forecast(step, steps.plan, root, machines, rates) for step in steps.to_do)
     low, mid, high = (_timeline(forecasts, machines, bound) for bound in range(3))
-    return Outlook(steps, machines, forecasts, (low, mid, high))
+    made = tuple(forecast(step, machines, rates) for step in steps.steps if not step.to_do)
+    return Outlook(steps, machines, forecasts, (low, mid, high), made)
 
 
 def _forecast(step: Step, plan: Plan, root: Path, machines: Machines, rates: Rates) -> Forecast:

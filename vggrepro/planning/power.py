@@ -201,12 +201,17 @@ def chances(
 ) -> list[ClaimChance]:
     """The chance of every claim that it is decided, all of them judged together; the paper's apart from those that are ours.
 
-    `trained` are the runs (of seed 0) whose systems are evaluated; None for all.
+    `trained` are the runs (of seed 0) whose systems are evaluated; None for all. A claim on others has no chance, and no part
+    in Holm's correction, because the ledger does not test it.
     """
     noise = _Noise(np.random.default_rng(seed), truth, draws, trained)
     results: dict[str, ClaimChance] = {}
+    for question in asked if trained is not None else ():
+        if missing := sorted(question.runs - set(trained or ())):
+            reason = f"needs {missing[0].removesuffix('_s0')}, which is not planned"
+            results[question.claim.id] = ClaimChance(question.claim, None, reason=reason, runs=question.runs)
     for mine in (False, True):
-        family = [question for question in asked if question.claim.ours is mine]
+        family = [each for each in asked if each.claim.ours is mine and each.claim.id not in results]
         p_values = [_p_values(question, noise) for question in family]
         for question, decisions in zip(family, _decisions(family, p_values), strict=True):
             decided = float(np.mean([decision != "undecided" for decision in decisions]))
