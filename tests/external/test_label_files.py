@@ -10,7 +10,7 @@ import pytest
 from vggrepro import cli
 from vggrepro.data.devkit import official_order
 from vggrepro.data.store import Store
-from vggrepro.external.label_files import read_labels
+from vggrepro.external.label_files import read_label_file
 from vggrepro.scores.label_sets import read_label_sets
 
 
@@ -45,7 +45,7 @@ def test_labels_are_known_by_number_or_by_name(stores, val, sets, tmp_path, form
         "keys": shuffled,
         "wnids": {name: [wnids[label] for label in labels] for name, labels in shuffled.items()},
     }[form]
-    read_labels(write(tmp_path / "l.json", content), name="Two", out=tmp_path / "out", val=stores[1])
+    read_label_file(write(tmp_path / "l.json", content), name="Two", out=tmp_path / "out", val=stores[1])
     store = read_label_sets(tmp_path / "out")
     assert [sorted(set(row.tolist()) - {-1}) for row in store.labels] == [sorted(labels) for labels in sets]
     assert (list(store.ids), store.metadata["name"]) == (val.ids, "Two")
@@ -53,7 +53,7 @@ def test_labels_are_known_by_number_or_by_name(stores, val, sets, tmp_path, form
 
 def test_a_label_alone_needs_no_brackets_and_a_label_twice_counts_once(stores, val, tmp_path):
     content = [int(label) if i % 2 else [int(label)] * 2 for i, label in enumerate(val.labels[official_order(val.ids)])]
-    read_labels(write(tmp_path / "l.json", content), name="Own", out=tmp_path / "out", val=stores[1])
+    read_label_file(write(tmp_path / "l.json", content), name="Own", out=tmp_path / "out", val=stores[1])
     assert read_label_sets(tmp_path / "out").labels[:, 0].tolist() == val.labels.tolist()
     assert read_label_sets(tmp_path / "out").labels[:, 1:].max(initial=-1) == -1
 
@@ -81,7 +81,7 @@ def test_a_label_alone_needs_no_brackets_and_a_label_twice_counts_once(stores, v
 def test_what_is_wrong_with_labels_is_named_in_one_message(stores, val, sets, tmp_path, change, message):
     file = write(tmp_path / "l.json", change(numbered(val, sets), val))
     with pytest.raises(ValueError, match=message) as error:
-        read_labels(file, name="Two", out=tmp_path / "out", val=stores[1])
+        read_label_file(file, name="Two", out=tmp_path / "out", val=stores[1])
     assert "\n" not in str(error.value)
     assert not (tmp_path / "out").exists()
 
@@ -91,13 +91,13 @@ def test_a_wrong_order_that_fits_is_named(stores, val, sets, tmp_path):
     assert official_order(val.ids) != list(range(len(val)))
     file = write(tmp_path / "l.json", sets)
     with pytest.raises(ValueError, match=r"read in the order of folders, it would be 100.0%"):
-        read_labels(file, name="Two", out=tmp_path / "out", val=stores[1])
+        read_label_file(file, name="Two", out=tmp_path / "out", val=stores[1])
 
 
 def test_labels_counted_from_1_are_told(stores, val, tmp_path):
     content = [[int(label) + 1] if label < 9 else [] for label in val.labels[official_order(val.ids)]]
     with pytest.raises(ValueError, match=r"with labels counted from 1, it would be 100.0%"):
-        read_labels(write(tmp_path / "l.json", content), name="One", out=tmp_path / "out", val=stores[1])
+        read_label_file(write(tmp_path / "l.json", content), name="One", out=tmp_path / "out", val=stores[1])
 
 
 def test_images_have_to_be_given(tmp_path, capsys):

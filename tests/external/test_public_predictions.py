@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import real
 from vggrepro.core.paths import ROOT
 from vggrepro.external.imported import import_scores
-from vggrepro.external.label_files import read_labels
+from vggrepro.external.label_files import read_label_file
 from vggrepro.judging.ledger import Ledger, judge_claims
 from vggrepro.judging.pipeline import make_table
 from vggrepro.paper.systems import Imported
@@ -71,7 +71,7 @@ def stores(predictions, tmp_path_factory) -> dict[str, TopLabels]:
 @pytest.fixture(scope="module")
 def real_labels(predictions, tmp_path_factory) -> LabelSets:
     file, out = predictions / "vgg-predictions/real.json", tmp_path_factory.mktemp("labels") / "real"
-    read_labels(file, name="ReaL", out=out, devkit_folder=predictions)
+    read_label_file(file, name="ReaL", out=out, devkit_folder=predictions)
     return read_label_sets(out)
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vggrepro.planning.assumptions import truth_of
-from vggrepro.planning.power import BETWEEN, USUAL_ERROR, WITHIN, Truth
+from vggrepro.planning.assumptions import assumptions_of
+from vggrepro.planning.power import BETWEEN, USUAL_ERROR, WITHIN, Assumptions
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, write_outcomes
 
 IMAGES = 10_000
@@ -29,21 +29,21 @@ def write(folder) -> None:
 
 def test_disagreement_is_counted_on_the_images(tmp_path):
     write(tmp_path)
-    truth = truth_of(tmp_path, 1, 50_000)
-    assert truth.within == pytest.approx(0.06)
+    assumed = assumptions_of(tmp_path, 1, 50_000)
+    assert assumed.within == pytest.approx(0.06)
     # of A's two systems with D's: 20% and 14%
-    assert truth.between == pytest.approx(0.17)
-    assert str(tmp_path) in truth.source
-    assert (truth.seeds, truth.usual_images, truth.training) == (1, 50_000, None)
+    assert assumed.between == pytest.approx(0.17)
+    assert str(tmp_path) in assumed.source
+    assert (assumed.seeds, assumed.usual_images, assumed.training) == (1, 50_000, None)
 
 
 def test_without_results_the_tolerances_stand(tmp_path):
-    assert truth_of(tmp_path, 3, 50_000) == Truth(3, {}, 50_000)
+    assert assumptions_of(tmp_path, 3, 50_000) == Assumptions(3, {}, 50_000)
 
 
 def test_outcomes_that_cannot_be_read_are_said_and_passed_over(tmp_path):
     write(tmp_path)
     (tmp_path / "tables/table03.npz").write_bytes(b"of an older version")
-    truth = truth_of(tmp_path, 1, 50_000)
-    assert (truth.between, truth.within) == (BETWEEN, WITHIN)
-    assert "table03.npz" in truth.source
+    assumed = assumptions_of(tmp_path, 1, 50_000)
+    assert (assumed.between, assumed.within) == (BETWEEN, WITHIN)
+    assert "table03.npz" in assumed.source

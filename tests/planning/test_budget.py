@@ -12,8 +12,8 @@ from vggrepro.planning.budget import Budget, Market, buy, judging_lines, parse_b
 from vggrepro.planning.forecast import Machines
 from vggrepro.planning.hardware import device_called
 from vggrepro.planning.outlook import Outlook, outlook
-from vggrepro.planning.power import Truth, questions
-from vggrepro.planning.rates import Rates
+from vggrepro.planning.power import Assumptions, questions
+from vggrepro.planning.rates import MeasuredRates
 from vggrepro.planning.steps import planned_steps
 
 
@@ -22,13 +22,13 @@ def view(tmp_path_factory) -> Outlook:
     """The paper on one H100, in an empty folder."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("empty"))
-        return outlook(planned_steps({}), Machines(device_called("h100"), cores=16), Rates({}))
+        return outlook(planned_steps({}), Machines(device_called("h100"), cores=16), MeasuredRates({}))
 
 
 @pytest.fixture(scope="module")
 def market(view) -> Market:
     asked, _ = questions(view.steps.plan.settings)
-    return Market(view, asked, Truth(1, {}, 50_000), "GPU")
+    return Market(view, asked, Assumptions(1, {}, 50_000), "GPU")
 
 
 def test_more_money_decides_more_and_no_budget_is_exceeded(market):
@@ -61,14 +61,14 @@ def test_trainings_that_are_bought_come_with_those_that_they_are_initialised_fro
 def test_what_is_made_already_costs_nothing(view, market):
     made = replace(view, forecasts=tuple(each for each in view.forecasts if each.step.name != "train A_256_s0"))
     asked, _ = questions(view.steps.plan.settings)
-    cheaper = Market(made, asked, market.truth, "GPU")
+    cheaper = Market(made, asked, market.assumed, "GPU")
     assert cheaper.cost(cheaper.steps["lrn"], 1) < market.cost(market.steps["lrn"], 1)
 
 
 def test_another_seed_of_what_is_made_costs_as_much_as_the_first(view, market):
     """Of a finished run nothing is left for seed 0, and all of it for seed 1."""
     steps = replace(view.steps, steps=tuple(replace(step, to_do=False) for step in view.steps.steps))
-    finished = Market(outlook(steps, view.machines, Rates({})), market.asked, market.truth, "GPU")
+    finished = Market(outlook(steps, view.machines, MeasuredRates({})), market.asked, market.assumed, "GPU")
     closure = market.steps["lrn"]
     assert finished.cost(closure, 1) == 0
     assert finished.cost(closure, 3) == pytest.approx(market.cost(closure, 3) - market.cost(closure, 1))

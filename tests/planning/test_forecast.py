@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from vggrepro.planning.costs import Work, work_of
-from vggrepro.planning.forecast import Machines, fits, forecast
+from vggrepro.planning.forecast import Machines, forecast, memory_problem
 from vggrepro.planning.hardware import Measured, device_called, devices
-from vggrepro.planning.rates import Rates
+from vggrepro.planning.rates import MeasuredRates
 from vggrepro.planning.steps import Step
+from vggrepro.planning.work import StepWork, work_of
 from vggrepro.settings.loading import load_settings
 from vggrepro.workflow.plan import Plan
 
-NOTHING_MEASURED = Rates({})
+NOTHING_MEASURED = MeasuredRates({})
 
 
 def step(run: str = "D_256_s0", **config) -> Step:
@@ -76,18 +76,18 @@ def test_steps_of_the_same_kind_that_were_measured_correct_the_model():
     training, machines = step(), Machines(device_called("h100"), cores=16)
     plain = forecast(training, machines, NOTHING_MEASURED)
     key = ("train", training.work.size, "h100")
-    corrected = forecast(training, machines, Rates({key: [1.9, 2.0, 2.1, 2.0]}))
+    corrected = forecast(training, machines, MeasuredRates({key: [1.9, 2.0, 2.1, 2.0]}))
     assert corrected.seconds.mid == pytest.approx(2 * plain.model)
     assert corrected.seconds.low == pytest.approx(1.9 * plain.model)
-    of_another = forecast(training, machines, Rates({("train", "another size", "h100"): [9.0]}))
+    of_another = forecast(training, machines, MeasuredRates({("train", "another size", "h100"): [9.0]}))
     assert of_another.seconds == plain.seconds
 
 
 def test_a_batch_that_does_not_fit_is_planned_in_pieces():
     training = step("E_256_s0").work
-    assert fits(training, device_called("h100")) == ""
-    assert "in 8 pieces" in fits(training, device_called("titan-black"))
-    assert "a single image" in fits(Work("x", memory=9e12, least_memory=8e12), device_called("t4"))
+    assert memory_problem(training, device_called("h100")) == ""
+    assert "in 8 pieces" in memory_problem(training, device_called("titan-black"))
+    assert "a single image" in memory_problem(StepWork("x", memory=9e12, least_memory=8e12), device_called("t4"))
 
 
 def test_every_device_says_where_its_figures_are_from():

@@ -14,7 +14,7 @@ import yaml
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.planning import power
-from vggrepro.planning.power import Truth, chances, questions
+from vggrepro.planning.power import Assumptions, chances, questions
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, write_outcomes
 from vggrepro.scores.statistics import holm
 from vggrepro.settings.loading import load_settings
@@ -118,12 +118,12 @@ def forecast(folder: Path, world: World, draws: int = 4000) -> dict[str, float]:
     """The same as the plan says it."""
     (folder / "claims.yaml").write_text(yaml.safe_dump(CLAIMS, sort_keys=False))
     between, within, stays = disagreement(world)
-    truth = Truth(world.seeds, {}, IMAGES, between, within, world.training, stays)
+    assumed = Assumptions(world.seeds, {}, IMAGES, between, within, world.training, stays)
     asked, others = questions(PAPER, folder / "claims.yaml")
     assert not others
     return {
         each.claim.id: each.decided
-        for each in chances(asked, truth, trained=[f"{net}_256_s0" for net in NETS], draws=draws)
+        for each in chances(asked, assumed, trained=[f"{net}_256_s0" for net in NETS], draws=draws)
     }
 
 
@@ -142,19 +142,21 @@ def test_chances_are_those_of_outcomes_that_are_drawn_image_by_image(tmp_path, s
 
 def test_more_seeds_decide_more():
     asked, _ = questions(PAPER)
-    few, many = (sum(each.decided for each in chances(asked, Truth(seeds, {}, 50_000), draws=300)) for seeds in (1, 4))
+    few, many = (
+        sum(each.decided for each in chances(asked, Assumptions(seeds, {}, 50_000), draws=300)) for seeds in (1, 4)
+    )
     assert many > few + 10
 
 
 def test_a_claim_on_nets_that_are_not_planned_has_no_chance_and_takes_none_from_others():
     """As with released nets, where nothing else is trained."""
     asked, _ = questions(PAPER)
-    truth, few = Truth(1, {}, 50_000), [f"{net}_256_s0" for net in NETS]
+    assumed, few = Assumptions(1, {}, 50_000), [f"{net}_256_s0" for net in NETS]
     on_few = [question for question in asked if question.runs <= set(few)]
     assert on_few
-    every = chances(asked, truth, trained=few, draws=100)
+    every = chances(asked, assumed, trained=few, draws=100)
     assert {each.claim.id for each in every if each.decided is not None} == {each.claim.id for each in on_few}
-    assert [each for each in every if each.decided is not None] == chances(on_few, truth, trained=few, draws=100)
+    assert [each for each in every if each.decided is not None] == chances(on_few, assumed, trained=few, draws=100)
     assert all("is not planned" in each.reason for each in every if each.decided is None)
 
 

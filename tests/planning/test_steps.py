@@ -14,15 +14,15 @@ from vggrepro import cli
 from vggrepro.core.paths import ROOT
 from vggrepro.core.plan_record import PLAN_FILE, predicted_and_measured, read_plan
 from vggrepro.paper.runs import Run
-from vggrepro.planning.costs import WORK
 from vggrepro.planning.forecast import Machines
 from vggrepro.planning.hardware import device_called
 from vggrepro.planning.outlook import outlook, write_plan
-from vggrepro.planning.rates import Rates, measured_rates
+from vggrepro.planning.rates import MeasuredRates, measured_rates
 from vggrepro.planning.steps import Steps, planned_steps
+from vggrepro.planning.work import WORK
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-NOTHING_MEASURED = Rates({})
+NOTHING_MEASURED = MeasuredRates({})
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def smoke(folder, monkeypatch) -> Steps:
     return planned_steps({"smoke": True})
 
 
-def on_cpu(steps: Steps, rates: Rates = NOTHING_MEASURED):
+def on_cpu(steps: Steps, rates: MeasuredRates = NOTHING_MEASURED):
     return outlook(steps, Machines(device_called("cpu"), cores=16), rates)
 
 

@@ -82,9 +82,9 @@ def labels(
     out: Annotated[Path, about("folder to write the store to")],
 ) -> None:
     """Read other labels of the validation images, several or none for an image, checked, as a store of label sets."""
-    from vggrepro.external.label_files import read_labels
+    from vggrepro.external.label_files import read_label_file
 
-    sets = read_labels(file, name=name, out=out, val=val, devkit_folder=devkit)
+    sets = read_label_file(file, name=name, out=out, val=val, devkit_folder=devkit)
     counted = int((sets.labels[:, 0] >= 0).sum())
     print(
         f"{name}: {counted:,} of {len(sets.ids):,} images have a label, {int((sets.labels >= 0).sum()):,} labels in all"

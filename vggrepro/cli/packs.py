@@ -42,11 +42,11 @@ def merge(
     threads: Threads = 1,
 ) -> None:
     """Make one result of packs: their runs and seeds side by side, every table made again from the scores."""
-    from vggrepro.packs.merge import merge_packs, summary
+    from vggrepro.packs.merge import merge_packs, merge_summary
 
     if not packs:
         raise ValueError("merge: expected the zips that `vggrepro pack` wrote")
     if wrong := [each for each in place if not all(each.partition("="))]:
         raise ValueError(f"--place: expected SETTING=PATH, such as data.path=/data/ilsvrc, got {wrong[0]!r}")
     given = dict(each.split("=", 1) for each in place)
-    print(summary(merge_packs(list(packs), out, given=given, workers=threads), out))
+    print(merge_summary(merge_packs(list(packs), out, given=given, workers=threads), out))

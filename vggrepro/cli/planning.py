@@ -70,7 +70,7 @@ def plan(
 
 def _print_claims(out: Any, view: Any, config: tuple[str, ...], values: Mapping[str, Any], budget: Any) -> None:  # noqa: ANN401
     """The chances of claims, or what a budget buys of them."""
-    from vggrepro.planning.assumptions import truth_of
+    from vggrepro.planning.assumptions import assumptions_of
     from vggrepro.planning.budget import Market, buy, judging_lines, snakemake_line
     from vggrepro.planning.chances_text import bought_lines, bought_table, chances_table, claims_lines
     from vggrepro.planning.images import data_set
@@ -78,22 +78,22 @@ def _print_claims(out: Any, view: Any, config: tuple[str, ...], values: Mapping[
 
     plan = view.steps.plan
     root, seeds = Path(plan.root), len(plan.settings.seeds)
-    truth = truth_of(root, seeds, data_set(plan.settings, root).val)
+    assumed = assumptions_of(root, seeds, data_set(plan.settings, root).val)
     asked, others = questions(plan.settings)
     if budget is None:
         of_seed = f"_s{plan.settings.seeds[0]}"
         trained = [f"{run.removesuffix(of_seed)}_s0" for run in plan.runs if run.endswith(of_seed)]
-        every = chances(asked, truth, trained=trained)
+        every = chances(asked, assumed, trained=trained)
         expected = [each for each in every if each.decided is not None]
         others += [each for each in every if each.decided is None]
         out.print(chances_table(expected, others))
-        lines = claims_lines(expected, truth)
+        lines = claims_lines(expected, assumed)
     else:
-        bought = buy(Market(view, asked, truth, budget.kind), budget)
+        bought = buy(Market(view, asked, assumed, budget.kind), budget)
         if bought.purchases:
             out.print(bought_table(bought, budget))
         commands = [snakemake_line(bought, plan.root, config), *judging_lines(bought, plan.root, values)]
-        lines = bought_lines(bought, budget, truth, commands if bought.purchases else [])
+        lines = bought_lines(bought, budget, assumed, commands if bought.purchases else [])
     for line in lines:
         out.print(line, markup=False, soft_wrap=True)
 

@@ -27,7 +27,7 @@ LEAST_SHARED = 0.5
 """The share of images that have the data set's own label among theirs: of ReaL it is 0.9, of a wrong order about chance."""
 
 
-def read_labels(
+def read_label_file(
     path: Path, *, name: str, out: Path, val: Path | None = None, devkit_folder: Path | None = None
 ) -> LabelSets:
     """Check a file of labels of the validation images, and write them to `out` as a store of label sets with this `name`.

@@ -204,7 +204,7 @@ def _relative_difference(first: Errors, second: Errors) -> _Difference:
 
 
 def _error_difference(first: Errors, second: Errors) -> _Difference:
-    """Of the error rates; with McNemar's exact test for one seed."""
+    """The difference of the error rates; with McNemar's exact test for one seed."""
     seeds = min(len(first.values), len(second.values))
     better = second.values[:seeds] - first.values[:seeds]
     estimate = nested(better)
@@ -213,7 +213,7 @@ def _error_difference(first: Errors, second: Errors) -> _Difference:
 
 
 def _share_difference(first: Shares, second: Shares) -> _Difference:
-    """Of mean precisions or recalls: over the same resamples of images, or over the same splits."""
+    """The difference of mean precisions or recalls: over the same resamples of images, or over the same splits."""
     seeds = min(len(first.values), len(second.values))
     better = first.values[:seeds] - second.values[:seeds]
     if first.resampled.size:

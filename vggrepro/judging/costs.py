@@ -46,7 +46,7 @@ class _Measured:
 
 
 def _measurements(trainings: Sequence[FinishedTraining]) -> dict[tuple[Work, int], _Measured]:
-    """By work and number of processes: of trainings on GPUs in one go."""
+    """Measurements of trainings on GPUs in one go, by work and number of processes."""
     measured: dict[tuple[Work, int], _Measured] = {}
     for training in trainings:
         about, attempts = training.about, training.about["attempts"]

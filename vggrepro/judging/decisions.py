@@ -239,6 +239,6 @@ def _needed_together(comparison: TestedStep, distance: float, tail: float) -> st
 
 
 def _rounded_up(number: int) -> int:
-    """To two digits, because it is an estimate of an estimate."""
+    """The number rounded up to two digits, because it is an estimate of an estimate."""
     unit = int(10 ** max(0, len(str(number)) - 2))
     return -(-number // unit) * unit

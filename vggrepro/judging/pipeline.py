@@ -21,7 +21,7 @@ from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.judging.variants import judge_variants
 from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.protocol import QUANTITIES
-from vggrepro.paper.references import measure_of
+from vggrepro.paper.references import plain_quantity
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import Column, Row
 from vggrepro.paper.tasks import task_of
@@ -116,7 +116,7 @@ def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
 
 def _touching(row: Row, column: Column, findings: Iterable[Finding]) -> tuple[Finding, ...]:
     """The findings that bear on what a cell measures, each once."""
-    quantity = task_of(row, column) if row.members else measure_of(column.quantity)
+    quantity = task_of(row, column) if row.members else plain_quantity(column.quantity)
     # what bears on top-1 bears on every quantity of posteriors that the paper does not have
     quantity = quantity if quantity in QUANTITIES else "top-1"
     return tuple(dict.fromkeys(finding for finding in findings if quantity in finding.rule.touches))

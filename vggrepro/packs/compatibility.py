@@ -134,7 +134,7 @@ def _read_labels(file: Path) -> tuple[list[str], list[int]]:
     return ids, read_array(file, np.int64, (len(ids),), "get the pack again").tolist()
 
 
-def check_lists(pack: Pack, folder: Path) -> None:
+def check_listed_files(pack: Pack, folder: Path) -> None:
     """A ValueError for a list of checksums in an unpacked pack that names a file outside of its folder."""
     for listing in sorted(folder.rglob(f"*{SUFFIX}")):
         for file in listed_files(listing):

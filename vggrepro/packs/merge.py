@@ -15,7 +15,7 @@ from vggrepro.core.checksums import CHECKSUMS, listed_files, write_checksums, wr
 from vggrepro.core.files import file_digest, put_in_place, read_json, write_json, write_text
 from vggrepro.core.leftovers import in_use, prefix_of
 from vggrepro.core.provenance import provenance_record
-from vggrepro.packs.compatibility import check_images, check_lists, check_records, check_settings
+from vggrepro.packs.compatibility import check_images, check_listed_files, check_records, check_settings
 from vggrepro.packs.manifest import CONTINUED, MEASURED, TABLES, Pack, check_space, open_pack
 from vggrepro.packs.origin import is_place, overrides, places, with_values
 from vggrepro.packs.portable_recipes import recipes_of, settle_recipes
@@ -71,7 +71,7 @@ def merge_packs(paths: list[Path], out: Path, *, given: Mapping[str, str] | None
         with _named_by_packs(unpacked):
             for pack in packs:
                 pack.unpack(unpacked[pack.name])
-                check_lists(pack, unpacked[pack.name])
+                check_listed_files(pack, unpacked[pack.name])
                 check_records(pack, unpacked[pack.name])
             check_images(unpacked)
             numbers = sum(check_tables(p.name, p.settings, unpacked[p.name], workers=workers) for p in packs)
@@ -211,7 +211,7 @@ def _write_record(packs: list[Pack], settings: Settings, folder: Path) -> None:
     write_checksums(folder / RECORD)
 
 
-def summary(merged: Merged, out: Path) -> str:
+def merge_summary(merged: Merged, out: Path) -> str:
     """What was merged, and what to type next."""
     settings, wanted = merged.settings, f"results/{merged.settings.folder}"
     seeds = ", ".join(map(str, settings.seeds))

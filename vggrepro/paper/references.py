@@ -28,7 +28,7 @@ def on_reference(quantity: str, reference: str) -> str:
     return f"{quantity}{ON}{reference}" if reference else quantity
 
 
-def measure_of(quantity: str) -> str:
+def plain_quantity(quantity: str) -> str:
     """`top-1` of `top-1 on ReaL`."""
     return quantity.partition(ON)[0]
 

@@ -18,7 +18,7 @@ from pydantic import Field
 from vggrepro.core.files import file_digest, read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
-from vggrepro.paper.references import measure_of
+from vggrepro.paper.references import plain_quantity
 
 TOLERANCES = ROOT / "tables" / "tolerances.yaml"
 
@@ -80,7 +80,7 @@ DIFFERENCES = {"points": "difference in points", "relative": "relative differenc
 
 def tolerance_of(quantity: str) -> Tolerance:
     """The entry of a quantity, whatever it is measured on; a ValueError where it has none."""
-    tolerances, measure = read_tolerances(), measure_of(quantity)
+    tolerances, measure = read_tolerances(), plain_quantity(quantity)
     if measure not in tolerances:
         raise ValueError(f"{TOLERANCES}: no tolerance for {measure}: derive one before looking at results")
     return tolerances[measure]
@@ -88,7 +88,7 @@ def tolerance_of(quantity: str) -> Tolerance:
 
 def known_quantity(quantity: str) -> str:
     """The quantity itself, or top-1 for one of the user's own: what is known of top-1 stands in for what is known of it."""
-    return quantity if measure_of(quantity) in read_tolerances() else "top-1"
+    return quantity if plain_quantity(quantity) in read_tolerances() else "top-1"
 
 
 def allowed_difference(quantity: str, printed: str) -> float:

@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from vggrepro.planning.power import USUAL_ERROR, Truth
+from vggrepro.planning.power import USUAL_ERROR, Assumptions
 from vggrepro.scores.outcomes import Errors, read_outcomes
 from vggrepro.scores.trainings import pooled_spread, trainings_of
 
@@ -18,7 +18,7 @@ QUANTITY = "top-1"
 """By which nets are compared: of the errors that are printed it has the most images that are wrong."""
 
 
-def truth_of(results: Path, seeds: int, images: int) -> Truth:
+def assumptions_of(results: Path, seeds: int, images: int) -> Assumptions:
     """What is taken to be true of a run with so many seeds on so many validation images.
 
     Disagreement and spread are those of the outcomes among the results, where there are some that can be read, else those of
@@ -27,14 +27,14 @@ def truth_of(results: Path, seeds: int, images: int) -> Truth:
     try:
         outcomes = _outcomes(results)
     except ValueError as error:
-        return Truth(seeds, {}, images, source=f"tables/tolerances.yaml, because of {error}")
+        return Assumptions(seeds, {}, images, source=f"tables/tolerances.yaml, because of {error}")
     between = _disagreements(outcomes, same=False)
     within = _disagreements(outcomes, same=True)
     if not between or not within:
-        return Truth(seeds, {}, images)
+        return Assumptions(seeds, {}, images)
     repeated = len(outcomes[0].wrong) > 1
     spread = pooled_spread(((each, trainings_of(each)) for each in outcomes), QUANTITY) if repeated else None
-    return Truth(
+    return Assumptions(
         seeds,
         {},
         images,

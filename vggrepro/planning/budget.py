@@ -18,7 +18,7 @@ from vggrepro.paper.tables import published_table
 from vggrepro.paper.tasks import task_of
 from vggrepro.planning.forecast import Forecast
 from vggrepro.planning.outlook import Outlook
-from vggrepro.planning.power import ClaimChance, Question, Truth, chances
+from vggrepro.planning.power import Assumptions, ClaimChance, Question, chances
 from vggrepro.settings.models import Settings
 
 UNITS = {"minute": 60.0, "min": 60.0, "hour": 3600.0, "h": 3600.0, "day": 86400.0, "week": 604800.0}
@@ -93,8 +93,8 @@ class Bought:
 class Market:
     """What every claim costs on some machines, and what it brings."""
 
-    def __init__(self, view: Outlook, asked: Sequence[Question], truth: Truth, kind: str) -> None:
-        self.view, self.truth, self.kind = view, truth, kind
+    def __init__(self, view: Outlook, asked: Sequence[Question], assumed: Assumptions, kind: str) -> None:
+        self.view, self.assumed, self.kind = view, assumed, kind
         self.settings = view.steps.plan.settings
         self._needs = {step.name: step.needs for step in view.steps.steps}
         self._makers = {step.outputs[0]: step.name for step in view.steps.steps}
@@ -148,7 +148,7 @@ class Market:
     def values(self, seeds: int) -> Mapping[str, float]:
         """The chance of every claim with so many seeds, were all of them tested together."""
         if seeds not in self._values:
-            expected = chances(self.asked, replace(self.truth, seeds=seeds), draws=DRAWS)
+            expected = chances(self.asked, replace(self.assumed, seeds=seeds), draws=DRAWS)
             self._values[seeds] = {each.claim.id: each.decided or 0.0 for each in expected}
         return self._values[seeds]
 
@@ -190,7 +190,7 @@ def buy(market: Market, budget: Budget) -> Bought:
         purchases.append(replace(best, total=spent))
     chosen = [question for question in market.asked if question.claim.id in claims]
     trained = [name.partition(" ")[2] for name in steps if name.startswith(("train ", "adopt "))]
-    expected = chances(chosen, replace(market.truth, seeds=seeds), trained=trained) if chosen else []
+    expected = chances(chosen, replace(market.assumed, seeds=seeds), trained=trained) if chosen else []
     targets = tuple(dict.fromkeys(target for name in claims for target in market.targets[name]))
     cheapest = min((market.cost(each, 1) for each in market.steps.values()), default=0.0)
     return Bought(tuple(purchases), seeds, tuple(expected), targets, cheapest)

@@ -20,11 +20,11 @@ from vggrepro.core.provenance import provenance_record
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.planning.arithmetic import forward_work, training_work
-from vggrepro.planning.costs import BYTES, Work, size_of
 from vggrepro.planning.forecast import computing
 from vggrepro.planning.hardware import Device, this_machine, with_cores
 from vggrepro.planning.images import KNOWN
 from vggrepro.planning.rates import CALIBRATION
+from vggrepro.planning.work import BYTES, StepWork, size_of
 from vggrepro.settings.models import Settings
 from vggrepro.training.gradients import outputs_of
 from vggrepro.training.optimiser import SGD
@@ -54,7 +54,7 @@ def calibrate_machine(settings: Settings, file: Path = CALIBRATION) -> None:
     write_json(file, [*kept, *entries])
 
 
-def _training(settings: Settings, device: torch.device) -> tuple[Callable[[], None], Work]:
+def _training(settings: Settings, device: torch.device) -> tuple[Callable[[], None], StepWork]:
     """A step of training on a batch, or on the part of it that a minute allows."""
     model, train, classes = settings.model, settings.train, KNOWN[settings.data.layout].classes
     batch = train.batch if device.type == "cuda" else min(train.batch, 16)
@@ -74,7 +74,7 @@ def _training(settings: Settings, device: torch.device) -> tuple[Callable[[], No
     return step, _work(size, batch * operations, batch * moved, train.precision, model.width)
 
 
-def _testing(settings: Settings, device: torch.device) -> tuple[Callable[[], None], Work]:
+def _testing(settings: Settings, device: torch.device) -> tuple[Callable[[], None], StepWork]:
     """Dense evaluation of some images at Q = 256."""
     model, how, classes = settings.model, settings.evaluate, KNOWN[settings.data.layout].classes
     side = model.pixels(256)
@@ -91,14 +91,14 @@ def _testing(settings: Settings, device: torch.device) -> tuple[Callable[[], Non
     return show, _work(size, count * operations, count * moved, how.precision, model.width)
 
 
-def _work(size: str, operations: float, moved: float, precision: str, width: int) -> Work:
-    return Work(size, operations=operations, moved=moved, precision=precision, on_device=True, width=width)
+def _work(size: str, operations: float, moved: float, precision: str, width: int) -> StepWork:
+    return StepWork(size, operations=operations, moved=moved, precision=precision, on_device=True, width=width)
 
 
 def _entry(
     name: str,
     action: Callable[[], None],
-    work: Work,
+    work: StepWork,
     kind: Device,
     threads: int,
     settings: Settings,

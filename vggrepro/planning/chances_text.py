@@ -9,7 +9,7 @@ from rich.text import Text
 
 from vggrepro.planning.budget import Bought, Budget
 from vggrepro.planning.formatting import HOUR, amount, table
-from vggrepro.planning.power import ClaimChance, Truth
+from vggrepro.planning.power import Assumptions, ClaimChance
 
 
 def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]) -> Table:
@@ -32,21 +32,21 @@ def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]
     return _filling(made)
 
 
-def claims_lines(expected: Sequence[ClaimChance], truth: Truth) -> Iterator[str]:
+def claims_lines(expected: Sequence[ClaimChance], assumed: Assumptions) -> Iterator[str]:
     """What the chances come to, and what they take for granted."""
     decided = sum(each.decided or 0.0 for each in expected)
     yield (
         f"If the paper's printed gaps are the truth, {decided:.0f} of these {len(expected)} claims are decided on average, "
-        f"with {_seeds(truth.seeds)}"
+        f"with {_seeds(assumed.seeds)}"
     )
-    yield from _granted(truth)
+    yield from _granted(assumed)
 
 
-def _granted(truth: Truth) -> Iterator[str]:
-    spread = "as tables/tolerances.yaml says" if truth.training is None else f"by {truth.training:.2f} points"
+def _granted(assumed: Assumptions) -> Iterator[str]:
+    spread = "as tables/tolerances.yaml says" if assumed.training is None else f"by {assumed.training:.2f} points"
     yield (
-        f"taken for granted, from {truth.source}: {truth.usual_images:,} images; where 27% are wrong two nets disagree on "
-        f"{truth.between:.0%} of them and two systems of a net on {truth.within:.0%}; trainings differ {spread}"
+        f"taken for granted, from {assumed.source}: {assumed.usual_images:,} images; where 27% are wrong two nets disagree on "
+        f"{assumed.between:.0%} of them and two systems of a net on {assumed.within:.0%}; trainings differ {spread}"
     )
 
 
@@ -72,7 +72,7 @@ def _filling(made: Table) -> Table:
     return made
 
 
-def bought_lines(bought: Bought, budget: Budget, truth: Truth, commands: Sequence[str]) -> Iterator[str]:
+def bought_lines(bought: Bought, budget: Budget, assumed: Assumptions, commands: Sequence[str]) -> Iterator[str]:
     """What it comes to, and the commands that make just that."""
     unit = f"{budget.kind} hours"
     if not bought.purchases:
@@ -87,6 +87,6 @@ def bought_lines(bought: Bought, budget: Budget, truth: Truth, commands: Sequenc
         f"{len(bought.chances)} claims, of which {bought.decided:.1f} are decided on average"
     )
     yield f"tables whose cells they compare: {', '.join(bought.tables)}"
-    yield from _granted(truth)
+    yield from _granted(assumed)
     yield "the commands that make just these:"
     yield from (f"    {command}" for command in commands)

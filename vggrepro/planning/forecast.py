@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from vggrepro.core.plan_record import Prediction
-from vggrepro.planning.costs import Work
 from vggrepro.planning.hardware import Device
-from vggrepro.planning.rates import Rates
+from vggrepro.planning.rates import MeasuredRates
 from vggrepro.planning.steps import Step
+from vggrepro.planning.work import StepWork
 
 
 class Range(NamedTuple):
@@ -98,7 +98,7 @@ class Forecast:
         return Prediction(device=device, seconds=mid, low=low, high=high, model=self.model, measured=self.measured)
 
 
-def forecast(step: Step, machines: Machines, rates: Rates, left: float = 1.0) -> Forecast:
+def forecast(step: Step, machines: Machines, rates: MeasuredRates, left: float = 1.0) -> Forecast:
     """What a step takes. Raises ValueError where the device cannot compute in the step's precision."""
     gpus, threads = machines.gpus_of(step), machines.threads_of(step)
     seconds = _modelled(step, machines)
@@ -121,7 +121,7 @@ def forecast(step: Step, machines: Machines, rates: Rates, left: float = 1.0) ->
 
 
 def _modelled(step: Step, machines: Machines) -> Range:
-    """By arithmetic, bytes and decoding alone."""
+    """The time by arithmetic, bytes and decoding alone."""
     work, threads = step.work, machines.threads_of(step)
     decoding = Range(*(work.decoded / (rate * threads) for rate in reversed(DECODED)))
     started = CPU_SECONDS.times(work.seconds)
@@ -132,7 +132,7 @@ def _modelled(step: Step, machines: Machines) -> Range:
     return slower.plus(started)
 
 
-def computing(work: Work, device: Device, gpus: int) -> Range:
+def computing(work: StepWork, device: Device, gpus: int) -> Range:
     """Seconds of the arithmetic and bytes alone, on some devices together."""
     floor = work.operations / device.peak(work.precision) + work.moved / device.bandwidth
     narrow = min(1.0, work.width / FULL_WIDTH) ** NARROW
@@ -148,7 +148,7 @@ def attained(device: Device, precision: str) -> Range:
     return AROUND.times(shares[precision]) if precision in shares else UNMEASURED
 
 
-def fits(work: Work, device: Device, gpus: int = 1) -> str:
+def memory_problem(work: StepWork, device: Device, gpus: int = 1) -> str:
     """How a step's memory compares with the device's: empty where it fits, else what follows."""
     weights = work.least_memory
     needed = weights + (work.memory - weights) / gpus

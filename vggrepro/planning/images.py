@@ -11,7 +11,7 @@ from vggrepro.settings.models import Settings
 
 
 @dataclass(frozen=True)
-class DataSet:
+class DataSetSize:
     """What is known of a data set before it is read."""
 
     train: int
@@ -26,9 +26,9 @@ class DataSet:
 
 
 KNOWN = {
-    "ilsvrc": DataSet(1_281_167, 50_000, 1000, 195_000, 112_000, 1.33),
-    "tiny-imagenet": DataSet(100_000, 10_000, 200, 64 * 64, 2_200, 1.0),
-    "stand-in": DataSet(2_000, 400, 10, 64 * 64, 2_200, 1.0),
+    "ilsvrc": DataSetSize(1_281_167, 50_000, 1000, 195_000, 112_000, 1.33),
+    "tiny-imagenet": DataSetSize(100_000, 10_000, 200, 64 * 64, 2_200, 1.0),
+    "stand-in": DataSetSize(2_000, 400, 10, 64 * 64, 2_200, 1.0),
 }
 """By layout. ILSVRC: images of 500 x 375 are the most frequent; 144 GB of JPEGs in all."""
 
@@ -46,7 +46,7 @@ DRAWN = {"voc2007": 64, "voc2012": 64, "caltech101": 120, "caltech256": 132}
 """Pictures of a data set that the program draws."""
 
 
-def data_set(settings: Settings, root: Path) -> DataSet:
+def data_set(settings: Settings, root: Path) -> DataSetSize:
     """The data set of some settings: as its prepared stores in the folder `root` have it, else as it is known to be."""
     data, known = settings.data, KNOWN[settings.data.layout]
     classes = min(data.classes or known.classes, known.classes)
@@ -55,7 +55,7 @@ def data_set(settings: Settings, root: Path) -> DataSet:
         _at_most(round(count * share), limit and limit * classes)
         for count, limit in ((known.train, data.train_per_class), (known.val, data.val_per_class))
     )
-    return DataSet(
+    return DataSetSize(
         _stored(root / "data" / "train") or train,
         _stored(root / "data" / "val") or val,
         classes,

@@ -13,10 +13,10 @@ from vggrepro.core.files import write_json
 from vggrepro.core.plan_record import PLAN_FILE, PlannedStep, PlanRecord, read_plan
 from vggrepro.data.writer import free_bytes
 from vggrepro.paper.runs import Run
-from vggrepro.planning.forecast import Forecast, Machines, Range, fits, forecast, total
-from vggrepro.planning.rates import Rates, epochs_done
+from vggrepro.planning.forecast import Forecast, Machines, Range, forecast, memory_problem, total
+from vggrepro.planning.rates import MeasuredRates, epochs_done
 from vggrepro.planning.steps import Step, Steps
-from vggrepro.planning.timeline import Task, Timeline, schedule_tasks
+from vggrepro.planning.timeline import PendingStep, Timeline, schedule_steps
 from vggrepro.workflow.plan import Plan
 
 USED = Range(0.6, 0.8, 1.0)
@@ -60,7 +60,7 @@ class Outlook:
 
     @property
     def joules(self) -> Range:
-        """Of devices and of CPUs that compute."""
+        """Energy of the devices and CPUs that compute."""
         energies = [each.seconds.times(each.watts) for each in self.forecasts]
         return Range(*(share * energy for share, energy in zip(USED, total(energies), strict=True)))
 
@@ -92,7 +92,7 @@ class Outlook:
         """What does not fit: memory, and the disk of the results."""
         device, lines = self.machines.device, dict[str, list[str]]()
         for each in self.forecasts:
-            if each.step.work.on_device and (text := fits(each.step.work, device, max(1, each.gpus))):
+            if each.step.work.on_device and (text := memory_problem(each.step.work, device, max(1, each.gpus))):
                 lines.setdefault(text, []).append(each.step.name)
         found = [
             f"{names[0]}{f' and {len(names) - 1} more' if names[1:] else ''} {text}" for text, names in lines.items()
@@ -105,7 +105,7 @@ class Outlook:
         return found
 
 
-def outlook(steps: Steps, machines: Machines, rates: Rates) -> Outlook:
+def outlook(steps: Steps, machines: Machines, rates: MeasuredRates) -> Outlook:
     """What is expected of the steps that are still to be made.
 
     Raises ValueError where the device cannot compute in the precision of the settings.
@@ -117,8 +117,8 @@ def outlook(steps: Steps, machines: Machines, rates: Rates) -> Outlook:
     return Outlook(steps, machines, forecasts, (low, mid, high), made)
 
 
-def _forecast(step: Step, plan: Plan, root: Path, machines: Machines, rates: Rates) -> Forecast:
-    """Of a training that was begun, the epochs that are left, as fast as those before them."""
+def _forecast(step: Step, plan: Plan, root: Path, machines: Machines, rates: MeasuredRates) -> Forecast:
+    """The forecast of a step; the epochs that a begun training has left take as long as those before them."""
     if step.rule != "train":
         return forecast(step, machines, rates)
     run = Run.parse(step.wildcards["run"])
@@ -132,11 +132,11 @@ def _forecast(step: Step, plan: Plan, root: Path, machines: Machines, rates: Rat
 
 
 def _timeline(forecasts: Iterable[Forecast], machines: Machines, bound: int) -> Timeline:
-    tasks = [
-        Task(each.step.name, each.step.needs, each.seconds[bound], each.gpus, 0 if each.gpus else each.threads)
+    pending = [
+        PendingStep(each.step.name, each.step.needs, each.seconds[bound], each.gpus, 0 if each.gpus else each.threads)
         for each in forecasts
     ]
-    return schedule_tasks(tasks, gpus=machines.gpus, cores=machines.cores)
+    return schedule_steps(pending, gpus=machines.gpus, cores=machines.cores)
 
 
 def by_rule(forecasts: Iterable[Forecast]) -> Mapping[str, list[Forecast]]:

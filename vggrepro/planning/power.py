@@ -46,7 +46,7 @@ Values = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Truth:
+class Assumptions:
     """What is taken to be true besides the printed gaps."""
 
     seeds: int
@@ -71,7 +71,7 @@ class Truth:
 
 
 @dataclass(frozen=True)
-class System:
+class PrintedSystem:
     """A system that a claim compares."""
 
     key: str
@@ -83,11 +83,11 @@ class System:
 
 
 @dataclass(frozen=True)
-class Pair:
+class PrintedPair:
     """Two systems, and by how many points the first is better in print."""
 
-    first: System
-    second: System
+    first: PrintedSystem
+    second: PrintedSystem
     gain: float
     scale: float = 1.0
     """What a point of the difference of errors is in the gain: a relative one is larger."""
@@ -104,7 +104,7 @@ class Question:
     """A claim that can be asked of printed numbers."""
 
     claim: Claim
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PrintedPair, ...]
     beside: tuple[Mapping[str, float], ...]
     """Shares of the trainings in all systems of the claim's tables, over which their spread is pooled."""
 
@@ -171,18 +171,18 @@ def _question(claim: Claim, settings: Settings) -> Question:
     for (place, against), gain in zip(claim.compared(), gains, strict=True):
         first, second = (_system(each, claim, settings) for each in (place, against))
         scale = 1 / first.error if claim.relative and first.error else 1.0
-        pairs.append(Pair(first, second, gain * scale, scale))
+        pairs.append(PrintedPair(first, second, gain * scale, scale))
     tables = dict.fromkeys(place.table for pair in claim.compared() for place in pair)
     rows = [row for table in tables for row in settings.table(table).rows if row.ours and not row.minus]
     return Question(claim, tuple(pairs), tuple(map(_shares, rows)))
 
 
-def _system(place: CellPlace, claim: Claim, settings: Settings) -> System:
+def _system(place: CellPlace, claim: Claim, settings: Settings) -> PrintedSystem:
     row, printed = place.row(settings.table), place.printed(claim.quantity, settings.table).value or 0.0
     higher = settings.table(place.table).higher_is_better
     error = (100 - printed if higher else printed) / 100
     members = ",".join(f"{member.path}*{weight}" for member, weight in row.system or ())
-    return System(members or f"{place.label}/{claim.quantity}", _shares(row), error)
+    return PrintedSystem(members or f"{place.label}/{claim.quantity}", _shares(row), error)
 
 
 def _shares(row: Row) -> dict[str, float]:
@@ -193,7 +193,7 @@ def _shares(row: Row) -> dict[str, float]:
 
 def chances(
     asked: Sequence[Question],
-    truth: Truth,
+    assumed: Assumptions,
     *,
     trained: Collection[str] | None = None,
     draws: int = DRAWS,
@@ -204,7 +204,7 @@ def chances(
     `trained` are the runs (of seed 0) whose systems are evaluated; None for all. A claim on others has no chance, and no part
     in Holm's correction, because the ledger does not test it.
     """
-    noise = _Noise(np.random.default_rng(seed), truth, draws, trained)
+    noise = _Noise(np.random.default_rng(seed), assumed, draws, trained)
     results: dict[str, ClaimChance] = {}
     for question in asked if trained is not None else ():
         if missing := sorted(question.runs - set(trained or ())):
@@ -223,8 +223,10 @@ def chances(
 class _Noise:
     """Draws of what differs from the printed numbers: of trainings, of nets' images and of systems' images."""
 
-    def __init__(self, rng: np.random.Generator, truth: Truth, draws: int, trained: Collection[str] | None) -> None:
-        self.rng, self.truth, self.draws, self.trained = rng, truth, draws, trained
+    def __init__(
+        self, rng: np.random.Generator, assumed: Assumptions, draws: int, trained: Collection[str] | None
+    ) -> None:
+        self.rng, self.assumed, self.draws, self.trained = rng, assumed, draws, trained
         self._known: dict[tuple[str, ...], Values] = {}
 
     def of(self, *key: str) -> Values:
@@ -239,21 +241,21 @@ class _Noise:
             self._known[key] = self.rng.chisquare(df, self.draws) / df
         return self._known[key]
 
-    def variances(self, system: System, quantity: str) -> tuple[float, float]:
-        """Of one seed's error in points squared: what the images of a net, and of the system itself, do."""
-        n, usual = self.truth.n(quantity), USUAL_ERROR * (1 - USUAL_ERROR)
+    def variances(self, system: PrintedSystem, quantity: str) -> tuple[float, float]:
+        """Two variances of one seed's error, in points squared: by the images of a net, and by those of the system itself."""
+        n, usual = self.assumed.n(quantity), USUAL_ERROR * (1 - USUAL_ERROR)
         share = system.error * (1 - system.error) / usual
-        own = share * self.truth.within / 2
-        net = share * max(0.0, self.truth.between - self.truth.within) / 2
+        own = share * self.assumed.within / 2
+        net = share * max(0.0, self.assumed.between - self.assumed.within) / 2
         return (1e4 * net / n, 1e4 * own / n) if system.shares else (0.0, 0.0)
 
-    def error(self, system: System, quantity: str) -> Values:
+    def error(self, system: PrintedSystem, quantity: str) -> Values:
         """What is measured of a system less what is printed, in points [draws]."""
         net, own = self.variances(system, quantity)
-        seeds, stays = self.truth.seeds, self.truth.stays
+        seeds, stays = self.assumed.seeds, self.assumed.stays
         result = math.sqrt(own * (stays + (1 - stays) / seeds)) * self.of("system", system.key, quantity)
         for run, share in system.shares.items():
-            deviation = math.sqrt((self.truth.spread(quantity) + net) / seeds)
+            deviation = math.sqrt((self.assumed.spread(quantity) + net) / seeds)
             result = result + share * deviation * self.of("run", run, quantity)
         return result
 
@@ -321,11 +323,11 @@ def _p(hypothesis: Hypothesis, estimate: _Estimates) -> Values:
     return limited
 
 
-def _estimates(pair: Pair, question: Question, noise: _Noise) -> _Estimates:
-    quantity, seeds = question.claim.quantity, noise.truth.seeds
+def _estimates(pair: PrintedPair, question: Question, noise: _Noise) -> _Estimates:
+    quantity, seeds = question.claim.quantity, noise.assumed.seeds
     gain = pair.gain + pair.scale * (noise.error(pair.second, quantity) - noise.error(pair.first, quantity))
     nets, owns = zip(*(noise.variances(system, quantity) for system in (pair.first, pair.second)), strict=True)
-    stays, falls = noise.truth.stays * sum(owns), (1 - noise.truth.stays) * sum(owns)
+    stays, falls = noise.assumed.stays * sum(owns), (1 - noise.assumed.stays) * sum(owns)
     images = pair.scale**2 * (stays + (pair.times * max(nets) + falls) / seeds)
     # what single images do to the spread over seeds: of one net's error, or of the difference of two systems of it
     chance = max(nets) + falls / 2 if pair.times else falls
@@ -335,13 +337,13 @@ def _estimates(pair: Pair, question: Question, noise: _Noise) -> _Estimates:
 
 def _spread(question: Question, noise: _Noise, chance: float, *, same: bool) -> tuple[Values, NDArray[np.int64]]:
     """The variance of trainings that the ledger would take, and its degrees of freedom: see `scores/trainings.py`."""
-    quantity, seeds = question.claim.quantity, noise.truth.seeds
+    quantity, seeds = question.claim.quantity, noise.assumed.seeds
     sources = tolerance_of(quantity).sources
     prior, df = (0.0, 1) if same else (sources.training**2, sources.df)
     freedom = (len(question.pairs) if same else question.pooled(noise.trained)) * (seeds - 1)
     if not freedom:
         return np.full(noise.draws, prior), np.full(noise.draws, df)
-    true = 0.0 if same else noise.truth.spread(quantity)
+    true = 0.0 if same else noise.assumed.spread(quantity)
     tables = ",".join(sorted({place.table for pair in question.claim.compared() for place in pair}))
     measured = (true + chance) * noise.chi2("spread", tables, quantity, str(same), str(freedom), df=freedom)
     spreads = [training_spread([SeedSpread(float(m), chance, freedom)], prior=prior, df=df) for m in measured]

@@ -42,7 +42,7 @@ class Correction:
 
 
 @dataclass(frozen=True)
-class Rates:
+class MeasuredRates:
     """All that was measured: ratios by rule, size and device."""
 
     ratios: dict[tuple[str, str, str], list[float]]
@@ -57,7 +57,7 @@ class Rates:
         return Correction(low, middle, high, len(ratios))
 
 
-def measured_rates(folders: Iterable[Path], calibration: Path = CALIBRATION) -> Rates:
+def measured_rates(folders: Iterable[Path], calibration: Path = CALIBRATION) -> MeasuredRates:
     """What the results in some folders and a calibration say.
 
     A folder whose plan cannot be read, such as one of an older version, says nothing.
@@ -69,7 +69,7 @@ def measured_rates(folders: Iterable[Path], calibration: Path = CALIBRATION) -> 
             ratios[key].append(outcome.seconds / outcome.predicted["model"])
     for (rule, size, device), ratio in _calibrated(calibration):
         ratios[rule, size, device].append(ratio)
-    return Rates(dict(ratios))
+    return MeasuredRates(dict(ratios))
 
 
 def results_folders(root: Path = Path("results")) -> list[Path]:

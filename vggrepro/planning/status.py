@@ -23,7 +23,7 @@ from vggrepro.core.files import lock, read_json
 from vggrepro.core.plan_record import PLAN_FILE, PlannedStep, PlanRecord, measured_seconds, read_plan
 from vggrepro.planning.rates import epochs_done
 from vggrepro.planning.session import SESSION_LOCK
-from vggrepro.planning.timeline import Task, schedule_tasks
+from vggrepro.planning.timeline import PendingStep, schedule_steps
 from vggrepro.training.files import HEARTBEAT
 from vggrepro.workflow.recipes import FAILED, RECIPES, UNFINISHED
 
@@ -154,7 +154,7 @@ class _Look:
             return False
 
     def _runs(self, step: PlannedStep, log: Path | None) -> bool:
-        """By locks and open files where it began on this machine; elsewhere while its files change."""
+        """Whether a step runs: by locks and open files where it began on this machine, elsewhere while its files change."""
         if step["rule"] != "train":
             here = self.machine == socket.gethostname()
             return self.here or (log is not None and (_is_open(log) if here else self._changed(log)))
@@ -294,15 +294,15 @@ def _progress(results: Path, planned: PlanRecord | None, steps: Sequence[StepSta
     done = sum(seconds[each.step["name"]] * (1.0 if each.state == "done" else each.share) for each in steps)
     if planned is None:
         return 0.0, None
-    tasks = [_task(each, seconds[each.step["name"]]) for each in steps if each.state != "done"]
-    left = schedule_tasks(tasks, gpus=planned["gpus"], cores=planned["cores"]).seconds
+    pending = [_pending_step(each, seconds[each.step["name"]]) for each in steps if each.state != "done"]
+    left = schedule_steps(pending, gpus=planned["gpus"], cores=planned["cores"]).seconds
     return (done / total if total else 1.0), left
 
 
-def _task(status: StepStatus, seconds: float) -> Task:
+def _pending_step(status: StepStatus, seconds: float) -> PendingStep:
     left = status.training.seconds_left if status.training else None
     gpus = status.step["gpus"]
-    return Task(
+    return PendingStep(
         status.step["name"],
         tuple(status.step["needs"]),
         seconds * (1 - status.share) if left is None else left,
@@ -312,7 +312,7 @@ def _task(status: StepStatus, seconds: float) -> Task:
 
 
 def _corrections(results: Path, steps: Sequence[StepStatus]) -> Mapping[str, float]:
-    """By rule, and for all rules under an empty name, how many times the predicted time finished steps took."""
+    """How many times the predicted time finished steps took, by rule, and for all rules under an empty name."""
     ratios: dict[str, list[float]] = {}
     for each in steps:
         predicted = each.step["predicted"]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.paths import ROOT
-from vggrepro.planning.costs import Work, work_of
+from vggrepro.planning.work import StepWork, work_of
 from vggrepro.settings.loading import load_settings
 from vggrepro.workflow.plan import Plan
 
@@ -32,7 +32,7 @@ class Step:
     to_do: bool
     """Whether its results are missing, or are of other settings."""
     threads: int
-    work: Work
+    work: StepWork
 
 
 @dataclass(frozen=True)

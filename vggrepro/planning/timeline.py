@@ -9,12 +9,12 @@ from itertools import count
 
 
 @dataclass(frozen=True)
-class Task:
+class PendingStep:
     """A step that is still to be made, as a scheduler sees it."""
 
     name: str
     needs: tuple[str, ...]
-    """Of the other tasks; what is made already is waited for by nobody."""
+    """Of the other steps; what is made already is waited for by nobody."""
     seconds: float
     gpus: int
     cores: int
@@ -22,25 +22,25 @@ class Task:
 
 @dataclass(frozen=True)
 class Timeline:
-    """When tasks end: of those that are ready, the one with the longest chain behind it begins first."""
+    """When steps end: of those that are ready, the one with the longest chain behind it begins first."""
 
     seconds: float
-    """Until the last task has ended."""
+    """Until the last step has ended."""
     ends: Mapping[str, float]
     chain: tuple[str, ...]
-    """The tasks of the critical path, in order."""
+    """The steps of the critical path, in order."""
     chain_seconds: float
     """What no number of machines makes shorter."""
 
 
 Demand = tuple[int, int]
-"""GPUs and cores that a task asks for."""
+"""GPUs and cores that a step asks for."""
 
 
-class _ReadyTasks:
-    """Tasks whose needs have ended: a heap for each demand, the longest chain first.
+class _ReadySteps:
+    """Steps whose needs have ended: a heap for each demand, the longest chain first.
 
-    Tasks of the same demand begin in one order: where the first of them has no room, none of them has.
+    Steps of the same demand begin in one order: where the first of them has no room, none of them has.
     """
 
     def __init__(self, chains: Mapping[str, float]) -> None:
@@ -51,11 +51,11 @@ class _ReadyTasks:
         return any(self.heaps.values())
 
     def add(self, name: str, demand: Demand) -> None:
-        """Add a task."""
+        """Add a step."""
         heapq.heappush(self.heaps.setdefault(demand, []), (-self.chains[name], next(self.order), name))
 
     def take(self, free: Demand) -> tuple[str, Demand] | None:
-        """Remove the task that begins next on what is free; None where no task has room."""
+        """Remove the step that begins next on what is free; None where no step has room."""
         fitting = [
             demand for demand, heap in self.heaps.items() if heap and demand[0] <= free[0] and demand[1] <= free[1]
         ]
@@ -65,20 +65,20 @@ class _ReadyTasks:
         return heapq.heappop(self.heaps[demand])[2], demand
 
 
-def schedule_tasks(tasks: Sequence[Task], *, gpus: int, cores: int) -> Timeline:
-    """Put tasks, each after those that it needs, on so many GPUs and cores.
+def schedule_steps(steps: Sequence[PendingStep], *, gpus: int, cores: int) -> Timeline:
+    """Put steps, each after those that it needs, on so many GPUs and cores.
 
-    A task that asks for more than there is gets all of it.
+    A step that asks for more than there is gets all of it.
     """
-    by_name = {task.name: task for task in tasks}
-    demands = {task.name: (min(task.gpus, gpus), min(task.cores, cores)) for task in tasks}
-    waiting = {task.name: {need for need in task.needs if need in by_name} for task in tasks}
+    by_name = {step.name: step for step in steps}
+    demands = {step.name: (min(step.gpus, gpus), min(step.cores, cores)) for step in steps}
+    waiting = {step.name: {need for need in step.needs if need in by_name} for step in steps}
     followers: dict[str, list[str]] = {name: [] for name in by_name}
     for name, needs in waiting.items():
         for need in needs:
             followers[need].append(name)
-    chains = _longest_behind(tasks, followers)
-    ready, order = _ReadyTasks(chains), count()
+    chains = _longest_behind(steps, followers)
+    ready, order = _ReadySteps(chains), count()
     for name, needs in waiting.items():
         if not needs:
             ready.add(name, demands[name])
@@ -100,16 +100,16 @@ def schedule_tasks(tasks: Sequence[Task], *, gpus: int, cores: int) -> Timeline:
     return Timeline(now, ends, _chain(chains, followers), max(chains.values(), default=0.0))
 
 
-def _longest_behind(tasks: Sequence[Task], followers: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Seconds from the beginning of every task to the end of the longest chain that waits for it."""
+def _longest_behind(steps: Sequence[PendingStep], followers: Mapping[str, Sequence[str]]) -> dict[str, float]:
+    """Seconds from the beginning of every step to the end of the longest chain that waits for it."""
     behind: dict[str, float] = {}
-    for task in reversed(tasks):
-        behind[task.name] = task.seconds + max((behind[name] for name in followers[task.name]), default=0.0)
+    for step in reversed(steps):
+        behind[step.name] = step.seconds + max((behind[name] for name in followers[step.name]), default=0.0)
     return behind
 
 
 def _chain(behind: Mapping[str, float], followers: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The tasks of the longest chain."""
+    """The steps of the longest chain."""
     later = {name for names in followers.values() for name in names}
     next_ones: Sequence[str] = [name for name in behind if name not in later]
     chain = []

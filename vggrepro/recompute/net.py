@@ -61,7 +61,7 @@ class Sizes:
 
     @classmethod
     def of(cls, model: Mapping[str, Any]) -> Sizes:
-        """From the `model` block of a record."""
+        """The sizes in the `model` block of a record."""
         own = tuple(model.get("layers") or ())
         return cls(model["scale_unit"], model["width"], model["fc"], model["pooling"], model["dropout"], own)
 

@@ -128,7 +128,7 @@ class Recomputation:
 
 
 def count_parameters(net: str) -> int:
-    """Of a net of the paper's size, from Table 1."""
+    """The parameters of a net of the paper's size, counted from Table 1."""
     shapes = parameter_shapes(net, 1000, Sizes(32, 64, 4096, "floor", 0.5))
     return sum(int(np.prod(shape)) for shape in shapes.values())
 

@@ -82,7 +82,7 @@ class Replay:
 
     @property
     def shapes(self) -> Shapes:
-        """Of the net's parameters."""
+        """The shapes of the net's parameters."""
         return parameter_shapes(self.run.net, self.run.outputs(self.store.classes), self.sizes)
 
     def moves(self, name: str) -> bool:
@@ -144,7 +144,7 @@ def _opened(results: Path, record: Mapping[str, Any]) -> Replay | str:
 
 
 def _tolerances(train: Mapping[str, Any]) -> Tolerances:
-    """By precision; 50 times as much where a device cut the crops, because a few pixels may be off by one level."""
+    """Tolerances by precision; 50 times as wide where a device cut the crops: a few pixels may be off by one level."""
     return {name: (50 if train["on_device"] else 1) * value for name, value in TOLERANCES[train["precision"]].items()}
 
 

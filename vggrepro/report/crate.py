@@ -170,7 +170,7 @@ class CrateDescription:
                 file["exampleOfWork"] = {"@id": f"#parameter-{name}"}
 
     def _workflow_properties(self) -> dict[str, Any]:
-        """Of the Snakefile: that it is the workflow, in which language, and what goes in and comes out."""
+        """What is said of the Snakefile: that it is the workflow, in which language, and what goes in and comes out."""
         language = self._entity(
             "https://w3id.org/workflowhub/workflow-ro-crate#snakemake",
             "ComputerLanguage",

@@ -76,5 +76,5 @@ def agreement(answers: Mapping[str, NDArray[np.int64]]) -> Counts:
 
 
 def class_errors(wrong: NDArray[np.bool_], labels: NDArray[np.int64], classes: int) -> tuple[Counts, Counts]:
-    """Of every class the wrong images and all images, [classes] each."""
+    """How many images of each class are wrong, and how many it has, [classes] each."""
     return np.bincount(labels[wrong], minlength=classes), np.bincount(labels, minlength=classes)

@@ -49,7 +49,7 @@ class DownloadFile(FrozenModel):
 
     @property
     def algorithm(self) -> str:
-        """Of the digest; SHA-256 where none is known."""
+        """The algorithm of the digest; SHA-256 where no digest is known."""
         return (self.digest or "sha256").partition(":")[0]
 
     @property
@@ -77,7 +77,7 @@ class Download(FrozenModel):
 
     @property
     def bytes(self) -> int | None:
-        """Of all files, about; None where the size of one is not known."""
+        """The size of all files, about; None where that of one is not known."""
         sizes = [file.about for file in self.files]
         return None if None in sizes else sum(size for size in sizes if size)
 

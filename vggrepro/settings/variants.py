@@ -253,7 +253,7 @@ STAGES: dict[str, type[FrozenModel]] = {
 
 
 def deciding_key(block: str, key: str, run: Run) -> str:
-    """Of a key that has no part in a run, what decides instead, for a message."""
+    """For a message: what decides in place of a key that has no part in a run."""
     own = "localise" if run.localises else "train" if run.S == "256" else "finetune"
     if own != block and key in STAGES[own].model_fields:
         return f" (did you mean '{own}.{key}'?)"

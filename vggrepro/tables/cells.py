@@ -141,7 +141,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Change:
+class ChangedKey:
     """A setting in which a variant differs."""
 
     key: str
@@ -160,7 +160,7 @@ class VariantRow:
     """As printed; the first has the name in brackets."""
     varies: int
     """The row that it varies, from 0."""
-    changes: tuple[Change, ...]
+    changes: tuple[ChangedKey, ...]
     cells: tuple[Cell, ...]
     differences: tuple[Difference | None, ...]
     """By column; None until they are judged, and where the variant or the row that it varies has no number."""

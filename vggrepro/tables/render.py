@@ -181,7 +181,7 @@ def table_view(table: Table, links: Links | None = None) -> dict[str, Any]:
 
 
 def _reasons(table: Table) -> list[dict[str, Any]]:
-    """Of every row of ours what its numbers are made from, and why its cells have their verdicts."""
+    """What the numbers of each row of ours are made from, and why its cells have their verdicts."""
     rows = [
         {
             "name": ", ".join(filter(None, row.keys)),

@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vggrepro.localisation.stores import BoxStore
-from vggrepro.paper.references import measure_of
+from vggrepro.paper.references import plain_quantity
 from vggrepro.paper.runs import Evaluation
 from vggrepro.paper.systems import System, evaluations_of
 from vggrepro.paper.tables import Column, PublishedTable, Row
@@ -74,7 +74,7 @@ def _cell(row: Row, column: Column, errors: SystemErrors, higher: str, spreads: 
         return cell  # not run
     if column.quantity not in errors[row.system]:
         # what lists of labels leave out, and not what a reference was not measured on
-        return cell if measure_of(column.quantity) in errors[row.system] else replace(cell, status="not reported")
+        return cell if plain_quantity(column.quantity) in errors[row.system] else replace(cell, status="not reported")
     ours, spread = errors[row.system][column.quantity], spreads[column.quantity]
     if isinstance(ours, Shares):
         return share_cell(cell, printed, ours, "test", spread)

@@ -10,7 +10,7 @@ from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import PublishedTable, Row
 from vggrepro.settings.models import Settings
 from vggrepro.settings.variants import NOTHING
-from vggrepro.tables.cells import Cell, Change, VariantRow, row_keys
+from vggrepro.tables.cells import Cell, ChangedKey, VariantRow, row_keys
 
 
 def variant_rows(
@@ -43,20 +43,20 @@ def run_of(row: Row) -> Run:
     return row.members[0] if row.members else evaluations_of(row.system or ())[0].run
 
 
-def variant_changes(settings: Settings, run: Run) -> tuple[Change, ...]:
+def variant_changes(settings: Settings, run: Run) -> tuple[ChangedKey, ...]:
     """What differs in a variant's run from the one that it varies: settings, its net, what it begins with."""
     variant = settings.variant_of(run)[1]
     own, changes = settings.of(run), []
     for block, key in variant.keys:
         if key == "layers":
-            changes.append(Change("net", net_in_words(run.net, own.model.layers), net_in_words(run.net, None)))
+            changes.append(ChangedKey("net", net_in_words(run.net, own.model.layers), net_in_words(run.net, None)))
             continue
         texts = [_text(_effective(each, run.varied, block, key)) for each in (own, settings)]
         if texts[0] != texts[1]:
-            changes.append(Change(f"{block}.{key}", *texts))
+            changes.append(ChangedKey(f"{block}.{key}", *texts))
     parents = [settings.parent(each) for each in (run, run.varied)]
     if parents[0] != parents[1]:
-        changes.append(Change("from", *(parent.label if parent else NOTHING for parent in parents)))
+        changes.append(ChangedKey("from", *(parent.label if parent else NOTHING for parent in parents)))
     return tuple(changes)
 
 

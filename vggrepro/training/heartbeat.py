@@ -20,7 +20,7 @@ SECONDS_BETWEEN_BEATS = 10.0
 
 
 class Heartbeat:
-    """Of the main process of a training; one without a folder writes nothing."""
+    """The sign of life that a training's main process writes; without a folder it writes nothing."""
 
     def __init__(self, folder: Path | None, about: Mapping[str, Any]) -> None:
         """`about`: what does not change: the run, its epochs, the device."""

@@ -168,7 +168,7 @@ def _ended_then(
 
 
 def _without_edges(update: Callable[..., Awaitable[None]], known: Callable[[str], bool]) -> _Method:
-    """To decide what is made again, without the edges along which files come again whose content is known already.
+    """Decide what is made again as `update` does, but without edges of the DAG whose files are made again with known content.
 
     The jobs that make such files run where somebody needs them; what was made from them before stays.
     """

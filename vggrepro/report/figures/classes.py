@@ -84,7 +84,7 @@ def _curves(errors: Any, classes: list[str], ends: tuple[str, str]) -> Any:  # n
 
 
 def draw_agreement(evidence: Evidence, folder: Path) -> Figure | None:
-    """On how many images each two nets of Table 3 answer alike, as a matrix; None for fewer than two nets."""
+    """A matrix: how many images each two nets of Table 3 answer alike. None for fewer than two nets."""
     from matplotlib import pyplot as plt
     from matplotlib.patches import Rectangle
 

@@ -73,7 +73,7 @@ TABLES_AT = 4.6
 
 
 def _by_label(trainings: Sequence[FinishedTraining]) -> tuple[dict[str, float], dict[str, str]]:
-    """Of every net and scale the processor time over all seeds, and the net and scale that it was initialised from."""
+    """For each net and scale: the processor time over all seeds, and the net and scale that it was initialised from."""
     seconds: dict[str, float] = {}
     labels = {t.run.name: t.run.label for t in trainings}
     for t in trainings:

@@ -12,7 +12,7 @@ from pathlib import Path
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tasks import TASKS
 from vggrepro.planning.arithmetic import forward_work, kept_activations, parameters, training_work
-from vggrepro.planning.images import TRANSFER_ASPECT, DataSet, data_set, images_of
+from vggrepro.planning.images import TRANSFER_ASPECT, DataSetSize, data_set, images_of
 from vggrepro.settings.blocks import NetSettings
 from vggrepro.settings.downloads import downloads
 from vggrepro.workflow.evaluate import evaluate_job
@@ -34,7 +34,7 @@ BUFFERS = 3
 
 
 @dataclass(frozen=True)
-class Work:
+class StepWork:
     """What a job does."""
 
     size: str
@@ -71,11 +71,11 @@ def size_of(model: NetSettings, precision: str, layout: str) -> str:
     return f"{layout}, width {model.width}, crop {model.crop}, fc {model.fc}, {precision}"
 
 
-def _images(plan: Plan) -> DataSet:
+def _images(plan: Plan) -> DataSetSize:
     return data_set(plan.settings, Path(plan.root))
 
 
-def _train(plan: Plan, run: str) -> Work:
+def _train(plan: Plan, run: str) -> StepWork:
     trained, data = Run.parse(run), _images(plan)
     settings = plan.settings.for_run(trained)
     model, train = settings.model, settings.train
@@ -93,7 +93,7 @@ def _train(plan: Plan, run: str) -> Work:
     steps = train.epochs * -(-data.train // train.batch)
     # weights, gradients, momentum, and a gradient that is being computed
     held = 4 * 4 * weights + (3 * data.train * data.pixels if train.on_device else 0)
-    return Work(
+    return StepWork(
         size_of(model, train.precision, plan.settings.data.layout),
         operations=seen * operations + validated * shown,
         moved=seen * moved + validated * bytes_shown,
@@ -111,7 +111,7 @@ def _train(plan: Plan, run: str) -> Work:
     )
 
 
-def _forward(plan: Plan, run: Run, *, scales: tuple[int, ...], protocol: str, images: int, aspect: float) -> Work:
+def _forward(plan: Plan, run: Run, *, scales: tuple[int, ...], protocol: str, images: int, aspect: float) -> StepWork:
     """Showing images to a net under a protocol at several scales, each decoded once."""
     settings, data = plan.settings, _images(plan)
     model, how = settings.for_run(run).model, settings.of(run).evaluate
@@ -126,7 +126,7 @@ def _forward(plan: Plan, run: Run, *, scales: tuple[int, ...], protocol: str, im
         pixels = max(pixels, height * width)
     weights = 4 * parameters(run.net, model, outputs)
     largest = each * model.width * BUFFERS
-    return Work(
+    return StepWork(
         size_of(model, how.precision, settings.data.layout),
         operations=images * operations,
         moved=images * moved,
@@ -141,7 +141,7 @@ def _forward(plan: Plan, run: Run, *, scales: tuple[int, ...], protocol: str, im
     )
 
 
-def _evaluate(plan: Plan, run: str, protocol: str) -> Work:
+def _evaluate(plan: Plan, run: str, protocol: str) -> StepWork:
     data, scales = _images(plan), _scales(evaluate_job(plan, run, protocol)["scales"])
     work = _forward(plan, Run.parse(run), scales=scales, protocol=protocol, images=data.val, aspect=data.aspect)
     return _changed(work, disk=4.0 * data.val * data.classes * len(scales))
@@ -151,20 +151,20 @@ OF_IMAGES = ("operations", "moved", "decoded", "images", "disk")
 """What grows with the number of images."""
 
 
-def _fewer(work: Work) -> Work:
+def _fewer(work: StepWork) -> StepWork:
     """The same of a fifth of the images: ImageNetV2 has 10,000. How many others have is not looked at."""
     return _changed(work, **{name: getattr(work, name) / 5 for name in OF_IMAGES})
 
 
-def _evaluate_elsewhere(plan: Plan, run: str, reference: str, protocol: str) -> Work:
+def _evaluate_elsewhere(plan: Plan, run: str, reference: str, protocol: str) -> StepWork:
     return _fewer(_evaluate(plan, run, protocol))
 
 
-def _prepare_elsewhere(plan: Plan, reference: str) -> Work:
+def _prepare_elsewhere(plan: Plan, reference: str) -> StepWork:
     return _fewer(_prepare(plan, "val"))
 
 
-def _boxes(plan: Plan, run: str, protocol: str) -> Work:
+def _boxes(plan: Plan, run: str, protocol: str) -> StepWork:
     """A localiser and, for dense boxes, the net that scores them; 5 labels of 4 numbers and a score at every place."""
     data, scales, localiser = _images(plan), _scales(evaluate_job(plan, run, protocol)["scales"]), Run.parse(run)
     how = {"scales": scales, "protocol": protocol, "images": data.val, "aspect": data.aspect}
@@ -178,13 +178,13 @@ def _boxes(plan: Plan, run: str, protocol: str) -> Work:
     return _changed(work, disk=data.val * places * 2.0 * 5 * (4 * 4 + 4))
 
 
-def _features(plan: Plan, run: str, collection: str) -> Work:
+def _features(plan: Plan, run: str, collection: str) -> StepWork:
     scales, images = _scales(features_job(plan, run, collection)["scales"]), images_of(collection, plan.settings)
     work = _forward(plan, Run.parse(run), scales=scales, protocol="dense", images=images, aspect=TRANSFER_ASPECT)
     return _changed(work, disk=4.0 * images * plan.settings.model.fc * len(scales))
 
 
-def _why(plan: Plan, run: str) -> Work:
+def _why(plan: Plan, run: str) -> StepWork:
     """Nine ways to show the net an image at one scale, two of them dense."""
     data = _images(plan)
     how = {"scales": (256,), "images": data.val, "aspect": data.aspect}
@@ -198,29 +198,29 @@ def _why(plan: Plan, run: str) -> Work:
     )
 
 
-def _prepare(plan: Plan, split: str) -> Work:
+def _prepare(plan: Plan, split: str) -> StepWork:
     data = _images(plan)
     images = data.train if split == "train" else data.val
     stored = images * data.file_bytes
-    return Work(plan.settings.data.layout, decoded=images * data.pixels / 1e6, seconds=1.0, disk=stored)
+    return StepWork(plan.settings.data.layout, decoded=images * data.pixels / 1e6, seconds=1.0, disk=stored)
 
 
-def _rescale(plan: Plan, S: str) -> Work:
+def _rescale(plan: Plan, S: str) -> StepWork:
     data, side = _images(plan), plan.settings.model.pixels(int(S))
     pixels = side**2 * data.aspect
     of_pixel = 3 if plan.settings.data.rescaled == "pixels" else 0.5
-    return Work(
+    return StepWork(
         plan.settings.data.layout,
         decoded=data.train * (data.pixels + pixels) / 1e6,
         disk=data.train * pixels * of_pixel,
     )
 
 
-def _merging(plan: Plan) -> Work:
+def _merging(plan: Plan) -> StepWork:
     """The study merges some 15 times. Merging all labels of an image at 102 places takes a core a hundredth of a second."""
     data, model = _images(plan), plan.settings.model
     share = _places(model, (256, 352, 384), data.aspect) / 102
-    return Work("boxes", seconds=2 + 15 * data.val / 96 * share**3)
+    return StepWork("boxes", seconds=2 + 15 * data.val / 96 * share**3)
 
 
 def _places(model: NetSettings, scales: tuple[int, ...], aspect: float) -> int:
@@ -230,7 +230,7 @@ def _places(model: NetSettings, scales: tuple[int, ...], aspect: float) -> int:
     return sum(max(1, side // unit - 6) * max(1, round(side * aspect) // unit - 6) for side in sides)
 
 
-def _classify(plan: Plan, task: str, members: str) -> Work:
+def _classify(plan: Plan, task: str, members: str) -> StepWork:
     """SVMs: by the numbers in the descriptors, and by class. VOC-2007 of two nets takes a core 117 s."""
     problem, transfer = TASKS[task], plan.settings.transfer
     images = sum(images_of(collection, plan.settings) for collection in problem.collections)
@@ -238,40 +238,40 @@ def _classify(plan: Plan, task: str, members: str) -> Work:
     numbers = images * nets * plan.settings.model.fc * (len(problem.scales) if problem.combine == "stack" else 1)
     splits = transfer.splits if problem.data.startswith("caltech") else 1
     share = numbers / (9_963 * 8_192) * problem.classes / 20 * len(transfer.C) / 5
-    return Work("svms", seconds=1.5 + 115 * share * splits, disk=8.0 * images * problem.classes * splits)
+    return StepWork("svms", seconds=1.5 + 115 * share * splits, disk=8.0 * images * problem.classes * splits)
 
 
-def _table(plan: Plan, table: str) -> Work:
+def _table(plan: Plan, table: str) -> StepWork:
     number = plan.tables[table]
     kind = plan.settings.table(number).kind.name
     at_full_size = {"scores": 4.0, "boxes": 300.0, "svms": 2.0}.get(kind, 0.0)
     seconds = {"layers": 3.5, "parameters": 3.5}.get(kind, 1.0)
-    return Work(kind, seconds=seconds + at_full_size * _images(plan).val / 50_000)
+    return StepWork(kind, seconds=seconds + at_full_size * _images(plan).val / 50_000)
 
 
-def _fetch(plan: Plan, download: str) -> Work:
+def _fetch(plan: Plan, download: str) -> StepWork:
     size = downloads()[download].bytes or 0
-    return Work("download", seconds=2 + size / BYTES_PER_SECOND, disk=size)
+    return StepWork("download", seconds=2 + size / BYTES_PER_SECOND, disk=size)
 
 
-def _some(seconds: float, at_full_size: float = 0.0) -> Callable[..., Work]:
+def _some(seconds: float, at_full_size: float = 0.0) -> Callable[..., StepWork]:
     """A job of a few seconds, and more of them for ILSVRC's 50,000 images."""
 
-    def work(plan: Plan, **wildcards: str) -> Work:
-        return Work("files", seconds=seconds + at_full_size * _images(plan).val / 50_000)
+    def work(plan: Plan, **wildcards: str) -> StepWork:
+        return StepWork("files", seconds=seconds + at_full_size * _images(plan).val / 50_000)
 
     return work
 
 
-def _changed(work: Work, **values: float) -> Work:
-    return Work(**{**vars(work), **values})
+def _changed(work: StepWork, **values: float) -> StepWork:
+    return StepWork(**{**vars(work), **values})
 
 
 def _scales(text: str) -> tuple[int, ...]:
     return tuple(map(int, text.split(",")))
 
 
-WORK: Mapping[str, Callable[..., Work]] = {
+WORK: Mapping[str, Callable[..., StepWork]] = {
     "prepare": _prepare,
     "rescale": _rescale,
     "train": _train,
@@ -303,11 +303,11 @@ WORK: Mapping[str, Callable[..., Work]] = {
 }
 """By rule: of the plan and the job's wildcards by name."""
 
-UNKNOWN = Work("unknown", seconds=10.0, modelled=False)
+UNKNOWN = StepWork("unknown", seconds=10.0, modelled=False)
 """Of a rule that is not modelled."""
 
 
-def work_of(plan: Plan, rule: str, wildcards: Mapping[str, str]) -> Work:
+def work_of(plan: Plan, rule: str, wildcards: Mapping[str, str]) -> StepWork:
     """The work of a job."""
     work = WORK.get(rule)
     return work(plan, **wildcards) if work else UNKNOWN
