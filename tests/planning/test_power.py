@@ -160,6 +160,15 @@ def test_a_claim_on_nets_that_are_not_planned_has_no_chance_and_takes_none_from_
     assert all("is not planned" in each.reason for each in every if each.decided is None)
 
 
+def test_a_claim_on_pictures_that_are_not_given_has_no_chance():
+    asked, others = questions(PAPER)
+    lacking = {each.claim.id: each.reason for each in others if "=PATH" in each.reason}
+    assert lacking["transfer-voc2007"] == "needs voc2007=PATH"
+    given = load_settings({"transfer": dict.fromkeys(["voc2007", "voc2012", "caltech101", "caltech256"], "/data")})
+    more, _ = questions(given)
+    assert {each.claim.id for each in more} == {each.claim.id for each in asked} | set(lacking)
+
+
 def test_a_claim_whose_gap_is_not_printed_has_no_chance_and_a_reason():
     _, others = questions(PAPER)
     assert {each.reason for each in others} >= {"the paper prints no gap", "needs unprinted=[scale-gap]"}

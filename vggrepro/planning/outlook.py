@@ -35,8 +35,17 @@ class Outlook:
     """Of the steps that are still to be made."""
     timelines: tuple[Timeline, Timeline, Timeline]
     """With the low, the expected and the high time of every step."""
-    made: tuple[Forecast, ...] = ()
-    """Of the steps that are made: what each would take again, as it does with another seed."""
+    rates: Rates
+    """What was measured before."""
+
+    @property
+    def made(self) -> tuple[Forecast, ...]:
+        """Of the steps that are made: what each would take again, as it does with another seed.
+
+        Raises ValueError as `outlook` does.
+        """
+        steps = (step for step in self.steps.steps if not step.to_do)
+        return tuple(forecast(step, self.machines, self.rates) for step in steps)
 
     @property
     def seconds(self) -> Range:
@@ -113,8 +122,7 @@ def outlook(steps: Steps, machines: Machines, rates: MeasuredRates) -> Outlook:
     root = Path(steps.plan.root)
     forecasts = tuple(_forecast(step, steps.plan, root, machines, rates) for step in steps.to_do)
     low, mid, high = (_timeline(forecasts, machines, bound) for bound in range(3))
-    made = tuple(forecast(step, machines, rates) for step in steps.steps if not step.to_do)
-    return Outlook(steps, machines, forecasts, (low, mid, high), made)
+    return Outlook(steps, machines, forecasts, (low, mid, high), rates)
 
 
 def _forecast(step: Step, plan: Plan, root: Path, machines: Machines, rates: MeasuredRates) -> Forecast:

@@ -27,6 +27,7 @@ from vggrepro.judging.decisions import ALPHA, Decision, Hypothesis, hypotheses
 from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, CellPlace, Claim, load_claims, printed_gains
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import Row
+from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.paper.tolerances import tolerance_of
 from vggrepro.scores.statistics import NORMAL
 from vggrepro.scores.trainings import SeedSpread, training_spread
@@ -160,9 +161,18 @@ def _why_not(claim: Claim, settings: Settings) -> str:
         return f"needs unprinted=[{missing[0]}]"
     if any(place.is_absent(settings.table) for place in places):
         return "compares a system that is not imported"
+    pictures = [data for place in places for data in _pictures(place, claim, settings)]
+    if lacking := [data for data in pictures if not settings.transfer.given(data)]:
+        return f"needs {lacking[0]}=PATH"
     if None in printed_gains(claim, settings.table):
         return "the paper prints no gap"
     return ""
+
+
+def _pictures(place: CellPlace, claim: Claim, settings: Settings) -> list[str]:
+    """The data set of transfer that a cell of ours is measured on, if it is measured by SVMs."""
+    row, columns = place.row(settings.table), settings.table(place.table).columns
+    return [TASKS[task_of(row, each)].data for each in columns if row.members and each.quantity == claim.quantity]
 
 
 def _question(claim: Claim, settings: Settings) -> Question:
