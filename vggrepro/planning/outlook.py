@@ -35,7 +35,7 @@ class Outlook:
     """Of the steps that are still to be made."""
     timelines: tuple[Timeline, Timeline, Timeline]
     """With the low, the expected and the high time of every step."""
-    rates: Rates
+    rates: MeasuredRates
     """What was measured before."""
 
     @property
