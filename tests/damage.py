@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 
 from vggrepro.core.checksums import CHECKSUMS, listed_files
+from vggrepro.core.plan_record import read_plan
 from vggrepro.data.collections import open_collection
 from vggrepro.data.store import Store
 from vggrepro.diagnosis.decomposition import read_decomposition
+from vggrepro.diagnosis.evidence import read_evidence
 from vggrepro.diagnosis.flips import read_flips
 from vggrepro.judging.ledger import read_ledger
 from vggrepro.localisation.sensitivity import read_sensitivity
@@ -106,7 +108,9 @@ READERS: dict[str, Reader] = {
     "tables/*.json": lambda results, file: vars(read_table(file)),
     "tables/*.npz": lambda results, file: vars(read_outcomes(file)),
     "claims/*.json": lambda results, file: vars(read_ledger(file)),
-    **dict.fromkeys(("why/*", "tables/*", "claims/*", "report/*", "export/*.[cjp]*"), _bundled),
+    "plan/plan.json": lambda results, file: read_plan(results),
+    "evidence/evidence.json": lambda results, file: read_evidence(file.parent),
+    **dict.fromkeys(("why/*", "tables/*", "claims/*", "report/*", "export/*.[cjp]*", "evidence/*"), _bundled),
 }
 """Who reads the files of a folder of results, by their paths; the first that fits."""
 
@@ -116,7 +120,9 @@ UNREAD = {
     "recipes/*": "a job that is made again for nothing looks first whether its result is there, and keeps it",
     "state/*/lock": "empty",
     "state/*/finished": "empty",
-    "state/*/metrics.csv": "for people who watch a training",
+    "state/*/metrics.csv": "for people who watch a training, and `status`",
+    "state/*/running.json": "for `status`, which says where it cannot be read; the next step writes it again",
+    "plan/snakemake.lock": "empty",
     "export/crate.zip": "the end of all steps; it holds the digest of each of its files, and `check` compares them",
     "*/.snakemake_timestamp": "of Snakemake's, empty",
 }

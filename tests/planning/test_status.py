@@ -16,7 +16,7 @@ import pytest
 
 from vggrepro import cli
 from vggrepro.core.files import lock
-from vggrepro.core.plan_record import Prediction
+from vggrepro.core.plan_record import Prediction, write_plan_record
 from vggrepro.planning.formatting import console
 from vggrepro.planning.session import SESSION_LOCK
 from vggrepro.planning.status import QUIET, read_status
@@ -52,7 +52,7 @@ def make(folder: Path, *, machine: str = HERE) -> Path:
         "per_training": 1,
         "cores": 1,
     }
-    write(folder / "plan/plan.json", {**about, "steps": steps})
+    write_plan_record(folder, {**about, "steps": steps})
     return folder
 
 
@@ -200,7 +200,7 @@ def test_results_of_other_settings_that_are_to_be_made_again_are_not_done_yet(tm
     finish(make(tmp_path), "data/train")
     plan = json.loads((tmp_path / "plan/plan.json").read_text())
     plan["steps"][0]["to_do"] = True
-    write(tmp_path / "plan/plan.json", plan)
+    write_plan_record(tmp_path, plan)
     recipe_file = tmp_path / "recipes/data/train.json"
     os.utime(recipe_file, (time.time() - 100,) * 2)
     assert states(tmp_path)["prepare"] == "waiting"

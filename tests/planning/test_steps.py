@@ -45,7 +45,9 @@ def test_every_rule_that_makes_something_has_its_work():
     rules = {
         name
         for file in (ROOT / "workflow" / "rules").glob("*.smk")
-        for name in re.findall(r"^rule (\w+):", file.read_text(encoding="utf-8"), re.MULTILINE)
+        for name in re.findall(
+            r"^(?:use )?rule (?:\w+ as )?(\w+)(?: with)?:", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
     }
     assert rules == set(WORK)
 
@@ -130,6 +132,16 @@ def test_a_plan_of_an_older_form_is_no_obstacle_to_a_new_one(smoke, folder):
     assert measured_rates([folder / smoke.plan.root]).ratios == {}
     write_plan(on_cpu(smoke), NOW)
     assert read_plan(folder / smoke.plan.root)["steps"]
+
+
+def test_a_changed_digit_of_a_plan_is_found(smoke, folder):
+    write_plan(on_cpu(smoke), NOW)
+    file = folder / smoke.plan.root / PLAN_FILE
+    plan = json.loads(file.read_text())
+    plan["gpus"] += 1
+    file.write_text(json.dumps(plan))
+    with pytest.raises(ValueError, match=r"plan\.json: damaged \(it has another checksum"):
+        read_plan(folder / smoke.plan.root)
 
 
 def test_the_command_prints_a_plan_and_its_json(folder, monkeypatch, capsys):

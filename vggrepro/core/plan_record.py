@@ -6,13 +6,16 @@ The workflow writes the file when it starts. A step that is finished keeps the p
 from __future__ import annotations
 
 import csv
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NotRequired
+from typing import Any, NotRequired
 
 from typing_extensions import TypedDict
 
-from vggrepro.core.files import checked_again, read_json
+from vggrepro.core.checksums import data_checksum
+from vggrepro.core.files import checked_again, read_json, write_json
 from vggrepro.core.records import check_types
 
 PLAN_FILE = "plan/plan.json"
@@ -69,6 +72,18 @@ class PlanRecord(TypedDict):
     """GPUs of a training."""
     cores: int
     steps: list[PlannedStep]
+    checksum: NotRequired[int]
+    """Of all else: in the file itself, because others read it while it is replaced."""
+
+
+def write_plan_record(results: Path, record: PlanRecord) -> None:
+    """Write the plan among the results, with its checksum."""
+    write_json(results / PLAN_FILE, record | {"checksum": _checksum(record)})
+
+
+def _checksum(record: Mapping[str, Any]) -> int:
+    rest = {key: value for key, value in record.items() if key != "checksum"}
+    return data_checksum(json.dumps(rest, sort_keys=True).encode())
 
 
 def read_plan(results: Path) -> PlanRecord | None:
@@ -77,9 +92,11 @@ def read_plan(results: Path) -> PlanRecord | None:
     if not file.exists():
         return None
     again = "start snakemake with the same settings, which writes it again"
-    value: PlanRecord = read_json(file, tuple(PlanRecord.__annotations__), again, listed=False)
+    value: PlanRecord = read_json(file, tuple(PlanRecord.__required_keys__), again, listed=False)
     with checked_again(file, again):
         check_types(PlanRecord, value)
+        if value.get("checksum", expected := _checksum(value)) != expected:
+            raise ValueError("it has another checksum than it says")
     return value
 
 

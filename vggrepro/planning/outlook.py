@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from vggrepro.core.files import write_json
-from vggrepro.core.plan_record import PLAN_FILE, PlannedStep, PlanRecord, read_plan
+from vggrepro.core.plan_record import PlannedStep, PlanRecord, read_plan, write_plan_record
 from vggrepro.data.writer import free_bytes
 from vggrepro.paper.runs import Run
 from vggrepro.planning.forecast import Forecast, Machines, Range, forecast, memory_problem, total
@@ -193,4 +192,4 @@ def write_plan(view: Outlook, now: datetime) -> None:
         old = read_plan(results)
     except ValueError:
         old = None
-    write_json(results / PLAN_FILE, plan_record(view, old, now))
+    write_plan_record(results, plan_record(view, old, now))
