@@ -152,15 +152,21 @@ def write_evidence(
         shown = _with_thumbnail(first.labels) if val else np.empty(0, np.int64)
         if val:
             _write_thumbnails(root, val, shown, workers)
-        about = {"ids": first.ids, "labels": first.labels.tolist(), "classes": evidence.classes}
-        about |= {
-            "left_out": np.flatnonzero(left_out).tolist(),
-            "thumbnails": shown.tolist(),
-            "side": SIDE,
-            "sheet": SHEET,
-        }
-        _write_script(root, "images", about)
+        _write_script(root, "images", _about_images(known, evidence.classes, shown))
         write_json(root / "evidence.json", asdict(evidence) | {"thumbnails": len(shown)})
+
+
+def _about_images(images: _Images, classes: Sequence[Any], shown: NDArray[np.int64]) -> dict[str, Any]:
+    """What the report's script knows of all images; `shown` have a thumbnail."""
+    return {
+        "ids": images.ids,
+        "labels": images.labels.tolist(),
+        "classes": classes,
+        "left_out": np.flatnonzero(images.left_out).tolist(),
+        "thumbnails": shown.tolist(),
+        "side": SIDE,
+        "sheet": SHEET,
+    }
 
 
 def _check(rows: Sequence[_Row], images: _Images, answers: Mapping[MixtureKey, SystemAnswers], folder: Path) -> None:

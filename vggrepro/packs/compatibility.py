@@ -75,7 +75,7 @@ def check_images(folders: Mapping[str, Path]) -> None:
             _check_labels(first, folders[first] / kind, other, folders[other] / kind)
         shared = expected.keys() & of_other.keys()
         ours, theirs = ({key: each[key] for key in each if key in shared} for each in (expected, of_other))
-        advice = f"cannot be merged with {first}: only results on the same images can"
+        advice = f"cannot be merged with {first}: only results on the same images can: leave one out"
         _check(first, ours, other, theirs, advice)
         expected = expected | of_other
 
@@ -94,7 +94,10 @@ def _images(name: str, folder: Path) -> Facts:
     facts: dict[str, object] = {}
     for key, digest, file in _digests(folder):
         if facts.setdefault(key, digest) != digest:
-            raise ValueError(f"{name}: {file} is of other {key} than the rest of the pack ({digest}, not {facts[key]})")
+            raise ValueError(
+                f"{name}: {file} is of other {key} than the rest of the pack ({digest}, not {facts[key]}): run snakemake "
+                "where the pack was made, and pack again"
+            )
     return facts
 
 
@@ -124,7 +127,7 @@ def _check_labels(first: str, ours: Path, other: str, theirs: Path) -> None:
                 "lacking" if each is None else f"{each[0]} of class {each[1]}" for each in (mine, theirs_)
             )
             raise ValueError(
-                f"{other} cannot be merged with {first}: only results with the same labels can be merged\n"
+                f"{other} cannot be merged with {first}: only results with the same labels can be merged: leave one out\n"
                 f"  labels: an image is {is_here} in {first}, {is_there} in {other}"
             )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.leftovers import visible_files
-from vggrepro.core.validation import validated
+from vggrepro.core.validation import nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
@@ -88,7 +88,10 @@ def with_values(settings: Settings, values: Mapping[str, object], where: str) ->
         for name in blocks:
             block = block.get(name) or {}
         if last not in block and key not in Settings.model_fields:
-            raise ValueError(f"{where}: no setting is called {key!r}")
+            known = [*Settings.model_fields, *(name for name, _ in flat(changed))]
+            raise ValueError(
+                f"{where}: no setting is called {key!r}{nearest_hint(key, known)}: `vggrepro settings smoke` prints all"
+            )
         block[last] = value
     return validated(Settings, changed, where)
 

@@ -53,7 +53,10 @@ def check_tables(name: str, settings: Settings, results: Path, *, workers: int =
         try:
             make_tables(settings, results, made, workers=workers)
         except ValueError as error:
-            raise ValueError(f"{name}: its tables cannot be made from its scores: {error}") from None
+            raise ValueError(
+                f"{name}: its tables cannot be made from its scores: {error}. Run snakemake where the pack was made, and pack "
+                "again"
+            ) from None
         packed = [
             table_name(n) for n in settings.table_numbers() if (results / TABLES / f"{table_name(n)}.json").exists()
         ]

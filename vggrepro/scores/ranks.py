@@ -24,7 +24,7 @@ def true_class_ranks(posteriors: NDArray[np.floating], labels: NDArray[np.intege
 
 
 def best_labels_of_sets(posteriors: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
-    """The true class of each image that is predicted first, [N], of all its true classes, [N, L], padded by -1.
+    """The true class of each image that is predicted first, [N], of all its true classes, [N, L], ascending, padded by -1.
 
     Its rank decides whether an image with several true classes is right: one of them is among the first five exactly where
     this one is. A NaN comes last, as in `true_class_ranks`. An image without a true class gets class 0, and does not count.

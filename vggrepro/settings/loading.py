@@ -40,11 +40,7 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
     wrong in the user's claims.
     """
     check_plain(config, "config")
-    if empty := [key for key, value in config.items() if value is None]:
-        raise ValueError(
-            f"config: {', '.join(empty)}: expected a value, got nothing: give one (is a variable of the shell empty?), or "
-            "leave the key out"
-        )
+    _check_given(config)
     paths = {key: _path(key, config[key]) for key in PATHS if key in config}
     values = {key: value for key, value in config.items() if key not in PATHS}
     if "variants" in values:
@@ -64,10 +60,7 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         shared = {"instructions": values["instructions"]}
         values = _override({"evaluate": shared, "transfer": shared}, values)
     values, fetched = with_places(values, _download_folder(values))
-    if isinstance(values.get("model"), dict) and values["model"].get("layers"):
-        raise ValueError(
-            "config: model.layers: expected a net of one's own in a variant: variants={NAME: {of: E/256, net: [...]}}"
-        )
+    _check_no_own_net(values)
     # where data sets lie by default is looked at when a job needs them, because most tables can be made again without
     may_be_absent = (preset_values["data"].get("path"), *fetched)
     context = {"look_for_files": look_for_files, "may_be_absent": may_be_absent}
@@ -76,6 +69,21 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         # a mistake in them is named before anything runs
         claim_families(settings)
     return settings
+
+
+def _check_given(config: Mapping[str, Any]) -> None:
+    if empty := [key for key, value in config.items() if value is None]:
+        raise ValueError(
+            f"config: {', '.join(empty)}: expected a value, got nothing: give one (is a variable of the shell empty?), or "
+            "leave the key out"
+        )
+
+
+def _check_no_own_net(values: Mapping[str, Any]) -> None:
+    if isinstance(values.get("model"), dict) and values["model"].get("layers"):
+        raise ValueError(
+            "config: model.layers: expected a net of one's own in a variant: variants={NAME: {of: E/256, net: [...]}}"
+        )
 
 
 def _download_folder(values: Mapping[str, Any]) -> str:
