@@ -37,7 +37,7 @@ def plan(
     as_json: Annotated[bool, about("print the plan as JSON", name="--json")] = False,
 ) -> None:
     """Say what a run costs before it starts: time, memory, disk, energy, a date; of what is there already, nothing."""
-    from vggrepro.core.plan_record import predicted_and_measured, read_plan
+    from vggrepro.core.plan_record import predicted_and_measured, read_whole_plan
     from vggrepro.planning.formatting import console
     from vggrepro.planning.outlook import outlook, plan_record
     from vggrepro.planning.plan_text import guesses_table, plan_lines, plan_table
@@ -52,7 +52,7 @@ def plan(
     steps = planned_steps(values, targets)
     view, now = outlook(steps, machines, measured_rates(results_folders())), datetime.now().astimezone()
     results = Path(steps.plan.root)
-    earlier = read_plan(results)
+    earlier = read_whole_plan(results)
     if as_json:
         _print_json(plan_record(view, earlier, now))
         return

@@ -100,6 +100,14 @@ def read_plan(results: Path) -> PlanRecord | None:
     return value
 
 
+def read_whole_plan(results: Path) -> PlanRecord | None:
+    """The plan among the results; None where there is none, or one that is damaged or of an older version."""
+    try:
+        return read_plan(results)
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True)
 class PredictedAndMeasured:
     """A finished step: what was predicted, and what it took, in seconds."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from vggrepro.core.plan_record import PlannedStep, PlanRecord, read_plan, write_plan_record
+from vggrepro.core.plan_record import PlannedStep, PlanRecord, read_whole_plan, write_plan_record
 from vggrepro.data.writer import free_bytes
 from vggrepro.paper.runs import Run
 from vggrepro.planning.forecast import Forecast, Machines, Range, forecast, memory_problem, total
@@ -188,8 +188,4 @@ def plan_record(view: Outlook, old: PlanRecord | None, now: datetime) -> PlanRec
 def write_plan(view: Outlook, now: datetime) -> None:
     """Write `plan.json` among the results; a damaged one of before is replaced."""
     results = Path(view.steps.plan.root)
-    try:
-        old = read_plan(results)
-    except ValueError:
-        old = None
-    write_plan_record(results, plan_record(view, old, now))
+    write_plan_record(results, plan_record(view, read_whole_plan(results), now))

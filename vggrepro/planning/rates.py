@@ -15,7 +15,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from vggrepro.core.files import read_json
-from vggrepro.core.plan_record import PredictedAndMeasured, predicted_and_measured, read_plan
+from vggrepro.core.plan_record import PredictedAndMeasured, predicted_and_measured, read_whole_plan
 from vggrepro.planning.hardware import devices
 from vggrepro.training.files import METRICS, RUN_RECORD
 
@@ -78,10 +78,7 @@ def results_folders(root: Path = Path("results")) -> list[Path]:
 
 
 def _outcomes(folder: Path) -> list[PredictedAndMeasured]:
-    try:
-        plan = read_plan(folder)
-    except ValueError:
-        return []
+    plan = read_whole_plan(folder)
     outcomes = predicted_and_measured(folder, plan) if plan else []
     return [
         each for each in outcomes if each.predicted["model"] > 0 and each.seconds > 0 and _was_as_planned(folder, each)
