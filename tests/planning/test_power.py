@@ -169,6 +169,17 @@ def test_a_claim_on_pictures_that_are_not_given_has_no_chance():
     assert {each.claim.id for each in more} == {each.claim.id for each in asked} | set(lacking)
 
 
+@pytest.mark.parametrize(
+    ("name", "variance"), [("one-googlenet", 1e4 * 0.071 * 0.929 / 50_000), ("voc-chatfield", 0.44**2)]
+)
+def test_beside_a_printed_number_all_that_the_choice_of_images_does_counts(name, variance):
+    """As in the ledger, which knows no images of others; pictures of VOC are 4,952 and not 50,000."""
+    settings = load_settings({"transfer": {"voc2007": "/data"}})
+    question = next(each for each in questions(settings)[0] if each.claim.id == name)
+    noise = power._Noise(np.random.default_rng(0), Assumptions(1, {}, 50_000), 10, None)
+    assert power._estimates(question.pairs[0], question, noise).images == pytest.approx(variance, rel=0.01)
+
+
 def test_a_claim_whose_gap_is_not_printed_has_no_chance_and_a_reason():
     _, others = questions(PAPER)
     assert {each.reason for each in others} >= {"the paper prints no gap", "needs unprinted=[scale-gap]"}

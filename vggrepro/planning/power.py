@@ -40,6 +40,8 @@ BETWEEN, WITHIN = 0.14, 0.04
 STAYS = 0.5
 """Share of what two systems of the same nets differ by that every training repeats; the rest falls with more seeds."""
 USUAL_ERROR = 0.27
+OF_VALIDATION = ("top-1", "top-5", "localisation")
+"""Quantities that are measured on the validation images; those of transfer have images, or splits, of their own."""
 TAILS = np.logspace(-12, math.log10(0.5), 90)
 """p-values between which others are interpolated."""
 
@@ -62,9 +64,11 @@ class Assumptions:
     source: str = "tables/tolerances.yaml"
     """Where disagreement and spread are from."""
 
-    def n(self, quantity: str) -> int:
-        """Images of a quantity."""
-        return self.images.get(quantity, self.usual_images)
+    def n(self, quantity: str, error: float) -> float:
+        """Images of a quantity; of transfer as many as the tolerance's `sampling` comes to at an error, from 0 to 1."""
+        if quantity in self.images or quantity in OF_VALIDATION:
+            return self.images.get(quantity, self.usual_images)
+        return min(self.usual_images, 1e4 * error * (1 - error) / tolerance_of(quantity).sources.sampling ** 2)
 
     def spread(self, quantity: str) -> float:
         """Variance between trainings of one net, in points squared."""
@@ -253,11 +257,22 @@ class _Noise:
 
     def variances(self, system: PrintedSystem, quantity: str) -> tuple[float, float]:
         """Two variances of one seed's error, in points squared: by the images of a net, and by those of the system itself."""
-        n, usual = self.assumed.n(quantity), USUAL_ERROR * (1 - USUAL_ERROR)
+        n, usual = self.assumed.n(quantity, system.error), USUAL_ERROR * (1 - USUAL_ERROR)
         share = system.error * (1 - system.error) / usual
         own = share * self.assumed.within / 2
         net = share * max(0.0, self.assumed.between - self.assumed.within) / 2
         return (1e4 * net / n, 1e4 * own / n) if system.shares else (0.0, 0.0)
+
+    def against_a_number(self, system: PrintedSystem, quantity: str, times: float) -> float:
+        """The variance of a system's error that the ledger takes where it is compared with a printed number of others.
+
+        The images that both get wrong are not known, so that all that the choice of images does counts; seeds take away what
+        trainings disagree on, of which a system has so many `times` what one net has.
+        """
+        assumed, chance = self.assumed, system.error * (1 - system.error)
+        between = assumed.within + times * max(0.0, assumed.between - assumed.within)
+        disagreed = between * chance / (USUAL_ERROR * (1 - USUAL_ERROR))
+        return 1e4 * (chance - disagreed / 2 * (1 - 1 / assumed.seeds)) / assumed.n(quantity, system.error)
 
     def error(self, system: PrintedSystem, quantity: str) -> Values:
         """What is measured of a system less what is printed, in points [draws]."""
@@ -339,6 +354,8 @@ def _estimates(pair: PrintedPair, question: Question, noise: _Noise) -> _Estimat
     nets, owns = zip(*(noise.variances(system, quantity) for system in (pair.first, pair.second)), strict=True)
     stays, falls = noise.assumed.stays * sum(owns), (1 - noise.assumed.stays) * sum(owns)
     images = pair.scale**2 * (stays + (pair.times * max(nets) + falls) / seeds)
+    if not pair.second.shares:
+        images = pair.scale**2 * noise.against_a_number(pair.first, quantity, pair.times)
     # what single images do to the spread over seeds: of one net's error, or of the difference of two systems of it
     chance = max(nets) + falls / 2 if pair.times else falls
     variance, df = _spread(question, noise, chance, same=not pair.times)
