@@ -157,6 +157,7 @@ def test_other_rules_are_refused_in_either_pack_and_here(packs, tmp_path):
     def other_rules(manifest):
         manifest["rules"]["tables/protocol.yaml"] = "0" * 64
 
+    assert "tables/releases.yaml" in open_pack(packs["first"]).manifest.rules
     odd = forged(packs["first"], tmp_path / "odd.zip", change=other_rules)
     with pytest.raises(
         ValueError, match="rules in tables/protocol.yaml is '[0-9a-f]{12}' in .*, '000000000000' in .*odd.zip"

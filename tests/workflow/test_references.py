@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from vggrepro.settings.loading import load_settings
 from vggrepro.workflow.evaluate import evaluate_elsewhere_job, evaluate_job
 from vggrepro.workflow.plan import Plan
@@ -64,3 +66,9 @@ def test_labels_and_claims_are_made_from_the_users_files():
     assert (job["name"], job["file"], job["val"]) == ("ReaL", "real.json", "results/smoke/data/val")
     assert "my.yaml" in claims_job(PLAN)["files"]
     assert "my.yaml" not in claims_job(PLAIN)["files"]
+
+
+def test_tables_of_released_nets_are_made_again_where_another_training_is_known_of_them():
+    released = Plan.of(load_settings({"smoke": True, "released": {"D": {"file": "d.pth"}}}))
+    names = [[Path(file).name for file in table_job(plan, "table04")["published"]] for plan in (PLAIN, released)]
+    assert ["releases.yaml" in each for each in names] == [False, True]

@@ -36,7 +36,7 @@ FOLDERS = {*MEASURED, *CONTINUED, TABLES, RECIPES}
 ENDINGS = {".json", ".csv", ".npy", ".txt", ".safetensors", ".xxh128"}
 """Of the files of a pack: none is a program."""
 
-RULES = ("tables/protocol.yaml", "tables/tolerances.yaml", "tables/published/*")
+RULES = ("tables/protocol.yaml", "tables/releases.yaml", "tables/tolerances.yaml", "tables/published/*")
 """Files of the checkout that decide what a table says of scores."""
 
 

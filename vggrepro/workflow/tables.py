@@ -106,7 +106,9 @@ def table_job(plan: Plan, table: str) -> JobNeeds:
     below = f"{plan.root}/scores/"
     stores = own + [below + on_path(store.removeprefix(below), name) for name in elsewhere for store in own]
     words = [*table_files(number)]
-    words += [ROOT / "tables" / name for name in ("tolerances.yaml", "protocol.yaml")]
+    # what is known of others' trainings is held against the paper where their nets are
+    released = ["releases.yaml"] if settings.released else []
+    words += [ROOT / "tables" / name for name in ("tolerances.yaml", "protocol.yaml", *released)]
     return {
         "number": number,
         "folder": f"{plan.root}/{published.kind.results or 'scores'}",
