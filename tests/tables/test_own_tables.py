@@ -100,6 +100,9 @@ WRONG = [
     ({"name": "Mine 2"}, r"expected a name of a-z, 0-9 and dashes"),
     ({"name": "train"}, r"expected a name of a-z, 0-9 and dashes that no table has, nor a command"),
     ({"name": "text"}, r"that no table has"),
+    # in its place would stand the user's, and the paper's claims would be judged by it
+    ({"name": "table03"}, r"that no table has"),
+    ({"name": "table3"}, r"that no table has"),
     ({"lines": LINES.replace("C,256", "C,257")}, r"mine\.csv, line 2: 'C/257/256' is no system"),
     ({"lines": LINES.replace("dense,-", "dense,x", 1)}, r"mine\.csv, line 2: a published cell reads 'x'"),
     ({"lines": LINES.replace(",ece", "", 1)}, r"mine\.csv, line 2: expected"),
