@@ -6,6 +6,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -14,10 +15,12 @@ from tests.judging.made_claims import PAPER, claim, patterns, write_outcomes_of
 from tests.judging.test_pipeline import audited_results
 from tests.made_tables import judged_table
 from vggrepro import cli
+from vggrepro.judging import ledger as ledger_module
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import judge_claims, read_ledger
 from vggrepro.judging.pipeline import make_table
 from vggrepro.paper.runs import Run
+from vggrepro.paper.tables import cell_id
 from vggrepro.report.page import write_report
 from vggrepro.settings.choices import departures
 from vggrepro.settings.loading import load_settings
@@ -165,3 +168,10 @@ def test_a_claim_on_nets_that_different_people_trained_says_so(tmp_path, maker, 
     assert judged.verdict != "not run"
     assert ("not trained alike" in judged.reason) == bool(remark)
     assert (f"E, 256, 256 (released weights, trained by {maker})" in judged.reason) == bool(remark)
+
+
+def test_cells_of_a_table_with_a_dash_in_its_name_are_of_that_table():
+    """Else nobody finds its file, and a ledger with `unprinted=[boxes-256]` says that it is not about the paper."""
+    step = SimpleNamespace(at=(cell_id("boxes-256", 0, 1), cell_id("table03", 11, 0)))
+    claims = [SimpleNamespace(test="superiority", steps=[step])]
+    assert ledger_module._compared_tables(claims) == {"boxes-256", "table03"}

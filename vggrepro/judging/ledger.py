@@ -165,7 +165,7 @@ def _check_constants(claim: Claim, settings: Settings, tables: Path) -> None:
 def _compared_tables(claims: Sequence[JudgedClaim]) -> set[str]:
     """The names of the tables whose cells are compared."""
     return {
-        cell.partition("-")[0]
+        cell.rsplit("-", 2)[0]
         for claim in claims
         if claim.test not in RATIOS
         for step in claim.steps
