@@ -12,6 +12,13 @@ from vggrepro.planning.formatting import HOUR, amount, table
 from vggrepro.planning.power import Assumptions, ClaimChance
 
 
+def chance(share: float | None) -> str:
+    """A chance in per cent, if there is one. A share of draws never shows that something is certain or impossible."""
+    if share is None:
+        return ""
+    return "< 1%" if share < 0.01 else "> 99%" if share > 0.99 else f"{share:.0%}"
+
+
 def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]) -> Table:
     """A line for each claim on each quantity, likeliest to be decided first."""
     made = table("claim", "quantity", "decided", "supported", "trainings a seed", "claim in words")
@@ -20,14 +27,14 @@ def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]
         made.add_row(
             claim.id,
             claim.quantity,
-            f"{each.decided:.0%}",
-            f"{each.supported:.0%}",
+            chance(each.decided),
+            chance(each.supported),
             str(len(each.runs)),
             claim.claim,
         )
     for each in others:
-        said = "" if each.decided is None else f"{each.decided:.0%}"
-        made.add_row(each.claim.id, each.claim.quantity, said, said, "", Text(f"({each.reason})", style="dim"))
+        shown = chance(each.decided)
+        made.add_row(each.claim.id, each.claim.quantity, shown, shown, "", Text(f"({each.reason})", style="dim"))
     made.columns[1].justify = "left"
     return _filling(made)
 
