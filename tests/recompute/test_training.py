@@ -221,8 +221,8 @@ def other_kernels(patch):
 
 
 def wider_layers(patch):
-    original = vgg._width
-    patch.setattr(vgg, "_width", lambda channels, model: 2 * original(channels, model))
+    original = vgg.scaled_width
+    patch.setattr(vgg, "scaled_width", lambda channels, model: 2 * original(channels, model))
 
 
 def other_initial_weights(patch):

@@ -96,7 +96,7 @@ class Machine:
 
         from vggrepro.core import devices
 
-        torch.set_num_threads(self.threads)
+        devices.set_cpu_arithmetic(self.threads)
         # by default torch lets convolutions drop 13 bits of an fp32 mantissa on a GPU
         torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.benchmark = same_shapes

@@ -225,14 +225,13 @@ def _check_results(results: Path, settings: str | None, *, as_json: bool, thread
     """Print the findings of a recomputation, as they come or as JSON, and end with exit status 1 where one differs."""
     import json
 
-    import torch
-
+    from vggrepro.core.devices import set_cpu_arithmetic
     from vggrepro.recompute.check import Extent, as_json_value, recompute
     from vggrepro.recompute.evaluations import Sample
     from vggrepro.recompute.findings import summary
     from vggrepro.settings.models import PRESETS
 
-    torch.set_num_threads(threads)
+    set_cpu_arithmetic(threads)
     text = settings or (results.resolve().name if results.resolve().name in PRESETS else None)
     whole = Extent(Sample(extent["images"], extent["seed"]), extent["steps"], extent["only"])
     findings = []

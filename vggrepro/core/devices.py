@@ -72,6 +72,17 @@ def choose_device(name: str, processes: int = 1) -> torch.device:
     return device
 
 
+def set_cpu_arithmetic(threads: int) -> None:
+    """So many threads, and no NNPACK: its convolutions round 50 times as coarsely as all others in fp32.
+
+    Torch takes it where it has no oneDNN, such as on ARM. A recomputation could not tell that from another training.
+    """
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.backends.nnpack.set_flags(False)  # type: ignore[no-untyped-call]
+
+
 def device_name(device: torch.device) -> str:
     """The name of a device, as results record it."""
     import torch
