@@ -13,6 +13,7 @@ from torch import nn
 
 from tests.conftest import prepared, small
 from tests.training.helpers import torchrun, trained, with_dropout
+from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 from vggrepro.data import transforms
@@ -31,6 +32,12 @@ from vggrepro.training.first_steps import FIRST_STEPS
 pytestmark = pytest.mark.trains
 A, D = Run("A", "256"), Run("D", "256")
 SETTINGS = with_dropout(small())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def arithmetic() -> None:
+    """As the commands set it."""
+    set_cpu_arithmetic(torch.get_num_threads())
 
 
 @pytest.fixture(scope="module")
