@@ -34,8 +34,11 @@ from vggrepro.tables import render
 TWO_NETS = "D/[256;512]/256,384,512 + E/[256;512]/256,384,512"
 SMOKE = ("--config", "smoke=true")
 FIGURES = [
-    "Every difference from the paper", "Every claim's gain", "Error against depth", "Error against scale",
-    "Images on which two systems differ", "Learning curves", "What the training runs cost", "What merging's parameters do",
+    "What depends on what, what it cost, and what came out", "Every difference from the paper: Table 3 to Table 4",
+    "Every difference from the paper: Table 5 to Table 11", "The gain behind each claim, 1", "The gain behind each claim, 2",
+    "Error against depth", "Error against scale", "Error against cost", "Error of each class", "How far the nets agree",
+    "Images on which two systems differ", "Learning curves of classification", "Learning curves of boxes",
+    "What the training runs cost", "Predicted and measured cost", "What merging's parameters do",
     "Boxes before and after merging", "From a centre crop to the paper's protocol",
 ]  # fmt: skip
 """What a report of everything shows, in this order."""

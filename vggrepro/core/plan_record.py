@@ -92,7 +92,7 @@ def read_plan(results: Path) -> PlanRecord | None:
     if not file.exists():
         return None
     again = "start snakemake with the same settings, which writes it again"
-    value: PlanRecord = read_json(file, tuple(PlanRecord.__required_keys__), again, listed=False)
+    value: PlanRecord = read_json(file, again=again, listed=False)
     with checked_again(file, again):
         check_types(PlanRecord, value)
         if value.get("checksum", expected := _checksum(value)) != expected:
