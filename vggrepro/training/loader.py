@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vggrepro.core.progress import prefetch
-from vggrepro.data.crops import training_crops
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector
 from vggrepro.nets.vgg import net_input
@@ -118,6 +117,9 @@ class Batches:
     def _pixels(self, numbers: NDArray[np.int64]) -> Tensor:
         if self.resident:
             return self.resident.crops(numbers, self.draws, self.crop, flip=self.flip)
+        # numba takes a second to load, and a training from resident images does without
+        from vggrepro.data.crops import training_crops
+
         pixels = torch.empty(len(numbers), self.crop, self.crop, 3, dtype=torch.uint8, pin_memory=self.pinned)
         training_crops(self.store, numbers, self.draws, self.crop, flip=self.flip, out=pixels.numpy())
         return pixels
