@@ -97,8 +97,9 @@ def boxes(stores, outputs: int = 4, protocol: str = "dense", precision: str = "f
     net, classifier = (ready_for_inference(net_of(n), settings) for n in (outputs, 10))
     store, labels = few(stores), np.arange(10).reshape(2, 5)
     options = {"mean": MEAN, "protocol": protocol, "scales": (256,), "labels": labels, "settings": settings}
-    predict_boxes(net, store, classifier=classifier, device=CUDA, **options)
-    predict_boxes(net, store, classifier=None, device=CUDA, **options)
+    for labels_by in (classifier, None):
+        found = predict_boxes(net, store, classifier=labels_by, device=CUDA, **options)
+        assert {Q: value.boxes.shape[-1] for Q, value in found.items()} == {256: 4}
 
 
 def features(stores, precision: str = "fp32") -> None:

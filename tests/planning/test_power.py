@@ -16,7 +16,6 @@ from vggrepro.paper.systems import evaluations_of
 from vggrepro.planning import power
 from vggrepro.planning.power import Assumptions, chances, questions
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, write_outcomes
-from vggrepro.scores.statistics import holm
 from vggrepro.settings.loading import load_settings
 
 PAPER = load_settings({})
@@ -184,8 +183,3 @@ def test_a_claim_whose_gap_is_not_printed_has_no_chance_and_a_reason():
     _, others = questions(PAPER)
     assert {each.reason for each in others} >= {"the paper prints no gap", "needs unprinted=[scale-gap]"}
     assert all(each.decided in (None, 1.0) for each in others)
-
-
-def test_holms_correction_of_many_draws_is_that_of_each():
-    p = np.random.default_rng(0).random((7, 20)) ** 4
-    assert np.allclose(power._holm(p).T, [holm(list(draw)) for draw in p.T])

@@ -362,7 +362,8 @@ def test_a_page_whose_evidence_is_gone_says_which_file_it_needs(page, browser, t
     browser.execute_script("location.hash = '#evidence/table03-1-1'")
     says = "return document.querySelector('#evidence [role=status]').textContent"
     wait_until(browser, lambda: "images.js" in browser.execute_script(says))
-    browser.get_log("browser")
+    [entry] = browser.get_log("browser")
+    assert "images.js" in entry["message"]
 
 
 def contrast(first: str, second: str) -> float:

@@ -310,3 +310,17 @@ def test_pictures_of_one_image_are_drawn_together():
 
     ratio = length(np.repeat(np.arange(500), 2)) / length(np.arange(1000))
     assert ratio == pytest.approx(2**0.5, rel=0.2)
+
+
+def test_holm_is_the_textbooks_in_each_family():
+    """Of the m - k smallest p-values that are left, the smallest is multiplied by their number; none falls below the last."""
+    p = np.random.default_rng(0).random((7, 20)) ** 3
+    p[2] = p[4]
+    adjusted = statistics.holm(p)
+    for family in range(p.shape[1]):
+        largest = 0.0
+        for place, i in enumerate(sorted(range(7), key=lambda i, family=family: p[i, family])):
+            largest = max(largest, min(1.0, (7 - place) * p[i, family]))
+            assert adjusted[i, family] == largest
+        assert statistics.holm(list(p[:, family])).tolist() == adjusted[:, family].tolist()
+    assert statistics.holm([]).tolist() == []

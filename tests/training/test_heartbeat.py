@@ -46,3 +46,4 @@ def test_without_a_folder_and_without_room_a_training_goes_on(tmp_path):
     Heartbeat(None, {}).beat(progress(1), 100)
     (tmp_path / "file").write_text("")
     Heartbeat(tmp_path / "file", {}).beat(progress(1), 100)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

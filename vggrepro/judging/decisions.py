@@ -180,7 +180,7 @@ def corrected(
 ) -> tuple[JudgedClaim, ...]:
     """The claims with their verdicts after Holm's correction; `comparisons` are those of each tested claim, by its id."""
     p_values = {claim.id: claim.p for claim in claims if claim.p is not None}
-    adjusted = dict(zip(p_values, holm(list(p_values.values())), strict=True))
+    adjusted = dict(zip(p_values, holm(list(p_values.values())).tolist(), strict=True))
     undecided = sum(p > ALPHA for p in adjusted.values())
     return tuple(
         _decided(claim, adjusted[claim.id], comparisons[claim.id], undecided) if claim.id in adjusted else claim

@@ -43,7 +43,7 @@ def judge_variants(table: Table, outcomes: Outcomes, settings: Settings) -> Tabl
     tested = {
         (i, j): _tested(settings, *pair, spreads[published.columns[j].quantity]) for (i, j), pair in pairs.items()
     }
-    adjusted = dict(zip(tested, holm([each.p for each in tested.values()]), strict=True))
+    adjusted = dict(zip(tested, holm([each.p for each in tested.values()]).tolist(), strict=True))
     rows = tuple(
         replace(
             row,

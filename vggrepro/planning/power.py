@@ -29,7 +29,7 @@ from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import Row
 from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.paper.tolerances import tolerance_of
-from vggrepro.scores.statistics import NORMAL
+from vggrepro.scores.statistics import NORMAL, holm
 from vggrepro.scores.trainings import SeedSpread, training_spread
 from vggrepro.settings.models import Settings
 
@@ -384,7 +384,7 @@ def _decisions(
     if not family:
         return []
     smallest = np.stack([np.min([p for _, p in each], axis=0) for each in p_values])
-    adjusted = _holm(smallest)
+    adjusted = holm(smallest)
     return [_verdicts(each, smallest[number], adjusted[number]) for number, each in enumerate(p_values)]
 
 
@@ -395,13 +395,3 @@ def _verdicts(tested: Sequence[tuple[Hypothesis, Values]], smallest: Values, adj
         shown = (h.decision for h, p in tested if correction[draw] * p[draw] <= ALPHA * (1 + 1e-9))
         verdicts.append(next(shown, "undecided") if adjusted[draw] <= ALPHA else "undecided")
     return verdicts
-
-
-def _holm(p_values: Values) -> Values:
-    """Holm's adjusted p-values of [claims, draws], draw by draw."""
-    order = np.argsort(p_values, axis=0, kind="stable")
-    ranks = len(p_values) - np.arange(len(p_values))[:, None]
-    ascending = np.maximum.accumulate(np.minimum(1.0, ranks * np.take_along_axis(p_values, order, 0)), axis=0)
-    adjusted = np.empty_like(p_values)
-    np.put_along_axis(adjusted, order, ascending, 0)
-    return adjusted

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 LEVEL = 0.95
 POWER = 0.80
@@ -220,12 +220,17 @@ def mcnemar_exact(first: int, second: int) -> float:
     return min(1.0, 2 * float(bdtr(min(first, second), n, 0.5))) if n else 1.0
 
 
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjusted p-values: at 5%, the chance of any false rejection is at most 5%, however dependent the tests are."""
-    adjusted, largest, m = [0.0] * len(p_values), 0.0, len(p_values)
-    for place, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
-        largest = max(largest, min(1.0, (m - place) * p_values[i]))
-        adjusted[i] = largest
+def holm(p_values: ArrayLike) -> NDArray[np.float64]:
+    """Holm's adjusted p-values of tests along the first axis; other axes are families of their own, such as draws.
+
+    At 5%, the chance of any false rejection in a family is at most 5%, however dependent the tests are.
+    """
+    p = np.asarray(p_values, np.float64)
+    order = np.argsort(p, axis=0, kind="stable")
+    left = (len(p) - np.arange(len(p))).reshape(-1, *(1 for _ in p.shape[1:]))
+    ascending = np.maximum.accumulate(np.minimum(1.0, left * np.take_along_axis(p, order, 0)), axis=0)
+    adjusted = np.empty_like(p)
+    np.put_along_axis(adjusted, order, ascending, 0)
     return adjusted
 
 
