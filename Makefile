@@ -57,9 +57,10 @@ setup: .venv/installed
 	@$(PYTHON) -c 'import sys; sys.exit("vggrepro needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
 	@echo "Setting up .venv (once): PyTorch and its libraries, about 3 GB to fetch"
 	$(PYTHON) -m venv .venv
-	@# uv is several times as fast; pip is for whoever has told pip alone where packages are
+	@# uv is several times as fast; pip is for whoever has told pip alone where packages are. Compiled once, because where Python may
+	@# write no bytecode every job would compile torch again, 1.5 s each
 	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock uv \
-	    && $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[dev]"; } \
+	    && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint requirements.lock --editable ".[dev]"; } \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[dev]"
 	@touch $@
 
