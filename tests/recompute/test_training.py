@@ -16,7 +16,7 @@ from tests.training.helpers import torchrun, trained, with_dropout
 from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
-from vggrepro.data import transforms
+from vggrepro.data import crops, transforms
 from vggrepro.data.prepare import rescaled_images
 from vggrepro.data.store import Store
 from vggrepro.data.writer import write_store
@@ -140,8 +140,8 @@ def centre_crop(patch):
 
 
 def flips_not_applied(patch):
-    original = loader.training_crops
-    patch.setattr(loader, "training_crops", lambda *a, flip, **more: original(*a, flip=False, **more))
+    original = crops.training_crops  # the loader imports it when it is called
+    patch.setattr(crops, "training_crops", lambda *a, flip, **more: original(*a, flip=False, **more))
 
 
 def mean_not_subtracted(patch):
