@@ -39,9 +39,9 @@ def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
     # the recipe of what a kill interrupted says so, and it is made again without being asked
     PersistenceBase.incomplete = _none
     _IOFile.is_newer = _never
-    Job.remove_existing_output = _remove_logs
+    # `PersistenceBase.started` comes too late for this: the job runs already, and may have been killed
+    Job.remove_existing_output = _before_it_runs(recipes.begin)
     Job.cleanup = _nothing
-    PersistenceBase.started = _followed_by(PersistenceBase.started, recipes.begin)
     Job.postprocess = _ended_then(Job.postprocess, recipes.finish, recipes.fail)
     PersistenceBase.has_metadata = _or_else(recipes.known, PersistenceBase.has_metadata)
     PersistenceBase.params_changed = _or_else(recipes.changes, PersistenceBase.params_changed)
@@ -54,8 +54,8 @@ class _Recipes:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def begin(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
-        """A job starts."""
+    def begin(self, job: Any) -> None:  # noqa: ANN401
+        """A job is about to start."""
         if place := self._place(job):
             write_json(place, [UNFINISHED])
 
@@ -136,9 +136,13 @@ async def _none(persistence: Any, job: Any) -> list[Any]:  # noqa: ANN401
     return []
 
 
-async def _remove_logs(job: Any) -> None:  # noqa: ANN401
-    for log in job.log:
-        await log.remove(remove_non_empty_dir=False)
+def _before_it_runs(begin: Callable[[Any], None]) -> Callable[[Any], Awaitable[None]]:
+    async def begin_and_remove_logs(job: Any) -> None:  # noqa: ANN401
+        begin(job)
+        for log in job.log:
+            await log.remove(remove_non_empty_dir=False)
+
+    return begin_and_remove_logs
 
 
 async def _nothing(job: Any, skip_outputs: Any) -> None:  # noqa: ANN401
@@ -146,14 +150,6 @@ async def _nothing(job: Any, skip_outputs: Any) -> None:  # noqa: ANN401
 
 
 _Method = Callable[..., Any]
-
-
-def _followed_by(method: _Method, then: Callable[[Any, Any], None]) -> _Method:
-    def both(self: Any, job: Any, *rest: Any, **options: Any) -> None:  # noqa: ANN401
-        method(self, job, *rest, **options)
-        then(self, job)
-
-    return both
 
 
 def _ended_then(
