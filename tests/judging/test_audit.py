@@ -10,12 +10,13 @@ import pytest
 
 from tests.oracles.records import made_json, run_json, svm_images, svms_json, write_runs
 from vggrepro.judging.audit import Audit, Finding, Source, compared, findings, read_record
-from vggrepro.judging.declarations import choice_number, declaration
-from vggrepro.judging.records import measured
-from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, call, holds, protocol_rules, training_recipes
+from vggrepro.judging.declarations import EFFECTS, declaration
+from vggrepro.judging.records import measured, training_recipes
+from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, call, holds, protocol_rules
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
 from vggrepro.paper.tasks import TASKS
+from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.settings.variant_settings import layers_of_variant
@@ -89,7 +90,8 @@ def test_a_rule_finds_what_breaks_it(case):
     section, rule, stage = case
     run, written = RUNS.get(stage), document(section, stage)
     value, expected = measured(rule, written), rule.expected(stage, run)
-    choice = choice_number(rule, declaration(rule, names_of(section, stage, written))[1], stage)
+    effect = EFFECTS.get(declaration(rule, names_of(section, stage, written))[1], HARMLESS)
+    choice = rule.choice or effect.choice_at(stage)
     about = {"choice": choice, "about": "it", "run": run}
     assert holds(expected, value), "what the paper did keeps the rule"
     assert not getattr(compared(rule, value, stage, **about), "differs", False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from vggrepro.judging.declarations import choice_number, declaration
+from vggrepro.judging.declarations import EFFECTS, declaration
 from vggrepro.paper.protocol import SILENT, Ends, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.loading import load_settings
@@ -47,8 +47,7 @@ def test_a_stage_declares_by_its_own_block():
 def test_a_setting_says_at_which_stage_it_is_a_choice():
     rate, names = RULES["rate"], dict(load_settings({})) | {"stage": "finetune"}
     setting = declaration(rate, names)[1]
-    assert [choice_number(rate, setting, stage) for stage in ("384", "jitter")] == [None, 7]
-    assert choice_number(RULES["lrn"], "", "scratch") == 2
+    assert [EFFECTS[setting].choice_at(stage) for stage in ("384", "jitter")] == [None, 7]
 
 
 def test_images_that_nobody_limited_have_to_be_the_papers():

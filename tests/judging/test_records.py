@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from vggrepro.judging.records import FIELD_READERS, measured, record_form, value_at
+from vggrepro.judging import records
+from vggrepro.judging.records import FIELD_READERS, measured, record_form, training_recipes, value_at
 from vggrepro.paper.protocol import STAGES, Ends, SampleSpread, call, protocol_rules
 from vggrepro.settings.blocks import NetSettings
 
@@ -33,11 +35,30 @@ def test_a_rule_without_a_reader_is_named(reading):
         measured(rule, {"record": {"flipped": 0.5}})
 
 
-@pytest.mark.parametrize("section", ["training", "evaluation"])
-def test_every_field_of_a_record_is_required_and_has_a_type(section):
-    for name, field in record_form(section).model_fields.items():
+@pytest.mark.parametrize("where", [("training",), ("evaluation",), ("released", "recipe")], ids=str)
+def test_every_field_of_a_record_is_required_and_has_a_type(where):
+    fields = record_form(*where).model_fields
+    assert fields
+    for name, field in fields.items():
         assert field.is_required(), name
         assert field.annotation is not Any, name
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"colour_sd": 0.1}, "no key is called 'colour_sd' .did you mean 'colour_std'"),
+        ({"epochs": "90"}, "epochs: expected a valid integer, got '90'"),
+    ],
+)
+def test_a_recipe_of_a_released_net_has_the_fields_that_rules_are_read_from_and_no_other(
+    change, problem, tmp_path, monkeypatch
+):
+    recipe = training_recipes()["torchvision"].model_dump() | change
+    (tmp_path / "releases.yaml").write_text(json.dumps({"somebody": recipe}))
+    monkeypatch.setattr(records, "RECIPES_FILE", tmp_path / "releases.yaml")
+    with pytest.raises(ValueError, match=f"releases.yaml: somebody: {problem}"):
+        training_recipes.__wrapped__()
 
 
 def test_the_schedule_is_read_off_the_rates():

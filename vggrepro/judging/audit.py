@@ -14,9 +14,9 @@ from typing import Any, Literal
 
 from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
 from vggrepro.core.validation import validated
-from vggrepro.judging.declarations import EFFECTS, choice_number, declaration, implausible
-from vggrepro.judging.records import measured, record_form
-from vggrepro.paper.protocol import SILENT, STAGES, Rule, call, holds, protocol_rules, text_of, training_recipes
+from vggrepro.judging.declarations import EFFECTS, declaration
+from vggrepro.judging.records import measured, record_form, training_recipes, value_at
+from vggrepro.paper.protocol import SILENT, STAGES, Rule, call, holds, protocol_rules, text_of
 from vggrepro.paper.references import AT
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import evaluations_of
@@ -123,10 +123,12 @@ def findings(
         except LookupError as missing:
             raise source.refusal(f"{missing.args[0]} is missing, which rule {rule.id} is about") from None
         declared, setting = declaration(rule, names)
-        choice = choice_number(rule, setting, stage)
+        effect = EFFECTS.get(setting, HARMLESS)
+        choice = rule.choice or effect.choice_at(stage)
         finding = compared(rule, value, stage, choice=choice, about=source.about, run=names.get("run"))
-        if finding and finding.choice and (expected := implausible(setting, names)):
-            finding = replace(finding, plausible=False, expected=f"{finding.expected}; {expected}")
+        if finding and choice and effect.plausible and not effect.is_plausible(value_at(names, setting)):
+            expected = f"{finding.expected}; plausible: {setting} of {text_of(effect.plausible)}"
+            finding = replace(finding, plausible=False, expected=expected)
         check_declared(rule, value, finding, declared, setting, source)
         results += [finding] if finding else []
     return tuple(results)

@@ -13,10 +13,10 @@ from typing import Any
 
 from vggrepro.judging.records import most_drops, patience, steering, value_at
 from vggrepro.paper.nets import Conv, averages, blocks_of, scaled_width
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Ends, Rule, call, scale_ends, text_of
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Ends, Rule, call
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
-from vggrepro.settings.effects import HARMLESS, effects
+from vggrepro.settings.effects import effects
 from vggrepro.settings.models import Settings
 from vggrepro.settings.variants import NOTHING
 
@@ -41,7 +41,7 @@ def _images(per_class: int | None, data: DataSettings) -> Any:  # noqa: ANN401
 
 def _scales(_: str, run: Run, model: NetSettings) -> Ends:
     """The range of S in the paper's pixels, after rounding to this net's."""
-    return Ends(*(model.pixels(side) * 224 / model.crop for side in scale_ends(run)))
+    return Ends(*(model.pixels(side) * 224 / model.crop for side in run.scale_ends))
 
 
 def _parent(staged: bool, run: Run, begins: str | None) -> str | None:
@@ -120,16 +120,3 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
         raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: declared: expected one of {known}, got {name}")
     expected = table[name] if table else DECLARATIONS[name](*values)
     return expected, "the run's name" if fields[0].startswith("run.") else fields[0]
-
-
-def choice_number(rule: Rule, setting: str, stage: str) -> int | None:
-    """The number of the choice that a rule is about at a stage, as its `setting` says; None where the paper is not silent."""
-    return rule.choice or EFFECTS.get(setting, HARMLESS).choice_at(stage)
-
-
-def implausible(setting: str, names: Mapping[str, Any]) -> str:
-    """What a choice could plausibly be, where its value is something else; empty where it is plausible."""
-    effect = EFFECTS.get(setting, HARMLESS)
-    if effect.plausible is None or effect.is_plausible(value_at(names, setting)):
-        return ""
-    return f"plausible: {setting} of {text_of(effect.plausible)}"

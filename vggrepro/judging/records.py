@@ -1,7 +1,8 @@
-"""Reads the values of the rules from `run.json` and `made.json`. No torch.
+"""Reads the values of the rules from `run.json`, `made.json` and `tables/releases.yaml`. No torch.
 
 `tables/protocol.yaml` names for every rule one of these readers and the fields that it takes. The readers' types are the types
-of the fields: all fields below `record` together are the form of a record, and nothing else may stand in it.
+of the fields: all fields below `record` together are the form of a record, all below `recipe` that of a released net's recipe,
+and nothing else may stand in them.
 """
 
 from __future__ import annotations
@@ -14,9 +15,13 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
-from vggrepro.core.validation import FrozenModel
+from vggrepro.core.files import read_yaml
+from vggrepro.core.paths import ROOT
+from vggrepro.core.validation import FrozenModel, validated
 from vggrepro.paper.protocol import PROTOCOL_FILE, Ends, Rule, SampleSpread, call, protocol_rules
 from vggrepro.settings.blocks import NetSettings
+
+RECIPES_FILE = ROOT / "tables" / "releases.yaml"
 
 T = TypeVar("T")
 Several = Annotated[list[T], Field(min_length=1)]
@@ -126,13 +131,21 @@ def _reader(rule: Rule) -> tuple[Callable[..., Any], tuple[Any, ...], list[str]]
 
 
 @cache
-def record_form(section: str) -> type[BaseModel]:
-    """What a record of a training or an evaluation has to hold: every field that a rule is read from, and no other."""
+def record_form(section: str, key: str = "record") -> type[BaseModel]:
+    """What stands below a `key` of what rules are read from: every field that a rule takes from there, and no other."""
     fields: dict[str, Any] = {}
     for rule in protocol_rules()[section]:
         _, types, names = _reader(rule)
         fields |= zip(names, types, strict=True)
-    return _model({name.removeprefix("record."): kind for name, kind in fields.items() if name.startswith("record.")})
+    below = f"{key}."
+    return _model({name.removeprefix(below): kind for name, kind in fields.items() if name.startswith(below)})
+
+
+@cache
+def training_recipes() -> Mapping[str, BaseModel]:
+    """How released nets were trained, by their makers; a ValueError names the file and the key that is wrong."""
+    form, entries = record_form("released", "recipe"), read_yaml(RECIPES_FILE)
+    return {name: validated(form, entry, f"{RECIPES_FILE}: {name}") for name, entry in entries.items()}
 
 
 def _model(fields: Mapping[str, Any]) -> type[BaseModel]:

@@ -22,8 +22,6 @@ from vggrepro.paper.tasks import TASKS
 
 PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 
-RECIPES_FILE = ROOT / "tables" / "releases.yaml"
-
 STAGES: dict[str, tuple[str, ...]] = {
     "training": ("scratch", "384", "jitter", "localisation"),
     "evaluation": ("dense", "multi-crop", "centre-crop", "boxes", "features"),
@@ -101,12 +99,6 @@ def text_of(value: Any) -> str:  # noqa: ANN401
     return str(value)
 
 
-def scale_ends(run: Run) -> tuple[int, int]:
-    """The smallest and the largest S of a run, in the paper's pixels."""
-    low, _, high = run.S.partition("-")
-    return int(low), int(high or low)
-
-
 def _check_form(written: Any) -> Any:  # noqa: ANN401
     match written:
         case {"from": int() | float(), "to": int() | float()} if len(written) == 2:
@@ -151,7 +143,7 @@ class Rule(FrozenModel):
         """What the paper did at a stage; SILENT where it does not say, or nothing is measured."""
         match self.expect.get(stage, self.expect.get("every", SILENT)):
             case {"of_run": "S"} if run:
-                return Ends(*scale_ends(run))
+                return Ends(*run.scale_ends)
             case {"of_run": "parent"} if run:
                 return getattr(run.parent(), "name", None)
             case {"of_run": "layers"} if run:
@@ -194,23 +186,3 @@ def _rules(path: Path, section: str, entries: Any) -> tuple[Rule, ...]:  # noqa:
             raise ValueError(f"{where}: id: two rules have this id")
         rules[rule.id] = rule
     return tuple(rules.values())
-
-
-class TrainingRecipe(FrozenModel):
-    """How the makers of released nets trained them; the head of the file says what its keys are."""
-
-    source: NonEmptyName
-    pixels: NonEmptyName
-    crops: NonEmptyName
-    colour_std: Annotated[float, Field(ge=0)]
-    weight_decay: Annotated[float, Field(ge=0)]
-    epochs: Annotated[int, Field(ge=1)]
-    rate: NonEmptyName
-    init: NonEmptyName
-
-
-@cache
-def training_recipes() -> Mapping[str, TrainingRecipe]:
-    """How released nets were trained, by their makers; a ValueError names the file and the key that is wrong."""
-    entries = read_yaml(RECIPES_FILE)
-    return {name: validated(TrainingRecipe, entry, f"{RECIPES_FILE}: {name}") for name, entry in entries.items()}

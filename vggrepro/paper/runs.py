@@ -71,6 +71,12 @@ class Run:
             )
 
     @property
+    def scale_ends(self) -> tuple[int, int]:
+        """The smallest and the largest S, in the paper's pixels."""
+        low, _, high = self.S.partition("-")
+        return int(low), int(high or low)
+
+    @property
     def localises(self) -> bool:
         """Whether the net predicts boxes instead of class scores."""
         return self.objective != "classification"

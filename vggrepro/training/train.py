@@ -300,14 +300,13 @@ def finish_epoch(t: Training, row: dict[str, float], out: Path, waited: float) -
 
 def validate(t: Training) -> dict[str, float]:
     """The validation error that steers the rate (section 3.1). CHOICE 12: centre crop, at Q = S or the middle of its range."""
-    scales = [int(side) for side in t.run.S.split("-")]
     # a batch that fits in training fits here
     pixels = t.gradients.pieces.images * t.settings.model.crop**2
     wrong = t.objective.validate(
         t.net.eval(),
         t.val.part(slice(t.group.rank, None, t.group.size)),
         t.train.colours.mean,
-        sum(scales) // len(scales),
+        sum(t.run.scale_ends) // 2,
         settings=EvaluateSettings(batch_pixels=pixels, precision=t.settings.train.precision),
         device=t.loader.device,
         workers=t.loader.workers,
