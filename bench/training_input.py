@@ -42,6 +42,7 @@ from vggrepro.data.prepare import original_images, prepare_rescaled
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.data.writer import write_store as write_store
+from vggrepro.settings.blocks import TrainSettings
 from vggrepro.training.loader import Batches
 
 BATCH, CROP, REPEATS = 50, 224, 7
@@ -113,7 +114,7 @@ def ours(store: Store, workers: int, S: tuple[int, int]) -> Callable[[], float]:
 
     def run() -> float:
         draws = Draws.for_epoch(0, next(epoch), len(store), S)
-        batches = Batches(store, draws, batch=BATCH, crop=CROP, flip=True, colour_std=0.1, workers=workers)
+        batches = Batches(store, draws, train=TrainSettings(batch=BATCH), crop=CROP, workers=workers)
         return float(sum(len(batch.images(room)) for batch in batches))
 
     return run

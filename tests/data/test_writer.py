@@ -195,11 +195,11 @@ def test_rescaled_pixels_are_those_that_crops_are_cut_from(stores_at_96):
 
 def test_training_sees_the_same_images_from_rescaled_pixels(stores_at_96):
     """Equal to the bit from pixels, but not from JPEG."""
-    from vggrepro.settings.blocks import BoxTargets
+    from vggrepro.settings.blocks import BoxTargets, TrainSettings
 
     def batch(store: Store):
         draws = Draws.for_epoch(0, 1, len(store), (96, 96))
-        options = {"batch": 64, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
+        options = {"train": TrainSettings(batch=64), "crop": 56, "workers": 0, "boxes": BoxTargets()}
         return next(iter(Batches(store, draws, **options)))
 
     whole, pixels, jpeg = (batch(stores_at_96[name]) for name in ("original", "pixels", "jpeg"))

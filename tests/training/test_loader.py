@@ -7,14 +7,14 @@ import torch
 
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, training_crop
-from vggrepro.settings.blocks import BoxTargets
+from vggrepro.settings.blocks import BoxTargets, TrainSettings
 from vggrepro.training.loader import Batch, Batches
 from vggrepro.training.processes import ALONE, ProcessGroup
 
 
 def batches(store: Store, workers: int) -> Batches:
     draws = Draws.for_epoch(0, 1, len(store), (64, 96))
-    return Batches(store, draws, batch=24, crop=56, flip=True, colour_std=0.1, workers=workers)
+    return Batches(store, draws, train=TrainSettings(batch=24), crop=56, workers=workers)
 
 
 def test_workers_change_nothing(stores):
@@ -59,9 +59,7 @@ def test_processes_share_a_batch_without_a_gap_or_an_overlap(stores):
 
     def part_of(group: ProcessGroup) -> list[Batch]:
         boxes = BoxTargets(min_inside=0.9)
-        return list(
-            Batches(store, draws, batch=24, crop=56, flip=True, colour_std=0.1, workers=0, boxes=boxes, group=group)
-        )
+        return list(Batches(store, draws, train=TrainSettings(batch=24), crop=56, workers=0, boxes=boxes, group=group))
 
     whole, parts = part_of(ALONE), [part_of(ProcessGroup(rank, 5)) for rank in range(5)]
     for step, batch in enumerate(whole):

@@ -12,7 +12,7 @@ from vggrepro.data.boxes import from_vectors, iou
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws
 from vggrepro.paper.runs import Run
-from vggrepro.settings.blocks import BoxTargets
+from vggrepro.settings.blocks import BoxTargets, TrainSettings
 from vggrepro.training import objectives
 from vggrepro.training.loader import Batch, Batches
 from vggrepro.training.processes import ALONE
@@ -107,13 +107,13 @@ def test_images_without_a_box_are_not_seen(stores):
     store._boxes = store._boxes[20:]  # the first twenty images lose theirs
     store._first_box = np.searchsorted(store._boxes[:, 0], np.arange(len(store) + 1))
     draws = Draws.for_epoch(0, 1, len(store), (64, 64))
-    batches = Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=BoxTargets())
+    batches = Batches(store, draws, train=TrainSettings(batch=16), crop=56, workers=0, boxes=BoxTargets())
     assert sorted(batches.order) == list(range(20, len(store)))
     assert sum(len(b.labels) for b in batches) == len(store) - 20
     assert all(b.targets.shape == (len(b.labels), 4) for b in batches)
     store._first_box[:] = 0
     with pytest.raises(ValueError, match="no training image has a box"):
-        Batches(store, draws, batch=16, crop=56, flip=True, colour_std=0.1, workers=0, boxes=BoxTargets())
+        Batches(store, draws, train=TrainSettings(batch=16), crop=56, workers=0, boxes=BoxTargets())
 
 
 @pytest.mark.trains

@@ -11,7 +11,7 @@ from tests.training.helpers import CPU, build, losses
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, rescaled_size, rescaled_sizes
 from vggrepro.paper.runs import Run
-from vggrepro.settings.blocks import BoxTargets
+from vggrepro.settings.blocks import BoxTargets, TrainSettings
 from vggrepro.training.loader import Batches
 from vggrepro.training.resident import ResidentImages
 
@@ -19,7 +19,7 @@ from vggrepro.training.resident import ResidentImages
 def first_batches(store: Store, S: tuple[int, int], batch: int = 64):
     """The first batch of an epoch, from files and from resident images."""
     draws = Draws.for_epoch(3, 1, len(store), S)
-    options = {"batch": batch, "crop": 56, "flip": True, "colour_std": 0.1, "workers": 0, "boxes": BoxTargets()}
+    options = {"train": TrainSettings(batch=batch), "crop": 56, "workers": 0, "boxes": BoxTargets()}
     return (next(iter(Batches(store, draws, **options, resident=r))) for r in (None, ResidentImages(store, CPU, 2)))
 
 

@@ -16,7 +16,7 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import Draws, colour_shift, target_vector
 from vggrepro.nets.vgg import net_input
 from vggrepro.paper.runs import Run
-from vggrepro.settings.blocks import BoxTargets
+from vggrepro.settings.blocks import BoxTargets, TrainSettings
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.processes import ALONE, ProcessGroup
 from vggrepro.training.resident import ResidentImages
@@ -70,10 +70,8 @@ class Batches:
         store: Store,
         draws: Draws,
         *,
-        batch: int,
+        train: TrainSettings,
         crop: int,
-        flip: bool,
-        colour_std: float,
         workers: int,
         boxes: BoxTargets | None = None,
         skip: int = 0,
@@ -81,13 +79,15 @@ class Batches:
         resident: ResidentImages | None = None,
         pinned: bool = False,
     ) -> None:
-        """Batches of `batch` images, but for the first `skip` batches; with `boxes`, of the images that have one.
+        """Batches as `train` says, but for the first `skip` batches; with `boxes`, of the images that have one.
 
         Batches are made on the device of `resident` images, if given; else, if `pinned`, in memory that a GPU copies from
         while it computes. Raises ValueError if `boxes` are asked for and no image has one.
         """
-        self.store, self.draws, self.batch, self.crop, self.flip = store, draws, batch, crop, flip
-        self.shift = colour_shift(draws.alpha, store.colours, colour_std) - np.array(store.colours.mean, np.float32)
+        self.store, self.draws, self.batch, self.crop, self.flip = store, draws, train.batch, crop, train.flip
+        self.shift = colour_shift(draws.alpha, store.colours, train.colour_std) - np.array(
+            store.colours.mean, np.float32
+        )
         self.workers, self.boxes, self.skip, self.group = workers, boxes, skip, group
         self.resident, self.pinned = resident, pinned
         self.order = draws.order[store.annotated[draws.order]] if boxes else draws.order
@@ -149,15 +149,12 @@ class EpochLoader:
 
     def batches(self, epoch: int, skip: int = 0) -> Batches:
         """The batches of an epoch, counted from 1, but for the first `skip`."""
-        low, high = (self.settings.model.pixels(int(side)) for side in (self.run.S.split("-") * 2)[:2])
-        train = self.settings.train
+        low, high = map(self.settings.model.pixels, self.run.scale_ends)
         return Batches(
             self.store,
             Draws.for_epoch(self.run.seed, epoch, len(self.store), (low, high)),
-            batch=train.batch,
+            train=self.settings.train,
             crop=self.settings.model.crop,
-            flip=train.flip,
-            colour_std=train.colour_std,
             workers=self.workers,
             boxes=self.settings.boxes,
             skip=skip,

@@ -80,26 +80,24 @@ class StepCounts:
             **{f.name: f.metadata["combine"](getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
         )
 
+    def as_recorded(self) -> dict[str, Any]:
+        """What the record has of them: most as they are, rates by epoch, shares of what was drawn and of units."""
+        drawn = max(self.drawn, 1)
+        counted = {name: value for name, value in asdict(self).items() if name not in ("steps", "squares", "dropped")}
+        return counted | {
+            "iterations": self.steps,
+            "rates": [(next(same)[0], rate) for rate, same in groupby(self.rates, key=itemgetter(1))],
+            "momentum": merge_distinct((), tuple(momentum for _, _, momentum, _ in self.rates)),
+            "weight_decay": merge_distinct((), tuple(decay for *_, decay in self.rates)),
+            "flipped": self.flipped / drawn,
+            "colour_std": round(math.sqrt(self.squares / drawn), 6),
+            "dropout": self.dropped / max(self.units, 1),
+        }
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> StepCounts:
         """Counts as a checkpoint keeps them: lists become tuples again."""
         return cls(**{name: _tuples(value) for name, value in values.items()})
-
-
-RECORDED_AS_COUNTED = [
-    "batch",
-    "images",
-    "in_epoch",
-    "precision",
-    "crop",
-    "pixels",
-    "cut_on",
-    "mean",
-    "drawn",
-    "S",
-    "units",
-]
-"""Counts that stand in the record as they are."""
 
 
 def _tuples(value: Any) -> Any:  # noqa: ANN401
@@ -183,21 +181,14 @@ class TrainingRecorder:
         train: Store,
         val: Store,
     ) -> dict[str, Any]:
-        """The record of a finished training, of all its attempts: see `judging.records.TrainingRecord`."""
+        """The record of a finished training, of all its attempts: see `judging.records.record_form`."""
         counts = sum((StepCounts.from_json(attempt.get("seen", {})) for attempt in attempts), StepCounts())
         start = self.starting_weights
-        return {name: getattr(counts, name) for name in RECORDED_AS_COUNTED} | {
+        return counts.as_recorded() | {
             "optimiser": type(optimiser).__name__,
-            "iterations": counts.steps,
-            "rates": [(next(same)[0], rate) for rate, same in groupby(counts.rates, key=itemgetter(1))],
-            "momentum": merge_distinct((), tuple(momentum for _, _, momentum, _ in counts.rates)),
-            "weight_decay": merge_distinct((), tuple(decay for *_, decay in counts.rates)),
             "processes": merge_distinct((), tuple(attempt["processes"] for attempt in attempts)),
             "pieces": merge_distinct((), tuple(attempt["pieces"] for attempt in attempts)),
             "mean_of_data": [round(value, 3) for value in train.colours.mean],
-            "flipped": counts.flipped / max(counts.drawn, 1),
-            "colour_std": round(math.sqrt(counts.squares / max(counts.drawn, 1)), 6),
-            "dropout": counts.dropped / max(counts.units, 1),
             "lent_by": initial_run,
             "lent": start.transferred,
             "random": start.spread,
