@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import numpy as np
 import pytest
+from filelock import FileLock
 from scipy.io import savemat
 
 from vggrepro.core.checksums import list_of, write_list
@@ -163,18 +165,37 @@ def small(**train: object) -> RunSettings:
 
 
 @pytest.fixture(scope="session")
-def drawn_sets(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The data sets of appendix B, drawn: a folder each."""
-    from tests.svm_results import draw_sets
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, worker_id: str
+) -> Callable[[str, Callable[[Path], None]], Path]:
+    """A folder that one process makes for all that run the tests, for what takes long and is only read."""
 
-    draw_sets(root := tmp_path_factory.mktemp("drawn"))
-    return root
+    def make_once(name: str, make: Callable[[Path], None]) -> Path:
+        base = tmp_path_factory.getbasetemp()
+        folder = (base if worker_id == "master" else base.parent) / name
+        made = folder.with_name(f"{name}.made")
+        with FileLock(f"{folder}.lock"):
+            if not made.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                made.touch()
+        return folder
+
+    return make_once
 
 
 @pytest.fixture(scope="session")
-def svm_results(drawn_sets: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def drawn_sets(made_once) -> Path:
+    """The data sets of appendix B, drawn: a folder each."""
+    from tests.svm_results import draw_sets
+
+    return made_once("drawn", draw_sets)
+
+
+@pytest.fixture(scope="session")
+def svm_results(drawn_sets: Path, made_once) -> Path:
     """Features, splits and results of all tasks of appendix B, with random nets."""
     from tests.svm_results import write_results
 
-    write_results(drawn_sets, root := tmp_path_factory.mktemp("transfer"))
-    return root
+    return made_once("svms", partial(write_results, drawn_sets))

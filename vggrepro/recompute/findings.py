@@ -47,23 +47,25 @@ def compared(
     ours: ArrayLike,
     stored: ArrayLike,
     *,
-    tolerance: float,
+    tolerance: ArrayLike,
     scale: ArrayLike = 1.0,
     note: str = "",
 ) -> Finding:
-    """The finding on arrays of equal shape, of which no difference, in units of `scale`, may exceed the tolerance.
+    """The finding on arrays of equal shape, of which no difference, in units of `scale`, may exceed its tolerance.
 
-    A NaN in either differs.
+    A NaN in either differs. The finding names the difference that is the most tolerances wide, and its tolerance.
     """
     first, second = np.asarray(ours, np.float64), np.asarray(stored, np.float64)
     if first.shape != second.shape:
         return Finding(about, what, "differs", f"computed again: shape {first.shape}, stored: {second.shape}")
     if not first.size:
-        return Finding(about, what, "agrees", note, 0.0, tolerance, math.inf)
-    differences = np.abs(first - second) / np.maximum(np.asarray(scale, np.float64), 1e-300)
-    worst = float(np.nan_to_num(differences, nan=np.inf).max())
-    digits = math.inf if worst == 0 else max(0.0, -math.log10(worst))
-    return Finding(about, what, "agrees" if worst <= tolerance else "differs", note, worst, tolerance, digits)
+        return Finding(about, what, "agrees", note, 0.0, digits=math.inf)
+    differences = np.nan_to_num(np.abs(first - second) / np.maximum(np.asarray(scale, np.float64), 1e-300), nan=np.inf)
+    tolerances = np.broadcast_to(np.asarray(tolerance, np.float64), differences.shape)
+    place = np.unravel_index(int((differences / tolerances).argmax()), differences.shape)
+    worst, allowed, largest = float(differences[place]), float(tolerances[place]), float(differences.max())
+    digits = math.inf if largest == 0 else max(0.0, -math.log10(largest))
+    return Finding(about, what, "agrees" if worst <= allowed else "differs", note, worst, allowed, digits)
 
 
 def equal(about: str, what: str, same: bool, note: str = "") -> Finding:
