@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from vggrepro.paper.nets import weight_shapes
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import needed_runs, table_numbers
+from vggrepro.settings.blocks import NetSettings
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.workflow.plan import Plan
@@ -249,3 +251,15 @@ def test_what_is_wrong_in_a_variant_is_one_message_with_its_key(variants, messag
 def test_layers_are_a_variants_alone():
     with pytest.raises(ValueError, match=r"model\.layers: expected a net of one's own in a variant"):
         load_settings({"smoke": True, "model": {"layers": WITH_BN}})
+
+
+FIVE_BLOCKS = (32, "M", 64, "M", 64, "M", 64, "M", 128, 256, "M")
+
+
+@pytest.mark.parametrize("layers", [None, FIVE_BLOCKS, (*FIVE_BLOCKS, "GAP")], ids=["the paper's", "own", "average"])
+def test_the_sizes_of_a_net_as_built_are_those_of_its_weights(layers):
+    model = NetSettings(width=8, fc=24, layers=layers)
+    shapes = dict(weight_shapes("A", 10, width=8, fc=24, own=layers))
+    built = model.as_built
+    assert (built.width, built.fc) == (shapes["conv1_1"][0], shapes["fc8"][1])
+    assert built.dropout == (0.5 if "fc6" in shapes else 0), "dropout is on the layers before the last"

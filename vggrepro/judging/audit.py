@@ -210,7 +210,7 @@ class Audit:
             self.check_weights(parent, (document["parent"] or {}).get("weights"), source, "parent.weights")
         stage, block = ("localisation", "localise") if run.localises else TRAINING_STAGES[run.S]
         names = {**document, "record": record, **dict(self.settings.of(run)), **dict(settings), "run": run}
-        names["layers_of_variant"] = layers_of_variant(self.settings, run)
+        names |= {"layers_of_variant": layers_of_variant(self.settings, run), "model": settings.model.as_built}
         results = findings("training", stage, {**names, "stage": block, block: settings.train}, source)
         # a run whose S is drawn reads the original images
         stores = () if stage == "jitter" else self.of_settings("stores")

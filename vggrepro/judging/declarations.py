@@ -12,7 +12,6 @@ from math import ceil, inf
 from typing import Any
 
 from vggrepro.judging.records import most_drops, patience, steering, value_at
-from vggrepro.paper.nets import Conv, averages, blocks_of, scaled_width
 from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Ends, Rule, call
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
@@ -51,20 +50,6 @@ def _parent(staged: bool, run: Run, begins: str | None) -> str | None:
     return getattr(run.parent(staged=staged), "name", None)
 
 
-def _convolutions(own: Sequence[Any]) -> list[Conv]:
-    return [layer for block in blocks_of("", own) for layer in block if isinstance(layer, Conv)]
-
-
-def _width(width: int, own: Sequence[Any] | None) -> int:
-    """The channels of the first convolution, which in a net of one's own may be others than the paper's."""
-    return width if own is None else scaled_width(_convolutions(own)[0].channels, width)
-
-
-def _fc(units: int, own: Sequence[Any] | None, width: int) -> int:
-    """The units before the last layer; where a net of one's own averages over a window, the features that it averages."""
-    return scaled_width(_convolutions(own)[-1].channels, width) if own and averages(own) else units
-
-
 KINDS = {"LRN": "LocalResponseNorm", "BN": "BatchNorm2d"}
 """What the layers are called that a net of one's own may have beside those that all nets have."""
 
@@ -92,9 +77,6 @@ DECLARATIONS: dict[str, Callable[..., Any]] = {
     "any_number": lambda _: _range(inf),
     "any_text": lambda _: {"one_of": list(STAGES["released"])},
     "parent": _parent,
-    "width": _width,
-    "fc": _fc,
-    "dropout": lambda p, own: 0 if averages(own) else p,
     "kinds": _kinds,
     "scales": _scales,
 }

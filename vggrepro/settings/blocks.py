@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from vggrepro.core.instructions import Instructions
 from vggrepro.core.validation import FrozenModel
-from vggrepro.paper.nets import Conv, layers_of, written
+from vggrepro.paper.nets import Conv, averages, layers_of, scaled_width, written
 from vggrepro.paper.tasks import TASKS, TRANSFER_SETS
 from vggrepro.settings.effects import DEPARTURE, HARMLESS, Effect, choice
 from vggrepro.settings.fields import (
@@ -89,6 +89,19 @@ class NetSettings(FrozenModel):
     """PAPER 3.1: dropout on the first two fully connected layers."""
     layers: Annotated[NetLayers | None, Field(exclude_if=lambda layers: layers is None), DEPARTURE] = None
     """Layers of a variant's own net in place of Table 1's: `net` of a variant sets them, and nothing else does."""
+
+    @property
+    def as_built(self) -> NetSettings:
+        """The same with the sizes that a net of the user's own has in place of the paper's.
+
+        Where it averages over a window, the features that are averaged stand for the units of the fully connected layers.
+        """
+        if self.layers is None:
+            return self
+        convolutions = [layer for layer in layers_of("", self.layers) if isinstance(layer, Conv)]
+        first, last = (scaled_width(each.channels, self.width) for each in (convolutions[0], convolutions[-1]))
+        of_average = {"fc": last, "dropout": 0.0} if averages(self.layers) else {}
+        return self.model_copy(update={"width": first, **of_average})
 
     @property
     def crop(self) -> int:
