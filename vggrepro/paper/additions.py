@@ -1,13 +1,14 @@
-"""Rows that a user adds to a table of the paper: systems at its end, and variants beside the rows that they vary. No torch."""
+"""What a user adds to a table of the paper: systems at its end, variants of its rows, columns of references. No torch."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+from vggrepro.paper.references import JUDGED, on_reference
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.systems import System
-from vggrepro.paper.tables import Published, PublishedTable, Row
+from vggrepro.paper.tables import Column, Published, PublishedTable, Row
 
 
 def with_systems(table: PublishedTable, systems: Mapping[str, System]) -> PublishedTable:
@@ -41,3 +42,26 @@ def _measures(row: Row, run: Run) -> bool:
     """Whether a row measures one run alone."""
     members = [member.run if isinstance(member, Evaluation) else None for member, _ in row.system or ()]
     return {*members, *row.members} == {run}
+
+
+def with_references(table: PublishedTable, references: Iterable[str]) -> PublishedTable:
+    """A table of averaged posteriors, with columns at its right end for what it measures on validation images, by reference.
+
+    The paper prints nothing there, so that no cell of them is compared with it: their split is the reference.
+    """
+    if not table.kind.averages:
+        return table
+    added = [
+        Column(
+            name=f"{column.name} {reference}",
+            heading=f"{column.quantity} error (%), {reference}",
+            quantity=on_reference(column.quantity, reference),
+            split=reference,
+        )
+        for reference in references
+        for column in table.columns
+        if column.split == "val" and column.quantity in JUDGED
+    ]
+    cells = {column.name: Published("-", None) for column in added}
+    rows = tuple(replace(row, cells={**row.cells, **cells}) for row in table.rows)
+    return replace(table, columns=(*table.columns, *added), rows=rows)

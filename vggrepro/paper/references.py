@@ -8,10 +8,6 @@ its own, and the claims of top-1 judged again. Nothing else tells a reference fr
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import replace
-
-from vggrepro.paper.tables import Column, Published, PublishedTable
 
 ON = " on "
 """Between what is measured and the reference; no reference has it in its name."""
@@ -53,26 +49,3 @@ def on_path(path: str, reference: str) -> str:
 def without_reference(path: str) -> str:
     """The path of the same result on the validation images."""
     return re.sub(rf"{AT}[^/]*", "", path)
-
-
-def with_references(table: PublishedTable, references: Iterable[str]) -> PublishedTable:
-    """A table of averaged posteriors, with columns at its right end for what it measures on validation images, by reference.
-
-    The paper prints nothing there, so that no cell of them is compared with it: their split is the reference.
-    """
-    if not table.kind.averages:
-        return table
-    added = [
-        Column(
-            name=f"{column.name} {reference}",
-            heading=f"{column.quantity} error (%), {reference}",
-            quantity=on_reference(column.quantity, reference),
-            split=reference,
-        )
-        for reference in references
-        for column in table.columns
-        if column.split == "val" and column.quantity in JUDGED
-    ]
-    cells = {column.name: Published("-", None) for column in added}
-    rows = tuple(replace(row, cells={**row.cells, **cells}) for row in table.rows)
-    return replace(table, columns=(*table.columns, *added), rows=rows)

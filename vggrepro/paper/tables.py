@@ -182,10 +182,11 @@ class PublishedTable:
         members = [run for row in self.rows for run in row.members]
         return [replace(run, seed=seed) for seed in seeds for run in (*measured, *members)]
 
-    def evaluations(self) -> tuple[Evaluation, ...]:
-        """Every evaluation that a row of the table averages, for seed 0, in order of first use."""
+    def evaluations(self, seeds: Sequence[int] = (0,)) -> tuple[Evaluation, ...]:
+        """Every evaluation that a row of the table averages, for every seed, in order of first use."""
         systems = [s for row in self.rows for s in (row.system, row.minus) if s]
-        return tuple(dict.fromkeys(e for system in systems for e in evaluations_of(system)))
+        averaged = dict.fromkeys(e for system in systems for e in evaluations_of(system))
+        return tuple(evaluation.seeded(seed) for seed in seeds for evaluation in averaged)
 
 
 def table_numbers(*kinds: str, unprinted: Collection[str] = ()) -> tuple[str, ...]:
@@ -311,8 +312,7 @@ def _row(record: dict[str, str], columns: tuple[Column, ...], parse: Callable[[s
 
 def table_evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation, ...]:
     """The evaluations that a table needs, for every seed."""
-    evaluations = published_table(number).evaluations()
-    return tuple(evaluation.seeded(seed) for seed in seeds for evaluation in evaluations)
+    return published_table(number).evaluations(seeds)
 
 
 def needed_runs(

@@ -16,8 +16,7 @@ from vggrepro.core.files import read_yaml
 from vggrepro.core.instructions import Instructions
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, nearest_hint
-from vggrepro.paper.added_rows import with_systems, with_variants
-from vggrepro.paper.references import with_references
+from vggrepro.paper.additions import with_references, with_systems, with_variants
 from vggrepro.paper.runs import Run, file_name
 from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion, released_run
 from vggrepro.paper.tables import (

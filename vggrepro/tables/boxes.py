@@ -15,16 +15,9 @@ from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.stores import open_evaluations
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.models import Settings
-from vggrepro.tables.imported import systems_measurement
 from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.references import Reference, open_imported
-from vggrepro.tables.systems import (
-    ILSVRC_IMAGES,
-    data_notes,
-    measured_systems,
-    papers_images,
-    seeded_evaluations,
-)
+from vggrepro.tables.systems import ILSVRC_IMAGES, data_notes, measured_systems, papers_images, systems_measurement
 
 BLACKLISTED = 1_762
 """Validation images of ILSVRC that the published localisation errors leave out."""
@@ -36,7 +29,7 @@ def measure_boxes(published: PublishedTable, settings: Settings, inputs: Inputs)
     Raises ValueError for stores that are damaged, of other evaluations, or of different images.
     """
     folder = inputs.results(published.number)
-    evaluations = seeded_evaluations(published, settings.seeds) if settings.localisation else []
+    evaluations = published.evaluations(settings.seeds) if settings.localisation else []
     stores = open_evaluations(folder, evaluations, read_boxes)
     imported = open_imported(published, settings, inputs)
     errors = _localisation_errors(published, settings, stores, inputs.workers)

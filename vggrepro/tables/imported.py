@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 
 import numpy as np
 
-from vggrepro.paper.references import on_reference, reference_of, without_reference
+from vggrepro.paper.references import on_reference, without_reference
 from vggrepro.paper.systems import Imported, System
 from vggrepro.paper.tables import PublishedTable
-from vggrepro.scores.outcomes import Errors, ids_digest
+from vggrepro.scores.outcomes import Errors, Outcome, ids_digest
 from vggrepro.scores.ranks import TOP
 from vggrepro.scores.statistics import nested_interval
 from vggrepro.scores.stores import TopLabels, mixture_ranks
-from vggrepro.settings.models import Settings
-from vggrepro.tables.measurement import Measurement, trainings_note
 from vggrepro.tables.references import ImportedStore, Reference
-from vggrepro.tables.systems import SystemErrors, system_cells, system_outcomes, system_spreads
 
 OWN = Reference("", {}, {})
 """The data set's own images and labels."""
@@ -50,10 +47,10 @@ def errors_of_imported(references: Iterable[Reference]) -> dict[System, dict[str
 
 
 def imported_notes(
-    published: PublishedTable, stores: Mapping[str, ImportedStore], errors: Mapping[System, Mapping[str, Errors]]
+    published: PublishedTable, stores: Mapping[str, ImportedStore], outcomes: Mapping[System, Mapping[str, Outcome]]
 ) -> tuple[str, ...]:
     """The notes on imported systems: what each is, and how it compares with the others in the table, in pairs of images."""
-    return (*map(imported_note, stores.values()), *imported_comparisons(published, errors))
+    return (*map(imported_note, stores.values()), *imported_comparisons(published, _compared(published, outcomes)))
 
 
 def imported_comparisons(published: PublishedTable, errors: Mapping[System, Mapping[str, Errors]]) -> tuple[str, ...]:
@@ -88,7 +85,9 @@ def _difference(first: Errors, second: Errors) -> str:
     return f"{100 * differences.mean():+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
 
 
-def _compared(published: PublishedTable, outcomes: SystemErrors) -> dict[System, dict[str, Errors]]:
+def _compared(
+    published: PublishedTable, outcomes: Mapping[System, Mapping[str, Outcome]]
+) -> dict[System, dict[str, Errors]]:
     """The errors that imported systems are compared with: of the table's own rows, not of variants."""
     variants = {row.system for row in published.rows if row.varies is not None}
     return {
@@ -110,34 +109,4 @@ def imported_note(store: ImportedStore) -> str:
     return (
         f"{metadata['name']}: {kind} of {len(store):,} images of {metadata['data set']} from {metadata['file']} (SHA-256 "
         f"{metadata['digest'][:12]}), judged here{''.join(f'; {text}' for text in more)}."
-    )
-
-
-def systems_measurement(
-    published: PublishedTable,
-    settings: Settings,
-    ours: SystemErrors,
-    references: Sequence[Reference],
-    *,
-    notes: tuple[str, ...],
-    papers: bool,
-) -> Measurement:
-    """A table of systems, ours and imported ones: `papers` says whether ours were measured on the paper's own images.
-
-    `notes` are those of the table's kind; what intervals assume and how imported systems compare with others is added.
-    """
-    errors, imported = {**ours, **errors_of_imported(references)}, references[0].imported
-    spreads = system_spreads(errors)
-    elsewhere = frozenset(quantity for quantity in published.quantities if reference_of(quantity))
-    other_data = elsewhere if papers else published.quantities
-    return Measurement(
-        cells=system_cells(published, errors, settings.higher, spreads),
-        notes=(
-            *notes,
-            *trainings_note(spreads, other_data),
-            *(note for reference in references for note in reference.notes),
-            *imported_notes(published, imported, _compared(published, errors)),
-        ),
-        outcomes=system_outcomes(published, settings.seeds, errors),
-        other_data=other_data,
     )

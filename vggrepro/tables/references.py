@@ -26,7 +26,6 @@ from vggrepro.scores.stores import (
 )
 from vggrepro.settings.models import Settings
 from vggrepro.tables.measurement import Inputs
-from vggrepro.tables.systems import seeded_evaluations
 
 ImportedStore = Scores | TopLabels
 
@@ -82,7 +81,7 @@ def open_references(
 def _on_other_images(name: str, published: PublishedTable, settings: Settings, inputs: Inputs) -> Reference:
     """The same systems on other images, with labels of their own."""
     at = file_name(name)
-    evaluations = seeded_evaluations(published, settings.seeds)
+    evaluations = published.evaluations(settings.seeds)
     stores = open_evaluations(inputs.results(published.number), evaluations, read_scores, at)
     imported = open_imported(published, settings, inputs, at)
     first = next(iter((*stores.values(), *imported.values())), None)

@@ -9,16 +9,10 @@ from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, Outcome
 from vggrepro.scores.stores import Scores, mixture_ranks, open_evaluations, read_scores
 from vggrepro.settings.models import Settings
-from vggrepro.tables.imported import systems_measurement
 from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.measures import measured_quantities
 from vggrepro.tables.references import Reference, open_imported, open_references
-from vggrepro.tables.systems import (
-    data_notes,
-    measured_systems,
-    papers_images,
-    seeded_evaluations,
-)
+from vggrepro.tables.systems import data_notes, measured_systems, papers_images, systems_measurement
 
 
 def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs) -> Measurement:
@@ -27,7 +21,7 @@ def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs
     Raises ValueError for stores that are damaged, of other evaluations, or of different images.
     """
     folder = inputs.results(published.number)
-    stores = open_evaluations(folder, seeded_evaluations(published, settings.seeds), read_scores)
+    stores = open_evaluations(folder, published.evaluations(settings.seeds), read_scores)
     imported = open_imported(published, settings, inputs)
     references = open_references(published, settings, inputs, stores, imported)
     errors: dict[System, dict[str, Outcome]] = {}

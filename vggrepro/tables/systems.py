@@ -8,8 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from vggrepro.localisation.stores import BoxStore
-from vggrepro.paper.references import plain_quantity
-from vggrepro.paper.runs import Evaluation
+from vggrepro.paper.references import plain_quantity, reference_of
 from vggrepro.paper.systems import System, evaluations_of
 from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.scores.outcomes import Errors, Outcome, OutcomeEntry, Outcomes, Shares
@@ -17,6 +16,9 @@ from vggrepro.scores.stores import Scores
 from vggrepro.scores.trainings import TrainingSpread, spreads_by_quantity
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, difference_cell, error_cell, published_cell, quoted_cell, share_cell
+from vggrepro.tables.imported import errors_of_imported, imported_notes
+from vggrepro.tables.measurement import Measurement, trainings_note
+from vggrepro.tables.references import Reference
 
 SystemErrors = Mapping[System, Mapping[str, Outcome]]
 """The outcome of each system that was run, by quantity: errors of top-1 and top-5, or localisation; or a user's quantity."""
@@ -25,9 +27,35 @@ ILSVRC_IMAGES = ("ILSVRC-2012", 50_000, 1_000)
 """Data set, validation images and classes of the published errors."""
 
 
-def seeded_evaluations(published: PublishedTable, seeds: Sequence[int]) -> list[Evaluation]:
-    """Every evaluation of a table, for every seed."""
-    return [evaluation.seeded(seed) for seed in seeds for evaluation in published.evaluations()]
+def systems_measurement(
+    published: PublishedTable,
+    settings: Settings,
+    ours: SystemErrors,
+    references: Sequence[Reference],
+    *,
+    notes: tuple[str, ...],
+    papers: bool,
+) -> Measurement:
+    """A table of systems, ours and imported ones: `papers` says whether ours were measured on the paper's own images.
+
+    `notes` are those of the table's kind; what intervals assume and how imported systems compare with others is added.
+    """
+    errors, imported = {**ours, **errors_of_imported(references)}, references[0].imported
+    # by how much trainings differ, pooled over all systems of ours that were run
+    spreads = spreads_by_quantity([each for by_quantity in errors.values() for each in by_quantity.items()])
+    elsewhere = frozenset(quantity for quantity in published.quantities if reference_of(quantity))
+    other_data = elsewhere if papers else published.quantities
+    return Measurement(
+        cells=_cells(published, errors, settings.higher, spreads),
+        notes=(
+            *notes,
+            *trainings_note(spreads, other_data),
+            *(note for reference in references for note in reference.notes),
+            *imported_notes(published, imported, errors),
+        ),
+        outcomes=_outcomes(published, settings.seeds, errors),
+        other_data=other_data,
+    )
 
 
 def measured_systems(published: PublishedTable) -> list[System]:
@@ -50,18 +78,13 @@ def _kept_systems(published: PublishedTable) -> Sequence[tuple[Mapping[str, str]
     return [*systems, *alone]
 
 
-def system_cells(
+def _cells(
     published: PublishedTable, errors: SystemErrors, higher: str, spreads: Mapping[str, TrainingSpread]
 ) -> tuple[tuple[Cell, ...], ...]:
     """The cells of all rows; `higher` says how a printed difference is read (CHOICE 8)."""
     return tuple(
         tuple(_cell(row, column, errors, higher, spreads) for column in published.columns) for row in published.rows
     )
-
-
-def system_spreads(errors: SystemErrors) -> dict[str, TrainingSpread]:
-    """By how much trainings differ in each quantity, pooled over all systems of ours that were run."""
-    return spreads_by_quantity([each for by_quantity in errors.values() for each in by_quantity.items()])
 
 
 def _cell(row: Row, column: Column, errors: SystemErrors, higher: str, spreads: Mapping[str, TrainingSpread]) -> Cell:
@@ -84,7 +107,7 @@ def _cell(row: Row, column: Column, errors: SystemErrors, higher: str, spreads: 
     return error_cell(cell, printed, ours, spread)
 
 
-def system_outcomes(published: PublishedTable, seeds: tuple[int, ...], errors: SystemErrors) -> Outcomes:
+def _outcomes(published: PublishedTable, seeds: tuple[int, ...], errors: SystemErrors) -> Outcomes:
     """The outcome of every row that was run, in each quantity; a printed difference has none of its own."""
     entries = [
         OutcomeEntry(keys, quantity, outcome)
