@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vggrepro.localisation.errors import missed_images
 from vggrepro.localisation.stores import BoxStore, merged_label_boxes, read_boxes
-from vggrepro.paper.systems import System, evaluations_of, with_seed
+from vggrepro.paper.systems import System, evaluations_of
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.stores import open_evaluations
@@ -17,7 +17,14 @@ from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.models import Settings
 from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.references import Reference, open_imported
-from vggrepro.tables.systems import ILSVRC_IMAGES, data_notes, measured_systems, papers_images, systems_measurement
+from vggrepro.tables.systems import (
+    ILSVRC_IMAGES,
+    data_notes,
+    measured_systems,
+    papers_images,
+    run_mixtures,
+    systems_measurement,
+)
 
 BLACKLISTED = 1_762
 """Validation images of ILSVRC that the published localisation errors leave out."""
@@ -67,16 +74,16 @@ def _localisation_errors(
 ) -> dict[System, dict[str, Errors]]:
     """The errors of every system whose boxes were all predicted."""
     errors = {}
-    for system in measured_systems(published):
-        by_seed = [[member.path for member, _ in with_seed(system, seed)] for seed in settings.seeds]
-        if all(path in stores for paths in by_seed for path in paths):
-            # boxes of a variant may be merged otherwise
-            merge = settings.of(evaluations_of(system)[0].run).merge
-            missed = [_missed({path: stores[path] for path in paths}, merge, workers) for paths in by_seed]
-            first = stores[by_seed[0][0]]
-            images = ids_digest(np.array(first.ids)[first.counted].tolist())
-            sources = tuple(member.path for member, _ in system)
-            errors[system] = {"localisation": Errors(np.stack(missed), images, sources)}
+    mixtures = run_mixtures(measured_systems(published), settings.seeds, stores)
+    for system in dict.fromkeys(system for system, _ in mixtures):
+        # boxes of a variant may be merged otherwise
+        merge = settings.of(evaluations_of(system)[0].run).merge
+        unions = [{path: stores[path] for path in mixtures[system, seed]} for seed in settings.seeds]
+        missed = [_missed(union, merge, workers) for union in unions]
+        first = next(iter(unions[0].values()))
+        images = ids_digest(np.array(first.ids)[first.counted].tolist())
+        sources = tuple(member.path for member, _ in system)
+        errors[system] = {"localisation": Errors(np.stack(missed), images, sources)}
     return errors
 
 

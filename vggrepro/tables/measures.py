@@ -10,14 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.paper.measures import MEASURES, RankedImages
-from vggrepro.paper.systems import System, evaluations_of, with_seed
+from vggrepro.paper.systems import System
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, Outcome, Shares, ids_digest
 from vggrepro.scores.ranks import TOP, true_class_ranks, wrong_images
 from vggrepro.scores.statistics import resampled
 from vggrepro.scores.stores import Scores, summed_posteriors
 from vggrepro.settings.models import Settings
-from vggrepro.tables.systems import measured_systems
+from vggrepro.tables.systems import measured_systems, run_mixtures
 
 
 def own_quantities(published: PublishedTable) -> list[str]:
@@ -30,21 +30,15 @@ def measured_quantities(
 ) -> dict[System, dict[str, Outcome]]:
     """The outcomes of every system of ours whose evaluations were all run, in the quantities that the paper does not have."""
     quantities = own_quantities(published)
-    mixtures = {
-        (system, seed): {member.path: weight for member, weight in with_seed(system, seed)}
-        for system in (measured_systems(published) if quantities and stores else ())
-        for seed in settings.seeds
-        if len(evaluations_of(system)) == len(system)
-    }
-    answers = _answers(stores, {key: mixture for key, mixture in mixtures.items() if set(mixture) <= set(stores)})
-    systems = [s for s in dict.fromkeys(s for s, _ in answers) if all((s, seed) in answers for seed in settings.seeds)]
+    mixtures = run_mixtures(measured_systems(published) if quantities else (), settings.seeds, stores)
+    answers = _answers(stores, mixtures)
     images = ids_digest(next(iter(stores.values())).ids) if stores else ""
     return {
         system: {
             quantity: _outcome(quantity, [answers[system, seed] for seed in settings.seeds], system, images)
             for quantity in quantities
         }
-        for system in systems
+        for system in dict.fromkeys(system for system, _ in mixtures)
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from vggrepro.paper.systems import Imported, System, evaluations_of, with_seed
+from vggrepro.paper.systems import Imported, System, evaluations_of
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, Outcome
 from vggrepro.scores.stores import Scores, mixture_ranks, open_evaluations, read_scores
@@ -12,7 +12,7 @@ from vggrepro.settings.models import Settings
 from vggrepro.tables.measurement import Inputs, Measurement
 from vggrepro.tables.measures import measured_quantities
 from vggrepro.tables.references import Reference, open_imported, open_references
-from vggrepro.tables.systems import data_notes, measured_systems, papers_images, systems_measurement
+from vggrepro.tables.systems import data_notes, measured_systems, papers_images, run_mixtures, systems_measurement
 
 
 def measure_scores(published: PublishedTable, settings: Settings, inputs: Inputs) -> Measurement:
@@ -49,19 +49,13 @@ def _classification_errors(
     systems = [system for system in measured_systems(published) if evaluations_of(system) or len(system) > 1]
     fused = {member for system in systems for member, _ in system if isinstance(member, Imported)}
     stores = {**reference.stores, **{member.path: imported[member.name] for member in fused if member.name in imported}}
-    mixtures = {
-        (system, seed): {member.path: weight for member, weight in with_seed(system, seed)}
-        for system in systems
-        for seed in settings.seeds
-    }
-    whole = {key: mixture for key, mixture in mixtures.items() if set(mixture) <= set(stores)}
-    ranks = mixture_ranks(stores, whole, reference.labels_of)
+    mixtures = run_mixtures(systems, settings.seeds, stores)
+    ranks = mixture_ranks(stores, mixtures, reference.labels_of)
     return {
         system: reference.errors(
             [ranks[system, seed] for seed in settings.seeds],
             stores[system[0][0].seeded(settings.seeds[0]).path],
             tuple(member.path for member, _ in system),
         )
-        for system in systems
-        if all((system, seed) in ranks for seed in settings.seeds)
+        for system in dict.fromkeys(system for system, _ in mixtures)
     }

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
 from vggrepro.localisation.stores import BoxStore
 from vggrepro.paper.references import plain_quantity, reference_of
-from vggrepro.paper.systems import System, evaluations_of
+from vggrepro.paper.systems import System, evaluations_of, with_seed
 from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.scores.outcomes import Errors, Outcome, OutcomeEntry, Outcomes, Shares
 from vggrepro.scores.stores import Scores
@@ -63,6 +63,22 @@ def measured_systems(published: PublishedTable) -> list[System]:
     kept = [system for _, system in _kept_systems(published)]
     of_rows = [system for row in published.rows for system in (row.system, row.minus) if system]
     return list(dict.fromkeys([*kept, *of_rows]))
+
+
+def run_mixtures(
+    systems: Iterable[System], seeds: Sequence[int], stores: Collection[str]
+) -> dict[tuple[System, int], dict[str, Fraction]]:
+    """The weight of each store, by its path, in every system and seed; of systems whose `stores` are there for every seed."""
+    mixtures = {
+        system: {seed: {member.path: weight for member, weight in with_seed(system, seed)} for seed in seeds}
+        for system in systems
+    }
+    return {
+        (system, seed): mixture
+        for system, by_seed in mixtures.items()
+        if all(path in stores for mixture in by_seed.values() for path in mixture)
+        for seed, mixture in by_seed.items()
+    }
 
 
 def _kept_systems(published: PublishedTable) -> Sequence[tuple[Mapping[str, str], System]]:
