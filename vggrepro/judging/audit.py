@@ -7,7 +7,7 @@ cell that depends on it gets a footnote.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -104,20 +104,14 @@ def check_declared(
         raise source.refusal(f"{did}, {paper} No setting declares another value")
 
 
-OF_THE_IMAGES = ("test-images", "test-data")
-"""Rules on which images are evaluated. Other images than the data set's are declared by name, which their column bears."""
-
-
-def findings(
-    section: str, stage: str, names: Mapping[str, Any], source: Source, without: Collection[str] = ()
-) -> tuple[Finding, ...]:
-    """What was done that departs from the paper, and all choices, by the rules of a section at a stage, `without` some.
+def findings(section: str, stage: str, names: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
+    """What was done that departs from the paper, and all choices, by the rules of a section at a stage.
 
     `names` holds what rules are read from: the file's keys, its record, and the settings of the table. Raises ValueError for a
     field that is missing, and for a value that is neither declared by the settings nor the paper's.
     """
     results = []
-    for rule in (rule for rule in protocol_rules()[section] if rule.applies(stage) and rule.id not in without):
+    for rule in (rule for rule in protocol_rules()[section] if rule.applies(stage)):
         try:
             value = measured(rule, names)
         except LookupError as missing:
@@ -174,8 +168,10 @@ class Audit:
                 of_run += self.of_run(evaluation.seeded(run.seed).run)
         stage = "boxes" if run.localises else document["protocol"]
         tested = {**document, "images": images, "Q": [document["Q"]]}
+        # other images than the data set's are declared by name
         elsewhere = any(part.startswith(f"{run.name}{AT}") for part in folder.parts)
-        return of_run + self._of_test(run, stage, tested, source, OF_THE_IMAGES if elsewhere else ())
+        of_images = () if elsewhere else findings("images", "images", tested | dict(self.settings.of(run)), source)
+        return of_run + of_images + self._of_test(run, stage, tested, source)
 
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
         """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""
@@ -224,12 +220,10 @@ class Audit:
         names = {"numbers": "fp32", **document, **dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
         return findings("released", trained_by, names, source)
 
-    def _of_test(
-        self, run: Run, stage: str, document: Mapping[str, Any], source: Source, without: Collection[str] = ()
-    ) -> tuple[Finding, ...]:
+    def _of_test(self, run: Run, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
         record = read_record("evaluation", document, source)
         names = {**document, "record": record, **dict(self.settings.of(run))}
-        return findings("evaluation", stage, names, source, without)
+        return findings("evaluation", stage, names, source)
 
     def check_weights(self, run: Run, weights: object, source: Source, field: str = "weights") -> None:
         """A ValueError where something was not made from the weights that the record of a run is of."""

@@ -24,6 +24,7 @@ PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 
 STAGES: dict[str, tuple[str, ...]] = {
     "training": ("scratch", "384", "jitter", "localisation"),
+    "images": ("images",),
     "evaluation": ("dense", "multi-crop", "centre-crop", "boxes", "features"),
     "released": ("the authors", "torchvision", "mmpretrain", "others"),
     "stores": ("stores",),
