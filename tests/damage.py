@@ -149,7 +149,8 @@ def kinds_of(results: Path) -> dict[str, Path]:
         if folders[0] in ("logs", "benchmarks", "recipes"):
             kinds.setdefault(f"{folders[0]}/*", file)
             continue
-        name = re.sub(r"[0-9]+", "N", file.name if parts[:2] != ("data", "drawn") else f"*{file.suffix}")
+        of_one_kind = parts[:2] == ("data", "drawn") or (parts[0] == "report" and file.suffix == ".pdf")
+        name = re.sub(r"[0-9]+", "N", f"*{file.suffix}" if of_one_kind else file.name)
         kinds.setdefault("/".join((*folders, name)), file)
     return kinds
 
