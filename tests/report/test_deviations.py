@@ -67,6 +67,28 @@ def test_every_setting_that_departs_is_listed_once_and_a_finding_of_it_takes_its
     assert len(set(found)) == len(found)
 
 
+@pytest.mark.parametrize(
+    ("rule", "setting"),
+    [("crop", "model.scale_unit"), ("svm-train", "transfer.caltech256_train"), ("rescaled", "data.rescaled")],
+)
+def test_a_setting_is_covered_by_every_rule_that_it_declares_however_that_is_written(rule, setting):
+    """By a table of its values, by the name of a task, or because it is what is measured."""
+    settings = load_settings({"smoke": True, "data": {"rescaled": "jpeg"}})
+    assert setting in {row["name"] for row in deviations_section([], settings)["departures"]}
+    rows = deviations_section([table(finding(rule=rule))], settings)["departures"]
+    assert setting not in {row["name"] for row in rows}
+
+
+def test_a_choice_of_precision_and_what_it_did_are_one_row():
+    """Its setting declares the rule by a table of values."""
+    listed = finding(rule="precision", kind="choice", choice=15, did="trained in fp32", expected="fp32", differs=False)
+    (rows,) = [c["rows"] for c in deviations_section([table(listed)], SMOKE)["choices"] if c["number"] == 15]
+    assert [(row["name"], row["about"]) for row in rows] == [
+        ("train.precision", "A_256_s0 and 2 more"),
+        ("evaluate.precision", ""),
+    ]
+
+
 def test_nothing_that_differs_from_the_paper_preset_is_left_out():
     listed = {row["name"] for row in all_rows(deviations_section([], SMOKE))}
     paper = defaults()

@@ -43,15 +43,10 @@ def test_every_setting_that_is_not_harmless_is_one_that_a_rule_of_the_protocol_r
     read = {
         field.format(stage=stage, task=SimpleNamespace(data=data))
         for written in (written for rule in rules for written in (rule.declared, rule.measured) if written)
-        for field in fields_of(written)
+        for field in call(written).fields
         for stage, data in (("train", "caltech101"), ("finetune", "caltech256"), ("localise", "voc2007"))
     }
     assert {key for key, effect in EFFECTS.items() if effect != HARMLESS} <= read
-
-
-def fields_of(written: str | dict) -> list[str]:
-    name, fields = call(written)
-    return [name] if isinstance(fields, dict) else list(fields)
 
 
 def numeric(key: str) -> bool:

@@ -93,7 +93,7 @@ def check_declared(
     rule: Rule, value: object, finding: Finding | None, declared: object, setting: str, source: Source
 ) -> None:
     """A ValueError for a value that is not what the settings declare or, where they declare nothing, the paper's."""
-    did = f"{call(rule.measured)[1][0]}: {rule.words(text_of(value))}"
+    did = f"{call(rule.measured).fields[0]}: {rule.words(text_of(value))}"
     if declared != SILENT and not holds(declared, value):
         raise source.refusal(
             f"{did}, but {setting} says {text_of(declared)}. No table shows a number made under an undeclared deviation",

@@ -89,11 +89,10 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     is what is measured, it declares itself.
     """
     if rule.declared is None:
-        setting = call(rule.measured)[1][0]
+        setting = call(rule.measured).fields[0]
         return (value_at(names, setting), setting) if setting in EFFECTS else (SILENT, "")
-    name, fields = call(rule.declared)
-    table = fields if isinstance(fields, dict) else None
-    fields = [field.format_map(names) for field in ([name] if table else fields)]
+    name, written, table = call(rule.declared)
+    fields = [field.format_map(names) for field in written]
     values = [value_at(names, field) for field in fields]
     if table:
         name = values[0] if isinstance(values[0], str) else json.dumps(values[0])

@@ -118,11 +118,11 @@ FIELD_READERS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
 """By name: a function of fields, and the types of the fields."""
 
 
-def _reader(rule: Rule) -> tuple[Callable[..., Any], tuple[Any, ...], list[str]]:
+def _reader(rule: Rule) -> tuple[Callable[..., Any], tuple[Any, ...], Sequence[str]]:
     """The reader of a rule, the types of the fields that it takes, and these."""
-    name, fields = call(rule.measured)
+    name, fields, table = call(rule.measured)
     reader, types = FIELD_READERS.get(name, (None, ()))
-    if reader is None or len(types) != len(fields):
+    if reader is None or table or len(types) != len(fields):
         known = ", ".join(f"{name} of {len(types)}" for name, (_, types) in FIELD_READERS.items())
         raise ValueError(
             f"{PROTOCOL_FILE}: rule {rule.id}: measured: expected fields and one of {known}, got {rule.measured}"

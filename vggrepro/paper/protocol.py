@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -114,7 +114,7 @@ def _check_form(written: Any) -> Any:  # noqa: ANN401
 
 NonEmptyName = Annotated[str, Field(min_length=1)]
 Form = Annotated[Any, AfterValidator(_check_form)]
-Call = Annotated[
+CallAsWritten = Annotated[
     dict[NonEmptyName, NonEmptyName | tuple[NonEmptyName, ...] | dict[str, Form]],
     Field(min_length=1, max_length=1),
 ]
@@ -126,8 +126,8 @@ class Rule(FrozenModel):
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     section: NonEmptyName
     says: NonEmptyName
-    measured: NonEmptyName | Call
-    declared: NonEmptyName | Call | None = None
+    measured: NonEmptyName | CallAsWritten
+    declared: NonEmptyName | CallAsWritten | None = None
     expect: Annotated[dict[str, Form], Field(min_length=1)]
     shows: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
     choice: Annotated[int, Field(ge=1)] | None = None
@@ -157,10 +157,21 @@ class Rule(FrozenModel):
         return self.shows.replace("{}", did)
 
 
-def call(written: Any) -> tuple[str, Any]:  # noqa: ANN401
-    """The function and the fields of `{function: field}`, of `{function: [field, ...]}`, or of a field, whose value it is."""
-    [(function, fields)] = written.items() if isinstance(written, dict) else [("value", written)]
-    return function, [fields] if isinstance(fields, str) else fields
+class Call(NamedTuple):
+    """What a rule is measured or declared by."""
+
+    function: str
+    fields: Sequence[str]
+    table: Mapping[str, Any] | None = None
+    """What each value of the one field stands for; then there is no function to be called."""
+
+
+def call(written: Any) -> Call:  # noqa: ANN401
+    """What is written as `{function: field}`, `{function: [field, ...]}`, `{field: {its value: value}}`, or a field alone."""
+    [(name, given)] = written.items() if isinstance(written, dict) else [("value", written)]
+    if isinstance(given, dict):
+        return Call("value", [name], given)
+    return Call(name, [given] if isinstance(given, str) else given)
 
 
 @cache

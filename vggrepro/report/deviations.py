@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from vggrepro.paper.protocol import Rule, call, protocol_rules
 from vggrepro.paper.tables import table_label
+from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import CHOICES, choices_by_number, defaults, departures, harmless_differences
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Table, TableFinding
@@ -116,11 +116,10 @@ def _row(alike: _Alike, rule: Rule, tables: int) -> dict[str, Any]:
 
 
 def _declared_settings(rule: Rule) -> list[str]:
-    """The settings that declare what a rule expects, such as `train.batch`."""
-    if rule.declared is None:
-        return []
-    names = [name for name in call(rule.declared)[1] if isinstance(name, str)]
-    return list(dict.fromkeys(re.sub(r"^\{stage\}", block, name) for name in names for block in BLOCKS_OF_STAGES))
+    """The settings that declare what a rule expects, such as `train.batch`, and other fields that it is declared by."""
+    fields = call(rule.declared or rule.measured).fields
+    names = (f.format(stage=block, task=task) for f in fields for block in BLOCKS_OF_STAGES for task in TASKS.values())
+    return list(dict.fromkeys(names))
 
 
 def _setting_row(
