@@ -41,6 +41,11 @@ def test_a_path_is_asked_for(capsys, tmp_path):
     assert "needs --path" in failed(capsys, *prepare(tmp_path, "--layout", "ilsvrc"))
 
 
+def test_a_path_may_be_the_folder_that_one_is_in(capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert "needs --path" not in failed(capsys, *prepare(tmp_path, "--layout", "tiny-imagenet", "--path", "."))
+
+
 def test_an_unknown_run(capsys):
     message = failed(capsys, "train", "F_256_s0", "--settings", "smoke", "--train", "x", "--val", "y", "--out", "z")
     assert "no run" in message

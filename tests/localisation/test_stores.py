@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -29,6 +31,16 @@ def test_a_store_comes_back_and_damage_is_named(val, tmp_path):
     (tmp_path / "s" / "boxes.npy").write_bytes(b"")
     with pytest.raises(ValueError, match="boxes.npy: damaged .*predict the boxes again"):
         read_boxes(tmp_path / "s")
+
+
+def test_a_store_in_the_folder_that_one_is_in_is_checked_like_any_other(val, tmp_path, monkeypatch):
+    write_boxes(tmp_path / "s", random_boxes(val, 3), {"run": "x"})
+    monkeypatch.chdir(tmp_path / "s")
+    data = bytearray(Path("boxes.npy").read_bytes())
+    data[-1] ^= 1
+    Path("boxes.npy").write_bytes(data)
+    with pytest.raises(ValueError, match="boxes.npy: damaged .*predict the boxes again"):
+        read_boxes(Path()).candidates(len(val) - 1, 0, None)
 
 
 def test_boxes_that_are_not_finite_are_refused(val):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from vggrepro.cli.app import command_group
-from vggrepro.cli.options import Count, Positive, Threads, about
+from vggrepro.cli.options import Count, Positive, Threads, about, path_or_none
 from vggrepro.paper.tasks import TRANSFER_SETS
 
 command = command_group("Data sets")
@@ -19,7 +19,9 @@ DataSet = Annotated[Path, about("folder or archive of the data set")]
 def prepare(
     *,
     layout: Literal["ilsvrc", "tiny-imagenet", "stand-in", "numbered"],
-    path: Annotated[Path | None, about("folder or archive of the data set; none for the stand-in")] = None,
+    path: Annotated[
+        Path | None, about("folder or archive of the data set; none for the stand-in", converter=path_or_none)
+    ] = None,
     like: Annotated[Path | None, about("of numbered folders: the prepared store that has the same classes")] = None,
     encoding: Literal["pixels", "files"] = "pixels",
     classes: Annotated[Positive | None, about("take only the first so many classes")] = None,

@@ -55,6 +55,11 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise ValueError(f"expected numbers with commas between, such as 224,256; got {text!r}") from None
 
 
+def path_or_none(_: type, tokens: Sequence[Token]) -> Path | None:
+    """A converter of cyclopts that tells no path from the folder that one is in."""
+    return Path(tokens[-1].value) if tokens[-1].value else None
+
+
 _RUN = {"converter": _read_with(Run.parse), "n_tokens": 1, "accepts_keys": False}
 _SCALES = {"converter": _read_with(_numbers), "n_tokens": 1, "consume_multiple": False}
 

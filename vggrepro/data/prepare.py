@@ -96,7 +96,7 @@ def prepare_stores(
         finally:
             shutil.rmtree(drawn)
         return
-    if path is None or str(path) in ("", "."):
+    if path is None:
         raise ValueError(f"the layout {layout} needs --path: the folder or archive of the data set")
     opened = _numbered(path, like) if layout == "numbered" else LAYOUTS[layout](path)
     _run(_tasks(opened, folders, classes, per_class, encoding), workers=workers, dry_run=dry_run)

@@ -63,6 +63,8 @@ class BoxStore:
     ids: tuple[str, ...]
     metadata: dict[str, Any]
     """`made.json`."""
+    in_memory: bool = False
+    """Whether there is no folder."""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,9 +78,8 @@ class BoxStore:
         """Boxes [n, 4] and scores [n] for the `k`-th label of image `i`, from its `top_k` best locations (None: all)."""
         locations = slice(self.offsets[i], self.offsets[i + 1])
         scores = self.scores[locations, k]
-        # a store in memory has no folder
         stored = self.folder / ARRAY_FILES["boxes"]
-        of_image = read_part(stored, locations, PREDICT_AGAIN) if self.folder != Path() else self.boxes[locations]
+        of_image = self.boxes[locations] if self.in_memory else read_part(stored, locations, PREDICT_AGAIN)
         boxes = of_image[:, k]
         if top_k is None or top_k >= len(scores):
             return boxes, scores
@@ -106,6 +107,7 @@ def box_store_of(store: Store, predictions: Sequence[ImageBoxes], *, box_labels:
         truth=store.truth,
         ids=tuple(store.ids),
         metadata={},
+        in_memory=True,
     )
 
 
