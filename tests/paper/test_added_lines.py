@@ -46,6 +46,17 @@ def test_an_added_line_adds_its_run_its_ancestors_and_its_evaluation(append):
     assert set(paths(table_evaluations("3"))) - stores(EVALUATIONS["3"]) == {"B_256-512_s0/dense/384"}
 
 
+def test_an_added_line_may_name_any_training_scale_or_range_of_scales(append):
+    """A range begins with S = 384 of its net, which B lacks, too."""
+    append("table03.csv", "B,300,300,dense,-,-")
+    append("table03.csv", "B,[256;384],320,dense,-,-")
+    added = [name for name in names(needed_runs()) if name not in PARENTS]
+    assert added == ["B_300_s0", "B_384_s0", "B_256-384_s0"]
+    assert set(paths(table_evaluations("3"))) - stores(EVALUATIONS["3"]) == stores(
+        "B_300/dense/300 B_256-384/dense/320"
+    )
+
+
 def test_an_added_line_adds_a_scale_to_a_known_run(append):
     append("table04.csv", 'A,256,"224,320",dense,-,-')
     assert set(names(needed_runs())) == set(PARENTS)
@@ -79,7 +90,16 @@ def test_a_line_of_another_method_adds_a_row_only(append):
 
 @pytest.mark.parametrize(
     "line",
-    ["F,256,256,dense,-,-", "A,256,x,dense,-,-", "A,256,256,denes,-,-", "A,256,256,dense,,-", "A,256,256,dense,?,-"]
+    [
+        "F,256,256,dense,-,-",
+        "A,200,256,dense,-,-",
+        "A,[384;256],256,dense,-,-",
+        "A,256-384,256,dense,-,-",
+        "A,256,x,dense,-,-",
+        "A,256,256,denes,-,-",
+        "A,256,256,dense,,-",
+        "A,256,256,dense,?,-",
+    ]
     + ["A,256,256,dense,-", "A,256,256,dense,-,-,9", "A,256,256,,-,-"],
 )
 def test_a_malformed_line_is_named_in_the_error(append, line):

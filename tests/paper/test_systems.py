@@ -81,7 +81,10 @@ def test_a_malformed_system_is_refused(text):
         parse_system(text, "dense")
 
 
-@pytest.mark.parametrize("text", ["d/256/256", "F/256/256", "D/300/256", "D/[256;384]/256", "D-fc-fc/256/256"])
+@pytest.mark.parametrize(
+    "text",
+    ["d/256/256", "F/256/256", "D/200/256", "D/[384;256]/256", "D/[256;256]/256", "D/256-512/256", "D-fc-fc/256/256"],
+)
 def test_a_system_of_unknown_nets_or_scales_is_refused(text):
     with pytest.raises(ValueError, match=re.escape(f"{text!r} is no system")):
         parse_system(text, "dense")

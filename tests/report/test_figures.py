@@ -68,6 +68,13 @@ def test_the_same_trainings_give_the_same_figure(tmp_path):
     assert "S = [256;512]" not in texts(first.svg)
 
 
+def test_learning_curves_have_a_panel_per_training_scale_single_ones_first(tmp_path):
+    names = ("C_256-512_s0", "C_300_s0", "C_256-384_s0", "C_1000_s0", "C_256_s0")
+    (drawn,) = trainings.draw_learning_curves([training(name, [(1, 1)]) for name in names], tmp_path)
+    panels = [text for text in texts(drawn.svg) if text.startswith("S = ")]
+    assert panels == ["S = 256", "S = 300", "S = 1000", "S = [256;384]", "S = [256;512]"]
+
+
 def test_curves_of_boxes_stand_apart_from_those_of_classes(tmp_path):
     boxes = training("D_256_pcr_s0", [(1, 1)])
     boxes.metrics[:] = [
@@ -122,6 +129,16 @@ def test_scales_alone_and_their_average_stand_beside_the_published(tmp_path):
     nothing = argument.draw_error_against_scale(Outcomes("4", (0,)), tmp_path)
     # four points with bars, and the line through three of them
     assert drawn.svg.count("<use ") - nothing.svg.count("<use ") >= 4 * 3
+
+
+@pytest.mark.parametrize("Q", ["256,300", "256,300,340,384"])
+def test_a_users_row_of_table_4_has_a_panel_of_its_scale_with_its_own_test_scales(tmp_path, monkeypatch, Q):
+    printed = published_table("4")
+    row = replace(printed.rows[0], keys={"net": "E-fc", "S": "300", "Q": Q, "protocol": "dense"})
+    changed = {"3": published_table("3"), "4": replace(printed, rows=(*printed.rows, row))}
+    monkeypatch.setattr(argument, "published_table", changed.__getitem__)
+    drawn = argument.draw_error_against_scale(Outcomes("4", (0,)), tmp_path)
+    assert {"S = [256;512]", "S = 300", *Q.split(","), "all", "all three"} <= set(texts(drawn.svg))
 
 
 def cell(delta: float, verdict: Verdict) -> Cell:

@@ -253,7 +253,7 @@ def test_a_wrong_setting_stops_the_plan(tmp_path, config, message):
 
 
 def test_an_unknown_run_is_no_target(tmp_path):
-    done = snakemake(tmp_path, "results/smoke/runs/D_512_s0/weights.safetensors", "--config", "smoke=true")
+    done = snakemake(tmp_path, "results/smoke/runs/D_200_s0/weights.safetensors", "--config", "smoke=true")
     assert done.returncode != 0
     assert "MissingRuleException" in done.stdout + done.stderr
 

@@ -14,7 +14,7 @@ from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.transforms import Pixels, rescale_image
 from vggrepro.evaluation.views import Views
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper.runs import SMALLEST_Q
+from vggrepro.paper.runs import SMALLEST_SCALE
 from vggrepro.settings.blocks import EvaluateSettings
 
 WAITING_BATCHES = 8
@@ -72,9 +72,9 @@ def batches_by_shape(
 
     Raises ValueError for scales that are repeated or smaller than the net's input.
     """
-    if len(set(scales)) < len(scales) or min(scales) < SMALLEST_Q:
+    if len(set(scales)) < len(scales) or min(scales) < SMALLEST_SCALE:
         raise ValueError(
-            f"test scales Q: expected different ones of at least {SMALLEST_Q}, the net's input, got {scales}"
+            f"test scales Q: expected different ones of at least {SMALLEST_SCALE}, the net's input, got {scales}"
         )
     images = show_progress(
         _views_at_scales(store, net, scales, show, workers),

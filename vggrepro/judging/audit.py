@@ -29,8 +29,6 @@ from vggrepro.settings.variant_settings import layers_of_variant
 
 RELEASED = "adopted.json"
 """Lies beside weights that others trained, in place of `run.json`."""
-TRAINING_STAGES = {"256": ("scratch", "train"), "384": ("384", "finetune"), "256-512": ("jitter", "finetune")}
-"""By S: the stage that the rules call it, and the block of its settings."""
 
 
 @dataclass(frozen=True)
@@ -204,12 +202,11 @@ class Audit:
             raise source.refusal(f"record.iterations: expected {document['iterations']}, got {record.iterations}")
         if parent:
             self.check_weights(parent, (document["parent"] or {}).get("weights"), source, "parent.weights")
-        stage, block = ("localisation", "localise") if run.localises else TRAINING_STAGES[run.S]
         names = {**document, "record": record, **dict(self.settings.of(run)), **dict(settings), "run": run}
         names |= {"layers_of_variant": layers_of_variant(self.settings, run), "model": settings.model.as_built}
-        results = findings("training", stage, {**names, "stage": block, block: settings.train}, source)
+        results = findings("training", run.stage, {**names, "stage": run.block, run.block: settings.train}, source)
         # a run whose S is drawn reads the original images
-        stores = () if stage == "jitter" else self.of_settings("stores")
+        stores = () if run.jitters else self.of_settings("stores")
         return results + stores + (self.of_run(parent) if parent else ())
 
     def _of_released(self, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:

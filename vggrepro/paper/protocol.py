@@ -17,13 +17,13 @@ from pydantic import AfterValidator, Field
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
-from vggrepro.paper.runs import Run
+from vggrepro.paper.runs import TRAINING_STAGES, Run
 from vggrepro.paper.tasks import TASKS
 
 PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "training": ("scratch", "384", "jitter", "localisation"),
+    "training": tuple(TRAINING_STAGES),
     "images": ("images",),
     "evaluation": ("dense", "multi-crop", "centre-crop", "boxes", "features"),
     "released": ("the authors", "torchvision", "mmpretrain", "others"),

@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 from vggrepro.paper.nets import NETS
 
-SCALES = ("256", "384", "256-512")
-"""Training scales S, in the order in which they are trained (section 3.1)."""
+SMALLEST_SCALE = 224
+"""The smallest scale, of training or of test, because a net needs an image at least as large as its input."""
 
-SMALLEST_Q = 224
-"""The smallest test scale, because a net needs an image at least as large as its input."""
+TRAINING_STAGES = {"scratch": "train", "384": "finetune", "jitter": "finetune", "localisation": "localise"}
+"""The stages of training of section 3.1 and appendix A, in their order, and the block of settings by which each is trained."""
 
 PROTOCOLS = ("dense", "multi-crop", "centre-crop")
 """How a net is tested (section 3.2 and, for the centre crop of Table 8, appendix A)."""
@@ -27,9 +27,10 @@ OBJECTIVES = ("classification", "SCR", "PCR")
 
 _VARIANT = r"(?!(?:fc|scr|pcr)(?:_|$))[a-z0-9][a-z0-9.-]*"
 _NAME = re.compile(
-    rf"([A-Zx0-9-]+?)_(256|384|256-512)(?:_(scr|pcr))?(_fc)?(?:_({_VARIANT}))?_s(0|[1-9][0-9]*)", re.ASCII
+    rf"([A-Zx0-9-]+?)_([0-9]+(?:-[0-9]+)?)(?:_(scr|pcr))?(_fc)?(?:_({_VARIANT}))?_s(0|[1-9][0-9]*)", re.ASCII
 )
-_LABEL = re.compile(r"([A-Zx0-9-]+?)(?:-(SCR|PCR))?(-fc)?(?: \(([^/()]+)\))?/(256|384|\[256;512\])", re.ASCII)
+_LABEL = re.compile(r"([A-Zx0-9-]+?)(?:-(SCR|PCR))?(-fc)?(?: \(([^/()]+)\))?/([0-9]+|\[[0-9]+;[0-9]+\])", re.ASCII)
+_SCALE = re.compile(r"([1-9][0-9]*)(?:-([1-9][0-9]*))?", re.ASCII)
 
 
 def file_name(name: str) -> str:
@@ -52,6 +53,7 @@ class Run:
 
     net: str
     S: str
+    """Training scale: `384`, or the range that it is drawn from, `256-512`. Any from 224 on, of which the paper has three."""
     layers: Literal["all", "fc"] = "all"
     seed: int = 0
     objective: Literal["classification", "SCR", "PCR"] = "classification"
@@ -59,15 +61,17 @@ class Run:
     """Name of the variant, as in file names; empty for a run of the paper."""
 
     def __post_init__(self) -> None:
-        known = (self.net, NETS), (self.S, SCALES), (self.layers, ("all", "fc")), (self.objective, OBJECTIVES)
+        known = (self.net, NETS), (self.layers, ("all", "fc")), (self.objective, OBJECTIVES)
         for value, values in known:
             if value not in values:
                 raise ValueError(f"no run has {value!r}: expected one of {', '.join(values)}")
+        _check_scale(self.S)
         if self.variant and not re.fullmatch(_VARIANT, self.variant):
             raise ValueError(f"no variant is called {self.variant!r} in file names: expected a-z, 0-9, dots and dashes")
-        if self.seed < 0 or (self.layers == "fc" and self.S == "256" and not self.localises):
+        if self.seed < 0 or (self.layers == "fc" and self.stage == "scratch"):
             raise ValueError(
-                f"no run is called {self.name}: expected a seed of at least 0, and S > 256 where only FC layers are fine-tuned"
+                f"no run is called {self.name}: expected a seed of at least 0, and another S than 256 where only FC "
+                "layers are fine-tuned"
             )
 
     @property
@@ -80,6 +84,32 @@ class Run:
     def localises(self) -> bool:
         """Whether the net predicts boxes instead of class scores."""
         return self.objective != "classification"
+
+    @property
+    def jitters(self) -> bool:
+        """Whether S is drawn from a range, anew for every image."""
+        return "-" in self.S
+
+    @property
+    def scale_order(self) -> tuple[bool, int, int]:
+        """Sort key of training scales: single ones, then ranges, each from the smallest on."""
+        return self.jitters, *self.scale_ends
+
+    @property
+    def stage(self) -> str:
+        """Its stage of training, as `TRAINING_STAGES` and `tables/protocol.yaml` call it.
+
+        A training at another scale than the paper's follows the pattern of section 3.1: a single one that of S = 384, a range
+        that of [256;512].
+        """
+        if self.localises:
+            return "localisation"
+        return "scratch" if self.S == "256" else "jitter" if self.jitters else "384"
+
+    @property
+    def block(self) -> str:
+        """The block of settings by which it is trained."""
+        return TRAINING_STAGES[self.stage]
 
     @property
     def name(self) -> str:
@@ -135,15 +165,15 @@ class Run:
         """The run of the paper that this one is initialised from; None where it starts from random weights.
 
         A variant may be initialised from another one (`Settings.parent`).
-        PAPER 3.1: B-E from A; S = 384 from S = 256 of the same net; S in [256;512] from S = 384.
+        PAPER 3.1: B-E from A; S = 384 from S = 256 of the same net; S in [256;512] from S = 384. Other scales in the same way:
+        a single one from S = 256, a range from S = 384.
         PAPER A.1: a net that predicts boxes from the classification net of its scale.
         `staged=False` follows the paper's remark that a good random initialisation makes A unnecessary.
         """
-        if self.localises:
-            return Run(self.net, self.S, seed=self.seed)
-        if self.S == "256":
+        if self.stage == "scratch":
             return Run("A", "256", seed=self.seed) if staged and self.net not in ("A", "A-LRN") else None
-        return Run(self.net, SCALES[SCALES.index(self.S) - 1], seed=self.seed)
+        S = {"384": "256", "jitter": "384", "localisation": self.S}[self.stage]
+        return Run(self.net, S, seed=self.seed)
 
 
 @dataclass(frozen=True, order=True)
@@ -171,6 +201,16 @@ class Evaluation:
     def varied_as(self, variant: str) -> Evaluation:
         """The same evaluation of a variant of the run."""
         return replace(self, run=replace(self.run, variant=variant))
+
+
+def _check_scale(S: str) -> None:
+    match = _SCALE.fullmatch(S)
+    low, high = (int(match[1]), int(match[2] or 0)) if match else (0, 0)
+    if low < SMALLEST_SCALE or (high and high <= low):
+        raise ValueError(
+            f"no run has {S!r}: expected a training scale S of at least {SMALLEST_SCALE}, such as 384, or a range "
+            "of such scales, the smaller first: 256-512, in tables [256;512]"
+        )
 
 
 def printed_scale(S: str) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from vggrepro.paper.runs import PROTOCOLS, SMALLEST_Q, Evaluation, Run, file_name
+from vggrepro.paper.runs import PROTOCOLS, SMALLEST_SCALE, Evaluation, Run, file_name
 
 
 @dataclass(frozen=True, order=True)
@@ -108,11 +108,12 @@ def _parse_member(text: str) -> tuple[Run, list[int]]:
     try:
         run = Run.parse_label(label)
         Qs = [int(q) for q in scales.split(",")] if re.fullmatch("[1-9][0-9]*(,[1-9][0-9]*)*", scales, re.ASCII) else []
-        if run.localises or not Qs or len(set(Qs)) < len(Qs) or min(Qs) < SMALLEST_Q:
+        if run.localises or not Qs or len(set(Qs)) < len(Qs) or min(Qs) < SMALLEST_SCALE:
             raise ValueError
     except ValueError:
         raise ValueError(
-            f"{text!r} is no system: expected net/train S/test Q, such as D/256/224,256,288, with Q of at least {SMALLEST_Q}"
+            f"{text!r} is no system: expected net/train S/test Q, such as D/256/224,256,288 or E/[256;512]/384, with S "
+            f"and Q of at least {SMALLEST_SCALE}, and of a range of S the smaller first"
         ) from None
     return run, Qs
 
@@ -120,10 +121,12 @@ def _parse_member(text: str) -> tuple[Run, list[int]]:
 def parse_net(text: str) -> Run:
     """The run of `D/[256;512]`, as the tables of transfer write it, or of `D/256-512`, which no shell takes apart."""
     with suppress(ValueError):
-        run = Run.parse_label(text.replace("/256-512", "/[256;512]"))
+        run = Run.parse_label(re.sub(r"/([0-9]+)-([0-9]+)$", r"/[\1;\2]", text))
         if not run.localises and run.layers == "all":
             return run
-    raise ValueError(f"{text!r} is no net: expected net/train S, such as D/[256;512]")
+    raise ValueError(
+        f"{text!r} is no net: expected net/train S, such as D/[256;512], with S of at least {SMALLEST_SCALE}"
+    )
 
 
 def released_run(text: str) -> Run:

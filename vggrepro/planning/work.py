@@ -86,7 +86,7 @@ def _train(plan: Plan, run: str) -> StepWork:
     shown, bytes_shown = forward_work(trained.net, model, model.crop, model.crop, outputs, each)
     seen, validated = data.train * train.epochs, data.val * train.epochs
     weights = parameters(trained.net, model, outputs)
-    rescaled = plan.settings.data.rescaled != "no" and trained.S.isdigit()
+    rescaled = plan.settings.data.rescaled != "no" and not trained.jitters
     # images at one S may lie on disk as they are needed; images on the device are decoded once
     pixels = (0 if train.on_device else seen * data.pixels * (0.15 if rescaled else 1)) + validated * data.pixels
     image = each * kept_activations(trained.net, model, outputs) + 16 * model.crop**2

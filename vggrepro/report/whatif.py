@@ -28,7 +28,7 @@ from vggrepro.core.checksums import SUFFIX, write_list
 from vggrepro.core.files import write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper.nets import NETS
-from vggrepro.paper.runs import PROTOCOLS, SCALES, Evaluation
+from vggrepro.paper.runs import PROTOCOLS, Evaluation
 from vggrepro.paper.systems import System, averaged_system, with_seed
 from vggrepro.paper.tables import Row, published_table, table_evaluations, table_numbers
 from vggrepro.scores import statistics
@@ -202,12 +202,12 @@ def _half_of_training(quantity: str) -> float:
     return with_trainings(nothing, pooled_spread([], quantity), times=1).half()
 
 
-def _place(evaluation: Evaluation) -> tuple[int, int, str, int, int]:
+def _place(evaluation: Evaluation) -> tuple[int, tuple[bool, int, int], str, int, int]:
     """Sort key: net, training scale, layers, protocol, test scale."""
     run = evaluation.run
     return (
         NETS.index(run.net),
-        SCALES.index(run.S),
+        run.scale_order,
         run.layers,
         PROTOCOLS.index(evaluation.protocol),
         evaluation.Q,

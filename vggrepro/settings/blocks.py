@@ -114,7 +114,7 @@ class NetSettings(FrozenModel):
 
 
 class TrainSettings(FrozenModel):
-    """One training. The defaults are the paper's (section 3.1)."""
+    """One training. The defaults are the paper's (section 3.1). Its scale S is no setting: it belongs to the run."""
 
     batch: Annotated[PositiveInteger, DEPARTURE] = 256
     """Images per step, over all processes."""
@@ -155,7 +155,7 @@ class TrainSettings(FrozenModel):
 
 
 class FinetuneSettings(FrozenModel):
-    """What differs in the runs at S = 384 and S in [256;512], which are initialised from a run of the same net."""
+    """What differs in the runs at any S but 256, such as 384 and [256;512], each initialised from a run of its net."""
 
     epochs: Annotated[PositiveInteger | None, choice(7, plausible=LENGTHS)] = None
     """CHOICE 7: the paper gives no length; not set: as many as from scratch."""

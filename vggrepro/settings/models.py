@@ -133,7 +133,7 @@ class Settings(FrozenModel):
     train: TrainSettings = TrainSettings()
     """The trainings."""
     finetune: FinetuneSettings = FinetuneSettings()
-    """What differs in the runs at S = 384 and S in [256;512]."""
+    """What differs in the runs at any S but 256, such as 384 and [256;512]."""
     localise: LocaliseSettings = LocaliseSettings()
     """What differs in the runs that predict boxes."""
     boxes: BoxTargets = BoxTargets()
@@ -321,10 +321,8 @@ class Settings(FrozenModel):
     def for_run(self, run: Run) -> RunSettings:
         """All settings that determine the weights of a run; a change of one of them retrains it."""
         own = self.of(run)
-        if run.localises:
-            train, boxes = own._with(own.localise), own.boxes
-        else:
-            train, boxes = own.train if run.S == "256" else own._with(own.finetune), None
+        train = own.train if run.block == "train" else own._with(getattr(own, run.block))
+        boxes = own.boxes if run.localises else None
         parent = self.parent(run)
         begins = None if parent == run.parent(staged=self.staged) else parent.name if parent else NOTHING
         return RunSettings(model=own.model, train=train, boxes=boxes, instructions=own.instructions, begins=begins)

@@ -105,7 +105,7 @@ class VariantSettings(FrozenModel):
     train: changes_of(TrainSettings) | None = None  # type: ignore[valid-type]
     """What differs in its training from scratch, and in what later stages take over from there."""
     finetune: changes_of(FinetuneSettings) | None = None  # type: ignore[valid-type]
-    """What differs in its training at S = 384 and S in [256;512]."""
+    """What differs in its training at any S but 256, such as 384 and [256;512]."""
     localise: changes_of(LocaliseSettings) | None = None  # type: ignore[valid-type]
     """What differs in its training to predict boxes."""
     boxes: changes_of(BoxTargets) | None = None  # type: ignore[valid-type]
@@ -254,7 +254,7 @@ STAGES: dict[str, type[FrozenModel]] = {
 
 def deciding_key(block: str, key: str, run: Run) -> str:
     """For a message: what decides in place of a key that has no part in a run."""
-    own = "localise" if run.localises else "train" if run.S == "256" else "finetune"
+    own = run.block
     if own != block and key in STAGES[own].model_fields:
         return f" (did you mean '{own}.{key}'?)"
     if key in ("drops", "patience"):

@@ -33,7 +33,7 @@ def load_initial_weights(run: Run, file: Path | None, begins: str | None = None)
     """
     parent = run.parent() if begins is None else None if begins == NOTHING else Run.parse(begins)
     if file is None:
-        if parent and (begins or run.S != "256" or run.localises):
+        if parent and (begins or run.stage != "scratch"):
             raise ValueError(f"{run.name} is initialised from {parent.name}: give its weights with --parent")
         return None
     weights = load_weights(file)

@@ -17,7 +17,7 @@ def train_job(plan: Plan, run: str) -> JobNeeds:
     PAPER 3.1: a run at one S may be trained on images that were rescaled to it once and for all.
     """
     settings, trained = plan.settings, Run.parse(run)
-    rescaled = settings.data.rescaled != "no" and trained.S.isdigit()
+    rescaled = settings.data.rescaled != "no" and not trained.jitters
     return {
         "parent": parent_weights(plan, trained),
         "store": f"{plan.root}/data/train" + (f"-{trained.S}" if rescaled else ""),

@@ -9,6 +9,7 @@ from typing import Any
 from vggrepro.paper.tables import Published, published_table
 from vggrepro.report.figures.drawing import (
     BLUE,
+    CURVES,
     INK,
     SMALLEST,
     STYLES,
@@ -86,15 +87,17 @@ def _depths(
 
 
 def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
-    """Top-1 error of Tables 3 and 4: at each test scale, and averaged over the three.
+    """Top-1 error of Tables 3 and 4: at each test scale, and averaged over all of them. A panel per training scale of Table 4.
 
     `table4` holds the outcomes of Table 4, those of each single scale included. Of the single scales the paper prints only
-    Q = S, and for scale jitter the middle one.
+    Q = S, and for scale jitter the middle one. Where rows of one S differ in their Q, the panel shows those of the first.
     """
     from matplotlib import pyplot as plt
 
-    averaged = [row.keys for row in published_table("4").rows]
-    scales = {keys["S"]: keys["Q"].split(",") for keys in averaged}
+    averaged = [row.keys for row in published_table("4").rows if "," in row.keys["Q"]]
+    scales: dict[str, list[str]] = {}
+    for keys in averaged:
+        scales.setdefault(keys["S"], keys["Q"].split(","))
     ours: dict[tuple[str, str, str], Point] = {}
     spreads = spreads_by_quantity([(entry.quantity, entry.outcome) for entry in table4.entries])
     for entry in table4.entries:
@@ -114,9 +117,12 @@ def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
                     points = [(x, Q) for x, Q in enumerate((*Qs, ",".join(Qs))) if (net, S, Q) in errors]
                     # side by side, so that no interval hides another
                     aside = 0.08 * (i - (len(nets) - 1) / 2)
-                    _scales(axis, net, [(x + aside, errors[net, S, Q]) for x, Q in points])
-                axis.set(xticks=range(4), xticklabels=[*Qs, "all three"], xlim=(-0.3, 3.3))
-                axis.axvspan(2.5, 3.3, color=INK, alpha=0.05)
+                    alone = [(x + aside, errors[net, S, Q]) for x, Q in points if x < len(Qs)]
+                    together = [(x + aside, errors[net, S, Q]) for x, Q in points if x == len(Qs)]
+                    _scales(axis, net, alone, together)
+                every = "all three" if len(Qs) == 3 else "all"
+                axis.set(xticks=range(len(Qs) + 1), xticklabels=[*Qs, every], xlim=(-0.3, len(Qs) + 0.3))
+                axis.axvspan(len(Qs) - 0.5, len(Qs) + 0.3, color=INK, alpha=0.05)
             axes[0][column].set_title(f"S = {S}")
             axes[1][column].set_xlabel("test scale Q")
         axes[0][0].set_ylabel("here: top-1 error (%)")
@@ -141,13 +147,18 @@ def _place(keys: Mapping[str, str]) -> tuple[str, str, str]:
     return keys["net"], keys["S"], keys["Q"]
 
 
-def _scales(axis: Any, net: str, points: Sequence[tuple[float, Point]]) -> None:  # noqa: ANN401
+def _scales(
+    axis: Any,  # noqa: ANN401
+    net: str,
+    alone: Sequence[tuple[float, Point]],
+    together: Sequence[tuple[float, Point]],
+) -> None:
     """A net in one panel: its error at each scale, joined by a line, and at their average."""
-    colour, marker, dash = STYLES[net]
+    colour, marker, dash = STYLES.get(net, CURVES[0])
+    points = [*alone, *together]
     x, y = [x for x, _ in points], [error for _, (error, _) in points]
     bars = [(error - low, high - error) for _, (error, bounds) in points for low, high in [bounds or (error, error)]]
-    alone = sum(place < 2.5 for place in x)
-    axis.plot(x[:alone], y[:alone], dash, color=colour, linewidth=1.2)
+    axis.plot(x[: len(alone)], y[: len(alone)], dash, color=colour, linewidth=1.2)
     if points:
         look = {"color": colour, "markersize": 6, "capsize": 2, "elinewidth": 0.8}
         axis.errorbar(x, y, yerr=list(zip(*bars, strict=True)), fmt=marker, label=net, **look)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from vggrepro.paper.runs import SCALES, printed_scale
+from vggrepro.paper.runs import printed_scale
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.paper.tables import Row
 from vggrepro.report.figures.drawing import (
@@ -32,7 +32,9 @@ MARKERS = 8
 def draw_learning_curves(trainings: Sequence[FinishedTraining], folder: Path) -> list[Figure]:
     """Errors of training and of validation after each epoch, and the learning rate: of classes, and of boxes."""
     boxes, classes = ([t for t in trainings if t.run.localises is kind] for kind in (True, False))
-    by_scale = {f"S = {printed_scale(S)}": [t for t in classes if t.run.S == S] for S in SCALES}
+    by_scale: dict[str, list[FinishedTraining]] = {}
+    for training in sorted(classes, key=lambda training: training.run.scale_order):
+        by_scale.setdefault(f"S = {printed_scale(training.run.S)}", []).append(training)
     about = {
         "learning-curves": ("Learning curves of classification", by_scale, "top-1 error"),
         "learning-curves-boxes": ("Learning curves of boxes", {"boxes": boxes}, "error of the true class's box"),
