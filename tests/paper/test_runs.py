@@ -77,6 +77,13 @@ def test_a_stage_of_training_has_the_stage_before_it_as_parent():
             assert stages.index(parent.stage) == stages.index(run.stage) - 1
 
 
+def test_the_name_of_an_added_net_may_have_letters_digits_and_dashes(monkeypatch):
+    monkeypatch.setattr("vggrepro.paper.runs.NETS", (*NETS, "Wide-7b"))
+    for run in (Run("Wide-7b", "384", "fc"), Run("Wide-7b", "256-512", objective="PCR", variant="x-2")):
+        assert Run.parse(run.name) == run
+        assert Run.parse_label(run.label) == run
+
+
 @pytest.mark.parametrize(
     "S",
     [

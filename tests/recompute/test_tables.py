@@ -181,6 +181,20 @@ def test_another_merging_differs(box_stores, tmp_path, monkeypatch):
     assert values_of("9", settings, tmp_path).status == "differs"
 
 
+def test_cells_by_a_match_score_without_a_second_definition_are_not_recomputed(box_stores, tmp_path, monkeypatch):
+    (tmp_path / "boxes").symlink_to(box_stores)
+    settings = SMOKE.model_copy(update={"seeds": (0, 1)})
+    published = settings.table("9")
+    table, _ = build_table(published, settings, Inputs(tmp_path / "boxes"))
+    cells = [{"cells": [{"value": cell.value} for cell in row.cells]} for row in table.rows]
+    monkeypatch.delitem(errors.MATCHES, settings.merge.match)
+    missing, rest = recomputed_values(Recomputation(tmp_path, settings), published, {"rows": cells})
+    assert missing.status == "not recomputed"
+    assert settings.merge.match in missing.note
+    assert "recompute/errors.py" in missing.note
+    assert rest.what == "0 values"
+
+
 def test_columns_on_other_labels_and_images_are_recomputed_by_the_definitions(tmp_path):
     settings = load_settings({"smoke": True, "labels": {"Two": "two.json"}, "validation": {"V2": "v2"}})
     folder, rng = audited_results(tmp_path, settings), np.random.default_rng(3)

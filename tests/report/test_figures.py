@@ -75,6 +75,12 @@ def test_learning_curves_have_a_panel_per_training_scale_single_ones_first(tmp_p
     assert panels == ["S = 256", "S = 300", "S = 1000", "S = [256;384]", "S = [256;512]"]
 
 
+def test_an_added_net_has_its_curve(tmp_path, monkeypatch):
+    monkeypatch.setattr("vggrepro.paper.runs.NETS", ("Wide",))
+    (drawn,) = trainings.draw_learning_curves([training("Wide_256_s0", [(1, 1)])], tmp_path)
+    assert "Wide" in texts(drawn.svg)
+
+
 def test_curves_of_boxes_stand_apart_from_those_of_classes(tmp_path):
     boxes = training("D_256_pcr_s0", [(1, 1)])
     boxes.metrics[:] = [

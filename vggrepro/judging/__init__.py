@@ -2,5 +2,5 @@
 
 In: tables, and the records that trainings and evaluations left. Out: the same tables with footnotes and verdicts, or a
 message where a record contradicts its settings. Begin with `pipeline.py`, then `audit.py` beside `tables/protocol.yaml`,
-then `ledger.py`.
+then `ledger.py`, which collects the claims, and `decisions.py`, which has the thresholds of their verdicts.
 """

@@ -30,6 +30,7 @@ from vggrepro.scores.statistics import MOST, SMALLEST_P, Estimate, holm, images_
 ALPHA = 0.05
 
 Decision = Literal["supported", "smaller than claimed", "refuted", "undecided", "not run"]
+"""Of claims. Nothing is shown of an undecided one, where a cell would be inconclusive (`tables/cells.py`)."""
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,9 @@ OBJECTIVES = ("classification", "SCR", "PCR")
 
 _VARIANT = r"(?!(?:fc|scr|pcr)(?:_|$))[a-z0-9][a-z0-9.-]*"
 _NAME = re.compile(
-    rf"([A-Zx0-9-]+?)_([0-9]+(?:-[0-9]+)?)(?:_(scr|pcr))?(_fc)?(?:_({_VARIANT}))?_s(0|[1-9][0-9]*)", re.ASCII
+    rf"([A-Za-z0-9-]+?)_([0-9]+(?:-[0-9]+)?)(?:_(scr|pcr))?(_fc)?(?:_({_VARIANT}))?_s(0|[1-9][0-9]*)", re.ASCII
 )
-_LABEL = re.compile(r"([A-Zx0-9-]+?)(?:-(SCR|PCR))?(-fc)?(?: \(([^/()]+)\))?/([0-9]+|\[[0-9]+;[0-9]+\])", re.ASCII)
+_LABEL = re.compile(r"([A-Za-z0-9-]+?)(?:-(SCR|PCR))?(-fc)?(?: \(([^/()]+)\))?/([0-9]+|\[[0-9]+;[0-9]+\])", re.ASCII)
 _SCALE = re.compile(r"([1-9][0-9]*)(?:-([1-9][0-9]*))?", re.ASCII)
 
 

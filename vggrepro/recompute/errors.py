@@ -23,6 +23,8 @@ Wrong = dict[str, NDArray[np.bool_]]
 Boxes = NDArray[np.number]
 """[..., 4]: xmin, ymin, xmax, ymax."""
 IMAGES_AT_A_TIME = 500
+MATCHES = {"distance+overlap": (1, 1), "distance": (1, 0), "overlap": (0, 1)}
+"""Weights of the distance of centres and of 1 - IoU in a match score. Errors with one that is not here are not recomputed."""
 
 
 LabelsById = Mapping[str, Sequence[int]]
@@ -138,11 +140,14 @@ def best_merged_box(boxes: Sequence[Sequence[float]], scores: Sequence[float], m
 
 
 def match(box: Boxes, others: Boxes, kind: str) -> NDArray[np.float64]:
-    """How badly a box [4] matches others [n, 4]: the distance of centres over the root of the mean area, plus 1 - IoU, [n]."""
+    """How badly a box [4] matches others [n, 4]: the distance of centres over the root of the mean area, plus 1 - IoU, [n].
+
+    Or one of the two; a LookupError for another `kind`.
+    """
     areas = _area(box) + _area(others)
     apart = np.hypot(*((box[:2] + box[2:] - others[:, :2] - others[:, 2:]).T / 2)) / np.sqrt(areas / 2)
-    apart_too = {"distance": apart, "overlap": 0 * apart, "distance+overlap": apart}[kind]
-    return np.asarray(apart_too + (0 if kind == "distance" else 1 - overlap(box, others)))
+    of_distance, of_overlap = MATCHES[kind]
+    return np.asarray(of_distance * apart + of_overlap * (1 - overlap(box, others)))
 
 
 def overlap(box: Boxes, others: Boxes) -> NDArray[np.float64]:

@@ -27,6 +27,7 @@ from vggrepro.paper.systems import Imported, System
 from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import task_of
 from vggrepro.recompute.errors import (
+    MATCHES,
     LabelsById,
     Wrong,
     classification_errors,
@@ -58,7 +59,7 @@ class Recomputation:
         self._errors: dict[tuple[str, System], list[Wrong] | None] = {}
 
     def errors(self, kind: str, system: System) -> list[Wrong] | None:
-        """The errors of a system for every seed; None where something of it was not evaluated."""
+        """The errors of a system for every seed; None where something of it was not evaluated, or boxes match otherwise."""
         if (kind, system) not in self._errors:
             by_seed = [self._of_seed(kind, system, seed) for seed in self.settings.seeds]
             self._errors[kind, system] = None if None in by_seed else [wrong for wrong in by_seed if wrong is not None]
@@ -66,6 +67,8 @@ class Recomputation:
 
     def _of_seed(self, kind: str, system: System, seed: int) -> Wrong | None:
         if kind == "boxes":
+            if self.settings.merge.match not in MATCHES:
+                return None
             return localisation_errors(self.results / "boxes", system, seed, self.settings.merge)
         scores = self.results / "scores"
         wrong = classification_errors(scores, system, seed, self._labels)
@@ -112,6 +115,13 @@ class Recomputation:
             # CHOICE 8
             value = value - other if self.settings.higher == "points" else (value - other) / other
         return 100 * value
+
+    def why_missing(self, table: PublishedTable, place: str) -> str:
+        """Why a cell has no value."""
+        match = self.settings.merge.match
+        if table.kind.name == "boxes" and match not in MATCHES:
+            return f"merge.match is {match}, which is not in MATCHES of vggrepro/recompute/errors.py: add it there"
+        return f"the results that {place} is made from are not there"
 
     def _share(self, table: PublishedTable, row: Row, column: Column) -> float | None:
         folder = self.results / table.kind.results / task_of(row, column)
@@ -173,7 +183,7 @@ def recomputed_values(work: Recomputation, table: PublishedTable, stored: Mappin
                 theirs.append(cell["value"])
                 places.append(f"{table.name}-{i + 1}-{j + 1}")
     if missing := [place for place, value in zip(places, ours, strict=True) if value is None]:
-        yield skipped(about, f"{len(missing)} values", f"the results that {missing[0]} is made from are not there")
+        yield skipped(about, f"{len(missing)} values", work.why_missing(table, missing[0]))
     pairs = [(a, b, place) for a, b, place in zip(ours, theirs, places, strict=True) if a is not None]
     wrong = [place for a, b, place in pairs if not abs(a - b) <= CELL_TOLERANCE]
     note = f"at {', '.join(wrong[:5])}" if wrong else "by the definitions"

@@ -26,6 +26,7 @@ Status = Literal[
 CellInterval = tuple[float, float]
 
 Verdict = Literal["", "agrees", "differs", "inconclusive", "other data", "other settings"]
+"""Of cells. Nothing is shown of an inconclusive one, where a claim would be undecided (`judging/decisions.py`)."""
 
 MARKS: dict[Status, str] = {
     "validation": "on val",

@@ -76,7 +76,7 @@ class Figure:
 def style_of(run: Run) -> tuple[str, Style]:
     """The name of a run in legends, and its colour, marker and dash."""
     name = run.label if run.label in STYLES else run.label.split("/")[0]
-    return name, STYLES[name] if name in STYLES else (STYLES[run.net][0], "x", "--")
+    return name, STYLES[name] if name in STYLES else (STYLES.get(run.net, CURVES[0])[0], "x", "--")
 
 
 def plot_style() -> dict[str, Any]:
