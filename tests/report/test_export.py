@@ -20,7 +20,7 @@ from vggrepro.core import checksums
 from vggrepro.core.files import write_json
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.tables import Published, published_table
-from vggrepro.report.bundle import write_bundle
+from vggrepro.report.bundle import collect_files, write_bundle
 from vggrepro.report.bundle_check import check_bundle
 from vggrepro.tables import lineage
 
@@ -218,6 +218,15 @@ def test_a_crate_names_the_workflow_its_language_and_what_went_in_and_came_out(u
     assert all(program["url"] for program in programs)
     assert graph["README.md"]["about"] == {"@id": "./"}
     assert "export/cells.csv" in (unpacked / "README.md").read_text()
+
+
+def test_a_table_that_other_settings_made_is_not_in_the_crate(settings, tmp_path):
+    """One of the user's own stays in the results where the next run has no setting `tables`."""
+    (tmp_path / "results/tables").mkdir(parents=True)
+    for name in ("table03", "mine"):
+        (tmp_path / "results/tables" / f"{name}.tex").write_text("a table\n")
+    collect_files(settings, tmp_path / "results", tmp_path / "crate")
+    assert [file.name for file in (tmp_path / "crate/tables").iterdir()] == ["table03.tex"]
 
 
 def test_a_report_leads_to_the_data(unpacked):

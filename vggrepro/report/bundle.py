@@ -32,7 +32,6 @@ from vggrepro.tables import lineage, render
 from vggrepro.tables.lineage import StoredResult
 
 RESULT_PATTERNS = (
-    "tables/*",
     "claims/*",
     "evidence/**/*.js*",
     "report/**/*",
@@ -49,7 +48,7 @@ RESULT_PATTERNS = (
     "why/*/*.csv",
     "merge/packs.json",
 )
-"""Files of a results folder that go into a crate."""
+"""Files of a results folder that go into a crate, besides the tables."""
 
 CHECKOUT_PATTERNS = (
     "Snakefile",
@@ -96,7 +95,9 @@ def write_bundle(settings: Settings, results: Path, out: Path, *, workers: int =
 def collect_files(settings: Settings, results: Path, folder: Path) -> None:
     """Copy the files of a crate, without paths of this machine in them."""
     hide = _hiding(settings)
-    from_results = {file: file.relative_to(results) for file in visible_files(results, *RESULT_PATTERNS)}
+    # a table that was made with other settings, such as one of the user's own, is not of this run
+    tables = (f"tables/{settings.table(number).name}.*" for number in settings.table_numbers())
+    from_results = {file: file.relative_to(results) for file in visible_files(results, *tables, *RESULT_PATTERNS)}
     from_checkout = {
         file: Path("vggrepro") / file.relative_to(ROOT) for pattern in CHECKOUT_PATTERNS for file in ROOT.glob(pattern)
     }
