@@ -366,10 +366,11 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
     """From A to the D whose FC layers alone are trained, to boxes, and to scores. It takes seconds, because it trains."""
     import torch
 
+    from vggrepro.core.devices import set_cpu_arithmetic
     from vggrepro.evaluation.evaluate import evaluate_run
     from vggrepro.training.train import train_run
 
-    torch.set_num_threads(1)
+    set_cpu_arithmetic(1)
     small = {"batch": 48, "epochs": 2, "drop_epochs": [1], "learning_rate": 0.001}
     settings = load_settings(
         {"smoke": True, "model": {"width": 4, "fc": 32, "dropout": 0.5}, "train": small}

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.data.store import Store
 from vggrepro.paper.runs import Run
 from vggrepro.settings.models import RunSettings
@@ -31,7 +32,7 @@ def with_dropout(settings: RunSettings, dropout: float = 0.5) -> RunSettings:
 
 def build(run: Run, settings: RunSettings, stores: tuple[Path, Path], group: ProcessGroup = ALONE) -> Training:
     """A training on this CPU, before its first step."""
-    torch.set_num_threads(1)
+    set_cpu_arithmetic(1)
     train_store, val_store = map(Store, stores)
     return build_training(run, settings, train_store, val_store, device=CPU, group=group)
 
@@ -56,7 +57,7 @@ def trained(
     **options: Any,
 ) -> dict[str, Any]:
     """A whole training on this CPU: its `run.json`."""
-    torch.set_num_threads(1)
+    set_cpu_arithmetic(1)
     folders = {"train_folder": stores[0], "val_folder": stores[1], "initial_weights": initial_weights, "out": out}
     train_run(run, settings, **folders, device=CPU, workers=workers, **options)
     return json.loads((out / "run.json").read_text())

@@ -35,11 +35,12 @@ ATTEMPTS = """
 import json, os, random, signal, sys, time
 from pathlib import Path
 import torch
-torch.set_num_threads(1)
+from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.paper.runs import Run
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.train import train_run
 
+set_cpu_arithmetic(1)
 task = json.loads(sys.argv[1])
 out, folder = Path(task["out"]), Path(task["checkpoints"])
 rng, codes = random.Random(0), []

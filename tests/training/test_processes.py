@@ -30,9 +30,10 @@ PROCESS = """
 import json, sys
 import torch
 from tests.training.test_processes import in_this_process
+from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.training.processes import join_processes
 
-torch.set_num_threads(1)
+set_cpu_arithmetic(1)
 task = json.loads(sys.argv[1])
 with join_processes(task["processes"], torch.device("cpu")) as group:
     in_this_process(task, group)

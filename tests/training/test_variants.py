@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.evaluation.evaluate import evaluate_run
 from vggrepro.judging.audit import Audit
 from vggrepro.paper.runs import Run
@@ -34,7 +35,7 @@ VARIANTS = {
 @pytest.fixture(scope="module")
 def trained(stores, tmp_path_factory) -> tuple[Settings, Path]:
     """A, and the variants that begin with nothing, with A, or with one of them."""
-    torch.set_num_threads(1)
+    set_cpu_arithmetic(1)
     settings, folder = load_settings(SETTINGS | {"variants": VARIANTS}), tmp_path_factory.mktemp("runs")
     for run in (Run("A", "256"), Run("D", "256"), *settings.variant_runs):
         if settings.trained_as(run) == run:
