@@ -17,7 +17,6 @@ from filelock import FileLock
 from scipy.io import savemat
 
 from vggrepro.core.checksums import list_of, write_list
-from vggrepro.core.instructions import pin_instructions
 from vggrepro.core.paths import ROOT
 from vggrepro.data.devkit import Truth, official_order, read_truth
 from vggrepro.data.prepare import prepare_stores
@@ -27,8 +26,6 @@ from vggrepro.settings.models import RunSettings, Settings
 
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
-
-pin_instructions("fastest")  # as every command does
 
 # the same examples everywhere, and no stop-watch: machines are shared
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
@@ -62,13 +61,6 @@ def test_half_a_choice_is_none(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     instructions.pin_instructions("avx2")
     assert instructions.instructions_in_force() == "fastest"
-
-
-def test_repetitions_have_the_same_bits_unless_the_user_chose_otherwise(monkeypatch):
-    for given, expected in ((None, "AUTO"), ("AVX2", "AVX2")):
-        monkeypatch.delenv("MKL_CBWR", raising=False) if given is None else monkeypatch.setenv("MKL_CBWR", given)
-        instructions.pin_instructions("fastest")
-        assert os.environ["MKL_CBWR"] == expected
 
 
 @pytest.mark.parametrize(

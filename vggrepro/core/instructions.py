@@ -33,20 +33,15 @@ PINNED = {
 }
 """The variables of the environment that make every library use AVX2 with FMA, and nothing that only some CPUs have."""
 
-REPEATABLE = {"MKL_CBWR": "AUTO"}
-"""MKL's fastest code, but the same at every repetition: by itself it chooses by where in memory a matrix begins, too."""
-
 CHOOSERS = ("numpy", "torch", "numba")
 """The modules that choose instructions when they are imported."""
 
 
 def pin_instructions(instructions: Instructions) -> None:
-    """Let the libraries that are not loaded yet use these instructions, and give the same bits at every repetition.
+    """Let the libraries that are not loaded yet use these instructions.
 
     Where one is loaded already nothing changes, because half a choice is none: `instructions_in_force` then says `fastest`.
     """
-    for name, value in REPEATABLE.items():
-        os.environ.setdefault(name, value)
     if instructions == "avx2" and not any(module in sys.modules for module in CHOOSERS):
         os.environ.update(PINNED)
 
