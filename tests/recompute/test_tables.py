@@ -11,13 +11,17 @@ import pytest
 
 from tests.conftest import list_again
 from tests.judging.test_pipeline import audited_results
+from tests.judging.test_variants import scores
 from tests.oracles.records import made_json
+from tests.tables.test_own_tables import folder_with, settings_with
 from vggrepro.core.files import write_json
 from vggrepro.judging.ledger import judge_claims, write_ledger
 from vggrepro.judging.pipeline import make_table
+from vggrepro.paper import measures
 from vggrepro.paper.references import on_path
 from vggrepro.paper.tables import table_numbers
 from vggrepro.recompute import errors
+from vggrepro.recompute import tables as recomputation
 from vggrepro.recompute.findings import Finding
 from vggrepro.recompute.tables import Recomputation, recomputed_tables, recomputed_values
 from vggrepro.scores.label_sets import LabelSets, label_array, write_label_sets
@@ -29,6 +33,7 @@ from vggrepro.tables import references
 from vggrepro.tables.build import build_table
 from vggrepro.tables.measurement import Inputs
 
+__all__ = ["scores"]
 SMOKE = load_settings({"smoke": True})
 
 
@@ -154,6 +159,42 @@ def values_of(number: str, settings: Settings, results: Path) -> Finding:
     cells = [{"cells": [{"value": cell.value} for cell in row.cells]} for row in table.rows]
     (finding,) = recomputed_values(Recomputation(results, settings), published, {"rows": cells})
     return finding
+
+
+@pytest.fixture
+def own(tmp_path) -> Settings:
+    """A table of the user's own, of quantities that the paper does not print."""
+    return settings_with(folder_with(tmp_path))
+
+
+def test_quantities_that_the_paper_does_not_print_follow_from_posteriors(own, scores, tmp_path):
+    (tmp_path / "scores").symlink_to(scores)
+    finding = values_of("mine", own, tmp_path)
+    assert (finding.status, finding.what) == ("agrees", "6 values")
+
+
+@pytest.mark.parametrize(
+    ("quantity", "other"),
+    [("mean per-class error", lambda answers: float((answers.ranks > 0).mean())), ("ECE", lambda answers: 0.0)],
+)
+def test_another_arithmetic_of_them_differs(own, scores, tmp_path, monkeypatch, quantity, other):
+    (tmp_path / "scores").symlink_to(scores)
+    monkeypatch.setitem(measures.MEASURES, quantity, other)
+    assert values_of("mine", own, tmp_path).status == "differs"
+
+
+def test_a_quantity_without_a_second_definition_is_not_recomputed(own, scores, tmp_path, monkeypatch):
+    (tmp_path / "scores").symlink_to(scores)
+    published = own.table("mine")
+    cells = [{"cells": [{"value": 1.0} for _ in published.columns]} for _ in published.rows]
+    original = errors.classification_errors
+    monkeypatch.setattr(
+        recomputation,
+        "classification_errors",
+        lambda *a, **more: {k: v for k, v in original(*a, **more).items() if k != "ECE"},
+    )
+    found = recomputed_values(Recomputation(tmp_path, own), published, {"rows": cells})
+    assert [finding.status for finding in found] == ["not recomputed", "differs"]
 
 
 @pytest.mark.parametrize("number", table_numbers("boxes"))

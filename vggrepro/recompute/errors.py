@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,8 +20,8 @@ from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.transfer.results import SVMResult
 
-Wrong = dict[str, NDArray[np.bool_]]
-"""[N]: which images are wrong, by quantity."""
+Wrong = dict[str, NDArray[Any]]
+"""[N] by quantity: which images are wrong; of a quantity that is no count of images, values whose mean it is."""
 Boxes = NDArray[np.number]
 """[..., 4]: xmin, ymin, xmax, ymax."""
 IMAGES_AT_A_TIME = 500
@@ -32,13 +34,20 @@ LabelsById = Mapping[str, Sequence[int]]
 
 
 def classification_errors(
-    folder: Path, system: System, seed: int, references: Mapping[str, LabelsById] | None = None, at: str = ""
+    folder: Path,
+    system: System,
+    seed: int,
+    references: Mapping[str, LabelsById] | None = None,
+    at: str = "",
+    quantities: Collection[str] = ("top-1", "top-5"),
 ) -> Wrong | None:
-    """PAPER 4: top-1 and top-5 errors of averaged posteriors; None where a store below `folder` is missing.
+    """PAPER 4: errors of averaged posteriors; None where a store below `folder` is missing.
 
-    By the data set's labels, and by those of each of the `references`: an image is right if one of its labels is among the
-    first, and does not count without a label. `at` is the name in paths of other images.
+    Top-N errors by the data set's labels, and by those of each of the `references`: an image is right if one of its labels is
+    among the first N, and does not count without a label. Mean per-class and calibration errors by the data set's labels.
+    `at` is the name in paths of other images.
     """
+    numbers = [int(quantity.removeprefix("top-")) for quantity in quantities if quantity.startswith("top-")]
     weights = {on_path(member.path, at): share for member, share in with_seed(system, seed)}
     if not all((folder / path).exists() for path in weights):
         return None
@@ -52,24 +61,48 @@ def classification_errors(
     }
     wrong: Wrong = {}
     for name, labels in by_reference.items():
-        places = _places(stores, weights, labels)
+        places, confidences = _places(stores, weights, labels)
         counted = np.array([bool(each) for each in labels])
-        wrong |= {on_reference(f"top-{k}", name): np.array(places)[counted] >= k for k in (1, 5)}
+        wrong |= {on_reference(f"top-{k}", name): np.array(places)[counted] >= k for k in numbers}
+        if not name:
+            right = [place == 0 for place in places]
+            wrong["mean per-class error"] = _shares_of_classes(right, first.labels.tolist())
+            wrong |= {"ECE": _shares_of_bins(right, confidences)} if confidences else {}
     return wrong
+
+
+def _shares_of_classes(right: Sequence[bool], labels: Sequence[int]) -> NDArray[np.float64]:
+    """[N], whose mean is the mean over classes of the error rate of a class: an image of a rare class weighs more."""
+    images = Counter(labels)
+    weights = [len(labels) / (len(images) * images[label]) for label in labels]
+    return np.array([0.0 if good else weight for good, weight in zip(right, weights, strict=True)])
+
+
+def _shares_of_bins(right: Sequence[bool], confidences: Sequence[float]) -> NDArray[np.float64]:
+    """[N], whose mean is the calibration error: Guo et al. (2017), 15 equal bins of confidence, each with its upper end."""
+    bins = [next((b for b in range(15) if confidence <= (b + 1) / 15), 14) for confidence in confidences]
+    gaps = [confidence - good for confidence, good in zip(confidences, right, strict=True)]
+    of_bins: Counter[int] = Counter()
+    for b, gap in zip(bins, gaps, strict=True):
+        of_bins[b] += gap  # type: ignore[assignment]
+    return np.array([gap if of_bins[b] > 0 else -gap for b, gap in zip(bins, gaps, strict=True)])
 
 
 def _places(
     stores: Mapping[str, Scores | TopLabels], weights: Mapping[str, Fraction], labels: Sequence[Sequence[int]]
-) -> list[int]:
-    """At which place of every image's classes, best first, one of its labels stands; 0 is the first."""
+) -> tuple[list[int], list[float]]:
+    """At which place of every image's classes, best first, one of its labels stands (0 is the first); its best posterior.
+
+    Without posteriors there are no best ones.
+    """
     first = next(iter(stores.values()))
     if isinstance(first, TopLabels):
         lists = first.predicted[:, :5].tolist()
         return [
             min((row.index(label) for label in own if label in row), default=len(row) + 5)
             for row, own in zip(lists, labels, strict=True)
-        ]
-    places = []
+        ], []
+    places, confidences = [], []
     for start in range(0, len(first), IMAGES_AT_A_TIME):
         rows = slice(start, start + IMAGES_AT_A_TIME)
         posteriors = average_posteriors(
@@ -79,7 +112,8 @@ def _places(
             # of equal posteriors the class with the lower number comes first
             before = (int((row > row[label]).sum()) + int((row[:label] == row[label]).sum()) for label in own)
             places.append(min(before, default=0))
-    return places
+            confidences.append(float(row.max()))
+    return places, confidences
 
 
 def localisation_errors(folder: Path, system: System, seed: int, merge: MergeSettings) -> Wrong | None:
@@ -197,6 +231,6 @@ def average_precision(scores: Sequence[float], positive: Sequence[bool], kind: s
     return area
 
 
-def mean_wrong(by_seed: Sequence[Mapping[str, NDArray[np.bool_]]], quantity: str) -> float:
+def mean_wrong(by_seed: Sequence[Wrong], quantity: str) -> float:
     """The error rate, averaged over seeds."""
     return float(np.mean([wrong[quantity].mean() for wrong in by_seed]))

@@ -21,6 +21,7 @@ from vggrepro.core.leftovers import visible_files
 from vggrepro.judging.ledger import judge_claims, read_ledger, write_ledger
 from vggrepro.judging.pipeline import make_table
 from vggrepro.paper.claims import CellPlace
+from vggrepro.paper.measures import allowed_labels
 from vggrepro.paper.references import AT, on_path, on_reference
 from vggrepro.paper.runs import file_name, members_name
 from vggrepro.paper.systems import Imported, System
@@ -71,11 +72,18 @@ class Recomputation:
                 return None
             return localisation_errors(self.results / "boxes", system, seed, self.settings.merge)
         scores = self.results / "scores"
-        wrong = classification_errors(scores, system, seed, self._labels)
+        wrong = classification_errors(scores, system, seed, self._labels, quantities=self._quantities)
         for name in self.settings.validation if wrong else ():
-            there = classification_errors(scores, system, seed, at=file_name(name)) or {}
+            there = classification_errors(scores, system, seed, at=file_name(name), quantities=self._quantities) or {}
             wrong = {**(wrong or {}), **{on_reference(quantity, name): errors for quantity, errors in there.items()}}
         return wrong
+
+    @cached_property
+    def _quantities(self) -> set[str]:
+        """What the paper's tables and the user's own measure of posteriors."""
+        tables = map(self.settings.table, self.settings.table_numbers())
+        named = {column.quantity for table in tables if table.kind.name == "scores" for column in table.columns}
+        return {quantity for quantity in named if allowed_labels(quantity)} | {"top-1", "top-5"}
 
     @cached_property
     def _labels(self) -> dict[str, LabelsById]:
