@@ -70,7 +70,7 @@ def choices_page() -> str:
     declared = dict(effects(Settings))
     for number, choices in choices_by_number(load_settings({})).items():
         parts += [
-            f'## <a id="choice-{number}"></a>{number}. {CHOICES[number]}\n',
+            f'## <a id="choice-{number}"></a>Choice {number}: {CHOICES[number]}\n',
             "| setting | default | what it decides |",
             "| --- | --- | --- |",
         ]

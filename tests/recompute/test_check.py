@@ -12,6 +12,7 @@ from tests.conftest import small
 from tests.training.helpers import trained, with_dropout
 from vggrepro import cli
 from vggrepro.paper.runs import Run
+from vggrepro.recompute import net
 from vggrepro.recompute.evaluations import Sample
 from vggrepro.recompute.findings import compared, equal, skipped, summary
 
@@ -102,6 +103,15 @@ def test_what_is_damaged_differs(results, tmp_path, damage, capsys):
     (tmp_path / "scores" / A.name / "dense" / "256" / damage).write_bytes(b"{")
     assert checked(tmp_path, "--only", f"scores/{A.name}/dense") == 1
     assert damage in capsys.readouterr().out
+
+
+def test_a_net_that_table_1_does_not_have_is_not_recomputed(results, tmp_path, monkeypatch, capsys):
+    lines = (net.PUBLISHED / "table01.csv").read_text(encoding="utf-8").replace(",A,", ",Z,", 1)
+    (tmp_path / "table01.csv").write_text(lines, encoding="utf-8")
+    monkeypatch.setattr(net, "PUBLISHED", tmp_path)
+    monkeypatch.setattr(net, "convolutions", net.convolutions.__wrapped__)
+    assert checked(results, "--only", f"runs/{A.name}") == 0
+    assert "what its net gives: not recomputed: A: not in tables/published/table01.csv" in capsys.readouterr().out
 
 
 def test_a_folder_without_results_is_one_message(tmp_path, capsys):

@@ -15,6 +15,7 @@ from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.tables.build import build_table
 from vggrepro.tables.measurement import Inputs
+from vggrepro.tables.render import table_html, table_latex, table_markdown
 from vggrepro.workflow.plan import Plan
 from vggrepro.workflow.tables import table_job
 
@@ -79,6 +80,17 @@ def test_a_net_that_is_as_sure_as_it_is_right_is_calibrated():
     assert calibration_error(RankedImages(ranks, confidence, labels)) == pytest.approx(0)
     assert calibration_error(RankedImages(ranks, np.full(4, 0.95), labels)) == pytest.approx(0.2)
     assert mean_class_error(RankedImages(ranks, confidence, labels)) == pytest.approx(0.25)
+
+
+def test_a_table_that_names_no_section_shows_none(tmp_path, scores):
+    """The paper's do, in the same words."""
+    settings = settings_with(folder_with(tmp_path))
+    for number, section in (("mine", ""), ("3", "4.1")):
+        table, _ = build_table(settings.table(number), settings, Inputs(scores))
+        html, markdown, latex = (write(table) for write in (table_html, table_markdown, table_latex))
+        assert (f"§{section}</span>" in html, f"(section {section})" in markdown, f"\\S{{}}{section})" in latex) == (
+            bool(section), bool(section), bool(section),
+        )  # fmt: skip
 
 
 def test_variants_stand_beside_rows_of_ones_own_table(tmp_path, scores):

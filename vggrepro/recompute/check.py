@@ -10,7 +10,7 @@ from typing import Any
 
 from vggrepro.core.leftovers import visible_files
 from vggrepro.recompute.evaluations import Sample, recomputed_boxes, recomputed_labels, recomputed_scores
-from vggrepro.recompute.findings import Finding, equal, skipped
+from vggrepro.recompute.findings import Finding, NoSecondDefinitionError, equal, skipped
 from vggrepro.recompute.net import read_net, wrong_layers
 from vggrepro.recompute.tables import recomputed_tables
 from vggrepro.recompute.training import recomputed_training
@@ -99,9 +99,11 @@ def _run_findings(results: Path, path: str, steps: int) -> Iterator[Finding]:
 
 
 def _named_damage(path: str, findings: Iterator[Finding]) -> Iterator[Finding]:
-    """The findings, and one that says so where something that they are read from is damaged."""
+    """The findings, and one that says so where something is damaged that they are read from, or defined in one place alone."""
     try:
         yield from findings
+    except NoSecondDefinitionError as error:
+        yield skipped(path, "what its net gives", str(error))
     except (ValueError, OSError, LookupError, TypeError) as error:
         yield Finding(path, "what is stored", "differs", f"it cannot be read: {error}")
 

@@ -13,6 +13,10 @@ from numpy.typing import ArrayLike
 Status = Literal["agrees", "differs", "not recomputed"]
 
 
+class NoSecondDefinitionError(ValueError):
+    """Something that only the code that is checked defines."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that was computed again, or could not be."""

@@ -19,6 +19,7 @@ from torch.nn import functional as F
 
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import PUBLISHED
+from vggrepro.recompute.findings import NoSecondDefinitionError
 
 Shapes = dict[str, tuple[int, ...]]
 """The shape of every parameter by its name: kernels [outputs, inputs, k, k], matrices [outputs, inputs], biases [outputs]."""
@@ -28,12 +29,12 @@ Shapes = dict[str, tuple[int, ...]]
 def convolutions(net: str) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
     """Five blocks of (kernel size, channels), and None for LRN, from the column of a net in `table01.csv`.
 
-    PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5. Raises ValueError for a net that is not there.
+    PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5. Raises NoSecondDefinitionError for a net that is not there.
     """
     with (PUBLISHED / "table01.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["row"].startswith("block")]
     if net.removesuffix("-5x5") not in rows[0]:
-        raise ValueError(f"{net}: not in tables/published/table01.csv, from which nets are computed again")
+        raise NoSecondDefinitionError(f"{net}: not in tables/published/table01.csv, from which nets are computed again")
     blocks = []
     for row in rows:
         block: list[tuple[int, int] | None] = []

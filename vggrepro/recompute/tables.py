@@ -192,6 +192,8 @@ def recomputed_values(work: Recomputation, table: PublishedTable, stored: Mappin
                 places.append(f"{table.name}-{i + 1}-{j + 1}")
     if missing := [place for place, value in zip(places, ours, strict=True) if value is None]:
         yield skipped(about, f"{len(missing)} values", work.why_missing(table, missing[0]))
+    if len(missing) == len(places) > 0:
+        return
     pairs = [(a, b, place) for a, b, place in zip(ours, theirs, places, strict=True) if a is not None]
     wrong = [place for a, b, place in pairs if not abs(a - b) <= CELL_TOLERANCE]
     note = f"at {', '.join(wrong[:5])}" if wrong else "by the definitions"

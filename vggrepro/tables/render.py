@@ -248,7 +248,8 @@ def table_markdown(table: Table) -> str:
     footnotes = [f"{mark.capitalize() if mark == ALL_CELLS else mark}: {text}" for mark, text in table.footnotes]
     images = [f"n = {view['n_of_all']} images in every row."] if view["n_of_all"] else []
     notes = "\n\n".join([table.caption, *images, *table.notes, *footnotes])
-    parts = [f"### {view['heading']} (section {table.section})", body, notes, *_markdown_variants(view["variants"])]
+    section = f" (section {table.section})" if table.section else ""
+    parts = [f"### {view['heading']}{section}", body, notes, *_markdown_variants(view["variants"])]
     return "\n\n".join(parts) + "\n"
 
 
