@@ -29,7 +29,7 @@ Shapes = dict[str, tuple[int, ...]]
 def convolutions(net: str) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
     """Five blocks of (kernel size, channels), and None for LRN, from the column of a net in `table01.csv`.
 
-    PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5. Raises NoSecondDefinitionError for a net that is not there.
+    PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5. Raises NoSecondDefinitionError for another net.
     """
     with (PUBLISHED / "table01.csv").open(encoding="utf-8", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["row"].startswith("block")]
