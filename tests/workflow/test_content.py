@@ -8,11 +8,13 @@ import re
 import shutil
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from tests.workflow.planning import forked
-from vggrepro.workflow.recipes import FAILED
+from vggrepro.workflow import content
+from vggrepro.workflow.recipes import FAILED, UNFINISHED
 
 pytestmark = pytest.mark.slow  # every test calls Snakemake several times
 
@@ -114,6 +116,20 @@ def test_what_a_kill_leaves_is_made_again_by_the_same_line(finished):
     assert made(finished, child="kill -9 $PPID", fails=True) == ["child"]
     assert (finished / "results/x/child/scores").exists()
     assert "child" in made(finished)
+
+
+def test_a_job_that_failed_and_waits_for_another_try_has_not_failed(tmp_path):
+    """On a cluster: Snakemake notes that it was submitted."""
+    recipes, job = content._Recipes(tmp_path), SimpleNamespace(output=[tmp_path / "child"])
+    place = tmp_path / "recipes/child.json"
+    recipes.begin_again(None, job)
+    assert not place.exists(), "what never ran has nothing to say"
+    recipes.fail(None, job)
+    recipes.begin_again(None, job)
+    assert json.loads(place.read_text()) == [UNFINISHED]
+    place.write_text('["settings"]')
+    recipes.begin_again(None, job)
+    assert json.loads(place.read_text()) == ["settings"], "it may have ended already"
 
 
 def test_what_stayed_elsewhere_is_made_for_those_who_need_it_and_for_nobody_else(finished):

@@ -66,10 +66,11 @@ def compared(
         return Finding(about, what, "agrees", note, 0.0, digits=math.inf)
     differences = np.nan_to_num(np.abs(first - second) / np.maximum(np.asarray(scale, np.float64), 1e-300), nan=np.inf)
     tolerances = np.broadcast_to(np.asarray(tolerance, np.float64), differences.shape)
-    place = np.unravel_index(int((differences / tolerances).argmax()), differences.shape)
+    place = np.unravel_index(int((differences / np.maximum(tolerances, 1e-300)).argmax()), differences.shape)
     worst, allowed, largest = float(differences[place]), float(tolerances[place]), float(differences.max())
     digits = math.inf if largest == 0 else max(0.0, -math.log10(largest))
-    return Finding(about, what, "agrees" if worst <= allowed else "differs", note, worst, allowed, digits)
+    agree = bool((differences <= tolerances).all())
+    return Finding(about, what, "agrees" if agree else "differs", note, worst, allowed, digits)
 
 
 def equal(about: str, what: str, same: bool, note: str = "") -> Finding:

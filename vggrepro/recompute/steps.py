@@ -21,8 +21,8 @@ TOLERANCES: dict[str, Tolerances] = {
 }
 """The largest relative difference that rounding explains, by the precision of the training; docs/guides/recompute.md derives
 them. The recomputation itself is in fp32."""
-SPREADS = 3
-"""How many times as far as the perturbed steps differ from each other a recorded one may be off."""
+SPREADS, WIDEST = 3, 0.5
+"""A recorded step may be off by so many times what the perturbed steps are, but never by more than half."""
 
 
 def tolerances_of(train: Mapping[str, Any]) -> Tolerances:
@@ -44,7 +44,8 @@ def compared_steps(
 ) -> Iterator[Finding]:
     """The findings on the loss, and on the gradients, values and changes of all parameters, of steps kept and taken again.
 
-    `perturbed`: the steps taken again from weights that are a little off. As far as they differ, so may those that were kept.
+    `perturbed`: the steps taken again from weights that are a little off. As far as they are from `again`, times `SPREADS`, so
+    may those be that were kept.
     """
     span = f"steps 1 to {len(kept)}" if len(kept) > 1 else "step 1"
     names = list(again[0]["norms"])
@@ -60,20 +61,22 @@ def compared_steps(
     )
     for what, tolerance in tolerances.items():
         scale = np.maximum(theirs[what] + _rounding(theirs, what, tolerances), 1e-300)
-        apart = [np.abs(other[what] - ours[what]) / scale for other in others]
-        spread: Any = np.max(apart, axis=0) if apart else np.zeros(())
+        apart = [np.zeros(scale.shape), *(np.abs(other[what] - ours[what]) / scale for other in others)]
+        spread = np.nan_to_num(np.max(apart, axis=0), nan=0.0, posinf=0.0)
         name = f"loss of {span}" if what == "loss" else f"norms of {what} in {span}"
-        allowed = tolerance + SPREADS * spread
-        note = _place(np.abs(ours[what] - theirs[what]) / scale / allowed, names, float(spread.max()))
+        allowed = tolerance + np.minimum(SPREADS * spread, WIDEST)
+        note = _place(np.abs(ours[what] - theirs[what]) / scale / allowed, names, spread)
         yield compared(about, name, ours[what], theirs[what], tolerance=allowed, scale=scale, note=note)
 
 
-def _place(far: NDArray[np.float64], names: Sequence[str], spread: float) -> str:
-    """Where the difference of the most tolerances is, and how far the perturbed steps are apart."""
-    far = np.nan_to_num(far, nan=np.inf)
-    step, *place = map(int, np.unravel_index(int(far.argmax()), far.shape))
+def _place(tolerances: NDArray[np.float64], names: Sequence[str], spread: NDArray[np.float64]) -> str:
+    """Where the difference of the most tolerances is, and how far the perturbed steps are off there."""
+    tolerances = np.nan_to_num(tolerances, nan=np.inf)
+    step, *place = place_of = tuple(map(int, np.unravel_index(int(tolerances.argmax()), tolerances.shape)))
     note = f"at {names[place[0]]} in step {step + 1}" if place else f"in step {step + 1}"
-    return note + (f"; steps from weights that are some millionths off differ by up to {spread:.2g}" if spread else "")
+    if not spread.any():
+        return note
+    return f"{note}, where the same steps from weights that are half a millionth off differ by {spread[place_of]:.2g}"
 
 
 def _numbers(steps: Sequence[Step], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:

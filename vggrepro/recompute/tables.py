@@ -129,7 +129,7 @@ class Recomputation:
         match = self.settings.merge.match
         if table.kind.name == "boxes" and match not in MATCHES:
             return f"merge.match is {match}, which is not in MATCHES of vggrepro/recompute/errors.py: add it there"
-        return f"the results that {place} is made from are not there"
+        return f"what {place} is made from is not there, or its quantity has no second definition"
 
     def _share(self, table: PublishedTable, row: Row, column: Column) -> float | None:
         folder = self.results / table.kind.results / task_of(row, column)
@@ -267,7 +267,7 @@ def recomputed_claims(work: Recomputation, tables: Path) -> Iterator[Finding]:
 
 
 def _gains(work: Recomputation, stored: Mapping[str, Mapping[str, Any]]) -> Iterator[Finding]:
-    ours, theirs, names = [], [], []
+    ours, theirs, names, missing = [], [], [], []
     claims = (claim for family in claim_families(work.settings) for claim in family.claims)
     for claim in (claim for claim in claims if claim.test in TESTS_OF_CELLS):
         steps = stored.get(claim.id, {}).get("steps", [])
@@ -280,6 +280,11 @@ def _gains(work: Recomputation, stored: Mapping[str, Mapping[str, Any]]) -> Iter
                 ours.append(better if higher else -better)
                 theirs.append(step["gain"])
                 names.append(claim.id)
+            elif step["gain"] is not None:
+                missing.append(claim.id)
+    if missing:
+        why = f"what that of {missing[0]} is made from is not there, or has no second definition"
+        yield skipped("claims", f"{len(missing)} gains", why)
     wrong = [name for name, a, b in zip(names, ours, theirs, strict=True) if not abs(a - b) <= CELL_TOLERANCE]
     note = f"of {', '.join(wrong)}" if wrong else "by the definitions"
     yield compared("claims", f"{len(ours)} gains", ours, theirs, tolerance=CELL_TOLERANCE, note=note)

@@ -34,8 +34,8 @@ GRADIENTS_AT_A_TIME = 8
 
 STEPS_IN_BF16 = 2
 """After these, what rounding did to one step has moved the next ones apart: differences grow threefold a step."""
-PERTURBATIONS, NOISE = 5, 3e-6
-"""How many times steps that differ are taken again from weights that are off by so much: ten times what rounding does."""
+PERTURBATIONS, NOISE = 10, 5e-7
+"""How many times steps that differ are taken again from weights that are off by so much: a few times what rounding does."""
 CLEARLY = 100
 """A first step that is off by so many tolerances is another step: nobody needs to know what rounding does to it."""
 

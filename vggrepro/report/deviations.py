@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from vggrepro.paper.protocol import Rule, call, protocol_rules
+from vggrepro.paper.runs import TRAINING_STAGES
 from vggrepro.paper.tables import table_label
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import CHOICES, choices_by_number, defaults, departures, harmless_differences
@@ -16,7 +17,7 @@ from vggrepro.tables.cells import Table, TableFinding
 NAMED = 2
 """Runs or evaluations that the report names; of more it gives the number."""
 
-BLOCKS_OF_STAGES = ("train", "finetune", "localise")
+BLOCKS_OF_STAGES = tuple(dict.fromkeys(TRAINING_STAGES.values()))
 """Blocks of settings that `{stage}` in `tables/protocol.yaml` stands for."""
 
 

@@ -41,6 +41,8 @@ def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401
     _IOFile.is_newer = _never
     # `PersistenceBase.started` comes too late for this: the job runs already, and may have been killed
     Job.remove_existing_output = _before_it_runs(recipes.begin)
+    # on a cluster it comes when a job that failed is submitted again
+    PersistenceBase.started = _followed_by(PersistenceBase.started, recipes.begin_again)
     Job.cleanup = _nothing
     Job.postprocess = _ended_then(Job.postprocess, recipes.finish, recipes.fail)
     PersistenceBase.has_metadata = _or_else(recipes.known, PersistenceBase.has_metadata)
@@ -58,6 +60,11 @@ class _Recipes:
         """A job is about to start."""
         if place := self._place(job):
             write_json(place, [UNFINISHED])
+
+    def begin_again(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
+        """A job that failed waits for another try."""
+        if (place := self._place(job)) and place.exists() and FAILED in place.read_text(encoding="utf-8"):
+            self.begin(job)
 
     def finish(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
         """A job has ended well."""
@@ -150,6 +157,14 @@ async def _nothing(job: Any, skip_outputs: Any) -> None:  # noqa: ANN401
 
 
 _Method = Callable[..., Any]
+
+
+def _followed_by(method: _Method, then: Callable[[Any, Any], None]) -> _Method:
+    def both(self: Any, job: Any, *rest: Any, **options: Any) -> None:  # noqa: ANN401
+        method(self, job, *rest, **options)
+        then(self, job)
+
+    return both
 
 
 def _ended_then(

@@ -9,7 +9,6 @@ from typing import Any
 from vggrepro.paper.tables import Published, published_table
 from vggrepro.report.figures.drawing import (
     BLUE,
-    CURVES,
     INK,
     SMALLEST,
     STYLES,
@@ -19,6 +18,7 @@ from vggrepro.report.figures.drawing import (
     Style,
     finished_figure,
     plot_style,
+    style_of_net,
 )
 from vggrepro.scores.outcomes import Errors, Outcomes
 from vggrepro.scores.trainings import spreads_by_quantity
@@ -133,7 +133,7 @@ def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
         figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=len(handles))
         caption = (
             "Top-1 error at one test scale Q (Table 3, and here at each scale of Table 4), and with the posteriors of the "
-            "three scales averaged (shaded; Table 4). Upper row: measured here, with 95% intervals; lower row: published. The "
+            "scales averaged (shaded; Table 4). Upper row: measured here, with 95% intervals; lower row: published. The "
             "axes have different scales."
         )
         return finished_figure(figure, "error-against-scale", "Error against scale", caption, folder)
@@ -154,7 +154,7 @@ def _scales(
     together: Sequence[tuple[float, Point]],
 ) -> None:
     """A net in one panel: its error at each scale, joined by a line, and at their average."""
-    colour, marker, dash = STYLES.get(net, CURVES[0])
+    colour, marker, dash = style_of_net(net)
     points = [*alone, *together]
     x, y = [x for x, _ in points], [error for _, (error, _) in points]
     bars = [(error - low, high - error) for _, (error, bounds) in points for low, high in [bounds or (error, error)]]

@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import matplotlib
 import numpy as np
@@ -59,6 +60,9 @@ CURVES: tuple[Style, ...] = (
 )
 """For lines that are not nets."""
 
+MARKERS = "<>hp*d8"
+"""Of nets that are not the paper's."""
+
 INK = "#010203"
 """Stands for the page's text colour, so that the same SVG serves light and dark."""
 
@@ -76,7 +80,15 @@ class Figure:
 def style_of(run: Run) -> tuple[str, Style]:
     """The name of a run in legends, and its colour, marker and dash."""
     name = run.label if run.label in STYLES else run.label.split("/")[0]
-    return name, STYLES[name] if name in STYLES else (STYLES.get(run.net, CURVES[0])[0], "x", "--")
+    colour = STYLES.get(run.net, style_of_net(name))[0]
+    return name, STYLES.get(name, (colour, *style_of_net(name)[1:]))
+
+
+def style_of_net(name: str) -> Style:
+    """Colour, marker and dash of a net; one that somebody added has a marker that the paper's do not have."""
+    number = crc32(name.encode())
+    colour, _, dash = CURVES[number % len(CURVES)]
+    return STYLES.get(name, (colour, MARKERS[number // len(CURVES) % len(MARKERS)], dash))
 
 
 def plot_style() -> dict[str, Any]:

@@ -13,14 +13,13 @@ from vggrepro.paper.tables import Row
 from vggrepro.report.figures.drawing import (
     AMBER,
     BLUE,
-    CURVES,
     SMALLEST,
-    STYLES,
     WIDTH,
     Figure,
     finished_figure,
     plot_style,
     style_of,
+    style_of_net,
 )
 from vggrepro.tables.cells import Cell, Table
 from vggrepro.tables.lineage import FinishedTraining
@@ -169,7 +168,7 @@ def draw_error_against_cost(
 def _bought(axis: Any, time: float, cell: Cell, net: str, S: str, *, below: bool) -> None:  # noqa: ANN401
     """A net's error at its cost, with its name; neighbours have theirs above and below."""
     assert cell.value is not None, "rows without an error are left out"
-    colour, marker, _ = STYLES.get(net, CURVES[0])
+    colour, marker, _ = style_of_net(net)
     low, high = cell.interval or (cell.value, cell.value)
     bars = [[cell.value - low], [high - cell.value]]
     axis.errorbar([time], [cell.value], yerr=bars, fmt=marker, color=colour, markersize=6, capsize=2, elinewidth=0.8)
