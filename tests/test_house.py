@@ -6,9 +6,11 @@ import ast
 import re
 import subprocess
 import tomllib
+from importlib.metadata import PackageNotFoundError, metadata
 
 import pytest
 import yaml
+from packaging.specifiers import SpecifierSet
 
 from vggrepro.core.paths import ROOT
 
@@ -35,6 +37,19 @@ def test_every_version_is_pinned_and_locked():
     for requirement in wanted:
         name, version = requirement.lower().replace("-", "_").split("==")
         assert locked[name] == version
+
+
+def test_the_oldest_python_of_the_readme_takes_every_locked_version():
+    """Debian 12 has Python 3.11.2."""
+    names = [line.split("==")[0] for line in text("requirements.lock").splitlines() if "==" in line]
+    needs = {}
+    for name in names:
+        try:
+            needs[name] = metadata(name).get("Requires-Python") or ""
+        except PackageNotFoundError:
+            continue  # of another platform
+    assert len(needs) > 100
+    assert [name for name, python in needs.items() if not SpecifierSet(python).contains("3.11.0")] == []
 
 
 def test_conda_takes_the_same_versions():
