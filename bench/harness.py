@@ -34,11 +34,15 @@ Row = dict[str, Any]
 """What is measured, its unit, and speeds or times of `ours` and of some of the `PEERS`."""
 
 
+CORES = sorted(os.sched_getaffinity(0))
+"""Those that this process may run on, before it is pinned to some of them."""
+
+
 def pin(cores: int) -> None:
     """Run on so many cores, with as many threads."""
     import torch
 
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    os.sched_setaffinity(0, CORES[:cores])
     torch.set_num_threads(cores)
 
 
