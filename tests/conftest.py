@@ -173,13 +173,13 @@ def made_once(
     def make_once(name: str, make: Callable[[Path], None]) -> Path:
         base = tmp_path_factory.getbasetemp()
         folder = (base if worker_id == "master" else base.parent) / name
-        made = folder.with_name(f"{name}.made")
+        finished = folder.with_name(f"{name}.finished")
         with FileLock(f"{folder}.lock"):
-            if not made.exists():
+            if not finished.exists():
                 shutil.rmtree(folder, ignore_errors=True)
                 folder.mkdir()
                 make(folder)
-                made.touch()
+                finished.touch()
         return folder
 
     return make_once

@@ -120,10 +120,10 @@ def _compared_with_steps(about: str, kept: Sequence[Step], replay: Replay) -> li
     """
     tolerances, total = tolerances_of(replay.train), len(kept)
     again = list(show_progress(take_steps(replay, total), total=total, about=about, unit="step"))
-    found = list(compared_steps(about, kept, again, tolerances))
+    findings = list(compared_steps(about, kept, again, tolerances))
     clearly = {name: CLEARLY * tolerance for name, tolerance in tolerances.items()}
-    if not differ(found) or differ(compared_steps(about, kept[:1], again[:1], clearly)):
-        return found
+    if not differ(findings) or differ(compared_steps(about, kept[:1], again[:1], clearly)):
+        return findings
     steps = (take_steps(replay, total, noise=seed) for seed in range(1, PERTURBATIONS + 1))
     what = f"{about}, what rounding does"
     perturbed = [list(one) for one in show_progress(steps, total=PERTURBATIONS, about=what, unit="repetition")]
