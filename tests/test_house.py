@@ -6,7 +6,10 @@ import ast
 import re
 import subprocess
 import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, metadata
+from pathlib import Path
 
 import pytest
 import yaml
@@ -83,3 +86,44 @@ def test_functions_are_of_a_readable_size():
                 lengths[f"{path.name}:{node.name}"] = node.end_lineno - node.lineno + 1
     assert {name: n for name, n in lengths.items() if n > 80} == {}
     assert sorted(lengths.values())[int(0.9 * len(lengths))] <= 40
+
+
+SECOND_DEFINITIONS = {
+    "Finding",
+    "Pixels",
+    "average_precision",
+    "blocks_of",
+    "count_parameters",
+    "net_input",
+    "rescaled_size",
+    "task_descriptors",
+}
+"""What `recompute` defines a second time, by itself, under the name of what it checks."""
+
+
+def public_names(module: Path) -> Iterator[str]:
+    """The names that a module's top level defines, without those that begin with an underscore."""
+    for node in ast.parse(module.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names = [node.name]
+        elif isinstance(node, ast.Assign | ast.AnnAssign):
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            names = [name.id for target in targets for name in ast.walk(target) if isinstance(name, ast.Name)]
+        else:
+            continue
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def test_a_public_name_is_defined_in_one_module():
+    """A reader who looks a name up finds one thing."""
+    places: dict[str, set[str]] = defaultdict(set)
+    for module in (ROOT / "vggrepro").rglob("*.py"):
+        place = module.relative_to(ROOT / "vggrepro")
+        # verbs are called like the functions that do their work
+        if place.parts[0] == "cli" and place.name != "options.py":
+            continue
+        for name in public_names(module):
+            if not (place.parts[0] == "recompute" and name in SECOND_DEFINITIONS):
+                places[name].add(place.as_posix())
+    assert {name: sorted(where) for name, where in places.items() if len(where) > 1} == {}
+    assert set(places) >= SECOND_DEFINITIONS

@@ -11,13 +11,13 @@ from hypothesis import strategies as st
 
 from vggrepro.core.checksums import (
     CHECKSUMS,
+    CHECKSUMS_SUFFIX,
     SNAKEMAKES,
-    SUFFIX,
     check_file,
     file_checksum,
     listed_files,
     recorded_checksum,
-    unit_of,
+    result_to_delete,
     write_checksums,
     write_list,
 )
@@ -67,7 +67,7 @@ def test_a_damaged_list_passes_no_file_that_it_was_damaged_at(folder, name):
 
 def test_a_list_beside_a_file_counts_before_that_of_the_folder(folder):
     (folder / "table.csv").write_text("1")
-    write_list(folder / f"table{SUFFIX}", [folder / "table.csv"])
+    write_list(folder / f"table{CHECKSUMS_SUFFIX}", [folder / "table.csv"])
     check_file(folder / "table.csv")
     (folder / "table.csv").write_text("2")
     with pytest.raises(ValueError, match="table.xxh128"):
@@ -87,12 +87,12 @@ def test_content_has_one_name_wherever_it_lies_and_whenever_it_was_written(folde
 
 def test_what_is_to_be_deleted_is_what_snakemake_makes(folder):
     """Of a folder in an output the whole output: without a part of it, nothing would be missing to Snakemake."""
-    assert unit_of(folder / "own/c.txt") == folder / "own"
+    assert result_to_delete(folder / "own/c.txt") == folder / "own"
     (folder / SNAKEMAKES).touch()
-    assert unit_of(folder / "own/c.txt") == folder
+    assert result_to_delete(folder / "own/c.txt") == folder
     (folder / "table.csv").touch()
-    write_list(folder / f"table{SUFFIX}", [folder / "table.csv"])
-    assert unit_of(folder.parent / "x.csv") == folder.parent / "x.csv"
+    write_list(folder / f"table{CHECKSUMS_SUFFIX}", [folder / "table.csv"])
+    assert result_to_delete(folder.parent / "x.csv") == folder.parent / "x.csv"
 
 
 def test_damage_is_named_with_what_to_delete_and_how_to_make_it_again(folder):

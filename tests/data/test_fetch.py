@@ -310,7 +310,7 @@ KILLED = """
 import sys
 from pathlib import Path
 from vggrepro.data import transport
-transport.BLOCK = 10_000
+transport.BYTES_PER_BLOCK = 10_000
 transport.download(sys.argv[1], transport.Part(Path(sys.argv[2])), size=None, will_be_compared=False)
 """
 

@@ -14,7 +14,7 @@ from tests.damage import UNREAD, kinds_of, outcomes, reader_of
 from tests.svm_results import MEAN, NETS, SETTINGS, random_net
 from tests.training.helpers import trained
 from vggrepro import cli
-from vggrepro.core.checksums import CHECKSUMS, SUFFIX, list_of, listed_files
+from vggrepro.core.checksums import CHECKSUMS, CHECKSUMS_SUFFIX, list_of, listed_files
 from vggrepro.data import transfer_standin
 from vggrepro.data.integrity import damage_below, record_below
 from vggrepro.data.store import IMAGES, SUMS, Store
@@ -99,7 +99,9 @@ def test_no_damage_is_believed(results):
 
 def test_every_file_that_is_read_is_listed_or_has_its_pieces_listed(results):
     read = [file for file in kinds_of(results).values() if not isinstance(reader_of(results, file), str)]
-    unlisted = {file.name for file in read if file.suffix != SUFFIX and file not in listed_files(list_of(file))}
+    unlisted = {
+        file.name for file in read if file.suffix != CHECKSUMS_SUFFIX and file not in listed_files(list_of(file))
+    }
     assert unlisted == {IMAGES}
 
 

@@ -15,8 +15,8 @@ from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import (
     CellValue,
     Circumstances,
-    Digests,
-    Step,
+    ResultDigests,
+    StepDigest,
     digests_of,
     read_digests,
     weights_digest,
@@ -30,7 +30,7 @@ USUAL = Circumstances(
 )
 
 
-def digests(*changed: str, cell: float = 20.0, circumstances: Circumstances = USUAL) -> Digests:
+def digests(*changed: str, cell: float = 20.0, circumstances: Circumstances = USUAL) -> ResultDigests:
     """Images, A, B that begins with A, B's scores and a cell; the digests of some steps `changed`."""
     after = {
         "data/train": (),
@@ -39,11 +39,11 @@ def digests(*changed: str, cell: float = 20.0, circumstances: Circumstances = US
         "scores/B_256_s0/dense/256": ("runs/B_256_s0",),
     }
     steps = {
-        name: Step(digest=f"{name}{'!' * (name in changed)}", after=before, circumstances=0 if before else None)
+        name: StepDigest(digest=f"{name}{'!' * (name in changed)}", after=before, circumstances=0 if before else None)
         for name, before in after.items()
     }
     cells = {"table03-2-1": CellValue(value=cell, after=("scores/B_256_s0/dense/256",))}
-    return Digests(circumstances=(circumstances,), steps=steps, cells=cells)
+    return ResultDigests(circumstances=(circumstances,), steps=steps, cells=cells)
 
 
 def test_a_result_equals_itself():
@@ -77,7 +77,7 @@ def test_what_only_one_of_them_has_is_no_equality():
     assert compare(part, whole).only_reference == ("table03-2-1",)
     assert not compare(part, whole).equal
     with pytest.raises(ValueError, match="no step and no cell in common"):
-        compare(part, Digests(circumstances=(), steps={}, cells=whole.cells))
+        compare(part, ResultDigests(circumstances=(), steps={}, cells=whole.cells))
 
 
 @pytest.mark.parametrize(

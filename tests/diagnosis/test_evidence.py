@@ -110,11 +110,11 @@ def test_pictures_are_bounded_and_spread_over_classes(root, stores, monkeypatch,
     assert np.bincount(val.labels[few]).max() <= 2
     assert len(set(few)) == 15
     with Image.open(tmp_path / "few/thumbnails/0.jpg") as sheet:
-        assert sheet.size == (evidence.SHEET * evidence.SIDE,) * 2
-        first = np.asarray(sheet)[: evidence.SIDE, : evidence.SIDE].astype(int)
+        assert sheet.size == (evidence.SHEET * evidence.THUMBNAIL_SIDE,) * 2
+        first = np.asarray(sheet)[: evidence.THUMBNAIL_SIDE, : evidence.THUMBNAIL_SIDE].astype(int)
     picture = Image.fromarray(val.image(few[0]))
-    picture.thumbnail((evidence.SIDE, evidence.SIDE))
-    if picture.size == (evidence.SIDE,) * 2:
+    picture.thumbnail((evidence.THUMBNAIL_SIDE, evidence.THUMBNAIL_SIDE))
+    if picture.size == (evidence.THUMBNAIL_SIDE,) * 2:
         assert np.abs(first - np.asarray(picture)).mean() < 12
 
 

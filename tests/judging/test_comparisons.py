@@ -143,7 +143,7 @@ def errors_of(net: str, wrong: np.ndarray) -> OutcomeEntry:
     return OutcomeEntry(NETS[net], "top-1", Errors(wrong, "images", (f"{net}_256_s0/dense/256",)))
 
 
-def gain_of_b(folder: Path, *entries: OutcomeEntry) -> comparisons.Step:
+def gain_of_b(folder: Path, *entries: OutcomeEntry) -> comparisons.ClaimComparison:
     """The comparison of B with A."""
     write_outcomes(folder / "table03.npz", Outcomes("3", tuple(range(len(entries[0].outcome.wrong))), entries))
     (folder / "claims.yaml").write_text(yaml.safe_dump([claim()], sort_keys=False))

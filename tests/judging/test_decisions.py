@@ -13,7 +13,7 @@ from scipy import stats
 from tests.judging.made_claims import NETS, PAPER, claim, judge, pair, patterns
 from vggrepro.core.validation import validated
 from vggrepro.judging import comparisons
-from vggrepro.judging.comparisons import Step, compare_cells
+from vggrepro.judging.comparisons import ClaimComparison, compare_cells
 from vggrepro.judging.decisions import JudgedClaim, corrected, leaning
 from vggrepro.paper.claims import Claim, load_claims
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes
@@ -214,8 +214,8 @@ def test_seeds_are_nested(tmp_path):
 def decided(tested: Claim, *gains: float, error: float = 0.1) -> JudgedClaim:
     """The verdict on a claim alone, where its pairs have these gains in points, with a standard error."""
     steps = [
-        comparisons.TestedStep(
-            Step("", "", ("", ""), gain, (gain, gain), 50_000, 1), Estimate(gain, error**2), "images"
+        comparisons.TestedComparison(
+            ClaimComparison("", "", ("", ""), gain, (gain, gain), 50_000, 1), Estimate(gain, error**2), "images"
         )
         for gain in gains
     ]

@@ -14,7 +14,7 @@ import pytest
 
 from tests.packs.made import forged, smoke, write_packed
 from vggrepro import cli
-from vggrepro.packs.manifest import MANIFEST, VERSION, open_pack
+from vggrepro.packs.manifest import MANIFEST, PACK_VERSION, open_pack
 from vggrepro.packs.merge import merge_packs
 from vggrepro.packs.write import write_pack
 
@@ -60,8 +60,10 @@ def test_other_kinds_of_files_are_no_packs(pack, tmp_path):
 
 
 def test_a_newer_pack_asks_for_a_newer_program(pack, tmp_path):
-    newer = forged(pack, tmp_path / "newer.zip", change=lambda m: m.update(version=VERSION + 1, more=1))
-    assert f"version {VERSION + 1}, and this program reads up to version {VERSION}" in refused(newer, tmp_path / "out")
+    newer = forged(pack, tmp_path / "newer.zip", change=lambda m: m.update(version=PACK_VERSION + 1, more=1))
+    assert f"version {PACK_VERSION + 1}, and this program reads up to version {PACK_VERSION}" in refused(
+        newer, tmp_path / "out"
+    )
 
 
 @pytest.mark.parametrize("part", [0.0, 0.3, 0.9, 0.999])

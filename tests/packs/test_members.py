@@ -23,7 +23,7 @@ def test_the_first_bytes_of_all_numbers_come_first():
 
 
 def test_a_file_of_many_blocks_comes_back_and_is_smaller(tmp_path, monkeypatch):
-    monkeypatch.setattr(members, "BLOCK", 1 << 12)
+    monkeypatch.setattr(members, "BYTES_PER_SORT", 1 << 12)
     logits = np.random.default_rng(0).standard_normal((50, 1000))
     posteriors = (np.exp(logits) / np.exp(logits).sum(1, keepdims=True)).astype(np.float32)
     np.save(tmp_path / "posteriors.npy", posteriors)

@@ -14,7 +14,7 @@ from vggrepro import cli
 from vggrepro.paper.runs import Run
 from vggrepro.recompute import net
 from vggrepro.recompute.evaluations import Sample
-from vggrepro.recompute.findings import compared, equal, skipped, summary
+from vggrepro.recompute.findings import compared_numbers, equal, skipped, summary
 
 pytestmark = pytest.mark.trains
 A = Run("A", "256")
@@ -121,11 +121,11 @@ def test_a_folder_without_results_is_one_message(tmp_path, capsys):
 
 
 def test_findings_say_how_near_numbers_are():
-    near = compared("a", "b", [1.0, 2.0], [1.0, 2.00002], tolerance=1e-4)
+    near = compared_numbers("a", "b", [1.0, 2.0], [1.0, 2.00002], tolerance=1e-4)
     assert (near.status, round(near.digits, 1)) == ("agrees", 4.7)
-    assert compared("a", "b", [1.0], [1.1], tolerance=1e-4).status == "differs"
-    assert compared("a", "b", [1.0], [float("nan")], tolerance=1e9).status == "differs"
-    assert compared("a", "b", [1.0], [1.0, 2.0], tolerance=1e9).status == "differs"
-    assert compared("a", "b", [1000.0], [1000.1], tolerance=1e-3, scale=[1000.0]).status == "agrees"
+    assert compared_numbers("a", "b", [1.0], [1.1], tolerance=1e-4).status == "differs"
+    assert compared_numbers("a", "b", [1.0], [float("nan")], tolerance=1e9).status == "differs"
+    assert compared_numbers("a", "b", [1.0], [1.0, 2.0], tolerance=1e9).status == "differs"
+    assert compared_numbers("a", "b", [1000.0], [1000.1], tolerance=1e-3, scale=[1000.0]).status == "agrees"
     findings = (near, equal("a", "b", False), skipped("a", "b", "why"))
     assert summary(findings) == "1 agree, 1 differ, 1 could not be recomputed"

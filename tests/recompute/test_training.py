@@ -26,7 +26,7 @@ from vggrepro.paper import nets
 from vggrepro.paper.runs import Run
 from vggrepro.recompute import training
 from vggrepro.recompute.findings import Finding
-from vggrepro.recompute.steps import TOLERANCES, compared_steps
+from vggrepro.recompute.first_steps import TOLERANCES, compared_steps
 from vggrepro.recompute.training import recomputed_training, take_steps
 from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training import loader, objectives, optimiser

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from vggrepro.core.plan_record import PredictedAndMeasured
-from vggrepro.judging.comparisons import Step
+from vggrepro.judging.comparisons import ClaimComparison
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger
 from vggrepro.paper.runs import Run
@@ -184,7 +184,9 @@ def test_verdicts_differ_without_their_colour():
 
 
 def test_claims_that_were_compared_are_in_their_forest(tmp_path):
-    step = Step("Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0)
+    step = ClaimComparison(
+        "Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0
+    )
     lasting = JudgedClaim(
         "depth", "4.1", "it helps", "superiority", "top-1", 0, 0.3, "", "supported", steps=(step, step)
     )
@@ -196,7 +198,9 @@ def test_claims_that_were_compared_are_in_their_forest(tmp_path):
 
 
 def test_no_figure_of_claims_is_longer_than_a_page_and_none_ends_with_a_heading(tmp_path):
-    step = Step("Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0)
+    step = ClaimComparison(
+        "Table 3: D", "Table 3: A", ("table03-1-1", "table03-2-1"), 1.0, (0.5, 1.5), 100, 1, 0.01, 1.0
+    )
     said = JudgedClaim("a", "4.1", "some words " * 9, "superiority", "top-1", 0, 0.3, "", "supported", steps=(step,))
     claims = tuple(replace(said, id=f"{k}", section=f"4.{1 + k // 25}") for k in range(60))
     drawn = verdicts.draw_claims(Ledger(True, 1, "", "", claims), tmp_path)

@@ -12,7 +12,7 @@ from vggrepro.paper.measures import BINS, RankedImages
 from vggrepro.scores import stores
 from vggrepro.scores.answers import (
     agreement,
-    calibration_error,
+    binned_calibration_error,
     class_errors,
     confidence_bins,
     mixture_answers,
@@ -66,7 +66,7 @@ def test_calibration_is_the_average_gap_of_bins():
             counted += len(inside)
     bins = confidence_bins(right, confidence)
     assert counted == sum(each.images for each in bins) == 500
-    assert calibration_error(bins) == pytest.approx(total)
+    assert binned_calibration_error(bins) == pytest.approx(total)
     as_ranks = RankedImages(np.where(right, 0, 1).astype(np.int32), confidence, np.zeros(500, np.int64))
     assert measures.calibration_error(as_ranks) == pytest.approx(total)
 

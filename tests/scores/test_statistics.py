@@ -246,7 +246,7 @@ def test_seeds_do_not_help_where_images_are_too_few_but_more_of_both_do():
     few = Estimate(0.002, 1e-4, shared=2e-5, trainings=(1e-4, 16), seeds=2)
     assert statistics.seeds_needed(few, 0.002, 0.025) is None
     assert statistics.images_needed(few, 0.002, 500, 0.025) is None
-    seeds = 2 * statistics.seeds_needed(few, 0.002, 0.025, images=statistics.MOST)
+    seeds = 2 * statistics.seeds_needed(few, 0.002, 0.025, images=statistics.ENDLESS)
     images = statistics.images_needed(few, 0.002, 500, 0.025, seeds=seeds)
     own, together = 8e-5 * 500 / images, 4e-5 / seeds * 500 / images
     assert Estimate(0.002, own + together, trainings=(2e-4 / seeds, 16)).detects(0.002, 0.025)

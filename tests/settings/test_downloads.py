@@ -14,7 +14,7 @@ from torchvision.datasets import caltech, voc
 from tests.conftest import real
 from vggrepro.paper.systems import released_run
 from vggrepro.settings import downloads as listed
-from vggrepro.settings.downloads import LENGTHS, downloads, fetched_name, place_of, record_of, released_recipe
+from vggrepro.settings.downloads import DIGEST_LENGTHS, downloads, fetched_name, place_of, record_of, released_recipe
 from vggrepro.settings.loading import PATHS
 
 
@@ -28,7 +28,7 @@ def test_every_file_has_an_address_and_what_it_stands_for_is_a_setting():
     for entry in downloads().values():
         for file in entry.files:
             assert file.url.endswith(file.name)
-            assert file.digest is None or len(file.expected) in (8, LENGTHS[file.algorithm])
+            assert file.digest is None or len(file.expected) in (8, DIGEST_LENGTHS[file.algorithm])
             assert len(file.expected) != 8 or file.expected in file.name
 
 

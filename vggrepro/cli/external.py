@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from vggrepro.cli.app import command_group
-from vggrepro.cli.options import Boxes, Positive, SettingsText, Threads, ValStore, about, read_settings
+from vggrepro.cli.options import BoxesFolder, Positive, SettingsText, Threads, ValStore, about, read_settings
 
 command = command_group("Scores of others")
 
@@ -121,7 +121,7 @@ def submission(
     /,
     *,
     settings: SettingsText,
-    boxes: Boxes,
+    boxes: BoxesFolder,
     val: ValStore,
     devkit: Annotated[Path, about("ILSVRC's devkit, folder or archive: its ids of classes")],
     labels_only: Annotated[bool, about("write up to five labels, without boxes")] = False,

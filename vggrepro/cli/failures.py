@@ -16,7 +16,7 @@ from vggrepro.core import provenance
 from vggrepro.core.paths import ROOT
 from vggrepro.core.printable import visible
 
-LINES = "\n"
+LINE_ENDS = "\n"
 """What stays of the characters that a terminal does not print."""
 UNEXPECTED = 70
 """Exit status of a mistake of the program, as sysexits.h has it."""
@@ -24,7 +24,7 @@ UNEXPECTED = 70
 
 def fail(tokens: Sequence[str], message: object, *, status: int = 2) -> int:
     """Print one message for a command; the exit status."""
-    print(f"vggrepro {tokens[0]}: {visible(str(message), kept=LINES)}", file=sys.stderr)
+    print(f"vggrepro {tokens[0]}: {visible(str(message), kept=LINE_ENDS)}", file=sys.stderr)
     return status
 
 
@@ -47,7 +47,7 @@ def report_unexpected(tokens: Sequence[str], error: Exception) -> int:
     text = "\n".join([*lines, "", *traceback.format_exception(error)])
     handle, name = tempfile.mkstemp(prefix="vggrepro-error-", suffix=".txt")
     with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(visible(text, kept=LINES))
+        file.write(visible(text, kept=LINE_ENDS))
     return fail(
         tokens,
         f"this is a mistake of the program, not yours ({type(error).__name__}). Please report it with the file {name}",

@@ -72,7 +72,7 @@ EvaluateText = Annotated[str, about("the evaluate block of the settings as JSON,
 TransferText = Annotated[str, about("the transfer block of the settings as JSON, or a preset")]
 ValStore = Annotated[Path, about("prepared validation store")]
 ScoresFolder = Annotated[Path, about("folder of the score stores")]
-Boxes = Annotated[Path, about("folder of the box stores")]
+BoxesFolder = Annotated[Path, about("folder of the box stores")]
 Threads = Annotated[Positive, about("CPU threads, for arithmetic and for reading images")]
 
 

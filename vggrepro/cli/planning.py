@@ -73,7 +73,7 @@ def _print_claims(out: Any, view: Any, config: tuple[str, ...], values: Mapping[
     from vggrepro.planning.assumptions import assumptions_of
     from vggrepro.planning.budget import Market, buy, judging_lines, snakemake_line
     from vggrepro.planning.chances_text import bought_lines, bought_table, chances_table, claims_lines
-    from vggrepro.planning.images import data_set
+    from vggrepro.planning.data_sizes import data_set
     from vggrepro.planning.power import chances, questions
 
     plan = view.steps.plan

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from vggrepro.cli.app import command_group
 from vggrepro.cli.options import (
-    Boxes,
+    BoxesFolder,
     Count,
     Positive,
     ScoresFolder,
@@ -72,7 +72,7 @@ def claims(
 def merging(
     *,
     settings: SettingsText,
-    boxes: Boxes,
+    boxes: BoxesFolder,
     val: ValStore,
     out: Annotated[Path, about("folder for the results and the pictures")],
     threads: Threads = 1,

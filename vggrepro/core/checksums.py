@@ -17,12 +17,12 @@ from pathlib import Path
 
 import xxhash
 
-SUFFIX = ".xxh128"
-CHECKSUMS = f"checksums{SUFFIX}"
+CHECKSUMS_SUFFIX = ".xxh128"
+CHECKSUMS = f"checksums{CHECKSUMS_SUFFIX}"
 """The list of a folder."""
 SNAKEMAKES = ".snakemake_timestamp"
 """A file that Snakemake adds to a folder that is one of its outputs."""
-BLOCK = 1 << 20
+BYTES_PER_SUM = 1 << 20
 
 _unlisted: list[Path] = []
 """Results without a list that this process has read."""
@@ -37,7 +37,7 @@ def file_checksum(path: Path) -> str:
     """The checksum of a file, as lists have it."""
     hasher = xxhash.xxh3_128()
     with path.open("rb", buffering=0) as file:
-        block = bytearray(BLOCK)
+        block = bytearray(BYTES_PER_SUM)
         while count := file.readinto(block):
             hasher.update(memoryview(block)[:count])
     return hasher.hexdigest()
@@ -81,7 +81,7 @@ def recorded_checksum(path: Path) -> str | None:
     return _lines(listing).get(path.relative_to(listing.parent).as_posix()) if listing else None
 
 
-def unit_of(path: Path) -> Path:
+def result_to_delete(path: Path) -> Path:
     """What to delete so that a damaged file is made again: Snakemake's output that holds it, else the listed folder."""
     listing = list_of(path)
     last = listing.parent if listing and listing.name == CHECKSUMS else path
@@ -96,7 +96,7 @@ def listed_files(listing: Path) -> list[Path]:
 
 def list_of(path: Path) -> Path | None:
     """The list that covers a file: its own beside it, or that of the nearest folder that has one."""
-    lists = (path.with_suffix(SUFFIX), *(folder / CHECKSUMS for folder in path.parents))
+    lists = (path.with_suffix(CHECKSUMS_SUFFIX), *(folder / CHECKSUMS for folder in path.parents))
     return next((each for each in lists if each != path and each.exists()), None)
 
 

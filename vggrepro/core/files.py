@@ -26,7 +26,7 @@ from typing import IO, Any
 import yaml
 
 from vggrepro.core import limits
-from vggrepro.core.checksums import CHECKSUMS, SNAKEMAKES, check_file, listed_files, unit_of, write_checksums
+from vggrepro.core.checksums import CHECKSUMS, SNAKEMAKES, check_file, listed_files, result_to_delete, write_checksums
 from vggrepro.core.leftovers import ASIDE, in_use, prefix_of
 from vggrepro.core.text import text_lines
 
@@ -179,7 +179,7 @@ def checked_again(path: Path, again: str) -> Iterator[None]:
         raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None
     except DAMAGE as error:
         raise ValueError(
-            f"{path}: damaged ({error}): delete {unit_of(path)} and {again}; with Snakemake, the same command does so"
+            f"{path}: damaged ({error}): delete {result_to_delete(path)} and {again}; with Snakemake, the same command does so"
         ) from None
 
 

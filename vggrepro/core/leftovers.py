@@ -10,16 +10,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-SUFFIX = ".writing-"
+WRITING = ".writing-"
 """What stands between the name of a result and the random end of its temporary name."""
 ASIDE = "old"
 """The former result, in a temporary folder, while the new one is put in its place."""
-_LEFTOVER = re.compile(rf"\.(.+){re.escape(SUFFIX)}[a-z0-9_]{{8}}")
+_LEFTOVER = re.compile(rf"\.(.+){re.escape(WRITING)}[a-z0-9_]{{8}}")
 
 
 def prefix_of(path: Path) -> str:
     """How temporary names of a result begin."""
-    return f".{path.name}{SUFFIX}"
+    return f".{path.name}{WRITING}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ HIDDEN = ("Cc", "Cs", "Zl", "Zp")
 """Unicode's categories of control characters, half characters, and separators of lines and paragraphs."""
 TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Characters that turn the direction of the text behind them."""
-SHOWN = 200
+SHOWN_CHARACTERS = 200
 """Characters of a value that a message shows at most."""
 
 
@@ -27,4 +27,4 @@ def visible(text: str, *, kept: str = "") -> str:
 def shortened(value: object) -> str:
     """A value as Python writes it, cut where it is long, for a message."""
     text = repr(value)
-    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}... ({len(text):,} characters)"

@@ -16,7 +16,7 @@ from vggrepro.core.printable import shortened, visible
 _T = TypeVar("_T", bound=BaseModel)
 _V = TypeVar("_V")
 
-SHOWN = 3
+SHOWN_PROBLEMS = 3
 """Problems of a record that a message lists."""
 
 
@@ -95,8 +95,12 @@ def read_typed(kind: type[_V], path: Path, again: str) -> _V:
 def first_problems(error: ValidationError) -> str:
     """The first few keys that are wrong in a record of ours, what was expected and what came: a damaged one may have many."""
     problems = error.errors()
-    texts = [f"{'.'.join(map(str, p['loc']))}: {p['msg']}, got {shortened(p['input'])}" for p in problems[:SHOWN]]
-    return "; ".join([*texts, *([f"and {len(problems) - SHOWN} more"] if len(problems) > SHOWN else [])])
+    texts = [
+        f"{'.'.join(map(str, p['loc']))}: {p['msg']}, got {shortened(p['input'])}" for p in problems[:SHOWN_PROBLEMS]
+    ]
+    return "; ".join(
+        [*texts, *([f"and {len(problems) - SHOWN_PROBLEMS} more"] if len(problems) > SHOWN_PROBLEMS else [])]
+    )
 
 
 def _explain(kind: type[BaseModel], problem: Any, where: str, also_known: Iterable[str]) -> str:  # noqa: ANN401

@@ -20,7 +20,7 @@ MD5 = {
 """The published archives and their MD5. Validation images and devkit are needed; training images only to train; the two
 archives of boxes only for localisation."""
 TRAIN, VAL, DEVKIT, *ANNOTATIONS = MD5
-BLOCK = 1 << 24
+BYTES_PER_HASH = 1 << 24
 """Bytes that are read at a time for a digest."""
 
 
@@ -55,10 +55,10 @@ def wrong_digests(path: Path) -> dict[Path, str]:
         file = path / name
         if not file.is_file():
             continue
-        hasher, blocks = hashlib.md5(usedforsecurity=False), -(-file.stat().st_size // BLOCK)
+        hasher, blocks = hashlib.md5(usedforsecurity=False), -(-file.stat().st_size // BYTES_PER_HASH)
         with file.open("rb") as archive:
             for _ in show_progress(range(blocks), total=blocks, about=name, unit="block"):
-                hasher.update(archive.read(BLOCK))
+                hasher.update(archive.read(BYTES_PER_HASH))
         if hasher.hexdigest() != expected:
             messages[file] = f"{file}: expected MD5 {expected}, as published, got {hasher.hexdigest()}: fetch it again"
     return messages

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from vggrepro.core.files import lock, write_json
 from vggrepro.data.transport import Part, download
-from vggrepro.settings.downloads import RECORD, DownloadFile, downloads, find_download, place_of, sizes
+from vggrepro.settings.downloads import FETCHED_FILE, DownloadFile, downloads, find_download, place_of, sizes
 
-BLOCK = 1 << 20
-Digests = Mapping[str, str]
+BYTES_PER_READ = 1 << 20
+FileDigests = Mapping[str, str]
 """Of a file, by algorithm."""
 
 
@@ -31,7 +31,7 @@ def fetch(name: str, *, folder: Path, mirror: str | None = None, proxy: str | No
     home.mkdir(parents=True, exist_ok=True)
     with _alone(home):
         files = {file.name: _fetch_file(file, home, mirror, proxy) for file in entry.files}
-        write_json(home / RECORD, {"name": name, "files": files})
+        write_json(home / FETCHED_FILE, {"name": name, "files": files})
     return Path(place)
 
 
@@ -77,7 +77,7 @@ def _fetch_file(file: DownloadFile, home: Path, mirror: str | None, proxy: str |
     return {"bytes": target.stat().st_size, "sha256": digests["sha256"], "compared": file.digest}
 
 
-def _bring(file: DownloadFile, url: str, target: Path, proxy: str | None) -> Digests:
+def _bring(file: DownloadFile, url: str, target: Path, proxy: str | None) -> FileDigests:
     """Fetch a file and put it in its place; its digests. A part of another file is thrown away and the whole fetched anew."""
     part = _part(target)
     while True:
@@ -101,25 +101,25 @@ def _part(target: Path) -> Part:
     return Part(target.with_name(f".{target.name}.part"))
 
 
-def _digests(path: Path) -> Digests:
+def _digests(path: Path) -> FileDigests:
     """The digests of a file by all algorithms of the list."""
     hashers = {name: hashlib.new(name, usedforsecurity=False) for name in ("md5", "sha1", "sha256")}
     with path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(BYTES_PER_READ):
             for hasher in hashers.values():
                 hasher.update(block)
     return {name: hasher.hexdigest() for name, hasher in hashers.items()}
 
 
-def _is_expected(file: DownloadFile, digests: Digests) -> bool:
+def _is_expected(file: DownloadFile, digests: FileDigests) -> bool:
     return digests[file.algorithm].startswith(file.expected)
 
 
-def _difference(file: DownloadFile, digests: Digests) -> str:
+def _difference(file: DownloadFile, digests: FileDigests) -> str:
     return f"its {file.algorithm.upper()} is {digests[file.algorithm]}, expected {file.expected or 'a file'}"
 
 
-def _compared(file: DownloadFile, digests: Digests) -> str:
+def _compared(file: DownloadFile, digests: FileDigests) -> str:
     """What is known of a file by its digest."""
     if not file.expected:
         return f"could not be checked, because nobody says its digest; its SHA-256 is {digests['sha256']}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vggrepro.core.checksums import SNAKEMAKES, SUFFIX, data_checksum, list_of, listed_files, write_checksums
+from vggrepro.core.checksums import CHECKSUMS_SUFFIX, SNAKEMAKES, data_checksum, list_of, listed_files, write_checksums
 from vggrepro.core.files import checked
 from vggrepro.data.store import IMAGES, SUMS, Store
 
@@ -18,7 +18,7 @@ NO_RESULTS = ("logs", "benchmarks", "recipes", "state", "slurm")
 
 def damage_below(results: Path) -> Iterator[str]:
     """A message for every listed file below a folder that is damaged or missing, and for every damaged image of a store."""
-    for listing in sorted(results.rglob(f"*{SUFFIX}")):
+    for listing in sorted(results.rglob(f"*{CHECKSUMS_SUFFIX}")):
         try:
             files = listed_files(listing)
         except ValueError as error:
@@ -56,7 +56,7 @@ def record_below(results: Path) -> list[Path]:
     recorded = []
     for file in units:
         within = file.relative_to(results).parts
-        if within[0] in NO_RESULTS or file.is_dir() or file.suffix == SUFFIX or list_of(file) is not None:
+        if within[0] in NO_RESULTS or file.is_dir() or file.suffix == CHECKSUMS_SUFFIX or list_of(file) is not None:
             continue
         folder = file.parent
         if (folder / "store.json").exists():

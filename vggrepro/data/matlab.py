@@ -14,7 +14,7 @@ HEADER, TAG, COMPRESSED, MATRIX = 128, 8, 15, 14
 """Of MATLAB 5: bytes of the header, bytes before each element, and the types of elements that are packed, and variables."""
 CELL, STRUCT, OBJECT, SPARSE, LAST = 1, 2, 3, 5, 15
 """Classes of variables; those after the last have no dimensions."""
-BLOCK = 1 << 20
+BYTES_PER_STEP = 1 << 20
 """Bytes that are unpacked at a time."""
 
 
@@ -60,10 +60,10 @@ def _unpacked(file: IO[bytes], end: int, enough: int) -> bytearray:
     """What an element unpacks to; unpacking stops where it is more than `enough` bytes."""
     unpacker, data = zlib.decompressobj(), bytearray()
     while len(data) <= enough and not unpacker.eof:
-        packed = unpacker.unconsumed_tail or file.read(min(BLOCK, end - file.tell()))
+        packed = unpacker.unconsumed_tail or file.read(min(BYTES_PER_STEP, end - file.tell()))
         if not packed:
             break
-        data += unpacker.decompress(packed, BLOCK)
+        data += unpacker.decompress(packed, BYTES_PER_STEP)
     return data
 
 

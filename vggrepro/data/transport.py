@@ -30,7 +30,7 @@ TRIES = 5
 """In a row that bring nothing new."""
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 """Seconds between two tries; each pause is twice the one before it."""
-BLOCK = 1 << 16
+BYTES_PER_BLOCK = 1 << 16
 """Bytes that are read at a time, and lost at most where a connection is cut."""
 TRY_AGAIN = (408, 425, 429, 500, 502, 503, 504)
 """Statuses of a server that may answer otherwise in a moment."""
@@ -222,7 +222,7 @@ def _append(response: requests.Response, part: Part, total: int | None, *, most:
     left = (total or part.bytes) - part.bytes
     with part.path.open("ab") as file:
         for block in show_progress(
-            _blocks(response), total=-(-left // BLOCK), about=url.rpartition("/")[2], unit="64-KiB block"
+            _blocks(response), total=-(-left // BYTES_PER_BLOCK), about=url.rpartition("/")[2], unit="64-KiB block"
         ):
             if file.tell() + len(block) > most:
                 raise ValueError(f"{url}: sends more than {most:,} bytes: it is another file. {_ELSEWHERE}")
@@ -234,7 +234,7 @@ def _append(response: requests.Response, part: Part, total: int | None, *, most:
 def _blocks(response: requests.Response) -> Iterator[bytes]:
     """The bytes as they were sent, a block at a time; a CutError where they end too early or stop coming."""
     try:
-        yield from response.raw.stream(BLOCK, decode_content=False)
+        yield from response.raw.stream(BYTES_PER_BLOCK, decode_content=False)
     except urllib3.exceptions.ReadTimeoutError:
         raise CutError(f"sends nothing for {SECONDS_WITHOUT_A_BYTE:g} s") from None
     except (urllib3.exceptions.HTTPError, OSError) as error:

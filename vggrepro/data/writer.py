@@ -28,7 +28,7 @@ from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.data.colours import Sums
 from vggrepro.data.store import IMAGES, INDEX, SUMS
 
-RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13), ("sum", "<u8"), ("check", "<u8")])
+IMAGE_RECORD = np.dtype([("row", INDEX), ("digest", "u1", 32), ("sums", "<i8", 13), ("sum", "<u8"), ("check", "<u8")])
 """The record of a written image: its row of the index, its SHA-256, sums of colours, checksum; and the record's own."""
 IMAGES_PER_SYNC = 256
 """Images between two moments at which the written images and their records are forced to the disk."""
@@ -157,8 +157,8 @@ def _resume(part: Path, source: StoreSource) -> NDArray[np.void]:
 
 def _records(part: Path) -> NDArray[np.void]:
     path = part / "records.bin"
-    whole = path.stat().st_size // RECORD.itemsize if path.exists() else 0
-    return np.fromfile(path, RECORD, whole) if whole else np.empty(0, RECORD)
+    whole = path.stat().st_size // IMAGE_RECORD.itemsize if path.exists() else 0
+    return np.fromfile(path, IMAGE_RECORD, whole) if whole else np.empty(0, IMAGE_RECORD)
 
 
 def _whole(done: NDArray[np.void], images: Path) -> NDArray[np.void]:
@@ -178,7 +178,7 @@ def _whole(done: NDArray[np.void], images: Path) -> NDArray[np.void]:
 
 def _record(row: tuple[Any, ...], entry: StoredImage) -> NDArray[np.void]:
     digest = list(hashlib.sha256(entry.data).digest())
-    record = np.array([(row, digest, entry.sums.as_row(), data_checksum(entry.data), 0)], RECORD)
+    record = np.array([(row, digest, entry.sums.as_row(), data_checksum(entry.data), 0)], IMAGE_RECORD)
     record["check"] = data_checksum(record.tobytes()[:-8])
     return record
 
@@ -192,7 +192,7 @@ def _write_images(part: Path, source: StoreSource, done: NDArray[np.void], worke
         def sync() -> None:
             images.flush()
             os.fsync(images.fileno())
-            np.concatenate([*fresh, np.empty(0, RECORD)]).tofile(records)
+            np.concatenate([*fresh, np.empty(0, IMAGE_RECORD)]).tofile(records)
             records.flush()
             fresh.clear()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from vggrepro.diagnosis.digests import Circumstances, Digests
+from vggrepro.diagnosis.digests import Circumstances, ResultDigests
 
 STEPS_SHOWN = 5
 """First steps that differ which are listed one by one."""
@@ -56,7 +56,7 @@ class ResultsComparison:
         return {"equal": self.equal, "line": line_of(self)} | asdict(self)
 
 
-def compare(ours: Digests, reference: Digests) -> ResultsComparison:
+def compare(ours: ResultDigests, reference: ResultDigests) -> ResultsComparison:
     """Hold one result against another.
 
     Raises ValueError where they have no cell and no step in common.
@@ -89,12 +89,12 @@ def _order(step: str) -> tuple[int, str]:
     return kinds.index(step.split("/")[0]), step
 
 
-def _first_of(digests: Digests, differing: set[str]) -> set[str]:
+def _first_of(digests: ResultDigests, differing: set[str]) -> set[str]:
     """The steps that differ, and of which nothing that they were made from differs."""
     return {name for name in differing if not differing.intersection(digests.steps[name].after)}
 
 
-def _behind(digests: Digests, cell: str, first: set[str]) -> tuple[str, ...]:
+def _behind(digests: ResultDigests, cell: str, first: set[str]) -> tuple[str, ...]:
     """Those of the first steps that a cell was made from, however many steps lie between."""
     waiting, seen = list(digests.cells[cell].after), set[str]()
     while waiting:
@@ -105,7 +105,7 @@ def _behind(digests: Digests, cell: str, first: set[str]) -> tuple[str, ...]:
     return tuple(sorted(seen & first, key=_order))
 
 
-def _reason(step: str, ours: Digests, reference: Digests) -> str:
+def _reason(step: str, ours: ResultDigests, reference: ResultDigests) -> str:
     """Why a step probably differs whose input does not."""
     mine, theirs = ours.of_step(step), reference.of_step(step)
     if mine is None or theirs is None:

@@ -30,7 +30,7 @@ Ranks = NDArray[np.int32]
 
 
 @dataclass(frozen=True)
-class Change:
+class StepEffect:
     """The effect of a step on one error."""
 
     points: float
@@ -52,7 +52,7 @@ class MeasuredStep:
     errors: dict[str, float]
     """In per cent, by quantity."""
     intervals: dict[str, PointInterval]
-    changes: dict[str, Change]
+    changes: dict[str, StepEffect]
     """By quantity: against the step before, or of a mistake against the step that it is made on. Empty for the first step."""
     published: dict[str, str]
     where: str
@@ -94,12 +94,12 @@ def measured_step(step: DecompositionStep, ranks: Ranks, ranks_before: Ranks | N
     )
 
 
-def _change(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Change:
+def _change(before: NDArray[np.bool_], after: NDArray[np.bool_]) -> StepEffect:
     """The paired difference of two errors on the same images."""
     difference = after.astype(float) - before
     low, high = nested_interval(difference[None])
     mended, broken = int((before & ~after).sum()), int((after & ~before).sum())
-    return Change(100 * float(difference.mean()), (100 * low, 100 * high), mended, broken)
+    return StepEffect(100 * float(difference.mean()), (100 * low, 100 * high), mended, broken)
 
 
 def open_step_stores(folder: Path, system: System, *, weights: Mapping[str, str], data: str) -> dict[str, Scores]:

@@ -38,7 +38,7 @@ class Circumstances(FrozenModel):
     commit: str
 
 
-class Step(FrozenModel):
+class StepDigest(FrozenModel):
     """A training, an evaluation, features, SVMs, or a set of images."""
 
     digest: str
@@ -56,12 +56,12 @@ class CellValue(FrozenModel):
     """The steps that it was made from, of the first seed."""
 
 
-class Digests(FrozenModel):
+class ResultDigests(FrozenModel):
     """What a folder of results holds."""
 
     circumstances: tuple[Circumstances, ...]
     """Each once."""
-    steps: dict[str, Step]
+    steps: dict[str, StepDigest]
     """By the path below the folder of results: `data/train`, `runs/A_256_s0`, `scores/A_256_s0/dense/256`."""
     cells: dict[str, CellValue]
     """By the cell's id: `table03-1-2`."""
@@ -72,30 +72,30 @@ class Digests(FrozenModel):
         return None if number is None else self.circumstances[number]
 
 
-def digests_of(results: Path) -> Digests:
+def digests_of(results: Path) -> ResultDigests:
     """The digests of a folder such as `results/smoke`; a ValueError where it holds no results, or damaged ones."""
     if not list(results.glob("runs/*/*.json")):
         raise ValueError(
             f"{results}: no results: expected a folder with runs, scores and tables, such as results/smoke"
         )
     distinct: list[Circumstances] = []
-    steps: dict[str, Step] = {}
+    steps: dict[str, StepDigest] = {}
     for name, digest, after, about in (*_trainings(results), *_results(results)):
         circumstances, number = _circumstances(about), None
         if circumstances:
             if circumstances not in distinct:
                 distinct.append(circumstances)
             number = distinct.index(circumstances)
-        steps[name] = Step(digest=digest, after=after, circumstances=number)
-    return Digests(circumstances=tuple(distinct), steps=dict(sorted(steps.items())), cells=_cells(results))
+        steps[name] = StepDigest(digest=digest, after=after, circumstances=number)
+    return ResultDigests(circumstances=tuple(distinct), steps=dict(sorted(steps.items())), cells=_cells(results))
 
 
-def write_reference(digests: Digests, path: Path) -> None:
+def write_reference(digests: ResultDigests, path: Path) -> None:
     """Write digests as a file that `read_digests` reads."""
     write_json(path, digests.model_dump(mode="json"))
 
 
-def read_digests(path: Path) -> Digests:
+def read_digests(path: Path) -> ResultDigests:
     """The digests of a folder of results, or those that `write_reference` wrote; a ValueError for anything else."""
     if path.is_dir():
         return digests_of(path)
@@ -104,7 +104,7 @@ def read_digests(path: Path) -> Digests:
             f"{path}: there is nothing: expected a folder of results, or a file that compare --write wrote"
         )
     try:
-        return Digests.model_validate_json(path.read_bytes())
+        return ResultDigests.model_validate_json(path.read_bytes())
     except ValidationError as error:
         problem = error.errors()[0]
         raise ValueError(

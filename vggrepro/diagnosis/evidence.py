@@ -35,7 +35,7 @@ from vggrepro.paper.tables import published_table, table_label
 from vggrepro.scores.answers import (
     SystemAnswers,
     agreement,
-    calibration_error,
+    binned_calibration_error,
     class_errors,
     confidence_bins,
     mixture_answers,
@@ -46,7 +46,7 @@ from vggrepro.settings.models import Settings
 from vggrepro.tables import render
 from vggrepro.tables.cells import Table
 
-SIDE = 64
+THUMBNAIL_SIDE = 64
 """Longest side of a thumbnail in pixels."""
 SHEET = 10
 """Thumbnails in a row, and rows, of a sheet."""
@@ -164,7 +164,7 @@ def _about_images(images: _Images, classes: Sequence[Any], shown: NDArray[np.int
         "classes": classes,
         "left_out": np.flatnonzero(images.left_out).tolist(),
         "thumbnails": shown.tolist(),
-        "side": SIDE,
+        "side": THUMBNAIL_SIDE,
         "sheet": SHEET,
     }
 
@@ -318,7 +318,7 @@ def _net(
         rows[k].cells[0],
         outcomes,
         int(wrong.sum()),
-        calibration_error(bins),
+        binned_calibration_error(bins),
         float(answers.confidence.mean()),
         tuple(class_wrong.tolist()),
     )
@@ -340,7 +340,7 @@ def _write_scripts(
             "labels": _encoded(answer.labels.astype("<u2")),
             "confidence": _encoded(np.rint(answer.confidence * 65535).astype("<u2")),
             "bins": [asdict(each) for each in bins],
-            "error": calibration_error(bins),
+            "error": binned_calibration_error(bins),
         }
         _write_script(root, f"answers/{k}", about)
 
@@ -371,11 +371,11 @@ def _write_thumbnails(root: Path, val: Store, images: NDArray[np.int64], workers
 
 def _sheet(val: Store, images: NDArray[np.int64]) -> Image.Image:
     """The thumbnails of some images, each in the middle of its square."""
-    sheet = Image.new("RGB", (SHEET * SIDE, SHEET * SIDE), "white")
+    sheet = Image.new("RGB", (SHEET * THUMBNAIL_SIDE, SHEET * THUMBNAIL_SIDE), "white")
     for k, i in enumerate(images.tolist()):
         picture = Image.fromarray(val.image(i))
-        picture.thumbnail((SIDE, SIDE))
+        picture.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
         row, column = divmod(k, SHEET)
-        aside, down = (SIDE - picture.width) // 2, (SIDE - picture.height) // 2
-        sheet.paste(picture, (column * SIDE + aside, row * SIDE + down))
+        aside, down = (THUMBNAIL_SIDE - picture.width) // 2, (THUMBNAIL_SIDE - picture.height) // 2
+        sheet.paste(picture, (column * THUMBNAIL_SIDE + aside, row * THUMBNAIL_SIDE + down))
     return sheet

@@ -1,5 +1,5 @@
 """Released nets as their files have them: Caffe's `.caffemodel`, MatConvNet's `.mat`, PyTorch's checkpoints of
-torchvision's layout (`checkpoints.py`). Nothing is unpickled but tensors and numbers.
+torchvision's layout (`pytorch_files.py`). Nothing is unpickled but tensors and numbers.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vggrepro.core import limits
 from vggrepro.core.files import read_regular
 from vggrepro.data.matlab import read_mat
-from vggrepro.external.checkpoints import read_checkpoint
+from vggrepro.external.pytorch_files import read_pytorch_net
 
 Array = NDArray[np.float32]
 RGB = tuple[float, float, float]
@@ -84,7 +84,7 @@ def _read_start(path: Path, start: bytes) -> ReleasedNet:
     if start.startswith(b"MATLAB"):
         return _read_mat(path)
     if start.startswith(TORCH_STARTS) or re.fullmatch(rb'.{8}\{\s*".*', start, re.DOTALL):
-        layers, numbers = read_checkpoint(path)
+        layers, numbers = read_pytorch_net(path)
         return ReleasedNet("torchvision", tuple(ReleasedLayer(*layer) for layer in layers), numbers=numbers)
     if path.suffix == ".mat":
         return _read_mat(path)

@@ -19,11 +19,11 @@ from vggrepro.data import devkit
 from vggrepro.data.devkit import Guess
 from vggrepro.data.layouts import image_stem
 from vggrepro.data.store import Store
-from vggrepro.external.images import ImportedImages
-from vggrepro.external.meanings import Accepted, Classes, Evidence, Meanings, classes_of, is_scores, orders_of
+from vggrepro.external.meanings import Accepted, Classes, HitsByMeaning, Meanings, classes_of, is_scores, orders_of
 from vggrepro.external.posteriors import posteriors_of
 from vggrepro.external.score_files import read_score_file
 from vggrepro.external.score_tables import ScoreFile
+from vggrepro.external.validation_images import ImportedImages
 from vggrepro.localisation.errors import ErrorCounts, count_errors, missed_guesses
 from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels, write_scores, write_top_labels
 
@@ -81,7 +81,7 @@ def _refuse_row(bad: NDArray[np.bool_], numbers: NDArray[np.int64], path: Path, 
         raise ValueError(f"{path}, row {row + 1}: {expected}, got {' '.join(map(str, numbers[row]))}")
 
 
-def without_truth(file: ScoreFile, numbers: NDArray[np.int64], evidence: Evidence) -> NDArray[np.int64]:
+def without_truth(file: ScoreFile, numbers: NDArray[np.int64], evidence: HitsByMeaning) -> NDArray[np.int64]:
     """Lists of labels without a column that is called after the true classes, and has them for every image."""
     hits = evidence.hits(evidence.classes[0], evidence.orders[0])
     names = [name.strip().lower() for name in file.names or ()]
@@ -161,7 +161,7 @@ def import_scores(
     if scored:
         _refuse(scores, "--scores", path, "has numbers per class, not labels")
         posteriors, record["numbers"] = posteriors_of(file.values, path, logits=logits)
-        evidence = Evidence(posteriors.argmax(1)[:, None], images.labels, meaning, orders)
+        evidence = HitsByMeaning(posteriors.argmax(1)[:, None], images.labels, meaning, orders)
         evidence.check_meaning(path)
         evidence.check_errors(path, accept)
         write_scores(out, in_our_order(posteriors[sort], meaning), images.labels, images.ids, metadata)
@@ -193,10 +193,10 @@ def _read_lists(
     """A file's lists of labels, best first, in the order of the images: places among the sorted WNIDs [N, K], -1 for none."""
     meaning, orders = meanings
     numbers = labels_of(file.values, images, path)
-    numbers = without_truth(file, numbers, Evidence(numbers, images.labels, meaning, orders))
+    numbers = without_truth(file, numbers, HitsByMeaning(numbers, images.labels, meaning, orders))
     numbers = best_first(numbers, file, scores_file, path)
     check_lists(numbers, path, repeats=file.boxes is not None)
-    evidence = Evidence(numbers, images.labels, meaning, orders)
+    evidence = HitsByMeaning(numbers, images.labels, meaning, orders)
     evidence.check_meaning(path)
     predicted = label_places(numbers, meaning[1][meaning[0]], path)[rows_in_our_order(orders)]
     evidence.check_errors(path, accept)

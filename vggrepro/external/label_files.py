@@ -20,7 +20,7 @@ from vggrepro.core import limits, provenance
 from vggrepro.core.files import file_digest, read_regular
 from vggrepro.core.printable import shortened
 from vggrepro.data.store import Store
-from vggrepro.external.images import ImportedImages
+from vggrepro.external.validation_images import ImportedImages
 from vggrepro.scores.label_sets import LabelSets, label_array, write_label_sets
 
 LEAST_SHARED = 0.5

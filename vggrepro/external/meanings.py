@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from vggrepro.core import limits
 from vggrepro.core.files import read_regular
 from vggrepro.core.text import text_lines
-from vggrepro.external.images import ImportedImages
 from vggrepro.external.score_tables import MAX_LABELS, WNID, ScoreFile
+from vggrepro.external.validation_images import ImportedImages
 
 Classes = Literal["wnid", "sorted", "sorted-from-1", "sorted-as-text", "devkit"]
 Accepted = Literal["chance", "order"]
@@ -130,7 +130,7 @@ def _by_header(file: ScoreFile, count: int) -> NDArray[np.int64]:
     return np.array(numbers) if sorted(numbers) == list(range(count)) else np.arange(count)
 
 
-class Evidence:
+class HitsByMeaning:
     """How often the numbers of a file are right under every meaning of them."""
 
     def __init__(

@@ -30,7 +30,7 @@ from vggrepro.tables.cells import estimated_share, relative_difference
 
 
 @dataclass(frozen=True)
-class Step:
+class ClaimComparison:
     """A comparison of two cells. Gains are in points, positive where the first is better; of speed, a ratio."""
 
     cell: str
@@ -56,10 +56,10 @@ class Step:
 
 
 @dataclass(frozen=True)
-class TestedStep:
+class TestedComparison:
     """A step with the estimate that it was tested by."""
 
-    step: Step
+    step: ClaimComparison
     estimate: Estimate
     """Of the gain in points; of speed, of the logarithm of the ratio."""
     unit: str
@@ -94,7 +94,7 @@ class NotRunError(Exception):
     """A claim needs something that was not run."""
 
 
-def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> list[TestedStep]:
+def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> list[TestedComparison]:
     """Every pair of a claim, compared.
 
     Raises NotRunError where an outcome is missing, and ValueError for outcomes of different images.
@@ -107,7 +107,7 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
     for (place, against), difference in zip(pairs, differences, strict=True):
         spread, times = (pooled, difference.times) if difference.times else (same, 1.0)
         estimate = with_trainings(difference.estimate, spread, times).scaled(100)
-        step = Step(
+        step = ClaimComparison(
             cell=place.label,
             against=against.label + _printed(against, claim, settings),
             at=(place.cell(claim.quantity, settings.table), against.cell(claim.quantity, settings.table)),
@@ -117,7 +117,7 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
             seeds=difference.seeds,
             trainings=spread.in_words if difference.times else SAME_TRAININGS,
         )
-        comparisons.append(TestedStep(step, estimate, difference.unit, difference.exact))
+        comparisons.append(TestedComparison(step, estimate, difference.unit, difference.exact))
     return comparisons
 
 

@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from vggrepro.judging.comparisons import NotRunError, Step, TestedStep
+from vggrepro.judging.comparisons import ClaimComparison, NotRunError, TestedComparison
 from vggrepro.paper.claims import CellPlace, Claim, Tables
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import evaluations_of
@@ -68,7 +68,7 @@ def _measurements(trainings: Sequence[FinishedTraining]) -> dict[tuple[Work, int
     return measured
 
 
-def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[TestedStep]:
+def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[TestedComparison]:
     """Images per second on several GPUs against one, of the same work, epoch by epoch.
 
     Raises NotRunError where no work was done on both.
@@ -88,7 +88,7 @@ def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[
     return comparisons
 
 
-def compare_costs(claim: Claim, tables: Tables, trainings: Sequence[FinishedTraining]) -> list[TestedStep]:
+def compare_costs(claim: Claim, tables: Tables, trainings: Sequence[FinishedTraining]) -> list[TestedComparison]:
     """The time of the trainings behind two cells, each pair of the same work but for the net, epoch by epoch.
 
     Raises NotRunError where no such pair was trained.
@@ -135,12 +135,12 @@ def _run_of(place: CellPlace, tables: Tables) -> Run:
     return run
 
 
-def _ratio_of_rates(names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> TestedStep:
+def _ratio_of_rates(names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> TestedComparison:
     """How many times as fast the first is: two means of logarithms of rates."""
     drawn = tuple((float(np.var(rate, ddof=1)) / len(rate), len(rate) - 1) for rate in (many, one))
     estimate = Estimate(float(np.mean(many) - np.mean(one)), 0.0, drawn)
     low, high = (math.exp(bound) for bound in estimate.interval())
-    step = Step(
+    step = ClaimComparison(
         *names,
         at=("trainings", "trainings"),
         gain=math.exp(estimate.mean),
@@ -148,4 +148,4 @@ def _ratio_of_rates(names: tuple[str, str], many: Sequence[float], one: Sequence
         n=len(one) + len(many),
         seeds=1,
     )
-    return TestedStep(step, estimate, "epochs")
+    return TestedComparison(step, estimate, "epochs")

@@ -23,9 +23,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from vggrepro.judging.comparisons import Step, TestedStep
+from vggrepro.judging.comparisons import ClaimComparison, TestedComparison
 from vggrepro.paper.claims import RATIOS, Claim, ClaimTest, true_between
-from vggrepro.scores.statistics import MOST, SMALLEST_P, Estimate, holm, images_needed, seeds_needed, splits_needed
+from vggrepro.scores.statistics import ENDLESS, SMALLEST_P, Estimate, holm, images_needed, seeds_needed, splits_needed
 
 ALPHA = 0.05
 
@@ -53,7 +53,7 @@ class JudgedClaim:
     p: float | None = None
     """Of what was tested, before correction."""
     p_holm: float | None = None
-    steps: tuple[Step, ...] = ()
+    steps: tuple[ClaimComparison, ...] = ()
     weakest: int = 0
     """The step that decides: its estimate stands for the claim."""
     same_as: str = ""
@@ -88,7 +88,7 @@ class Hypothesis:
     """2 where the p-value is two-sided."""
     is_ratio: bool = False
 
-    def p(self, comparison: TestedStep) -> float:
+    def p(self, comparison: TestedComparison) -> float:
         """The p-value of one comparison: small where its gain surely lies there."""
         estimate, (low, high) = comparison.estimate, self._bounds()
         if self.sides == 2 and comparison.exact is not None:
@@ -142,7 +142,7 @@ class _Tested:
     """The comparison that its p-value is from."""
 
 
-def _tested(claim: Claim | JudgedClaim, comparisons: Sequence[TestedStep]) -> list[_Tested]:
+def _tested(claim: Claim | JudgedClaim, comparisons: Sequence[TestedComparison]) -> list[_Tested]:
     results = []
     for hypothesis in hypotheses(claim):
         p_values = [hypothesis.p(comparison) for comparison in comparisons]
@@ -156,7 +156,9 @@ P_NAMES: dict[Decision, str] = {"supported": "p_for", "refuted": "p_against", "s
 """The p-value in a step of what would lead to a decision."""
 
 
-def leaning(claim: Claim, comparisons: Sequence[TestedStep], printed: tuple[float | None, ...] = ()) -> JudgedClaim:
+def leaning(
+    claim: Claim, comparisons: Sequence[TestedComparison], printed: tuple[float | None, ...] = ()
+) -> JudgedClaim:
     """The claim with its steps and the decision that the outcomes lean to, before correction: that of the smallest p-value."""
     steps = []
     for comparison in comparisons:
@@ -177,7 +179,7 @@ def _with_verdict(claim: JudgedClaim, tested: _Tested) -> JudgedClaim:
 
 
 def corrected(
-    claims: Sequence[JudgedClaim], comparisons: Mapping[str, Sequence[TestedStep]]
+    claims: Sequence[JudgedClaim], comparisons: Mapping[str, Sequence[TestedComparison]]
 ) -> tuple[JudgedClaim, ...]:
     """The claims with their verdicts after Holm's correction; `comparisons` are those of each tested claim, by its id."""
     p_values = {claim.id: claim.p for claim in claims if claim.p is not None}
@@ -189,7 +191,7 @@ def corrected(
     )
 
 
-def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedStep], undecided: int) -> JudgedClaim:
+def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedComparison], undecided: int) -> JudgedClaim:
     """The claim with its verdict; `undecided` is the number of claims that are."""
     assert claim.p is not None, "it was tested"
     if p_holm <= ALPHA:
@@ -211,7 +213,7 @@ def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedStep
     return replace(claim, verdict="undecided", p_holm=p_holm, steps=steps, reason=reason)
 
 
-def _needed(hypothesis: Hypothesis, comparison: TestedStep, tail: float, steps: int) -> str:
+def _needed(hypothesis: Hypothesis, comparison: TestedComparison, tail: float, steps: int) -> str:
     """What sample would decide a step with 80% power, if the truth is as it was estimated: more images, splits or seeds."""
     step, estimate, unit = comparison.step, comparison.estimate, comparison.unit
     distance = hypothesis.distance(estimate)
@@ -227,10 +229,10 @@ def _needed(hypothesis: Hypothesis, comparison: TestedStep, tail: float, steps: 
     return " or ".join(filter(None, parts)) or _needed_together(comparison, distance, tail)
 
 
-def _needed_together(comparison: TestedStep, distance: float, tail: float) -> str:
+def _needed_together(comparison: TestedComparison, distance: float, tail: float) -> str:
     """More seeds and more images, where neither alone would do; none where the estimate lies at the very limit."""
     step, estimate = comparison.step, comparison.estimate
-    seeds = seeds_needed(estimate, distance, tail, images=MOST)
+    seeds = seeds_needed(estimate, distance, tail, images=ENDLESS)
     if comparison.unit != "images" or not seeds:
         return ""
     # with the fewest seeds no number of images would be enough in practice

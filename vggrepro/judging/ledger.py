@@ -13,10 +13,10 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from vggrepro.core.checksums import SUFFIX, write_list
+from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
 from vggrepro.core.files import file_digest, write_json, write_text
 from vggrepro.core.validation import read_typed
-from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedStep, compare_cells
+from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedComparison, compare_cells
 from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
 from vggrepro.judging.unstaged import audited_unstaged
@@ -106,7 +106,7 @@ def _judge_family(
     """The claims of a family, judged, after Holm's correction among them."""
     claims: list[JudgedClaim] = []
     remarks: dict[str, str] = {}
-    comparisons: dict[str, list[TestedStep]] = {}
+    comparisons: dict[str, list[TestedComparison]] = {}
     for claim in family.claims:
         printed = printed_gains(claim, settings.table)
         try:
@@ -140,7 +140,7 @@ FAMILY = (
 
 def _compared(
     claim: Claim, settings: Settings, trainings: Sequence[FinishedTraining], read: OutcomesReader
-) -> list[TestedStep]:
+) -> list[TestedComparison]:
     match claim.test:
         case "speed":
             return compare_speeds(claim, trainings)
@@ -259,7 +259,7 @@ def write_ledger(ledger: Ledger, out: Path) -> None:
     writer.writeheader()
     writer.writerows(lines)
     write_text(out / "claims.csv", text.getvalue())
-    write_list(out / f"claims{SUFFIX}", (out / "claims.json", out / "claims.csv"))
+    write_list(out / f"claims{CHECKSUMS_SUFFIX}", (out / "claims.json", out / "claims.csv"))
 
 
 def _csv_line(claim: JudgedClaim) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from vggrepro.core.arrays import read_array
-from vggrepro.core.checksums import SUFFIX, write_list
+from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
 from vggrepro.core.records import typed_record
 from vggrepro.judging.audit import Audit, Finding
 from vggrepro.judging.footnotes import footnotes, noted
@@ -56,7 +56,7 @@ def make_table(number: str, settings: Settings, inputs: Inputs, *, runs: Path | 
     write_outcomes(out / f"{table.name}.npz", outcomes)
     write_table(table, out)
     formats = (*TABLE_FORMATS, "npz")
-    write_list(out / f"{table.name}{SUFFIX}", [out / f"{table.name}.{ending}" for ending in formats])
+    write_list(out / f"{table.name}{CHECKSUMS_SUFFIX}", [out / f"{table.name}.{ending}" for ending in formats])
 
 
 def audit_table(table: Table, settings: Settings, *, results: Path | None, runs: Path | None) -> Table:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from vggrepro.core.arrays import read_array, read_ids
-from vggrepro.core.checksums import SUFFIX, listed_files
+from vggrepro.core.checksums import CHECKSUMS_SUFFIX, listed_files
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.printable import shortened, visible
 from vggrepro.core.records import read_released
@@ -23,7 +23,7 @@ from vggrepro.training.files import WEIGHTS
 
 MAY_DIFFER = {"seeds", "threads", "localisation", "ours"}
 """Settings in which packs may differ, because they only say what was run; so may the places of data sets."""
-SHOWN = 12
+SHOWN_DIGITS = 12
 """Characters of a digest in a message."""
 Facts = dict[str, object]
 
@@ -38,7 +38,7 @@ def check_settings(packs: list[Pack]) -> None:
         )
     _check_variants(packs)
     made = first.manifest.made
-    version = f"{made['versions'].get('vggrepro', 'unknown')} (commit {made['commit'][:SHOWN]})"
+    version = f"{made['versions'].get('vggrepro', 'unknown')} (commit {made['commit'][:SHOWN_DIGITS]})"
     advice = f"has other rules than {first.name}: merge with the version that packed it, {version}"
     _check(first.name, _rules(first.manifest.rules), "this program", _rules(rules_here()), advice)
 
@@ -63,7 +63,7 @@ def _declared(pack: Pack) -> Facts:
 
 
 def _rules(digests: Mapping[str, str]) -> Facts:
-    return {f"rules in {file}": digest[:SHOWN] for file, digest in digests.items()}
+    return {f"rules in {file}": digest[:SHOWN_DIGITS] for file, digest in digests.items()}
 
 
 def check_images(folders: Mapping[str, Path]) -> None:
@@ -104,12 +104,16 @@ def _images(name: str, folder: Path) -> Facts:
 def _digests(folder: Path) -> Iterator[tuple[str, str, str]]:
     for path in visible_files(folder, "runs/*/run.json"):
         data, about = read_training(path).about["data"], path.relative_to(folder).as_posix()
-        yield "training images", data["train"][:SHOWN], about
-        yield "validation images", data["val"][:SHOWN], about
+        yield "training images", data["train"][:SHOWN_DIGITS], about
+        yield "validation images", data["val"][:SHOWN_DIGITS], about
     for path in visible_files(folder, "runs/*/adopted.json"):
-        yield "validation images", read_released(path)["data"]["val"][:SHOWN], path.relative_to(folder).as_posix()
+        yield (
+            "validation images",
+            read_released(path)["data"]["val"][:SHOWN_DIGITS],
+            path.relative_to(folder).as_posix(),
+        )
     for place, result in stored_results(folder).items():
-        yield f"{result.about.get('collection', 'validation')} images", result.data[:SHOWN], place
+        yield f"{result.about.get('collection', 'validation')} images", result.data[:SHOWN_DIGITS], place
 
 
 def _check_labels(first: str, ours: Path, other: str, theirs: Path) -> None:
@@ -139,7 +143,7 @@ def _read_labels(file: Path) -> tuple[list[str], list[int]]:
 
 def check_listed_files(pack: Pack, folder: Path) -> None:
     """A ValueError for a list of checksums in an unpacked pack that names a file outside of its folder."""
-    for listing in sorted(folder.rglob(f"*{SUFFIX}")):
+    for listing in sorted(folder.rglob(f"*{CHECKSUMS_SUFFIX}")):
         for file in listed_files(listing):
             if not file.is_relative_to(listing.parent) or ".." in file.relative_to(listing.parent).parts:
                 named = listing.relative_to(folder)
@@ -164,7 +168,7 @@ def check_records(pack: Pack, folder: Path) -> None:
             raise ValueError(f"{name}: {place}/made.json is the record of {own}: get the pack again")
         for run, digest in result.weights.items():
             if weights.get(run) != digest:
-                here, there = digest[:SHOWN], str(weights.get(run, "not there"))[:SHOWN]
+                here, there = digest[:SHOWN_DIGITS], str(weights.get(run, "not there"))[:SHOWN_DIGITS]
                 raise ValueError(
                     f"{name}: {place} is of the weights {here} of {run}, but those of its run are {there}: run snakemake "
                     "where the pack was made, and pack again"

@@ -24,7 +24,7 @@ from vggrepro.workflow.recipes import RECIPES
 MANIFEST = "pack.json"
 FORM = "vggrepro pack"
 """What every manifest calls itself."""
-VERSION = 1
+PACK_VERSION = 1
 """Of the form."""
 
 MEASURED = ("runs", "scores", "boxes", "answers", "splits", "transfer", "why")
@@ -36,7 +36,7 @@ FOLDERS = {*MEASURED, *CONTINUED, TABLES, RECIPES}
 ENDINGS = {".json", ".csv", ".npy", ".txt", ".safetensors", ".xxh128"}
 """Of the files of a pack: none is a program."""
 
-RULES = ("tables/protocol.yaml", "tables/releases.yaml", "tables/tolerances.yaml", "tables/published/*")
+RULE_FILES = ("tables/protocol.yaml", "tables/releases.yaml", "tables/tolerances.yaml", "tables/published/*")
 """Files of the checkout that decide what a table says of scores."""
 
 
@@ -55,7 +55,7 @@ class Manifest(FrozenModel):
 
 def rules_here() -> dict[str, str]:
     """SHA-256 of this checkout's rules, by file."""
-    files = sorted(file for pattern in RULES for file in ROOT.glob(pattern))
+    files = sorted(file for pattern in RULE_FILES for file in ROOT.glob(pattern))
     return {file.relative_to(ROOT).as_posix(): file_digest(file) for file in files}
 
 
@@ -114,9 +114,9 @@ def _read_manifest(path: Path, archive: zipfile.ZipFile, members: dict[str, zipf
         raise ValueError(f"{path}: {MANIFEST} cannot be read ({error}): get the pack again") from None
     if form != FORM or not isinstance(version, int):
         raise ValueError(f"{path}: {MANIFEST} is of another program: expected a zip that `vggrepro pack` wrote")
-    if version > VERSION:
+    if version > PACK_VERSION:
         raise ValueError(
-            f"{path}: a pack of version {version}, and this program reads up to version {VERSION}: update vggrepro"
+            f"{path}: a pack of version {version}, and this program reads up to version {PACK_VERSION}: update vggrepro"
         )
     return validated(Manifest, values, f"{path}: {MANIFEST}")
 

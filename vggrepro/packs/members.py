@@ -17,13 +17,13 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field
 
-from vggrepro.core.checksums import SNAKEMAKES, SUFFIX
+from vggrepro.core.checksums import CHECKSUMS_SUFFIX, SNAKEMAKES
 from vggrepro.core.files import checked
 from vggrepro.core.validation import FrozenModel
 
-WIDTH = 4
+SORTED_WIDTH = 4
 """Bytes of a number whose bytes are sorted; numbers of eight bytes are two of these."""
-BLOCK = 1 << 22
+BYTES_PER_SORT = 1 << 22
 """Bytes that are sorted among themselves, so that a file of any size takes little memory."""
 SORTED = {".npy", ".safetensors"}
 """Endings of files of numbers."""
@@ -45,14 +45,14 @@ class Member(FrozenModel):
 
 def sorted_by_place(block: bytes) -> bytes:
     """The first bytes of all numbers, then all second ones, and so on; at the end what is no whole number."""
-    whole = len(block) // WIDTH * WIDTH
-    return _turned(block[:whole], (-1, WIDTH)) + block[whole:]
+    whole = len(block) // SORTED_WIDTH * SORTED_WIDTH
+    return _turned(block[:whole], (-1, SORTED_WIDTH)) + block[whole:]
 
 
 def in_order(block: bytes) -> bytes:
     """The block that `sorted_by_place` was given."""
-    whole = len(block) // WIDTH * WIDTH
-    return _turned(block[:whole], (WIDTH, -1)) + block[whole:]
+    whole = len(block) // SORTED_WIDTH * SORTED_WIDTH
+    return _turned(block[:whole], (SORTED_WIDTH, -1)) + block[whole:]
 
 
 def _turned(block: bytes, shape: tuple[int, int]) -> bytes:
@@ -64,13 +64,15 @@ def write_member(archive: zipfile.ZipFile, name: str, file: Path) -> Member:
     info, sort = zipfile.ZipInfo(name, TIME), file.suffix in SORTED
     info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
     whole, size = hashlib.sha256(), 0
-    unlisted = file.suffix == SUFFIX or file.name == SNAKEMAKES  # a list covers neither itself nor Snakemake's mark
+    unlisted = (
+        file.suffix == CHECKSUMS_SUFFIX or file.name == SNAKEMAKES
+    )  # a list covers neither itself nor Snakemake's mark
     with (
         nullcontext() if unlisted else checked(file),
         file.open("rb") as source,
         archive.open(info, "w", force_zip64=True) as target,
     ):
-        while block := source.read(BLOCK):
+        while block := source.read(BYTES_PER_SORT):
             whole.update(block)
             size += len(block)
             target.write(sorted_by_place(block) if sort else block)
@@ -96,7 +98,7 @@ def read_member(archive: zipfile.ZipFile, name: str, member: Member, target: Pat
 def _blocks(archive: zipfile.ZipFile, name: str) -> Iterator[bytes]:
     try:
         with archive.open(name) as source:
-            while block := source.read(BLOCK):
+            while block := source.read(BYTES_PER_SORT):
                 yield block
     except (EOFError, RuntimeError, LookupError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{archive.filename}: {name} cannot be read ({error}): get the pack again") from None

@@ -23,7 +23,7 @@ from vggrepro.packs.tables import check_tables, make_tables, note_recipes
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 
-UNITS = {
+MERGED_UNITS = {
     "runs": "*",
     "scores": "*/*",
     "boxes": "*/*",
@@ -34,9 +34,9 @@ UNITS = {
     "why": "*",
 }
 """By folder of results: what of it is taken from a pack as a whole, because one job made it."""
-COMPARED = {".npy", ".txt", ".csv"}
+COMPARED_ENDINGS = {".npy", ".txt", ".csv"}
 """Endings of the files that are the same in duplicates; records have times in them."""
-RECORD = "merge"
+MERGE_FOLDER = "merge"
 """The folder of what was merged, and of the settings to go on with."""
 
 
@@ -82,7 +82,7 @@ def merge_packs(paths: list[Path], out: Path, *, given: Mapping[str, str] | None
         settle_recipes(folder, places(settings))
         make_tables(settings, folder, folder / TABLES, workers=workers)
         _write_record(packs, settings, folder)
-        incomplete = note_recipes(settings, folder, folder / RECORD / "settings.yaml")
+        incomplete = note_recipes(settings, folder, folder / MERGE_FOLDER / "settings.yaml")
     return Merged(settings, len(list(out.glob("runs/*"))), duplicates, numbers, incomplete)
 
 
@@ -160,7 +160,7 @@ def _join(packs: list[Pack], unpacked: Mapping[str, Path], folder: Path) -> int:
 
 
 def _units(folder: Path) -> list[str]:
-    places = (place for kind in (*MEASURED, *CONTINUED) for place in folder.glob(f"{kind}/{UNITS[kind]}"))
+    places = (place for kind in (*MEASURED, *CONTINUED) for place in folder.glob(f"{kind}/{MERGED_UNITS[kind]}"))
     return sorted(place.relative_to(folder).as_posix() for place in places)
 
 
@@ -174,7 +174,7 @@ def _content(pack: Pack, folder: Path, unit: str) -> dict[str, str]:
     if unit.startswith("runs/"):
         record = next(file for file in sorted((folder / unit).glob("*.json")))
         return {"weights": read_json(record, ("weights",))["weights"]}
-    return {name: digest for name, digest in _files(pack, unit).items() if Path(name).suffix in COMPARED}
+    return {name: digest for name, digest in _files(pack, unit).items() if Path(name).suffix in COMPARED_ENDINGS}
 
 
 def _check_same(unit: str, first: str, ours: Mapping[str, str], other: str, theirs: Mapping[str, str]) -> None:
@@ -206,9 +206,9 @@ def _write_record(packs: list[Pack], settings: Settings, folder: Path) -> None:
         }
         for pack in packs
     ]
-    write_json(folder / RECORD / "packs.json", {"packs": about, "made": provenance_record()})
-    write_text(folder / RECORD / "settings.yaml", yaml.safe_dump(overrides(settings), sort_keys=False))
-    write_checksums(folder / RECORD)
+    write_json(folder / MERGE_FOLDER / "packs.json", {"packs": about, "made": provenance_record()})
+    write_text(folder / MERGE_FOLDER / "settings.yaml", yaml.safe_dump(overrides(settings), sort_keys=False))
+    write_checksums(folder / MERGE_FOLDER)
 
 
 def merge_summary(merged: Merged, out: Path) -> str:
@@ -228,6 +228,6 @@ def merge_summary(merged: Merged, out: Path) -> str:
     folder = out.absolute().parents[1] if is_found else Path("FOLDER")
     lines += [] if is_found else [f"to go on, move it to FOLDER/{wanted}, then"]
     lines.append(
-        f"snakemake --cores all --directory {folder} --configfile {folder / wanted / RECORD / 'settings.yaml'}"
+        f"snakemake --cores all --directory {folder} --configfile {folder / wanted / MERGE_FOLDER / 'settings.yaml'}"
     )
     return "\n".join(lines)

@@ -14,7 +14,7 @@ from pathlib import Path
 from vggrepro.core.files import DAMAGE, write_json
 from vggrepro.workflow.recipes import ELSEWHERE, RECIPES, UNFINISHED, known_elsewhere
 
-PARAMETERS = ("'", '"', "[", "{")
+PARAMETER_STARTS = ("'", '"', "[", "{")
 """How the lines of parameters begin."""
 OF_RESULTS = ("data/", "runs/", "scores/", "boxes/", "answers/", "features/", "splits/", "transfer/")
 """How the names of inputs begin that are results, too."""
@@ -64,5 +64,5 @@ def settle_recipes(results: Path, places: dict[str, str]) -> None:
 def _inputs(lines: list[str]) -> Iterator[tuple[str, str]]:
     for line in lines:
         name, colon, content = line.partition(": ")
-        if colon and not line.startswith(PARAMETERS) and name.startswith(OF_RESULTS) and line != UNFINISHED:
+        if colon and not line.startswith(PARAMETER_STARTS) and name.startswith(OF_RESULTS) and line != UNFINISHED:
             yield name, content

@@ -11,7 +11,7 @@ from vggrepro.core.checksums import SNAKEMAKES
 from vggrepro.core.files import atomic_file
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.provenance import provenance_record
-from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, TABLES, VERSION, rules_here
+from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, PACK_VERSION, TABLES, rules_here
 from vggrepro.packs.members import TIME, Member, write_member
 from vggrepro.packs.origin import packed_settings, places, recorded_settings
 from vggrepro.packs.portable_recipes import read_recipe, token
@@ -21,7 +21,7 @@ from vggrepro.tables.lineage import read_training, stale_results, stored_results
 from vggrepro.training.files import WEIGHTS
 from vggrepro.workflow.recipes import RECIPES
 
-IMPORTED = ("scores/imported", "recipes/scores/imported")
+LEFT_OUT = ("scores/imported", "recipes/scores/imported")
 """What is left out: other people's systems, which are imported again from their files; and what is of other images (AT)."""
 
 
@@ -49,7 +49,7 @@ def write_pack(results: Path, out: Path, *, weights: bool = False, settings: Set
             members[name] = _write_recipe(archive, name, file, places(made_with))
         manifest = {
             "form": FORM,
-            "version": VERSION,
+            "version": PACK_VERSION,
             "settings": packed_settings(made_with),
             "rules": rules_here(),
             "files": {name: member.model_dump() for name, member in members.items()},
@@ -77,7 +77,7 @@ def _recipes(results: Path, *, weights: bool) -> dict[str, Path]:
 
 
 def _is_of_others(name: str) -> bool:
-    return name.startswith(IMPORTED) or AT in name
+    return name.startswith(LEFT_OUT) or AT in name
 
 
 def _write_recipe(archive: zipfile.ZipFile, name: str, file: Path, paths: dict[str, str]) -> Member:

@@ -13,7 +13,7 @@ ON = " on "
 """Between what is measured and the reference; no reference has it in its name."""
 JUDGED = ("top-1", "top-5")
 """What is measured on references."""
-SPLITS = ("val", "test", "withheld", "claims")
+COLUMN_SPLITS = ("val", "test", "withheld", "claims")
 """Splits of columns in tables.yaml, which no reference may be called."""
 AT = "@"
 """Between a run, or an imported system, and the other images that it was evaluated on, in a path."""

@@ -258,7 +258,7 @@ def know_own_tables(folder: Path) -> tuple[str, ...]:
 
     Raises ValueError for what is wrong in the folder, before anything is made.
     """
-    tables = read_own_tables(folder, [*read_yaml(PUBLISHED / "tables.yaml"), *RULES])
+    tables = read_own_tables(folder, [*read_yaml(PUBLISHED / "tables.yaml"), *RULE_NAMES])
     if changed := {name: (folder, about) for name, about in tables.items() if _OWN.get(name) != (folder, about)}:
         _OWN.update(changed)
         for function in (_described, published_table, _scales_by_run):
@@ -274,7 +274,7 @@ def know_own_tables(folder: Path) -> tuple[str, ...]:
     return tuple(tables)
 
 
-RULES = (
+RULE_NAMES = (
     *("all", "adopt", "answers", "boxes", "bundle", "claims", "classify", "draw", "evaluate", "evidence", "export"),
     *("features", "fetch", "flips", "labels", "manifest", "merging", "prepare", "report", "rescale", "splits", "table"),
     *("train", "verify", "whatif", "why"),

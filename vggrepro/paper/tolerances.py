@@ -20,7 +20,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
 from vggrepro.paper.references import plain_quantity
 
-TOLERANCES = ROOT / "tables" / "tolerances.yaml"
+TOLERANCES_FILE = ROOT / "tables" / "tolerances.yaml"
 
 Points = Annotated[float, Field(ge=0)]
 
@@ -46,7 +46,7 @@ class Tolerance(FrozenModel):
 
 
 @cache
-def read_tolerances(path: Path = TOLERANCES) -> Mapping[str, Tolerance]:
+def read_tolerances(path: Path = TOLERANCES_FILE) -> Mapping[str, Tolerance]:
     """The entry of every quantity.
 
     Raises ValueError where the file is damaged, and for a tolerance that is not what its own derivation comes to: it cannot
@@ -82,7 +82,7 @@ def tolerance_of(quantity: str) -> Tolerance:
     """The entry of a quantity, whatever it is measured on; a ValueError where it has none."""
     tolerances, measure = read_tolerances(), plain_quantity(quantity)
     if measure not in tolerances:
-        raise ValueError(f"{TOLERANCES}: no tolerance for {measure}: derive one before looking at results")
+        raise ValueError(f"{TOLERANCES_FILE}: no tolerance for {measure}: derive one before looking at results")
     return tolerances[measure]
 
 
@@ -105,4 +105,4 @@ def rounding(printed: str) -> float:
 
 def tolerances_digest() -> str:
     """SHA-256 of the file."""
-    return file_digest(TOLERANCES)
+    return file_digest(TOLERANCES_FILE)

@@ -14,7 +14,7 @@ from vggrepro.planning.power import USUAL_ERROR, Assumptions
 from vggrepro.scores.outcomes import Errors, read_outcomes
 from vggrepro.scores.trainings import pooled_spread, trainings_of
 
-QUANTITY = "top-1"
+COMPARED_QUANTITY = "top-1"
 """By which nets are compared: of the errors that are printed it has the most images that are wrong."""
 
 
@@ -33,7 +33,7 @@ def assumptions_of(results: Path, seeds: int, images: int) -> Assumptions:
     if not between or not within:
         return Assumptions(seeds, {}, images)
     repeated = len(outcomes[0].wrong) > 1
-    spread = pooled_spread(((each, trainings_of(each)) for each in outcomes), QUANTITY) if repeated else None
+    spread = pooled_spread(((each, trainings_of(each)) for each in outcomes), COMPARED_QUANTITY) if repeated else None
     return Assumptions(
         seeds,
         {},
@@ -51,7 +51,7 @@ def _outcomes(results: Path) -> list[Errors]:
     for file in sorted((results / "tables").glob("*.npz")):
         for entry in read_outcomes(file).entries:
             outcome = entry.outcome
-            if entry.quantity == QUANTITY and isinstance(outcome, Errors) and len(trainings_of(outcome)) == 1:
+            if entry.quantity == COMPARED_QUANTITY and isinstance(outcome, Errors) and len(trainings_of(outcome)) == 1:
                 found.setdefault(tuple(sorted(outcome.sources)), outcome)
     return list(found.values())
 

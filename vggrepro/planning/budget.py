@@ -21,11 +21,11 @@ from vggrepro.planning.outlook import Outlook
 from vggrepro.planning.power import Assumptions, ClaimChance, Question, chances
 from vggrepro.settings.models import Settings
 
-UNITS = {"minute": 60.0, "min": 60.0, "hour": 3600.0, "h": 3600.0, "day": 86400.0, "week": 604800.0}
+PRICED_TIMES = {"minute": 60.0, "min": 60.0, "hour": 3600.0, "h": 3600.0, "day": 86400.0, "week": 604800.0}
 MOST_SEEDS = 10
 LEAST_GAIN = 0.05
 """Claims decided that a purchase has to add: less is not worth its place in the list."""
-DRAWS = 500
+BUDGET_DRAWS = 500
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,14 @@ class Budget:
 
 def parse_budget(text: str) -> Budget:
     """`48 GPU hours`, `2 GPU days`, `500 core hours`. Raises ValueError for anything else."""
-    units = "|".join(UNITS)
+    units = "|".join(PRICED_TIMES)
     match = re.fullmatch(rf"\s*([0-9][0-9,]*(?:\.[0-9]+)?)\s*(gpu|core)[\s-]*({units})s?\s*", text, re.IGNORECASE)
     if not match or not (amount := float(match[1].replace(",", ""))):
         raise ValueError(
             f"--budget {text!r}: expected a number and its unit, such as '48 GPU hours' or '500 core hours'"
         )
     kind = "GPU" if match[2].lower() == "gpu" else "core"
-    return Budget(amount * UNITS[match[3].lower()], kind)
+    return Budget(amount * PRICED_TIMES[match[3].lower()], kind)
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Market:
     def values(self, seeds: int) -> Mapping[str, float]:
         """The chance of every claim with so many seeds, were all of them tested together."""
         if seeds not in self._values:
-            expected = chances(self.asked, replace(self.assumed, seeds=seeds), draws=DRAWS)
+            expected = chances(self.asked, replace(self.assumed, seeds=seeds), draws=BUDGET_DRAWS)
             self._values[seeds] = {each.claim.id: each.decided or 0.0 for each in expected}
         return self._values[seeds]
 

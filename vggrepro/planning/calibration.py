@@ -20,11 +20,11 @@ from vggrepro.core.provenance import provenance_record
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.planning.arithmetic import forward_work, training_work
+from vggrepro.planning.data_sizes import KNOWN
 from vggrepro.planning.forecast import computing
 from vggrepro.planning.hardware import Device, this_machine, with_cores
-from vggrepro.planning.images import KNOWN
 from vggrepro.planning.rates import CALIBRATION
-from vggrepro.planning.work import BYTES, StepWork, size_of
+from vggrepro.planning.work import BYTES_PER_NUMBER, StepWork, size_of
 from vggrepro.settings.models import Settings
 from vggrepro.training.gradients import outputs_of
 from vggrepro.training.optimiser import SGD
@@ -32,7 +32,7 @@ from vggrepro.training.optimiser import SGD
 NET = "D"
 SECONDS = 25.0
 """Of each of the two pieces of work."""
-LEAST, MOST = 3, 200
+LEAST_REPETITIONS, MOST_REPETITIONS = 3, 200
 """Repetitions."""
 
 
@@ -68,7 +68,7 @@ def _training(settings: Settings, device: torch.device) -> tuple[Callable[[], No
         outputs_of(net, images, kept, train.precision).sum().backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
-    each = {"batch": batch, "bytes_each": BYTES[train.precision], "fc_alone": False}
+    each = {"batch": batch, "bytes_each": BYTES_PER_NUMBER[train.precision], "fc_alone": False}
     operations, moved = training_work(NET, model, classes, **each)  # type: ignore[arg-type]
     size = size_of(model, train.precision, settings.data.layout)
     return step, _work(size, batch * operations, batch * moved, train.precision, model.width)
@@ -86,7 +86,7 @@ def _testing(settings: Settings, device: torch.device) -> tuple[Callable[[], Non
         with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=how.precision == "bf16"):
             net.scores(images)
 
-    operations, moved = forward_work(NET, model, side, side, classes, BYTES[how.precision])
+    operations, moved = forward_work(NET, model, side, side, classes, BYTES_PER_NUMBER[how.precision])
     size = size_of(model, how.precision, settings.data.layout)
     return show, _work(size, count * operations, count * moved, how.precision, model.width)
 
@@ -120,7 +120,7 @@ def _seconds(action: Callable[[], None], device: torch.device) -> float:
     """The median time of an action, after one that is not counted."""
     times: list[float] = []
     end = time.perf_counter() + SECONDS
-    while len(times) <= LEAST or (time.perf_counter() < end and len(times) < MOST):
+    while len(times) <= LEAST_REPETITIONS or (time.perf_counter() < end and len(times) < MOST_REPETITIONS):
         started = time.perf_counter()
         action()
         if device.type == "cuda":

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from vggrepro.planning.budget import Bought, Budget
-from vggrepro.planning.formatting import HOUR, amount, table
+from vggrepro.planning.formatting import HOUR, amount, terminal_table
 from vggrepro.planning.power import Assumptions, ClaimChance
 
 
@@ -21,7 +21,7 @@ def chance(share: float | None) -> str:
 
 def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]) -> Table:
     """A line for each claim on each quantity, likeliest to be decided first."""
-    made = table("claim", "quantity", "decided", "supported", "trainings a seed", "claim in words")
+    made = terminal_table("claim", "quantity", "decided", "supported", "trainings a seed", "claim in words")
     for each in sorted(expected, key=lambda each: -(each.decided or 0.0)):
         claim = each.claim
         made.add_row(
@@ -64,7 +64,7 @@ def _seeds(count: int) -> str:
 def bought_table(bought: Bought, budget: Budget) -> Table:
     """What is bought, in order."""
     unit = f"{budget.kind} hours"
-    made = table("bought", f"{unit}", f"{unit} in all", "decides more", "trainings that it adds")
+    made = terminal_table("bought", f"{unit}", f"{unit} in all", "decides more", "trainings that it adds")
     for each in bought.purchases:
         cost, total = (amount(seconds / HOUR) for seconds in (each.seconds, each.total))
         made.add_row(each.what, cost, total, f"{each.adds:.2f}", ", ".join(each.runs))

@@ -33,7 +33,7 @@ class Range(NamedTuple):
         return Range(*(a + b for a, b in zip(self, other, strict=True)))
 
 
-NOTHING = Range(0.0, 0.0, 0.0)
+NO_TIME = Range(0.0, 0.0, 0.0)
 UNMEASURED = Range(0.25, 0.5, 0.8)
 """Share of the floor of a device that nobody measured. A half is what PyTorch reaches with VGG on most cards."""
 AROUND = Range(0.9, 1.0, 1.1)
@@ -164,7 +164,7 @@ def memory_problem(work: StepWork, device: Device, gpus: int = 1) -> str:
 
 def total(ranges: Sequence[Range]) -> Range:
     """The sum, bound by bound."""
-    result = NOTHING
+    result = NO_TIME
     for each in ranges:
         result = result.plus(each)
     return result

@@ -11,7 +11,7 @@ from rich.table import Table
 from vggrepro.planning.forecast import Range
 
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-UNITS = ((2 * DAY, DAY, "days"), (2 * HOUR, HOUR, "h"), (2 * MINUTE, MINUTE, "min"), (0.0, 1.0, "s"))
+DURATION_UNITS = ((2 * DAY, DAY, "days"), (2 * HOUR, HOUR, "h"), (2 * MINUTE, MINUTE, "min"), (0.0, 1.0, "s"))
 """From so many seconds on, a unit."""
 PLAIN_WIDTH, UNBOUNDED = 150, 10_000
 """Columns in a pipe: of tables that fill their line, and of lines that no width breaks."""
@@ -22,7 +22,7 @@ def console(plain_width: int = PLAIN_WIDTH) -> Console:
     return Console(file=sys.stdout, width=None if sys.stdout.isatty() else plain_width, highlight=False)
 
 
-def table(*columns: str, title: str = "") -> Table:
+def terminal_table(*columns: str, title: str = "") -> Table:
     """A table whose first column is text and whose others are numbers."""
     made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(columns):
@@ -32,13 +32,13 @@ def table(*columns: str, title: str = "") -> Table:
 
 def duration(seconds: float) -> str:
     """`3.4 days`, `12 min`."""
-    unit, name = next((unit, name) for least, unit, name in UNITS if seconds >= least)
+    unit, name = next((unit, name) for least, unit, name in DURATION_UNITS if seconds >= least)
     return f"{amount(seconds / unit)} {name}"
 
 
 def duration_range(seconds: Range) -> str:
     """`3.4 days (2.1 to 6.8)`; of a time that is about certain, the time alone."""
-    unit, name = next((unit, name) for least, unit, name in UNITS if seconds.mid >= least)
+    unit, name = next((unit, name) for least, unit, name in DURATION_UNITS if seconds.mid >= least)
     low, mid, high = (amount(value / unit) for value in seconds)
     return f"{mid} {name}" if low == mid == high else f"{mid} {name} ({low} to {high})"
 

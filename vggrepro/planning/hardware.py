@@ -15,13 +15,13 @@ from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.provenance import cpu_name
 from vggrepro.core.validation import FrozenModel, nearest_hint, validated
+from vggrepro.settings.fields import PositiveNumber
 
 HARDWARE_FILE = ROOT / "tables" / "hardware.yaml"
 THIS = "this"
 """The name of the machine that plans."""
 
 Precision = Literal["fp32", "tf32", "bf16"]
-Positive = Annotated[float, Field(gt=0)]
 FLOATS_PER_CYCLE = {"avx2": 32, "avx512f": 64}
 """Operations of a core in a cycle: two products of 8 or 16 numbers and their additions."""
 HERTZ, WATTS_PER_CORE = 3e9, 12.5
@@ -41,11 +41,11 @@ class Entry(FrozenModel):
     """An entry of the file, which describes its keys."""
 
     matches: Annotated[str, Field(min_length=1)]
-    peak: Annotated[dict[Precision, Positive], Field(min_length=1)]
-    bandwidth: Positive
-    memory: Positive
-    watts: Positive
-    link: Positive
+    peak: Annotated[dict[Precision, PositiveNumber], Field(min_length=1)]
+    bandwidth: PositiveNumber
+    memory: PositiveNumber
+    watts: PositiveNumber
+    link: PositiveNumber
     cores: Annotated[int, Field(ge=1)]
     source: Annotated[str, Field(min_length=1)]
     measured: Measured | None = None

@@ -9,13 +9,13 @@ from rich.table import Table
 
 from vggrepro.core.plan_record import PredictedAndMeasured
 from vggrepro.planning.forecast import attained, total
-from vggrepro.planning.formatting import HOUR, amount_range, date, duration, duration_range, size, table
+from vggrepro.planning.formatting import HOUR, amount_range, date, duration, duration_range, size, terminal_table
 from vggrepro.planning.outlook import Outlook, by_rule
 
 
 def plan_table(view: Outlook) -> Table:
     """A line for each kind of step."""
-    made = table("step", "to make", "arithmetic", "time of all, one after another", "memory", "disk")
+    made = terminal_table("step", "to make", "arithmetic", "time of all, one after another", "memory", "disk")
     counts = {rule: sum(step.rule == rule for step in view.steps.steps) for rule in by_rule(view.forecasts)}
     for rule, group in by_rule(view.forecasts).items():
         works = [each.step.work for each in group]
@@ -71,7 +71,7 @@ def chain(names: Sequence[str]) -> str:
 
 def guesses_table(outcomes: Sequence[PredictedAndMeasured]) -> Table:
     """How good the last guesses were: a line for each kind of step."""
-    made = table(
+    made = terminal_table(
         "step", "finished", "predicted", "measured", "times", "within the range", title="Predicted and measured"
     )
     rules = dict.fromkeys(each.step["rule"] for each in outcomes)

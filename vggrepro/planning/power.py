@@ -33,7 +33,7 @@ from vggrepro.scores.statistics import NORMAL, holm
 from vggrepro.scores.trainings import SeedSpread, training_spread
 from vggrepro.settings.models import Settings
 
-DRAWS = 2_000
+POWER_DRAWS = 2_000
 BETWEEN, WITHIN = 0.14, 0.04
 """Share of the images on which two nets of the family, and two systems of the same nets, disagree where the error is
 `USUAL_ERROR`: what `tables/tolerances.yaml` derives its tolerances from."""
@@ -210,7 +210,7 @@ def chances(
     assumed: Assumptions,
     *,
     trained: Collection[str] | None = None,
-    draws: int = DRAWS,
+    draws: int = POWER_DRAWS,
     seed: int = 0,
 ) -> list[ClaimChance]:
     """The chance of every claim that it is decided, all of them judged together; the paper's apart from those that are ours.

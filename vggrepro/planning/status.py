@@ -32,7 +32,7 @@ STATES: tuple[State, ...] = ("done", "running", "stopped", "failed", "waiting")
 QUIET = 180.0
 """Seconds without a change in its files after which a step on another machine is taken to have stopped: a log has a line of
 progress a minute."""
-LINES = 6
+LOG_LINES = 6
 """Of the end of a failed step's log."""
 LOG_BYTES = 20_000
 ASSUMED = 5.0
@@ -125,7 +125,7 @@ class _Look:
         log = self.results / step["log"] if step["log"] else None
         log = log if log and log.exists() else None
         if recipe == [FAILED]:
-            return StepStatus(step, "failed", log=str(log or ""), last_lines=_last_lines(log, LINES))
+            return StepStatus(step, "failed", log=str(log or ""), last_lines=_last_lines(log, LOG_LINES))
         if recipe != [UNFINISHED]:
             made = made and not (step.get("to_do") and self._is_of_before(step))
             return StepStatus(step, "done" if made else "waiting", share=float(made))

@@ -10,7 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from vggrepro.planning.formatting import date, duration, table
+from vggrepro.planning.formatting import date, duration, terminal_table
 from vggrepro.planning.status import STATES, RunStatus, StepStatus, TrainingStatus
 
 COLOURS = {"done": "green", "running": "cyan", "stopped": "yellow", "failed": "red", "waiting": "dim"}
@@ -55,7 +55,7 @@ def summary_lines(status: RunStatus, now: datetime) -> Iterator[str]:
 
 
 def _counts(status: RunStatus) -> Table:
-    made = table("step", *STATES)
+    made = terminal_table("step", *STATES)
     for rule in dict.fromkeys(each.step["rule"] for each in status.steps):
         counts = [sum(each.step["rule"] == rule for each in status.of(state)) for state in STATES]
         texts = [Text(str(n), style=COLOURS[state]) if n else Text("") for n, state in zip(counts, STATES, strict=True)]
@@ -64,7 +64,7 @@ def _counts(status: RunStatus) -> Table:
 
 
 def _trainings(statuses: list[StepStatus], now: datetime) -> Table:
-    made = table(
+    made = terminal_table(
         "training", "epoch", "done", "loss", "images/s", "to go", "on", "state kept", title="Trainings on their way"
     )
     for each in statuses:

@@ -12,14 +12,14 @@ from pathlib import Path
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tasks import TASKS
 from vggrepro.planning.arithmetic import forward_work, kept_activations, parameters, training_work
-from vggrepro.planning.images import TRANSFER_ASPECT, DataSetSize, data_set, images_of
+from vggrepro.planning.data_sizes import TRANSFER_ASPECT, DataSetSize, data_set, images_of
 from vggrepro.settings.blocks import NetSettings
 from vggrepro.settings.downloads import downloads
 from vggrepro.workflow.evaluate import evaluate_job
 from vggrepro.workflow.plan import Plan
 from vggrepro.workflow.transfer import features_job
 
-BYTES = {"fp32": 4, "tf32": 4, "bf16": 2}
+BYTES_PER_NUMBER = {"fp32": 4, "tf32": 4, "bf16": 2}
 """Of an activation."""
 CROPS = 25
 """PAPER 3.2: a 5x5 grid of crops at a scale; their mirror images double it."""
@@ -79,7 +79,7 @@ def _train(plan: Plan, run: str) -> StepWork:
     trained, data = Run.parse(run), _images(plan)
     settings = plan.settings.for_run(trained)
     model, train = settings.model, settings.train
-    outputs, each = trained.outputs(data.classes), BYTES[train.precision]
+    outputs, each = trained.outputs(data.classes), BYTES_PER_NUMBER[train.precision]
     operations, moved = training_work(
         trained.net, model, outputs, batch=train.batch, bytes_each=each, fc_alone=trained.layers == "fc"
     )
@@ -115,7 +115,7 @@ def _forward(plan: Plan, run: Run, *, scales: tuple[int, ...], protocol: str, im
     """Showing images to a net under a protocol at several scales, each decoded once."""
     settings, data = plan.settings, _images(plan)
     model, how = settings.for_run(run).model, settings.of(run).evaluate
-    outputs, each = run.outputs(data.classes), BYTES[how.precision]
+    outputs, each = run.outputs(data.classes), BYTES_PER_NUMBER[how.precision]
     views = {"dense": 2, "multi-crop": 2 * CROPS, "centre-crop": 1}[protocol]
     operations = moved = pixels = 0.0
     for Q in scales:

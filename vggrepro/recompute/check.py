@@ -39,7 +39,7 @@ def recompute(results: Path, settings: Settings | None, extent: Extent) -> Itera
     `settings` are those that tables and data sets of transfer were made with; without them neither is checked, and that is
     said. What is damaged differs. Raises ValueError for a folder without results.
     """
-    made = {kind: _paths(results, kind, marker) for kind, marker in MARKERS.items()}
+    made = {kind: _paths(results, kind, marker) for kind, marker in MARKER_FILES.items()}
     if not any(made.values()):
         raise ValueError(
             f"{results}: no results in it: expected a folder such as results/smoke, with runs, scores, tables"
@@ -55,7 +55,7 @@ def recompute(results: Path, settings: Settings | None, extent: Extent) -> Itera
     yield from _named_damage("tables", recomputed_tables(results, settings))
 
 
-MARKERS = {
+MARKER_FILES = {
     "runs": "weights.safetensors",
     "scores": "made.json",
     "answers": "made.json",

@@ -20,9 +20,9 @@ from vggrepro.scores.stores import Scores, TopLabels, read_scores_or_labels
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.transfer.results import SVMResult
 
-Wrong = dict[str, NDArray[Any]]
+ErrorsOfImages = dict[str, NDArray[Any]]
 """[N] by quantity: which images are wrong; of a quantity that is no count of images, values whose mean it is."""
-Boxes = NDArray[np.number]
+BoxCorners = NDArray[np.number]
 """[..., 4]: xmin, ymin, xmax, ymax."""
 IMAGES_AT_A_TIME = 500
 MATCHES = {"distance+overlap": (1, 1), "distance": (1, 0), "overlap": (0, 1)}
@@ -40,7 +40,7 @@ def classification_errors(
     references: Mapping[str, LabelsById] | None = None,
     at: str = "",
     quantities: Collection[str] = ("top-1", "top-5"),
-) -> Wrong | None:
+) -> ErrorsOfImages | None:
     """PAPER 4: errors of averaged posteriors; None where a store below `folder` is missing.
 
     Top-N errors by the data set's labels, and by those of each of the `references`: an image is right if one of its labels is
@@ -59,7 +59,7 @@ def classification_errors(
         for name, by_id in (references or {}).items()
         if set(first.ids) <= set(by_id)
     }
-    wrong: Wrong = {}
+    wrong: ErrorsOfImages = {}
     for name, labels in by_reference.items():
         places, confidences = _places(stores, weights, labels)
         counted = np.array([bool(each) for each in labels])
@@ -116,7 +116,7 @@ def _places(
     return places, confidences
 
 
-def localisation_errors(folder: Path, system: System, seed: int, merge: MergeSettings) -> Wrong | None:
+def localisation_errors(folder: Path, system: System, seed: int, merge: MergeSettings) -> ErrorsOfImages | None:
     """PAPER A.1: which of the counted images have no right box of the true label after merging; None without a store."""
     paths = [member.path for member, _ in with_seed(system, seed)]
     if not all((folder / path).exists() for path in paths):
@@ -173,7 +173,7 @@ def best_merged_box(boxes: Sequence[Sequence[float]], scores: Sequence[float], m
     return best
 
 
-def match(box: Boxes, others: Boxes, kind: str) -> NDArray[np.float64]:
+def match(box: BoxCorners, others: BoxCorners, kind: str) -> NDArray[np.float64]:
     """How badly a box [4] matches others [n, 4]: the distance of centres over the root of the mean area, plus 1 - IoU, [n].
 
     Or one of the two; a LookupError for another `kind`.
@@ -184,14 +184,14 @@ def match(box: Boxes, others: Boxes, kind: str) -> NDArray[np.float64]:
     return np.asarray(of_distance * apart + of_overlap * (1 - overlap(box, others)))
 
 
-def overlap(box: Boxes, others: Boxes) -> NDArray[np.float64]:
+def overlap(box: BoxCorners, others: BoxCorners) -> NDArray[np.float64]:
     """Intersection over union of a box [4] with others [n, 4], [n]; pixels are inclusive."""
     sides = np.minimum(box[2:], others[:, 2:]) - np.maximum(box[:2], others[:, :2]) + 1
     shared = np.maximum(sides, 0).prod(1)
     return np.asarray(shared / (_area(box) + _area(others) - shared))
 
 
-def _area(boxes: Boxes) -> NDArray[np.float64]:
+def _area(boxes: BoxCorners) -> NDArray[np.float64]:
     return np.asarray((boxes[..., 2] - boxes[..., 0] + 1) * (boxes[..., 3] - boxes[..., 1] + 1), np.float64)
 
 
@@ -231,6 +231,6 @@ def average_precision(scores: Sequence[float], positive: Sequence[bool], kind: s
     return area
 
 
-def mean_wrong(by_seed: Sequence[Wrong], quantity: str) -> float:
+def mean_wrong(by_seed: Sequence[ErrorsOfImages], quantity: str) -> float:
     """The error rate, averaged over seeds."""
     return float(np.mean([wrong[quantity].mean() for wrong in by_seed]))

@@ -19,7 +19,7 @@ from vggrepro.localisation.stores import BoxStore, read_boxes
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import with_seed
 from vggrepro.paper.tables import best_classification
-from vggrepro.recompute.findings import Finding, compared, equal, skipped
+from vggrepro.recompute.findings import Finding, compared_numbers, equal, skipped
 from vggrepro.recompute.images import (
     Pixels,
     centre_corner,
@@ -69,7 +69,7 @@ def recomputed_scores(results: Path, path: str, sample: Sample) -> Iterator[Find
         posteriors(net, stored_image(store, int(i)), protocol, Q, settings)
         for i in show_progress(chosen, total=len(chosen), about=path, unit="image")
     ]
-    yield compared(
+    yield compared_numbers(
         path,
         what,
         np.array(again),
@@ -186,12 +186,12 @@ def _box_findings(
         yield Finding(path, "locations of boxes", "differs", "another number of boxes than the map has locations")
         return
     count = f"{len(chosen)} of {len(boxes)} images"
-    yield compared(
+    yield compared_numbers(
         path, f"boxes of {count}", np.concatenate(edges), np.concatenate(stored), tolerance=box_tolerance,
         scale=np.concatenate(scales), note="in sides of the net's window",
     )  # fmt: skip
     if ours:
-        yield compared(
+        yield compared_numbers(
             path,
             f"scores of the boxes of {count}",
             np.concatenate(ours),

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-Status = Literal["agrees", "differs", "not recomputed"]
+CheckStatus = Literal["agrees", "differs", "not recomputed"]
 
 
 class NoSecondDefinitionError(ValueError):
@@ -25,7 +25,7 @@ class Finding:
     """A path below the folder of results: `runs/D_256_s0`, `scores/D_256_s0/dense/256`, `tables/table03`."""
     what: str
     """`loss of steps 1 to 3`, `posteriors of 4 of 400 images`."""
-    status: Status
+    status: CheckStatus
     note: str = ""
     """Where the largest difference is, or why nothing was computed."""
     difference: float | None = None
@@ -45,7 +45,7 @@ class Finding:
         return text + (f": {self.note}" if self.note else "")
 
 
-def compared(
+def compared_numbers(
     about: str,
     what: str,
     ours: ArrayLike,

@@ -139,7 +139,7 @@ def wrong_shapes(expected: Shapes, tensors: Mapping[str, Tensor]) -> str:
     return "; ".join(f"{name}: by Table 1 {expected.get(name)}, stored {got.get(name)}" for name in names[:3])
 
 
-def features(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
+def feature_map(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
     """The convolutional part [B, C, h, w] for images [B, 3, H, W] whose mean is subtracted."""
     for b, block in enumerate(blocks_of(net, sizes), start=1):
         i = 0
@@ -167,7 +167,7 @@ def crop_outputs(
     net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes, kept: Tensor | None = None
 ) -> Tensor:
     """Outputs [B, outputs] of crops [B, 3, crop, crop]; `kept` [B, 2, fc] multiplies the first two FC layers (dropout)."""
-    x = features(net, weights, x, sizes)
+    x = feature_map(net, weights, x, sizes)
     if sizes.averages:
         return F.linear(x.mean((2, 3)), weights["fc8.weight"], weights["fc8.bias"])
     x = x.flatten(1)
@@ -179,7 +179,7 @@ def crop_outputs(
 
 def hidden_map(net: str, weights: Mapping[str, Tensor], x: Tensor, sizes: Sizes) -> Tensor:
     """The second FC layer's activations [B, fc, h, w] of whole images: PAPER 3.2: FC layers become convolutions."""
-    x = features(net, weights, x, sizes)
+    x = feature_map(net, weights, x, sizes)
     if sizes.averages:
         return F.avg_pool2d(x, 7, 1)
     x = torch.relu(F.conv2d(x, weights["fc6.weight"].reshape(sizes.fc, -1, 7, 7), weights["fc6.bias"]))

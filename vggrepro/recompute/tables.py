@@ -29,14 +29,14 @@ from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import task_of
 from vggrepro.recompute.errors import (
     MATCHES,
+    ErrorsOfImages,
     LabelsById,
-    Wrong,
     classification_errors,
     localisation_errors,
     mean_share,
     mean_wrong,
 )
-from vggrepro.recompute.findings import Finding, compared, equal, skipped
+from vggrepro.recompute.findings import Finding, compared_numbers, equal, skipped
 from vggrepro.recompute.net import Sizes, convolutions, parameter_shapes
 from vggrepro.scores.label_sets import read_label_sets
 from vggrepro.settings.claims import claim_families
@@ -57,16 +57,16 @@ class Recomputation:
 
     def __init__(self, results: Path, settings: Settings) -> None:
         self.results, self.settings = results, settings
-        self._errors: dict[tuple[str, System], list[Wrong] | None] = {}
+        self._errors: dict[tuple[str, System], list[ErrorsOfImages] | None] = {}
 
-    def errors(self, kind: str, system: System) -> list[Wrong] | None:
+    def errors(self, kind: str, system: System) -> list[ErrorsOfImages] | None:
         """The errors of a system for every seed; None where something of it was not evaluated, or boxes match otherwise."""
         if (kind, system) not in self._errors:
             by_seed = [self._of_seed(kind, system, seed) for seed in self.settings.seeds]
             self._errors[kind, system] = None if None in by_seed else [wrong for wrong in by_seed if wrong is not None]
         return self._errors[kind, system]
 
-    def _of_seed(self, kind: str, system: System, seed: int) -> Wrong | None:
+    def _of_seed(self, kind: str, system: System, seed: int) -> ErrorsOfImages | None:
         if kind == "boxes":
             if self.settings.merge.match not in MATCHES:
                 return None
@@ -197,7 +197,7 @@ def recomputed_values(work: Recomputation, table: PublishedTable, stored: Mappin
     pairs = [(a, b, place) for a, b, place in zip(ours, theirs, places, strict=True) if a is not None]
     wrong = [place for a, b, place in pairs if not abs(a - b) <= CELL_TOLERANCE]
     note = f"at {', '.join(wrong[:5])}" if wrong else "by the definitions"
-    yield compared(
+    yield compared_numbers(
         about,
         f"{len(pairs)} values",
         [a for a, *_ in pairs],
@@ -287,7 +287,7 @@ def _gains(work: Recomputation, stored: Mapping[str, Mapping[str, Any]]) -> Iter
         yield skipped("claims", f"{len(missing)} gains", why)
     wrong = [name for name, a, b in zip(names, ours, theirs, strict=True) if not abs(a - b) <= CELL_TOLERANCE]
     note = f"of {', '.join(wrong)}" if wrong else "by the definitions"
-    yield compared("claims", f"{len(ours)} gains", ours, theirs, tolerance=CELL_TOLERANCE, note=note)
+    yield compared_numbers("claims", f"{len(ours)} gains", ours, theirs, tolerance=CELL_TOLERANCE, note=note)
 
 
 def _place_value(work: Recomputation, place: CellPlace, quantity: str) -> float | None:

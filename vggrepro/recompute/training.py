@@ -22,9 +22,9 @@ from vggrepro.data.store import Store
 from vggrepro.paper.runs import Run
 from vggrepro.recompute.draws import EpochDraws, epoch_draws, kept_units, random_weights
 from vggrepro.recompute.findings import Finding, skipped
+from vggrepro.recompute.first_steps import StepNumbers, compared_steps, differ, tolerances_of
 from vggrepro.recompute.images import cut, net_input, rescaled, rescaled_once, rescaled_size, store_digest, stored_image
 from vggrepro.recompute.net import Shapes, Sizes, StoredNet, crop_outputs, parameter_shapes, read_net
-from vggrepro.recompute.steps import Step, compared_steps, differ, tolerances_of
 from vggrepro.settings.models import RunSettings
 
 FROM_A = ("conv1_1", "conv2_1", "conv3_1", "conv3_2", "fc6", "fc7", "fc8")
@@ -111,7 +111,7 @@ def recomputed_training(results: Path, name: str, *, steps: int) -> Iterator[Fin
     yield skipped(about, f"the steps after {len(kept)}", _why_no_more(record, len(kept)))
 
 
-def _compared_with_steps(about: str, kept: Sequence[Step], replay: Replay) -> list[Finding]:
+def _compared_with_steps(about: str, kept: Sequence[StepNumbers], replay: Replay) -> list[Finding]:
     """The findings on steps that were kept.
 
     Where a unit is so near to 0 that rounding decides whether it fires, its gradient is there or not, and the steps after that
@@ -158,7 +158,7 @@ def _opened(results: Path, record: Mapping[str, Any]) -> Replay | str:
     )  # fmt: skip
 
 
-def take_steps(replay: Replay, steps: int, *, noise: int | None = None) -> Iterator[Step]:
+def take_steps(replay: Replay, steps: int, *, noise: int | None = None) -> Iterator[StepNumbers]:
     """Step after step: the loss before it, and the norms of gradient, value and change of every parameter.
 
     With `noise`, a seed, the initial weights are off by `NOISE` of their size.

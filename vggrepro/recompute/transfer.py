@@ -18,7 +18,7 @@ from vggrepro.core.records import typed_record
 from vggrepro.data.collections import VOC, Caltech, Collection, open_collection
 from vggrepro.paper.tasks import TASKS, Task
 from vggrepro.recompute.evaluations import Sample, net_of
-from vggrepro.recompute.findings import Finding, compared, equal, skipped
+from vggrepro.recompute.findings import Finding, compared_numbers, equal, skipped
 from vggrepro.recompute.images import Pixels, decoded, net_input, rescaled
 from vggrepro.recompute.net import StoredNet, hidden_map
 from vggrepro.transfer.results import SVMResult, read_svm_result
@@ -63,7 +63,7 @@ def recomputed_features(results: Path, path: str, data_sets: Mapping[str, Path],
         again.append([picture_features(net, picture(collection, int(i)), Q) for i in chosen])
     scale = np.abs(again).max(2, keepdims=True)
     what += f" at Q = {', '.join(map(str, metadata['scales']))}"
-    yield compared(path, what, np.array(again), np.array(stored), tolerance=tolerance, scale=scale)
+    yield compared_numbers(path, what, np.array(again), np.array(stored), tolerance=tolerance, scale=scale)
 
 
 def _collection(name: str, data_sets: Mapping[str, Path]) -> Collection | str:
@@ -119,7 +119,7 @@ def recomputed_svms(results: Path, path: str, data_sets: Mapping[str, Path], sam
             counted = train[targets[train, c] != 0]
             weights = fitted_svm(descriptors[counted], targets[counted, c].astype(np.float64), C)
             columns.append(np.column_stack([descriptors[test], np.ones(len(test))]) @ weights)
-        yield compared(
+        yield compared_numbers(
             path,
             name,
             np.array(columns).T,

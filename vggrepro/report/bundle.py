@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core import provenance
-from vggrepro.core.checksums import CHECKSUMS, SUFFIX
+from vggrepro.core.checksums import CHECKSUMS, CHECKSUMS_SUFFIX
 from vggrepro.core.files import atomic_file, checked, file_digest, write_text
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
@@ -102,7 +102,7 @@ def collect_files(settings: Settings, results: Path, folder: Path) -> None:
         file: Path("vggrepro") / file.relative_to(ROOT) for pattern in CHECKOUT_PATTERNS for file in ROOT.glob(pattern)
     }
     for source, name in {**from_results, **from_checkout}.items():
-        if source.is_file() and not source.name.startswith(".") and source.suffix != SUFFIX:
+        if source.is_file() and not source.name.startswith(".") and source.suffix != CHECKSUMS_SUFFIX:
             with checked(source) if source in from_results else nullcontext():
                 content = source.read_bytes()
             # text is read as bytes, so that newlines stay as they are

@@ -14,7 +14,7 @@ from vggrepro.core.files import Files, file_digest, same_on_disk
 from vggrepro.core.printable import visible
 
 METADATA = "ro-crate-metadata.json"
-SHOWN = 20
+LISTED_PROBLEMS = 20
 """Problems that a message lists."""
 
 
@@ -45,8 +45,8 @@ def _unsafe(files: Files) -> list[str]:
 
 
 def _in_one(problems: list[str]) -> str:
-    more = f"; and {len(problems) - SHOWN:,} more" if len(problems) > SHOWN else ""
-    return visible("; ".join(problems[:SHOWN]) + more)
+    more = f"; and {len(problems) - LISTED_PROBLEMS:,} more" if len(problems) > LISTED_PROBLEMS else ""
+    return visible("; ".join(problems[:LISTED_PROBLEMS]) + more)
 
 
 def bundle_problems(folder: Path) -> list[str]:

@@ -26,7 +26,7 @@ from vggrepro.tables.lineage import FinishedTraining, StoredResult
 if TYPE_CHECKING:
     from rocrate.model.contextentity import ContextEntity
 
-VERSION = "1.1"
+RO_CRATE_VERSION = "1.1"
 """Of the RO-Crate specification: that which the profiles extend."""
 
 TERMS = "https://w3id.org/ro/terms/workflow-run/context"
@@ -41,10 +41,10 @@ PROFILES = {
 WORKFLOW = "vggrepro/Snakefile"
 """The main entity."""
 
-BYTES = "application/octet-stream"
+WEIGHTS_MEDIA_TYPE = "application/octet-stream"
 """The media type of weights, whose own has no name."""
 
-PARAMETERS = {
+CRATE_PARAMETERS = {
     "settings": ("input", "settings.json"),
     "cells": ("output", "export/cells.csv"),
     "claims": ("output", "export/claims.csv"),
@@ -85,7 +85,7 @@ class CrateDescription:
 
         self.folder, self.results, self.settings = folder, results, settings
         self.trainings, self.adopted, self.made = trainings, adopted, made
-        self.crate = ROCrate(version=VERSION)
+        self.crate = ROCrate(version=RO_CRATE_VERSION)
         self.crate.metadata.extra_contexts.append(TERMS)
         self.digests = (folder / "digests.sha256").read_text(encoding="utf-8").splitlines(keepends=True)
         self.cite = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
@@ -138,7 +138,7 @@ class CrateDescription:
             for place, name in PROFILES.items()
         ]
         root["conformsTo"] = profiles
-        self.crate.metadata["conformsTo"] = [{"@id": f"https://w3id.org/ro/crate/{VERSION}"}, profiles[-1]]
+        self.crate.metadata["conformsTo"] = [{"@id": f"https://w3id.org/ro/crate/{RO_CRATE_VERSION}"}, profiles[-1]]
         root["mainEntity"] = self.crate.get(WORKFLOW)
         self.crate.get("README.md")["about"] = root
 
@@ -165,7 +165,7 @@ class CrateDescription:
             if name == WORKFLOW:
                 properties |= self._workflow_properties()
             self.crate.add_file(file, name, properties=properties)
-        for name, (_, example) in PARAMETERS.items():
+        for name, (_, example) in CRATE_PARAMETERS.items():
             if file := self.crate.get(example):
                 file["exampleOfWork"] = {"@id": f"#parameter-{name}"}
 
@@ -179,14 +179,14 @@ class CrateDescription:
             url="https://snakemake.github.io",
             version=importlib.metadata.version("snakemake"),
         )
-        there = {name: kind for name, (kind, example) in PARAMETERS.items() if (self.folder / example).exists()}
+        there = {name: kind for name, (kind, example) in CRATE_PARAMETERS.items() if (self.folder / example).exists()}
         parameters = {
             name: self._entity(
                 f"#parameter-{name}",
                 "FormalParameter",
                 name=name,
                 additionalType="File",
-                workExample={"@id": PARAMETERS[name][1]},
+                workExample={"@id": CRATE_PARAMETERS[name][1]},
                 conformsTo={"@id": "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"},
             )
             for name in there
@@ -254,7 +254,7 @@ class CrateDescription:
             "File",
             name=f"weights of {run}",
             sha256=digest,
-            encodingFormat=BYTES,
+            encodingFormat=WEIGHTS_MEDIA_TYPE,
         )
 
     def _training(self, training: FinishedTraining) -> ContextEntity:
@@ -280,7 +280,7 @@ class CrateDescription:
             "File",
             name=about["file"],
             sha256=about["digest"],
-            encodingFormat=BYTES,
+            encodingFormat=WEIGHTS_MEDIA_TYPE,
         )
 
     def _adoption(self, about: Mapping[str, Any]) -> ContextEntity:

@@ -22,7 +22,7 @@ from vggrepro.tables.lineage import StoredResult
 from vggrepro.tables.numbers import printed_number
 from vggrepro.tables.render import VERDICT_SIGNS
 
-COMPARED = ("agrees", "differs", "inconclusive")
+COMPARABLE = ("agrees", "differs", "inconclusive")
 """Verdicts of cells that can be compared with the paper's."""
 
 
@@ -107,7 +107,7 @@ def _counted_cells(tables: Sequence[Table]) -> list[dict[str, Any]]:
     """How many cells of ours have each verdict, or why they have none, with a sign that needs no colour."""
     cells = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
     counts = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in cells)
-    order = (*COMPARED, "other settings", "other data", *MARKS.values())
+    order = (*COMPARABLE, "other settings", "other data", *MARKS.values())
     signs: dict[str, str] = {str(verdict): sign for verdict, sign in VERDICT_SIGNS.items()}
     return [
         {
@@ -139,7 +139,7 @@ def _largest_difference(tables: Sequence[Table]) -> dict[str, str] | None:
             for c, cell in enumerate(row.cells):
                 if cell.delta is not None:
                     name = f"{table_label(table.number)}, {', '.join(filter(None, row.keys))}, {table.columns[c]}"
-                    cells.append((cell.verdict in COMPARED, abs(cell.delta), name, cell, table.anchor(r, c)))
+                    cells.append((cell.verdict in COMPARABLE, abs(cell.delta), name, cell, table.anchor(r, c)))
     if not cells:
         return None
     comparable, _, name, cell, anchor = max(cells, key=lambda each: each[:2])

@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core import provenance
-from vggrepro.core.checksums import SUFFIX, write_list
+from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
 from vggrepro.core.files import write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper.nets import NETS
@@ -54,7 +54,7 @@ MAX_FUSION_SIZE = 20
 """Evaluations in the largest random fusion."""
 
 
-Counts = NDArray[np.int64]
+WrongCounts = NDArray[np.int64]
 """Numbers of wrong images, top-1 and top-5, of fusions: [fusions, 2]."""
 
 
@@ -77,7 +77,7 @@ class Contest:
     margins: NDArray[np.number]
     """Posterior minus that of the true class, [evaluations, pairs]; each pair may have a unit of its own."""
 
-    def wrong(self, weights: NDArray[np.float64]) -> Counts:
+    def wrong(self, weights: NDArray[np.float64]) -> WrongCounts:
         """Numbers of wrong images [fusions, 2] for weights of evaluations [fusions, evaluations]."""
         counts = np.tile(self.settled, (len(weights), 1))
         if not len(self.always):
@@ -193,7 +193,7 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
         "made": provenance.provenance_record(),
     }
     write_json(out, about | packed_text(parts))
-    write_list(out.with_suffix(SUFFIX), (out,))
+    write_list(out.with_suffix(CHECKSUMS_SUFFIX), (out,))
 
 
 def _half_of_training(quantity: str) -> float:
@@ -216,7 +216,7 @@ def _place(evaluation: Evaluation) -> tuple[int, tuple[bool, int, int], str, int
 
 def pack_stores(
     stores: Sequence[Scores], weights: NDArray[np.float64], workers: int = 1
-) -> tuple[list[Contest], Counts]:
+) -> tuple[list[Contest], WrongCounts]:
     """Contests with coded margins, one per chunk of images; and the exact numbers of wrong images of the fusions.
 
     Every store is read once. Up to `MAX_FLOAT_MARGINS` posteriors nothing is coded and no class that matters is left out. If
@@ -239,7 +239,7 @@ def pack_stores(
 
 def _pack_chunk(
     stores: Sequence[Scores], weights: NDArray[np.float64], start: int
-) -> tuple[Counts, Contest, NDArray[np.int64]]:
+) -> tuple[WrongCounts, Contest, NDArray[np.int64]]:
     """Of a chunk of images: exact counts, the contest to keep, and the place of every pair within its image."""
     part = slice(start, start + IMAGES_PER_PACK)
     images = contest_of([store.rows(part) for store in stores], stores[0].labels[part])
@@ -250,7 +250,7 @@ def _pack_chunk(
 
 def _pack_chunk_as_floats(
     stores: Sequence[Scores], weights: NDArray[np.float64], start: int
-) -> tuple[Counts, Contest, NDArray[np.int64]]:
+) -> tuple[WrongCounts, Contest, NDArray[np.int64]]:
     """The same with every contested class, and margins as 32-bit floats."""
     part = slice(start, start + IMAGES_PER_PACK)
     images = contest_of([store.rows(part) for store in stores], stores[0].labels[part])
@@ -258,7 +258,9 @@ def _pack_chunk_as_floats(
     return images.wrong(weights), floats, np.zeros(len(images.image), np.int64)
 
 
-def packing_error(parts: list[Contest], weights: NDArray[np.float64], exact: Counts, images: int) -> dict[str, Any]:
+def packing_error(
+    parts: list[Contest], weights: NDArray[np.float64], exact: WrongCounts, images: int
+) -> dict[str, Any]:
     """Largest and mean distance between packed and exact errors, in points, top-1 and top-5."""
     packed = np.sum([with_decoded_margins(part).wrong(weights) for part in parts], 0)
     distance = 100 * np.abs(packed - exact) / images

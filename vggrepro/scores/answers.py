@@ -63,7 +63,7 @@ def confidence_bins(right: NDArray[np.bool_], confidence: NDArray[np.float64]) -
     )
 
 
-def calibration_error(bins: tuple[ConfidenceBin, ...]) -> float:
+def binned_calibration_error(bins: tuple[ConfidenceBin, ...]) -> float:
     """The expected calibration error, 0 to 1: how far confidence and share of right answers are apart, over images."""
     images = sum(each.images for each in bins)
     return sum(each.images * abs(each.right - each.confidence) for each in bins) / images

@@ -235,7 +235,7 @@ def holm(p_values: ArrayLike) -> NDArray[np.float64]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LargerSample:
     """A sample that would detect a truth at some distance with 80% power."""
 
     images: float = 1.0
@@ -261,13 +261,13 @@ def images_needed(estimate: Estimate, distance: float, n: int, tail: float, seed
     `seeds` are those that would be trained, if more than the estimate's. None where no number would, because trainings or
     splits vary too much, or the distance is 0.
     """
-    times = _least(lambda images: Plan(images, seeds).of(estimate).detects(distance, tail), 1 / n)
+    times = _least(lambda images: LargerSample(images, seeds).of(estimate).detects(distance, tail), 1 / n)
     return None if times is None else math.ceil(times * n)
 
 
 def seeds_needed(estimate: Estimate, distance: float, tail: float, *, images: float = 1.0) -> int | None:
     """How many seeds would detect it, on so many times the images; None where no number would, because of images or splits."""
-    seeds = _least(lambda number: Plan(images, math.ceil(number)).of(estimate).detects(distance, tail), 1.0)
+    seeds = _least(lambda number: LargerSample(images, math.ceil(number)).of(estimate).detects(distance, tail), 1.0)
     return None if seeds is None else math.ceil(seeds)
 
 
@@ -275,17 +275,17 @@ def splits_needed(estimate: Estimate, distance: float, tail: float) -> int | Non
     """How many random splits would detect it; None where no number would, and where there are no splits."""
     if not estimate.drawn:
         return None
-    splits = _least(lambda number: Plan(splits=math.ceil(number)).of(estimate).detects(distance, tail), 2.0)
+    splits = _least(lambda number: LargerSample(splits=math.ceil(number)).of(estimate).detects(distance, tail), 2.0)
     return None if splits is None else math.ceil(splits)
 
 
-MOST = 1e12
+ENDLESS = 1e12
 """A number of images, seeds or splits that stands for no end to them: where it is not enough, none is."""
 
 
 def _least(enough: Callable[[float], bool], few: float) -> float | None:
     """The least number from `few` on, to a thousandth or to 1, that is enough; None if none is."""
-    many = MOST
+    many = ENDLESS
     if not enough(many):
         return None
     if enough(few):

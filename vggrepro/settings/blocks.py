@@ -25,7 +25,7 @@ from vggrepro.settings.fields import (
     Share,
 )
 
-LENGTHS = {"from": 10, "to": 148}
+STAGE_EPOCHS = {"from": 10, "to": 148}
 """Plausible epochs of a stage whose length is unspecified: of the order of the 74 from scratch, at most twice as many."""
 DROPS = {"from": 1, "to": 4}
 """Plausible drops of its rate: none would leave it as noisy as it began; three from scratch."""
@@ -157,7 +157,7 @@ class TrainSettings(FrozenModel):
 class FinetuneSettings(FrozenModel):
     """What differs in the runs at any S but 256, such as 384 and [256;512], each initialised from a run of its net."""
 
-    epochs: Annotated[PositiveInteger | None, choice(7, plausible=LENGTHS)] = None
+    epochs: Annotated[PositiveInteger | None, choice(7, plausible=STAGE_EPOCHS)] = None
     """CHOICE 7: the paper gives no length; not set: as many as from scratch."""
     learning_rate: Annotated[
         PositiveNumber, Effect("departure", 7, silent_at=("jitter",), plausible={"from": 1e-4, "to": 1e-2})
@@ -172,7 +172,7 @@ class FinetuneSettings(FrozenModel):
 class LocaliseSettings(FrozenModel):
     """What differs in the runs that predict boxes, initialised from the classification net of their scale (appendix A)."""
 
-    epochs: Annotated[PositiveInteger | None, choice(9, plausible=LENGTHS)] = None
+    epochs: Annotated[PositiveInteger | None, choice(9, plausible=STAGE_EPOCHS)] = None
     """CHOICE 9: the paper gives no length; not set: as many as from scratch."""
     learning_rate: Annotated[PositiveNumber, DEPARTURE] = 1e-3
     """PAPER A.1: 10^-3."""

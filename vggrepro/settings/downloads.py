@@ -22,9 +22,9 @@ from vggrepro.settings.fields import NonEmptyText
 
 DOWNLOADS_FILE = ROOT / "tables" / "downloads.yaml"
 FETCH = "fetch"
-RECORD = "fetched.json"
+FETCHED_FILE = "fetched.json"
 """Lies beside the files of an entry that was fetched: the digests that they have."""
-LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64}
+DIGEST_LENGTHS = {"md5": 32, "sha1": 40, "sha256": 64}
 """Hexadecimal digits of a whole digest."""
 
 Recipe = Literal["the authors", "torchvision", "mmpretrain"]
@@ -117,7 +117,7 @@ def fetched_name(path: str | None, folder: str) -> str | None:
 def record_of(path: str | None, folder: str) -> list[str]:
     """The record of the entry whose place a path is, for a job that reads it; none of another path."""
     name = fetched_name(path, folder)
-    return [f"{folder}/{name}/{RECORD}"] if name else []
+    return [f"{folder}/{name}/{FETCHED_FILE}"] if name else []
 
 
 def released_recipe(algorithm: str, digest: str) -> Recipe | None:

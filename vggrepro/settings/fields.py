@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field, ValidationInfo
 
 from vggrepro.core.printable import is_hidden, shortened
 from vggrepro.core.validation import models_in
-from vggrepro.paper.references import ON, SPLITS
+from vggrepro.paper.references import COLUMN_SPLITS, ON
 from vggrepro.paper.runs import file_name
 from vggrepro.paper.systems import released_run
 
@@ -76,8 +76,10 @@ FolderToWrite = Annotated[NonEmptyText, AfterValidator(_check_plain_path)]
 
 
 def _reference_name(name: str) -> str:
-    if ON in name or name in SPLITS or re.search(r"[^\w .+-]", name):
-        expected = f"a name of letters, digits, spaces and . + -, without {ON!r} in it, and none of {', '.join(SPLITS)}"
+    if ON in name or name in COLUMN_SPLITS or re.search(r"[^\w .+-]", name):
+        expected = (
+            f"a name of letters, digits, spaces and . + -, without {ON!r} in it, and none of {', '.join(COLUMN_SPLITS)}"
+        )
         raise ValueError(f"expected {expected}, got {name!r}")
     return name
 

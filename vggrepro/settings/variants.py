@@ -244,7 +244,7 @@ def _value_text(value: Any) -> str:  # noqa: ANN401
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-STAGES: dict[str, type[FrozenModel]] = {
+STAGE_BLOCKS: dict[str, type[FrozenModel]] = {
     "train": TrainSettings,
     "finetune": FinetuneSettings,
     "localise": LocaliseSettings,
@@ -255,7 +255,7 @@ STAGES: dict[str, type[FrozenModel]] = {
 def deciding_key(block: str, key: str, run: Run) -> str:
     """For a message: what decides in place of a key that has no part in a run."""
     own = run.block
-    if own != block and key in STAGES[own].model_fields:
+    if own != block and key in STAGE_BLOCKS[own].model_fields:
         return f" (did you mean '{own}.{key}'?)"
     if key in ("drops", "patience"):
         return f": {own}.drop_epochs fixes its drops (null lets validation accuracy steer them)"

@@ -20,7 +20,7 @@ from vggrepro.tables.cells import Cell, published_cell, quoted_cell, share_cell
 from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
 from vggrepro.transfer.results import SVMResult, read_svm_result
 
-MEASURES = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}
+MEASURE_NAMES = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}
 """What notes call a measure."""
 
 CellResults = Mapping[tuple[int, int], Sequence[SVMResult]]
@@ -172,7 +172,7 @@ def _task_note(task: str, results: Sequence[SVMResult]) -> str:
     pictures = "persons" if task.startswith("actions") else "images"
     splits = f" in each of {len(first.scores)} splits" if len(first.scores) > 1 else ""
     return (
-        f"{task}: {metadata['collection']}, {MEASURES[metadata['measure']]} of {len(metadata['counted'])} classes, "
+        f"{task}: {metadata['collection']}, {MEASURE_NAMES[metadata['measure']]} of {len(metadata['counted'])} classes, "
         f"{len(first.scores[0]):,} {pictures} of its {metadata['part']} part{splits}, "
         f"C = {', '.join(f'{C:g}' for C in costs)}{' (at the edge of the grid)' if at_the_end else ''}."
     )

@@ -15,7 +15,7 @@ from vggrepro.core.files import lock
 from vggrepro.core.leftovers import clear_leftovers
 from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import REFERENCE, digests_of, read_digests
-from vggrepro.settings.downloads import RECORD, place_of
+from vggrepro.settings.downloads import FETCHED_FILE, place_of
 from vggrepro.settings.models import Settings
 from vggrepro.training.files import FINISHED
 from vggrepro.workflow.plan import Plan, has_imports_alone
@@ -112,7 +112,7 @@ def check_data(plan: Plan, jobs: Iterable[Any]) -> None:
 def _check_downloads(plan: Plan, jobs: Iterable[Any]) -> None:
     """Raise ValueError if a job reads a download of which only the record is there."""
     folder = plan.settings.downloads.folder
-    records = {Path(file) for job in jobs for file in map(str, job.input) if Path(file).name == RECORD}
+    records = {Path(file) for job in jobs for file in map(str, job.input) if Path(file).name == FETCHED_FILE}
     for record in sorted(record for record in records if record.exists()):
         place = Path(place_of(record.parent.name, folder))
         if not place.exists():

@@ -18,9 +18,9 @@ from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-SIDE = 4
+TILE_SIDE = 4
 """Outputs of a tile in each direction."""
-NUMBERS = (SIDE + 2) ** 2
+TILE_INPUTS = (TILE_SIDE + 2) ** 2
 """Inputs of a tile, and what they are transformed into."""
 GROUP = range(16, 128)
 """Tiles in a group: enough for a matrix product, and for most layers little enough for the caches."""
@@ -68,7 +68,7 @@ class Winograd(nn.Module):
         shape, step = (height, width), 1 + self.pooled
         pixels = x.permute(0, 2, 3, 1).reshape(-1).numpy()
         out = self.bias.new_empty(images, height // step, width // step, len(self.bias))
-        tiles = images * -(-height // SIDE) * -(-width // SIDE)
+        tiles = images * -(-height // TILE_SIDE) * -(-width // TILE_SIDE)
         flat, bias = out.view(-1).numpy(), self.bias.numpy()
         threads = torch.get_num_threads()
         groups = threads * -(-tiles // (threads * GROUP.stop))
@@ -77,11 +77,13 @@ class Winograd(nn.Module):
 
         def work() -> None:
             # every group overwrites this memory, because new memory costs more than the arithmetic
-            input_memory, product_memory = (self.filters.new_empty(NUMBERS * size * k) for k in (channels, len(bias)))
+            input_memory, product_memory = (
+                self.filters.new_empty(TILE_INPUTS * size * k) for k in (channels, len(bias))
+            )
             for first in firsts:
                 count = min(size, tiles - first)
-                inputs = input_memory[: NUMBERS * count * channels].view(NUMBERS, count, channels)
-                products = product_memory[: NUMBERS * count * len(bias)].view(NUMBERS, count, len(bias))
+                inputs = input_memory[: TILE_INPUTS * count * channels].view(TILE_INPUTS, count, channels)
+                products = product_memory[: TILE_INPUTS * count * len(bias)].view(TILE_INPUTS, count, len(bias))
                 _transform_inputs(pixels, shape, channels, first, count, inputs.view(-1).numpy())
                 torch.bmm(inputs, self.filters, out=products)
                 _transform_outputs(products.view(-1).numpy(), bias, shape, first, count, self.pooled, flat)
@@ -120,10 +122,10 @@ def _pool(threads: int) -> ThreadPoolExecutor:
 @njit(cache=True, nogil=True)
 def _place(tile: int, shape: tuple[int, int]):  # type: ignore[no-untyped-def]  # noqa: ANN202
     """The image of a tile, and the row and column of its first output, in images of `shape` (height, width)."""
-    across = -(-shape[1] // SIDE)
+    across = -(-shape[1] // TILE_SIDE)
     strip, column = divmod(tile, across)
-    image, row = divmod(strip, -(-shape[0] // SIDE))
-    return image, SIDE * row, SIDE * column
+    image, row = divmod(strip, -(-shape[0] // TILE_SIDE))
+    return image, TILE_SIDE * row, TILE_SIDE * column
 
 
 @njit(cache=True, nogil=True, inline="always")
@@ -137,7 +139,7 @@ def _tile_inputs(  # type: ignore[no-untyped-def]  # noqa: ANN202
     """
     height, width = shape
     image, y, x = _place(tile, shape)
-    top, left, whole = y - 1, x - 1, SIDE + 2
+    top, left, whole = y - 1, x - 1, TILE_SIDE + 2
     if top >= 0 and left >= 0 and top + whole <= height and left + whole <= width:
         return pixels, np.uintp(((image * height + top) * width + left) * channels), width
     padded[:] = 0
@@ -174,7 +176,7 @@ def _transform_inputs(  # type: ignore[no-untyped-def]  # noqa: ANN202
 ):
     """Into `out` [36, count, C] the tiles from `first` on of images [N, H, W, C], zero beyond their edges."""
     depth = np.uintp(channels)
-    padded, half = np.empty(NUMBERS * channels, np.float32), np.empty(NUMBERS * channels, np.float32)
+    padded, half = np.empty(TILE_INPUTS * channels, np.float32), np.empty(TILE_INPUTS * channels, np.float32)
     for t in range(count):
         source, corner, width = _tile_inputs(pixels, shape, channels, first + t, padded)
         for j in range(6):
@@ -201,17 +203,17 @@ def _transform_outputs(  # type: ignore[no-untyped-def]  # noqa: ANN202
             _multiply(
                 _OUTPUT_TRANSFORM, depth, products, at, np.uintp(6 * count) * depth, half, to, np.uintp(6) * depth
             )
-        for i in range(SIDE):
-            at, to = np.uintp(6 * i) * depth, np.uintp(SIDE * i) * depth
+        for i in range(TILE_SIDE):
+            at, to = np.uintp(6 * i) * depth, np.uintp(TILE_SIDE * i) * depth
             _multiply(_OUTPUT_TRANSFORM, depth, half, at, depth, tile, to, depth)
         image, y, x = _place(first + t, shape)
         high, wide, y, x = height // step, width // step, y // step, x // step
         # tiles reach beyond the right and lower edge
-        for i in range(min(SIDE // step, high - y)):
-            for j in range(min(SIDE // step, wide - x)):
-                at = np.uintp(step * (SIDE * i + j)) * depth
+        for i in range(min(TILE_SIDE // step, high - y)):
+            for j in range(min(TILE_SIDE // step, wide - x)):
+                at = np.uintp(step * (TILE_SIDE * i + j)) * depth
                 to = np.uintp((image * high + y + i) * wide + x + j) * depth
-                right, below = (depth, np.uintp(SIDE) * depth) if pooled else (np.uintp(0), np.uintp(0))
+                right, below = (depth, np.uintp(TILE_SIDE) * depth) if pooled else (np.uintp(0), np.uintp(0))
                 for c in range(depth):
                     k = at + c
                     value = bias[c] + max(max(tile[k], tile[k + right]), max(tile[k + below], tile[k + below + right]))

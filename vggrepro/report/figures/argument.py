@@ -9,11 +9,11 @@ from typing import Any
 from vggrepro.paper.tables import Published, published_table
 from vggrepro.report.figures.drawing import (
     BLUE,
+    FIGURE_WIDTH,
     INK,
     SMALLEST,
     STYLES,
     VERMILLION,
-    WIDTH,
     Figure,
     Style,
     finished_figure,
@@ -44,11 +44,14 @@ def draw_error_against_depth(table: Table, folder: Path) -> Figure:
     rows = [(row.keys[0], row.keys[1], row.cells[0]) for row in table.rows if row.keys[0] in DEPTHS]
     scales = list(dict.fromkeys(S for _, S, _ in rows))
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(1, max(1, len(scales)), figsize=(WIDTH, 3.2), sharey=True, squeeze=False)
+        figure, axes = plt.subplots(1, max(1, len(scales)), figsize=(FIGURE_WIDTH, 3.2), sharey=True, squeeze=False)
         for axis, S in zip(axes[0], scales, strict=False):
             cells = [(net, cell) for net, scale, cell in rows if scale == S]
             _depths(
-                axis, [(n, float(c.published), None) for n, c in cells if c.published != "-"], PUBLISHED, "published"
+                axis,
+                [(n, float(c.published), None) for n, c in cells if c.published != "-"],
+                PUBLISHED_STYLE,
+                "published",
             )
             _depths(axis, [(n, c.value, c.interval) for n, c in cells if c.value is not None], HERE, "here, 95%")
             axis.set(title=f"S = {S}", xlabel="weight layers", xticks=[11, 13, 16, 19], xlim=(10, 20.5))
@@ -63,7 +66,7 @@ def draw_error_against_depth(table: Table, folder: Path) -> Figure:
 
 
 HERE: Style = (BLUE, "o", "-")
-PUBLISHED: Style = (VERMILLION, "D", "--")
+PUBLISHED_STYLE: Style = (VERMILLION, "D", "--")
 
 
 def _depths(
@@ -78,7 +81,7 @@ def _depths(
     if line:
         bars = [(error - low, high - error) for _, error, bounds in line for low, high in [bounds or (error, error)]]
         x, y = [depth for depth, _, _ in line], [error for _, error, _ in line]
-        look = {"capsize": 2, "markersize": 4, "markerfacecolor": "none" if style == PUBLISHED else colour}
+        look = {"capsize": 2, "markersize": 4, "markerfacecolor": "none" if style == PUBLISHED_STYLE else colour}
         axis.errorbar(x, y, yerr=list(zip(*bars, strict=True)), fmt=marker + dash, color=colour, label=label, **look)
     for net, error, _ in points:
         if net not in ON_THE_LINE:
@@ -109,7 +112,7 @@ def draw_error_against_scale(table4: Outcomes, folder: Path) -> Figure:
         _place(row.keys): (value, None) for row in published_rows if (value := row.cells["top1_val"].value) is not None
     }
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(2, len(scales), figsize=(WIDTH, 5.2), sharex="col", sharey="row")
+        figure, axes = plt.subplots(2, len(scales), figsize=(FIGURE_WIDTH, 5.2), sharex="col", sharey="row")
         for column, (S, Qs) in enumerate(scales.items()):
             for axis, errors in zip(axes[:, column], (ours, printed), strict=True):
                 nets = list(dict.fromkeys(keys["net"] for keys in averaged if keys["S"] == S))

@@ -10,10 +10,10 @@ import numpy as np
 from vggrepro.diagnosis.evidence import Evidence
 from vggrepro.report.figures.drawing import (
     BLUE,
+    FIGURE_WIDTH,
     INK,
     SMALLEST,
     VERMILLION,
-    WIDTH,
     Figure,
     finished_figure,
     plot_style,
@@ -51,7 +51,7 @@ def draw_class_errors(evidence: Evidence, folder: Path) -> Figure | None:
 def _named(errors: Any, classes: list[str], ends: tuple[str, str]) -> Any:  # noqa: ANN401
     from matplotlib import pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(WIDTH, 1.2 + 0.2 * len(classes)))
+    figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 1.2 + 0.2 * len(classes)))
     y = np.arange(len(classes))
     axis.hlines(y, errors.min(0), errors.max(0), color=INK, linewidth=1.2)
     axis.plot(errors.mean(0), y, "|", color=INK, markersize=9, label="mean of all")
@@ -68,7 +68,7 @@ def _curves(errors: Any, classes: list[str], ends: tuple[str, str]) -> Any:  # n
     """Classes from the hardest to the easiest; the ends are named."""
     from matplotlib import pyplot as plt
 
-    figure, axis = plt.subplots(figsize=(WIDTH, 3.6))
+    figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 3.6))
     x = np.arange(1, len(classes) + 1)
     axis.fill_between(x, errors.min(0), errors.max(0), color=INK, alpha=0.15, linewidth=0)
     axis.plot(x, np.sort(errors[0])[::-1], color=BLUE, label=f"{ends[0]}, by its own order")
@@ -93,7 +93,7 @@ def draw_agreement(evidence: Evidence, folder: Path) -> Figure | None:
     shares = 100 * np.array(evidence.agreement) / evidence.images
     names, low = [net.name for net in evidence.nets], shares.min()
     with plt.rc_context(plot_style() | {"axes.grid": False}):
-        figure, axis = plt.subplots(figsize=(WIDTH, 1.2 + 0.34 * len(names)))
+        figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 1.2 + 0.34 * len(names)))
         for row, line in enumerate(shares):
             for column, share in enumerate(line):
                 depth = 0.3 * (share - low) / max(100 - low, 1e-9)

@@ -10,17 +10,17 @@ from typing import Any
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import table_label
 from vggrepro.report.figures.drawing import (
+    FIGURE_WIDTH,
     INK,
     PURPLE,
     SKY,
     SMALLEST,
     VERMILLION,
-    WIDTH,
     Figure,
     finished_figure,
     plot_style,
 )
-from vggrepro.report.figures.trainings import unit_of
+from vggrepro.report.figures.trainings import axis_unit
 from vggrepro.report.figures.verdicts import LOOKS
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage
@@ -47,7 +47,7 @@ def draw_dag(
     places = _places(generation, parents)
     rows = max(len(tables), max((y for _, y in places.values()), default=0) + 1)
     with plt.rc_context(plot_style() | {"axes.grid": False}):
-        figure, axis = plt.subplots(figsize=(WIDTH, 1.3 + 0.34 * rows))
+        figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 1.3 + 0.34 * rows))
         table_at = {t.name: (TABLES_AT, (rows - 1) * k / max(1, len(tables) - 1)) for k, t in enumerate(tables)}
         _edges(axis, settings, tables, results_by_path, places, table_at)
         for label, parent in parents.items():
@@ -131,7 +131,7 @@ def _line(axis: Any, start: tuple[float, float], end: tuple[float, float], width
 def _training(axis: Any, label: str, place: tuple[float, float], seconds: float, every: Mapping[str, float]) -> None:  # noqa: ANN401
     share = seconds / max(sum(every.values()), 1e-9)
     colour = list(COSTS)[sum(share >= limit for limit in SHARES)]
-    unit, length = unit_of(max(every.values()))
+    unit, length = axis_unit(max(every.values()))
     axis.plot(*place, "o", color=colour, markersize=7, zorder=3)
     # above its edges, which lead to the right and down
     for text, up in ((label, 9), (f"{seconds / length:,.1f} {unit}", 1)):

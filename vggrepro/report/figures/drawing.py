@@ -29,7 +29,7 @@ BLUE, VERMILLION, GREEN, AMBER, SKY, PURPLE = "#0072B2", "#D55E00", "#009E73", "
 """Okabe and Ito's palette, which colour-blind readers can distinguish, as dark and as light as a contrast of 3:1 asks on the
 light and on the dark page. Black is the colour of text."""
 
-WIDTH = 6.7
+FIGURE_WIDTH = 6.7
 """Inches of every figure: the width of a text on A4, so that a point of a label is a point on paper."""
 SMALLEST = 8
 """Points of the smallest label."""
@@ -60,7 +60,7 @@ CURVES: tuple[Style, ...] = (
 )
 """For lines that are not nets."""
 
-MARKERS = "<>hp*d8"
+OTHER_MARKERS = "<>hp*d8"
 """Of nets that are not the paper's."""
 
 INK = "#010203"
@@ -88,7 +88,7 @@ def style_of_net(name: str) -> Style:
     """Colour, marker and dash of a net; one that somebody added has a marker that the paper's do not have."""
     number = crc32(name.encode())
     colour, _, dash = CURVES[number % len(CURVES)]
-    return STYLES.get(name, (colour, MARKERS[number // len(CURVES) % len(MARKERS)], dash))
+    return STYLES.get(name, (colour, OTHER_MARKERS[number // len(CURVES) % len(OTHER_MARKERS)], dash))
 
 
 def plot_style() -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from vggrepro.diagnosis import flips
 from vggrepro.diagnosis.flips import FLIPS_SHOWN, Comparison, Flip
-from vggrepro.report.figures.drawing import WIDTH, Figure, finished_figure, plot_style, read_picture
+from vggrepro.report.figures.drawing import FIGURE_WIDTH, Figure, finished_figure, plot_style, read_picture
 from vggrepro.tables.numbers import printed_interval, printed_number
 
 
@@ -23,7 +23,7 @@ def draw_flips(folder: Path, figures: Path) -> Figure:
         "broken": (f"{first} right, {second} wrong: {comparison.broken:,} images", 1),
     }
     with plt.rc_context(plot_style() | {"axes.grid": False}):
-        figure = plt.figure(figsize=(WIDTH, 5.4))
+        figure = plt.figure(figsize=(FIGURE_WIDTH, 5.4))
         for part, (kind, (title, wrong)) in zip(figure.subfigures(2, 1), kinds.items(), strict=True):
             part.suptitle(title, fontsize=10, x=0.01, ha="left")
             axes = part.subplots(1, FLIPS_SHOWN)

@@ -10,11 +10,11 @@ from vggrepro.localisation.sensitivity import Example
 from vggrepro.paper.tables import best_localisation
 from vggrepro.report.figures.drawing import (
     CURVES,
+    FIGURE_WIDTH,
     GREEN,
     INK,
     SKY,
     VERMILLION,
-    WIDTH,
     Figure,
     finished_figure,
     plot_style,
@@ -30,7 +30,7 @@ def draw_sensitivity(points: list[dict[str, str]], default: MergeSettings, folde
     kept = {"match": default.match, "average": default.average, "top_k": str(default.top_k or "all")}
     best = best_localisation()
     with plt.rc_context(plot_style()):
-        figure, axes = plt.subplots(2, 2, figsize=(WIDTH, 6), sharey=True)
+        figure, axes = plt.subplots(2, 2, figsize=(FIGURE_WIDTH, 6), sharey=True)
         titles = {"system": "nets", "average": "average", "match": "match score", "top_k": "locations a scale"}
         for axis, (name, title) in zip(axes.flat, titles.items(), strict=True):
             others = {key: value for key, value in kept.items() if key != name}
@@ -61,7 +61,7 @@ def draw_boxes(examples: Sequence[Example], pictures: Path, folder: Path) -> Fig
     groups = [group for group in groups if group]
     columns = max([len(group) for group in groups], default=1)
     with plt.rc_context(plot_style() | {"axes.grid": False}):
-        figure, axes = plt.subplots(2 * len(groups), columns, figsize=(WIDTH, 3.6 * len(groups)), squeeze=False)
+        figure, axes = plt.subplots(2 * len(groups), columns, figsize=(FIGURE_WIDTH, 3.6 * len(groups)), squeeze=False)
         for axis in axes.flat:
             axis.set_axis_off()
         for g, group in enumerate(groups):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vggrepro.core.plan_record import PredictedAndMeasured
-from vggrepro.report.figures.drawing import CURVES, INK, WIDTH, Figure, finished_figure, plot_style
-from vggrepro.report.figures.trainings import unit_of
+from vggrepro.report.figures.drawing import CURVES, FIGURE_WIDTH, INK, Figure, finished_figure, plot_style
+from vggrepro.report.figures.trainings import axis_unit
 
-KINDS = {"train": "training", "evaluate": "evaluation", "boxes": "boxes", "features": "features"}
+MARKED_RULES = {"train": "training", "evaluate": "evaluation", "boxes": "boxes", "features": "features"}
 """Rules that have a mark of their own; the others share one."""
 
 
@@ -20,12 +20,12 @@ def draw_predicted_cost(outcomes: Sequence[PredictedAndMeasured], folder: Path) 
     known = [each for each in outcomes if each.seconds > 0 and each.predicted["seconds"] > 0]
     if not known:
         return None
-    unit, length = unit_of(max(each.seconds for each in known))
+    unit, length = axis_unit(max(each.seconds for each in known))
     groups: dict[str, list[PredictedAndMeasured]] = {}
     for each in known:
-        groups.setdefault(KINDS.get(each.step["rule"], "other steps"), []).append(each)
+        groups.setdefault(MARKED_RULES.get(each.step["rule"], "other steps"), []).append(each)
     with plt.rc_context(plot_style()):
-        figure, axis = plt.subplots(figsize=(WIDTH, 4.4))
+        figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 4.4))
         for (name, steps), (colour, marker, _) in zip(groups.items(), CURVES, strict=False):
             x = [step.predicted["seconds"] / length for step in steps]
             y = [step.seconds / length for step in steps]

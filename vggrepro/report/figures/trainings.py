@@ -13,8 +13,8 @@ from vggrepro.paper.tables import Row
 from vggrepro.report.figures.drawing import (
     AMBER,
     BLUE,
+    FIGURE_WIDTH,
     SMALLEST,
-    WIDTH,
     Figure,
     finished_figure,
     plot_style,
@@ -24,7 +24,7 @@ from vggrepro.report.figures.drawing import (
 from vggrepro.tables.cells import Cell, Table
 from vggrepro.tables.lineage import FinishedTraining
 
-MARKERS = 8
+MARKS_ON_A_CURVE = 8
 """Marks on a learning curve: one at every epoch would hide the line."""
 
 
@@ -51,7 +51,13 @@ def _curves(name: str, title: str, panels: dict[str, list[FinishedTraining]], er
 
     with plt.rc_context(plot_style()):
         figure, axes = plt.subplots(
-            3, len(panels), figsize=(WIDTH, 6.6), sharey="row", sharex="col", squeeze=False, height_ratios=[3, 3, 1.6]
+            3,
+            len(panels),
+            figsize=(FIGURE_WIDTH, 6.6),
+            sharey="row",
+            sharex="col",
+            squeeze=False,
+            height_ratios=[3, 3, 1.6],
         )
         for column, (heading, runs) in zip(axes.T, panels.items(), strict=True):
             column[0].set_title(heading)
@@ -86,7 +92,7 @@ def _curve(axes: Any, training: FinishedTraining) -> None:  # noqa: ANN401
     )
     first = training.run.seed == 0
     style = {"color": colour, "linewidth": 1.4 if first else 0.6, "linestyle": dash}
-    every = max(1, len(epochs) // MARKERS)
+    every = max(1, len(epochs) // MARKS_ON_A_CURVE)
     for axis, y in zip(axes, lines, strict=True):
         axis.plot(epochs, y, **style, marker=marker, markersize=4, markevery=every, label=name * first)
     dropped = [(epoch, y) for epoch, y in zip(epochs, lines[0], strict=True) if epoch in training.about["drops"]]
@@ -94,7 +100,7 @@ def _curve(axes: Any, training: FinishedTraining) -> None:  # noqa: ANN401
         axes[0].plot(epoch, error, "|", color=colour, markersize=14, markeredgewidth=1.8)
 
 
-UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+AXIS_UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 
 
 def draw_cost(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
@@ -106,9 +112,9 @@ def draw_cost(trainings: Sequence[FinishedTraining], folder: Path) -> Figure:
         pieces = [(attempt["seconds"] * attempt["processes"], k > 0) for k, attempt in enumerate(t.about["attempts"])]
         bars.setdefault(t.run.label, []).extend(pieces)
     longest = max(sum(seconds for seconds, _ in pieces) for pieces in bars.values())
-    unit, length = unit_of(longest)
+    unit, length = axis_unit(longest)
     with plt.rc_context(plot_style() | {"hatch.linewidth": 0.8}):
-        figure, axis = plt.subplots(figsize=(WIDTH, 0.8 + 0.24 * len(bars)))
+        figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 0.8 + 0.24 * len(bars)))
         for y, pieces in enumerate(bars.values()):
             left = 0.0
             for seconds, resumed in pieces:
@@ -150,9 +156,9 @@ def draw_error_against_cost(
             points.append((seconds, row.cells[0], row.keys[0], row.keys[1]))
     if not points:
         return None
-    unit, length = unit_of(max(seconds for seconds, *_ in points))
+    unit, length = axis_unit(max(seconds for seconds, *_ in points))
     with plt.rc_context(plot_style()):
-        figure, axis = plt.subplots(figsize=(WIDTH, 3.8))
+        figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 3.8))
         for k, (seconds, cell, net, S) in enumerate(sorted(points, key=lambda point: point[0])):
             _bought(axis, seconds / length, cell, net, S, below=k % 2 == 1)
         axis.set(xlabel=f"training, with that of the nets it was initialised from ({_processors(trainings)} {unit})")
@@ -182,9 +188,9 @@ def _seconds_with_parents(training: FinishedTraining, by_name: dict[str, Finishe
     return training.processor_seconds + (_seconds_with_parents(parent, by_name) if parent else 0.0)
 
 
-def unit_of(seconds: float) -> tuple[str, float]:
+def axis_unit(seconds: float) -> tuple[str, float]:
     """The unit for times of up to so many seconds, and its length in seconds."""
-    return next((unit for unit in UNITS if seconds >= 2 * unit[1]), UNITS[-1])
+    return next((unit for unit in AXIS_UNITS if seconds >= 2 * unit[1]), AXIS_UNITS[-1])
 
 
 def _processors(trainings: Sequence[FinishedTraining]) -> str:

@@ -17,11 +17,11 @@ from vggrepro.report.claims import parts_of
 from vggrepro.report.figures.drawing import (
     AMBER,
     BLUE,
+    FIGURE_WIDTH,
     GREEN,
     HIGHEST,
     INK,
     VERMILLION,
-    WIDTH,
     Figure,
     finished_figure,
     plot_style,
@@ -46,7 +46,7 @@ CLAIM_LETTERS = 62
 LONGEST = 40
 """Most characters of a row's key."""
 
-LINES = int((HIGHEST - 1.4) / LINE)
+MOST_LINES = int((HIGHEST - 1.4) / LINE)
 """Most lines of a figure, so that it fits on a page."""
 
 
@@ -68,7 +68,7 @@ def _pages(groups: Sequence[list[_Line]]) -> list[list[list[_Line]]]:
     """The groups in their order, as many as a page holds; a longer group has a page of its own."""
     pages: list[list[list[_Line]]] = []
     for group in groups:
-        if pages and sum(map(len, pages[-1])) + len(group) <= LINES:
+        if pages and sum(map(len, pages[-1])) + len(group) <= MOST_LINES:
             pages[-1].append(group)
         else:
             pages.append([group])
@@ -80,7 +80,7 @@ def _deltas(groups: Sequence[list[_Line]], number: int, folder: Path) -> Figure:
 
     lines = [line for group in groups for line in group]
     with plt.rc_context(plot_style()):
-        figure, axis = plt.subplots(figsize=(WIDTH, len(lines) * LINE + 1.2))
+        figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, len(lines) * LINE + 1.2))
         _forest(axis, lines)
         axis.set_ylim(len(lines) - 0.4, -0.6)
         _legend(figure, axis, LOOKS)
@@ -249,7 +249,7 @@ def _claims_page(lines: Sequence[_ClaimLine], name: str, title: str, caption: st
     heights = [line.height for line in lines]
     middles = [sum(heights[:k]) + height / 2 for k, height in enumerate(heights)]
     with plt.rc_context(plot_style()):
-        figure, axis = plt.subplots(figsize=(WIDTH, 1.3 + sum(heights)))
+        figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 1.3 + sum(heights)))
         # a gain over others' systems is ten times that of a test scale
         axis.set_xscale("symlog", linthresh=2, linscale=1.2)
         for line, y, height in zip(lines, middles, heights, strict=True):

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.diagnosis.decomposition import Decomposition, MeasuredStep, read_decomposition
-from vggrepro.report.figures.drawing import BLUE, INK, VERMILLION, WIDTH, Figure, finished_figure, plot_style
+from vggrepro.report.figures.drawing import BLUE, FIGURE_WIDTH, INK, VERMILLION, Figure, finished_figure, plot_style
 from vggrepro.scores.ranks import TOP
 from vggrepro.tables.numbers import printed_interval, printed_number
 
 FALLS, RISES = BLUE, VERMILLION
-QUANTITY = "top-1"
+DRAWN_QUANTITY = "top-1"
 """The error that is drawn; the section's tables list both."""
 
 
@@ -61,21 +61,21 @@ def draw_waterfall(decomposition: Decomposition, folder: Path) -> Figure:
     rows = len(decomposition.steps), len(decomposition.mistakes)
     with plt.rc_context(plot_style()):
         figure, (steps, wrong) = plt.subplots(
-            2, 1, figsize=(WIDTH, 0.44 * sum(rows) + 1.8), height_ratios=[rows[0], max(rows[1], 1)]
+            2, 1, figsize=(FIGURE_WIDTH, 0.44 * sum(rows) + 1.8), height_ratios=[rows[0], max(rows[1], 1)]
         )
-        errors = [line.errors[QUANTITY] for line in decomposition.steps]
+        errors = [line.errors[DRAWN_QUANTITY] for line in decomposition.steps]
         steps.set_xlim(*_limits(errors))
         _panel(steps, decomposition.steps, [errors[0], *errors[:-1]])
-        base = next(line.errors[QUANTITY] for line in decomposition.steps if line.name == decomposition.base)
+        base = next(line.errors[DRAWN_QUANTITY] for line in decomposition.steps if line.name == decomposition.base)
         _panel(wrong, decomposition.mistakes, [base] * rows[1])
         wrong.axvline(base, color=INK, linewidth=0.8, linestyle=":")
         wrong.set_title(f"mistakes, each made on “{decomposition.base}” (dotted)", loc="left", fontsize=9)
-        wrong.set_xlabel(f"{QUANTITY} error (%)")
-        title = f"{decomposition.run}: {QUANTITY} error, and its change with a paired 95% interval"
+        wrong.set_xlabel(f"{DRAWN_QUANTITY} error (%)")
+        title = f"{decomposition.run}: {DRAWN_QUANTITY} error, and its change with a paired 95% interval"
         steps.set_title(title, loc="left", fontsize=9)
         caption = (
-            f"{QUANTITY.capitalize()} error of {decomposition.run} on {decomposition.images:,} images. A bar leads from the "
-            "error of the line above to its own: plain if the error falls, hatched if it rises. Whiskers: the paired 95% "
+            f"{DRAWN_QUANTITY.capitalize()} error of {decomposition.run} on {decomposition.images:,} images. A bar leads from "
+            "the error of the line above to its own: plain if the error falls, hatched if it rises. Whiskers: the paired 95% "
             "interval of the change. Diamonds: the published error, if it lies in the panel. An arrow at the right: the "
             "error lies outside the panel. The two panels have different scales."
         )
@@ -94,7 +94,7 @@ def _panel(axis: Any, lines: list[MeasuredStep], before: list[float]) -> None:  
     """A bar per line, from the previous error to its own, with the numbers at the right."""
     beside = axis.get_yaxis_transform()
     for row, (line, start) in enumerate(zip(lines, before, strict=True)):
-        error, change = line.errors[QUANTITY], line.changes.get(QUANTITY)
+        error, change = line.errors[DRAWN_QUANTITY], line.changes.get(DRAWN_QUANTITY)
         rises = error > start
         colour, hatch = (RISES, "////") if rises else (FALLS, "")
         axis.barh(row, error - start, left=start, height=0.55, color=colour, hatch=hatch, edgecolor="white")
@@ -105,8 +105,8 @@ def _panel(axis: Any, lines: list[MeasuredStep], before: list[float]) -> None:  
             axis.errorbar(error, row, xerr=[[error - ends[0]], [ends[1] - error]], color=INK, capsize=3, linewidth=1)
             label = f"{printed_number(change.points, signed=True)} ({printed_interval(change.interval, signed=True)})"
             axis.text(1.14, row, label, transform=beside, va="center", fontsize=8.5)
-        if QUANTITY in line.published:
-            axis.plot(float(line.published[QUANTITY]), row, "D", color=INK, fillstyle="none", markersize=5)
+        if DRAWN_QUANTITY in line.published:
+            axis.plot(float(line.published[DRAWN_QUANTITY]), row, "D", color=INK, fillstyle="none", markersize=5)
         if error > axis.get_xlim()[1]:
             axis.plot(1, row, ">", color=INK, transform=beside, clip_on=False, markersize=6)
     names = [textwrap.fill(line.name, 24) for line in lines]

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.recompute.findings import Finding, compared
+from vggrepro.recompute.findings import Finding, compared_numbers
 
-Step = Mapping[str, Any]
+StepNumbers = Mapping[str, Any]
 """`loss` before a step, and by parameter the `norms` of its gradient, its value after the step and its change."""
 
 Tolerances = dict[str, float]
@@ -37,10 +37,10 @@ def differ(findings: Iterable[Finding]) -> bool:
 
 def compared_steps(
     about: str,
-    kept: Sequence[Step],
-    again: Sequence[Step],
+    kept: Sequence[StepNumbers],
+    again: Sequence[StepNumbers],
     tolerances: Tolerances,
-    perturbed: Sequence[Sequence[Step]] = (),
+    perturbed: Sequence[Sequence[StepNumbers]] = (),
 ) -> Iterator[Finding]:
     """The findings on the loss, and on the gradients, values and changes of all parameters, of steps kept and taken again.
 
@@ -66,7 +66,7 @@ def compared_steps(
         name = f"loss of {span}" if what == "loss" else f"norms of {what} in {span}"
         allowed = tolerance + np.minimum(SPREADS * spread, WIDEST)
         note = _place(np.abs(ours[what] - theirs[what]) / scale / allowed, names, spread)
-        yield compared(about, name, ours[what], theirs[what], tolerance=allowed, scale=scale, note=note)
+        yield compared_numbers(about, name, ours[what], theirs[what], tolerance=allowed, scale=scale, note=note)
 
 
 def _place(tolerances: NDArray[np.float64], names: Sequence[str], spread: NDArray[np.float64]) -> str:
@@ -79,7 +79,7 @@ def _place(tolerances: NDArray[np.float64], names: Sequence[str], spread: NDArra
     return f"{note}, where the same steps from weights that are half a millionth off differ by {spread[place_of]:.2g}"
 
 
-def _numbers(steps: Sequence[Step], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+def _numbers(steps: Sequence[StepNumbers], names: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Losses [steps], and gradients, weights and changes [steps, parameters]."""
     norms = np.array([[step["norms"][name] for name in names] for step in steps])
     parts = dict(zip(("gradients", "weights", "changes"), np.moveaxis(norms, -1, 0), strict=True))

@@ -32,7 +32,7 @@ DEEPEST = 8
 EXPECTED = "expected features.N and classifier.N as of torchvision's VGG"
 
 
-def read_checkpoint(path: Path) -> tuple[list[NamedLayer], str]:
+def read_pytorch_net(path: Path) -> tuple[list[NamedLayer], str]:
     """The layers of the net in a checkpoint, in their order, and what its numbers are kept in: fp32, fp16, ...
 
     Raises ValueError where it has no net, several, or a damaged one.
