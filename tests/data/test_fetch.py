@@ -32,7 +32,7 @@ NAME = "images.zip"
 
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in {"FIRST_PAUSE": 0.0, "SECONDS_WITHOUT_A_BYTE": 0.3, "BLOCK": 10_000}.items():
+    for name, value in {"FIRST_PAUSE": 0.0, "SECONDS_WITHOUT_A_BYTE": 0.3, "BYTES_PER_BLOCK": 10_000}.items():
         monkeypatch.setattr(transport, name, value)
 
 
