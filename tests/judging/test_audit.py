@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from tests.oracles.records import made_json, run_json, svm_images, svms_json, write_runs
-from vggrepro.judging.audit import Audit, Finding, Source, compared, findings, read_record
-from vggrepro.judging.declarations import EFFECTS, declaration
-from vggrepro.judging.records import measured, training_recipes
-from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, call, holds, protocol_rules
+from vggrepro.judging.audit import Audit, Source, compared, findings, read_record
+from vggrepro.judging.values import EFFECTS, declaration, training_recipes, value_of
+from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, holds, protocol_rules, rules_by_id
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
 from vggrepro.paper.tasks import TASKS
@@ -20,6 +19,7 @@ from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
 from vggrepro.settings.variant_settings import layers_of_variant
+from vggrepro.tables.cells import AuditFinding
 
 PAPER = load_settings({})
 RUNS = {
@@ -51,7 +51,7 @@ def document(section: str, stage: str, settings: Settings = PAPER) -> dict[str, 
     if section in ("merging", "stores", "difference"):
         return dict(settings)
     if section == "released":
-        papers = {call(rule.measured).fields[0]: rule.expected("torchvision") for rule in protocol_rules()[section]}
+        papers = {rule.measured.fields[0]: rule.expected("torchvision") for rule in protocol_rules()[section]}
         recipe = {name.removeprefix("recipe."): value for name, value in papers.items() if name.startswith("recipe.")}
         return {"trained by": "the authors", "numbers": "fp32", "recipe": recipe}
     if section == "transfer":
@@ -90,14 +90,14 @@ def case_name(case: Any) -> str:
 def test_a_rule_finds_what_breaks_it(case):
     section, rule, stage = case
     run, written = RUNS.get(stage), document(section, stage)
-    value, expected = measured(rule, written), rule.expected(stage, run)
+    value, expected = value_of(rule, rule.measured, written), rule.expected(stage, run)
     effect = EFFECTS.get(declaration(rule, names_of(section, stage, written))[1], HARMLESS)
     choice = rule.choice or effect.choice_at(stage)
     about = {"choice": choice, "about": "it", "run": run}
     assert holds(expected, value), "what the paper did keeps the rule"
     assert not getattr(compared(rule, value, stage, **about), "differs", False)
     finding = compared(rule, broken(expected, value), stage, **about)
-    assert (finding.rule, finding.differs, finding.deviates) == (rule, True, choice is None)
+    assert (finding.rule, finding.differs, finding.deviates) == (rule.id, True, choice is None)
 
 
 @pytest.mark.parametrize("section", ["training", "evaluation"])
@@ -121,7 +121,7 @@ def test_a_field_beside_the_record_has_to_be_there(section, stage, key):
 
 @pytest.mark.parametrize("section", ["training", "evaluation", "transfer"])
 def test_no_rule_measures_what_the_tables_settings_say(section):
-    fields = [call(rule.measured).fields[0] for rule in protocol_rules()[section]]
+    fields = [rule.measured.fields[0] for rule in protocol_rules()[section]]
     assert not {field.partition(".")[0] for field in fields} & set(Settings.model_fields)
 
 
@@ -161,11 +161,11 @@ def test_other_presets_deviate_as_they_declare(preset, tmp_path):
     settings = load_settings({"preset": preset})
     run = Run("D", "256-512", "fc")
     audit = Audit(write_runs(tmp_path, settings, [run]), settings)
-    differing = {finding.rule.id: finding for finding in audit.of_run(run) if finding.differs}
+    differing = {finding.rule: finding for finding in audit.of_run(run) if finding.differs}
     assert {"crop", "train-images", "data-set", "length", "iterations"} <= set(differing)
-    assert differing["crop"].rule.words(differing["crop"].did) == f"crop of {settings.model.crop} px"
-    assert differing["length"].about == "A_256_s0", "the first of its ancestors"
-    later = [f for f in audit.of_run(run) if f.rule.id == "length" and f.about == run.name]
+    assert differing["crop"].did == f"crop of {settings.model.crop} px"
+    assert differing["length"].about == ("A_256_s0",), "the first of its ancestors"
+    later = [f for f in audit.of_run(run) if f.rule == "length" and f.about == (run.name,)]
     # 10 epochs of later stages are what the paper could mean, 3 are not
     assert [(f.choice, f.deviates) for f in later if f.differs] == [(7, preset == "smoke")]
 
@@ -173,7 +173,7 @@ def test_other_presets_deviate_as_they_declare(preset, tmp_path):
 def test_what_an_ancestor_did_touches_its_children(tmp_path):
     settings = load_settings({"smoke": True})
     audit = Audit(write_runs(tmp_path, settings, [Run("E", "384")]), settings)
-    abouts = {finding.about for finding in audit.of_run(Run("E", "384"))}
+    abouts = {name for finding in audit.of_run(Run("E", "384")) for name in finding.about}
     assert abouts == {"E_384_s0", "E_256_s0", "A_256_s0"}
 
 
@@ -284,7 +284,7 @@ RECIPE = [f"released-{name}" for name in ("pixels", "crops", "colour", "weight-d
 )
 def test_of_a_released_net_all_is_told_that_its_makers_did_otherwise_than_the_paper(trained_by, more, differ, tmp_path):
     results = released(tmp_path, trained_by, **more).of_run(Run("D", "256-512"))
-    assert [finding.rule.id for finding in results if finding.deviates] == differ
+    assert [finding.rule for finding in results if finding.deviates] == differ
 
 
 def test_who_trained_a_released_net_is_one_of_those_that_are_known(tmp_path):
@@ -313,12 +313,12 @@ def test_a_training_in_fp32_is_as_tf32_declares(tmp_path):
     """A CPU has no tf32."""
     settings, run = load_settings({"train": {"precision": "tf32"}}), Run("A", "256")
     write_runs(tmp_path, settings, [run])
-    assert [f.rule.id for f in Audit(tmp_path, settings).of_run(run) if f.differs] == ["precision"]
+    assert [f.rule for f in Audit(tmp_path, settings).of_run(run) if f.differs] == ["precision"]
     tamper(tmp_path, run, "record", "precision", value=["fp32"])
-    assert [f.rule.id for f in Audit(tmp_path, settings).of_run(run) if f.differs] == []
+    assert [f.rule for f in Audit(tmp_path, settings).of_run(run) if f.differs] == []
 
 
-def evaluated(folder: Path, declared: Settings, **changes: Any) -> dict[str, Finding]:
+def evaluated(folder: Path, declared: Settings, **changes: Any) -> dict[str, AuditFinding]:
     """The findings, by rule, about an evaluation whose `made.json` or record has changes."""
     evaluation = EVALUATIONS["dense"]
     write_runs(folder / "runs", declared, [evaluation.run])
@@ -326,7 +326,7 @@ def evaluated(folder: Path, declared: Settings, **changes: Any) -> dict[str, Fin
     inner = written["record"] if set(changes) <= set(written["record"]) else written
     inner |= changes
     results = Audit(folder / "runs", declared).of_evaluation(folder / "scores" / evaluation.path, written, 400)
-    return {finding.rule.id: finding for finding in results}
+    return {finding.rule: finding for finding in results}
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_a_declared_choice_is_a_finding_of_its_evaluation(tmp_path):
     assert (by_rule["order"].differs, by_rule["order"].deviates) == (True, False)
     precision = by_rule["test-precision"]
     assert (precision.differs, precision.deviates, precision.choice) == (True, False, 15)
-    assert by_rule["order"].rule.touches == ("top-1", "top-5")
+    assert rules_by_id()["order"].touches == ("top-1", "top-5")
 
 
 @pytest.mark.trains
@@ -386,8 +386,12 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
             run, settings_of_run, train_folder=stores[0], initial_weights=file, out=tmp_path / run.name, **options
         )
     audit = Audit(tmp_path, settings)
-    by_rule = {finding.rule.id: finding for run in runs for finding in audit.of_run(run)}
-    assert (by_rule["batch"].did, by_rule["length"].did, by_rule["drops"].did) == ("48", "2", "1")
+    by_rule = {finding.rule: finding for run in runs for finding in audit.of_run(run)}
+    assert [by_rule[name].did for name in ("batch", "length", "drops")] == [
+        "batch of 48",
+        "2 epochs",
+        "learning-rate drops, at most: 1",
+    ]
     assert not {"momentum", "moved", "scale", "flip", "colour", "mean", "pixels", "parent", "every-image"} & set(
         by_rule
     )
@@ -395,7 +399,7 @@ def test_real_trainings_and_evaluations_did_what_their_settings_declare(stores, 
     evaluate_run(runs[0], "multi-crop", (256, 384), settings.evaluate, weights_file=weights, out=scores, **options)
     written = json.loads((scores / "384" / "made.json").read_text())
     results = audit.of_evaluation(scores / "384", written, 40)
-    assert {f.rule.id for f in results if f.about != "A_256_s0"} == {
+    assert {f.rule for f in results if f.about != ("A_256_s0",)} == {
         "test-images",
         "test-data",
         "grid",

@@ -21,7 +21,7 @@ from vggrepro.scores.trainings import pooled_spread, with_trainings
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import render, systems
 from vggrepro.tables.build import build_table
-from vggrepro.tables.cells import Cell, TableFinding, measured_cell
+from vggrepro.tables.cells import AuditFinding, Cell, measured_cell
 from vggrepro.tables.measurement import Inputs
 
 PRINTED = Published.parse("27.0")
@@ -236,8 +236,8 @@ def test_a_departure_from_the_paper_bars_the_comparison_of_its_cells_and_a_choic
     settings = load_settings({})
     table, _ = build_table(settings.table("3"), settings, Inputs(papers_folder))
     given = {"rule": "batch", "section": "3.1", "says": "", "choice": None, "did": "", "expected": "", "about": ()}
-    departure = TableFinding(**given, kind="paper", differs=True, cells=("table03-1-1",))
-    choice = TableFinding(**given, kind="choice", differs=True, cells=("table03-1-1", "table03-1-2"))
+    departure = AuditFinding(**given, kind="paper", differs=True, cells=("table03-1-1",))
+    choice = AuditFinding(**given, kind="choice", differs=True, cells=("table03-1-1", "table03-1-2"))
     first, second = judge_table(replace(table, findings=(departure, choice)), settings).rows[0].cells
     assert (first.verdict, second.verdict) == ("other settings", "differs")
 

@@ -7,9 +7,9 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from vggrepro.judging.records import PLAIN_TYPES
+from vggrepro.judging.values import PLAIN_TYPES
 from vggrepro.paper.nets import LAYERS, TRANSFERRED, Conv
-from vggrepro.paper.protocol import call, protocol_rules
+from vggrepro.paper.protocol import protocol_rules
 from vggrepro.paper.runs import Evaluation, Run
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.blocks import TrainSettings
@@ -194,9 +194,9 @@ def svms_json(task: str, settings: Settings) -> dict[str, Any]:
 def fill_in(record: dict[str, Any], section: str) -> dict[str, Any]:
     """A record with the paper's values of the plain fields that are missing: of rules that the lists above do not know."""
     for rule in protocol_rules()[section]:
-        reader, [field, *_], _ = call(rule.measured)
+        function, [field, *_] = rule.measured.function, rule.measured.fields
         name = field.removeprefix("record.")
-        if reader in PLAIN_TYPES and field.startswith("record.") and "." not in name:
+        if function in PLAIN_TYPES and field.startswith("record.") and "." not in name:
             expected = rule.expect.get("every")
-            record.setdefault(name, [expected] if reader.endswith("s") else expected)
+            record.setdefault(name, [expected] if function.endswith("s") else expected)
     return record

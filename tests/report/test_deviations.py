@@ -9,10 +9,10 @@ from vggrepro.settings.choices import defaults, departures, described
 from vggrepro.settings.effects import effects
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import Table, TableFinding
+from vggrepro.tables.cells import AuditFinding, Table
 
 
-def finding(**changes: object) -> TableFinding:
+def finding(**changes: object) -> AuditFinding:
     """Batches of 16, by three runs, in all cells of Table 3."""
     given = {"rule": "batch", "section": "3.1", "says": "The batch is 256.", "kind": "paper", "choice": None} | {
         "did": "batch of 16",
@@ -21,10 +21,10 @@ def finding(**changes: object) -> TableFinding:
         "about": ("A_256_s0", "B_256_s0", "C_256_s0"),
         "cells": ("table03-1-1", "table03-2-1"),
     }
-    return TableFinding(**(given | changes))
+    return AuditFinding(**(given | changes))
 
 
-def table(*findings: TableFinding) -> Table:
+def table(*findings: AuditFinding) -> Table:
     return Table("3", "table03", "", "", "", (), (), (), (), (), findings=findings)
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel
 
-from vggrepro.paper.protocol import call, protocol_rules
+from vggrepro.paper.protocol import protocol_rules
 from vggrepro.settings.choices import CHOICES, described, setting_values
 from vggrepro.settings.effects import HARMLESS, Effect, choice, effects
 from vggrepro.settings.loading import load_settings
@@ -43,7 +43,7 @@ def test_every_setting_that_is_not_harmless_is_one_that_a_rule_of_the_protocol_r
     read = {
         field.format(stage=stage, task=SimpleNamespace(data=data))
         for written in (written for rule in rules for written in (rule.declared, rule.measured) if written)
-        for field in call(written).fields
+        for field in written.fields
         for stage, data in (("train", "caltech101"), ("finetune", "caltech256"), ("localise", "voc2007"))
     }
     assert {key for key, effect in EFFECTS.items() if effect != HARMLESS} <= read

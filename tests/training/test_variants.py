@@ -60,8 +60,8 @@ def test_the_record_of_a_variant_is_as_it_declares(trained):
     for run in settings.variant_runs:
         if settings.trained_as(run) == run:
             audit.of_run(run)
-    began = {finding.did for finding in audit.of_run(Run("C", "256", variant="from-it")) if finding.rule.id == "parent"}
-    assert began == {"B_256_own-net_s0"}
+    began = {finding.did for finding in audit.of_run(Run("C", "256", variant="from-it")) if finding.rule == "parent"}
+    assert began == {"initialised from B_256_own-net_s0"}
 
 
 @pytest.mark.trains
@@ -107,6 +107,6 @@ def test_what_is_only_tested_otherwise_is_tested_with_the_weights_of_the_run_tha
     written = json.loads((tmp_path / "256" / "made.json").read_text())
     assert (written["run"], written["settings"]["average"]) == ("A_256_order_s0", "posteriors")
     found = {
-        finding.rule.id: finding.did for finding in Audit(folder, settings).of_evaluation(tmp_path / "256", written, 40)
+        finding.rule: finding.did for finding in Audit(folder, settings).of_evaluation(tmp_path / "256", written, 40)
     }
-    assert found["order"] == "posteriors"
+    assert found["order"] == "averaged over space: posteriors"

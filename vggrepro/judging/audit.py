@@ -8,15 +8,15 @@ cell that depends on it gets a footnote.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
 from vggrepro.core.validation import validated
-from vggrepro.judging.declarations import EFFECTS, declaration
-from vggrepro.judging.records import measured, record_form, training_recipes, value_at
-from vggrepro.paper.protocol import SILENT, STAGES, Rule, call, holds, protocol_rules, text_of
+from vggrepro.judging.values import EFFECTS, declaration, record_form, training_recipes, value_at, value_of
+from vggrepro.paper.protocol import SILENT, STAGES, Rule, holds, protocol_rules, text_of
 from vggrepro.paper.references import AT
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import evaluations_of
@@ -26,38 +26,10 @@ from vggrepro.settings.choices import described
 from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.models import RunSettings, Settings
 from vggrepro.settings.variant_settings import layers_of_variant
+from vggrepro.tables.cells import AuditFinding
 
 RELEASED = "adopted.json"
 """Lies beside weights that others trained, in place of `run.json`."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was done otherwise than in the paper, or where the paper is unspecified."""
-
-    rule: Rule
-    did: str
-    """The measured value."""
-    expected: str
-    """The paper's value; of a choice, the default."""
-    differs: bool
-    """A choice is listed where it is the default, too."""
-    about: str
-    """The run, evaluation or result that did it."""
-    choice: int | None = None
-    """Its number, where the paper is unspecified."""
-    plausible: bool = True
-    """Whether a choice is one that the paper could mean."""
-
-    @property
-    def kind(self) -> Literal["paper", "choice"]:
-        """Whether another value departs from the paper, or is another choice where the paper is unspecified."""
-        return "choice" if self.choice and self.plausible else "paper"
-
-    @property
-    def deviates(self) -> bool:
-        """Whether it departs from the paper, so that numbers cannot be compared."""
-        return self.differs and self.kind == "paper"
 
 
 @dataclass(frozen=True)
@@ -76,22 +48,59 @@ class Source:
 
 
 def compared(
-    rule: Rule, value: object, stage: str, *, choice: int | None, about: str, run: Run | None = None
-) -> Finding | None:
-    """The finding where a measured value differs from the paper's, or is a choice."""
+    rule: Rule,
+    value: object,
+    stage: str,
+    *,
+    choice: int | None,
+    about: str,
+    run: Run | None = None,
+    plausible: str = "",
+) -> AuditFinding | None:
+    """The finding where a measured value differs from the paper's, or is a choice.
+
+    `plausible` says which values a choice could have, where its own is none of them: it departs from the paper.
+    """
     expected = rule.expected(stage, run)
-    # nothing was done where there is nothing of the kind: a net without normalisation
-    if expected == SILENT or (choice and value == []):
-        return None
     differs = not holds(expected, value)
-    return Finding(rule, text_of(value), text_of(expected), differs, about, choice) if differs or choice else None
+    # nothing was done where there is nothing of the kind: a net without normalisation
+    if expected == SILENT or (choice and value == []) or not (differs or choice):
+        return None
+    return AuditFinding(
+        rule=rule.id,
+        section=rule.section,
+        says=rule.says,
+        kind="choice" if choice and not plausible else "paper",
+        choice=choice,
+        did=rule.words(text_of(value)),
+        expected=text_of(expected) + plausible,
+        differs=differs,
+        about=(about,),
+    )
 
 
-def check_declared(
-    rule: Rule, value: object, finding: Finding | None, declared: object, setting: str, source: Source
-) -> None:
-    """A ValueError for a value that is not what the settings declare or, where they declare nothing, the paper's."""
-    did = f"{call(rule.measured).fields[0]}: {rule.words(text_of(value))}"
+def findings(section: str, stage: str, names: Mapping[str, Any], source: Source) -> tuple[AuditFinding, ...]:
+    """What was done that departs from the paper, and all choices, by the rules of a section at a stage.
+
+    `names` holds what rules are read from: the file's keys, its record, and the settings of the table. Raises ValueError for a
+    field that is missing, and for a value that is neither declared by the settings nor the paper's.
+    """
+    by_rule = (_finding(rule, stage, names, source) for rule in protocol_rules()[section] if rule.applies(stage))
+    return tuple(finding for finding in by_rule if finding)
+
+
+def _finding(rule: Rule, stage: str, names: Mapping[str, Any], source: Source) -> AuditFinding | None:
+    try:
+        value = value_of(rule, rule.measured, names)
+    except LookupError as missing:
+        raise source.refusal(f"{missing.args[0]} is missing, which rule {rule.id} is about") from None
+    declared, setting = declaration(rule, names)
+    effect = EFFECTS.get(setting, HARMLESS)
+    choice, plausible = rule.choice or effect.choice_at(stage), ""
+    if choice and effect.plausible and not effect.is_plausible(value_at(names, setting)):
+        plausible = f"; plausible: {setting} of {text_of(effect.plausible)}"
+    finding = compared(rule, value, stage, choice=choice, about=source.about, run=names.get("run"), plausible=plausible)
+    did = f"{rule.measured.fields[0]}: {rule.words(text_of(value))}"
     if declared != SILENT and not holds(declared, value):
         raise source.refusal(
             f"{did}, but {setting} says {text_of(declared)}. No table shows a number made under an undeclared deviation",
@@ -100,56 +109,23 @@ def check_declared(
     if declared == SILENT and finding and finding.deviates:
         paper = f"expected {finding.expected}. {rule.says} (Section {rule.section}.)"
         raise source.refusal(f"{did}, {paper} No setting declares another value")
-
-
-def findings(section: str, stage: str, names: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
-    """What was done that departs from the paper, and all choices, by the rules of a section at a stage.
-
-    `names` holds what rules are read from: the file's keys, its record, and the settings of the table. Raises ValueError for a
-    field that is missing, and for a value that is neither declared by the settings nor the paper's.
-    """
-    results = []
-    for rule in (rule for rule in protocol_rules()[section] if rule.applies(stage)):
-        try:
-            value = measured(rule, names)
-        except LookupError as missing:
-            raise source.refusal(f"{missing.args[0]} is missing, which rule {rule.id} is about") from None
-        declared, setting = declaration(rule, names)
-        effect = EFFECTS.get(setting, HARMLESS)
-        choice = rule.choice or effect.choice_at(stage)
-        finding = compared(rule, value, stage, choice=choice, about=source.about, run=names.get("run"))
-        if finding and choice and effect.plausible and not effect.is_plausible(value_at(names, setting)):
-            expected = f"{finding.expected}; plausible: {setting} of {text_of(effect.plausible)}"
-            finding = replace(finding, plausible=False, expected=expected)
-        check_declared(rule, value, finding, declared, setting, source)
-        results += [finding] if finding else []
-    return tuple(results)
+    return finding
 
 
 class Audit:
     """The records of the runs below a folder, compared with the settings that a table is made with and with the paper."""
 
     def __init__(self, runs: Path, settings: Settings) -> None:
-        self.runs, self.settings = runs, settings
-        self._documents: dict[Run, tuple[Source, Mapping[str, Any]]] = {}
-        self._findings: dict[Run, tuple[Finding, ...]] = {}
-
-    def of_run(self, run: Run) -> tuple[Finding, ...]:
+        self.settings = settings
+        self._read = cache(partial(_read_beside_weights, runs))
+        self.of_run = cache(self._of_run)
         """The findings about a run and all that it was initialised from; about released weights, whose they are.
 
         Raises ValueError where a record is missing or is not as its settings declare, where these are not the table's, and
         for a parent that was trained again since.
         """
-        if run not in self._findings:
-            source, document = self._read(run)
-            if source.file.endswith(RELEASED):
-                found = self._of_released(source, document)
-            else:
-                found = self._of_training(run, source, document)
-            self._findings[run] = found
-        return self._findings[run]
 
-    def of_evaluation(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
+    def of_evaluation(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
         """The findings about an evaluation of so many images and the run that it tested; `document` is its `made.json`.
 
         Raises ValueError as `of_run` does, and for scores or boxes of other weights than the run's.
@@ -171,10 +147,10 @@ class Audit:
         of_images = () if elsewhere else findings("images", "images", tested | dict(self.settings.of(run)), source)
         return of_run + of_images + self._of_test(run, stage, tested, source)
 
-    def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[Finding, ...]:
+    def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
         """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""
         file, task = f"{folder}/made.json", document["task"]
-        results: tuple[Finding, ...] = ()
+        results: tuple[AuditFinding, ...] = ()
         for features in document["features"]:
             run, name = Run.parse(features["run"]), f"features of {features['name']}"
             source = Source(
@@ -190,11 +166,14 @@ class Audit:
         names = {**document, **dict(self.settings), "task": TASKS[task], "images": images}
         return results + findings("transfer", task, names, source)
 
-    def of_settings(self, section: str) -> tuple[Finding, ...]:
+    def of_settings(self, section: str) -> tuple[AuditFinding, ...]:
         """The findings about what leaves no record but the settings: `stores`, `merging`, and how a `difference` is read."""
         return findings(section, section, dict(self.settings), Source("settings", section, "set it"))
 
-    def _of_training(self, run: Run, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
+    def _of_run(self, run: Run) -> tuple[AuditFinding, ...]:
+        source, document = self._read(run)
+        if source.file.endswith(RELEASED):
+            return self._of_released(source, document)
         settings, parent = self.settings.for_run(run), self.settings.parent(run)
         _check_settings(settings, document, source)
         record = read_record("training", document, source)
@@ -209,7 +188,7 @@ class Audit:
         stores = () if run.jitters else self.of_settings("stores")
         return results + stores + (self.of_run(parent) if parent else ())
 
-    def _of_released(self, source: Source, document: Mapping[str, Any]) -> tuple[Finding, ...]:
+    def _of_released(self, source: Source, document: Mapping[str, Any]) -> tuple[AuditFinding, ...]:
         """What the makers of a net say of its training. Older records do not say what its numbers were kept in."""
         trained_by = document["trained by"]
         if trained_by not in STAGES["released"]:
@@ -217,7 +196,7 @@ class Audit:
         names = {"numbers": "fp32", **document, **dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
         return findings("released", trained_by, names, source)
 
-    def _of_test(self, run: Run, stage: str, document: Mapping[str, Any], source: Source) -> tuple[Finding, ...]:
+    def _of_test(self, run: Run, stage: str, document: Mapping[str, Any], source: Source) -> tuple[AuditFinding, ...]:
         record = read_record("evaluation", document, source)
         names = {**document, "record": record, **dict(self.settings.of(run))}
         return findings("evaluation", stage, names, source)
@@ -230,26 +209,20 @@ class Audit:
                 f"{field}: expected {expected[:12]}, the weights that {of_run.file} is the record of, got {str(weights)[:12]}"
             )
 
-    def _read(self, run: Run) -> tuple[Source, Mapping[str, Any]]:
-        """What lies beside the weights of a run."""
-        if run not in self._documents:
-            folder = self.runs / run.name
-            released = (folder / RELEASED).exists() and not (folder / "run.json").exists()
-            file = folder / (RELEASED if released else "run.json")
-            if not file.exists():
-                raise ValueError(
-                    f"{file}: no such file, and no table shows a number of a run without it: train {run.name}"
-                )
-            verb = "adopt" if released else "train"
-            source = Source(str(file), run.name, f"delete {folder} and {verb} {run.name} again")
-            keys = ("trained by",) if released else ("settings", "parent", "epochs", "iterations")
-            document = typed_record(
-                file, ("run", "weights", *keys), kind=ReleasedRecord if released else TrainingRecord
-            )
-            if document["run"] != run.name:
-                raise source.refusal(f"run: expected {run.name}, got {document['run']}")
-            self._documents[run] = source, document
-        return self._documents[run]
+
+def _read_beside_weights(runs: Path, run: Run) -> tuple[Source, Mapping[str, Any]]:
+    """What lies beside the weights of a run."""
+    folder = runs / run.name
+    released = (folder / RELEASED).exists() and not (folder / "run.json").exists()
+    file, verb = (folder / RELEASED, "adopt") if released else (folder / "run.json", "train")
+    if not file.exists():
+        raise ValueError(f"{file}: no such file, and no table shows a number of a run without it: train {run.name}")
+    source = Source(str(file), run.name, f"delete {folder} and {verb} {run.name} again")
+    keys = ("trained by",) if released else ("settings", "parent", "epochs", "iterations")
+    document = typed_record(file, ("run", "weights", *keys), kind=ReleasedRecord if released else TrainingRecord)
+    if document["run"] != run.name:
+        raise source.refusal(f"run: expected {run.name}, got {document['run']}")
+    return source, document
 
 
 def read_record(section: str, document: Mapping[str, Any], source: Source) -> Any:  # noqa: ANN401

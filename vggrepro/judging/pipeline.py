@@ -16,11 +16,11 @@ import numpy as np
 from vggrepro.core.arrays import read_array
 from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
 from vggrepro.core.records import typed_record
-from vggrepro.judging.audit import Audit, Finding
+from vggrepro.judging.audit import Audit
 from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.judging.variants import judge_variants
 from vggrepro.judging.verdicts import judge_table
-from vggrepro.paper.protocol import QUANTITIES
+from vggrepro.paper.protocol import QUANTITIES, rules_by_id
 from vggrepro.paper.references import plain_quantity
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import Column, Row
@@ -28,7 +28,7 @@ from vggrepro.paper.tasks import task_of
 from vggrepro.scores.outcomes import write_outcomes
 from vggrepro.settings.models import Settings
 from vggrepro.tables.build import build_table
-from vggrepro.tables.cells import Table
+from vggrepro.tables.cells import AuditFinding, Table
 from vggrepro.tables.lineage import cell_sources
 from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.render import TABLE_FORMATS, write_table
@@ -38,9 +38,6 @@ UNLIKE = (
     "from the paper's protocol as the footnote says."
 )
 """The note of a table with such cells."""
-
-CellIndex = tuple[int, int]
-"""Row and column of a cell, from 0."""
 
 
 def make_table(number: str, settings: Settings, inputs: Inputs, *, runs: Path | None, out: Path) -> None:
@@ -78,22 +75,25 @@ def audit_table(table: Table, settings: Settings, *, results: Path | None, runs:
     for (i, j), of_cell in paths.items():
         row, column = published.rows[i], published.columns[j]
         about = [finding for path in of_cell for finding in findings_of(results / path)]
-        if i >= len(table.rows):
-            # a variant's records have to be as it declares; that it departs from the paper is what it is for
-            continue
-        findings[i, j] = _touching(row, column, [*about, *(audit.of_settings("difference") if row.minus else ())])
-    marks, texts = footnotes(findings)
-    rows = [
-        replace(row, cells=tuple(replace(cell, footnotes=marks.get((i, j), ())) for j, cell in enumerate(row.cells)))
-        for i, row in enumerate(table.rows)
-    ]
-    noted_findings = noted({table.anchor(*index): of_cell for index, of_cell in findings.items()})
-    notes = (*table.notes, *([UNLIKE] if any(finding.deviates for finding in noted_findings) else []))
-    return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), notes=notes, findings=noted_findings)
+        # a variant's records have to be as it declares; that it departs from the paper is what it is for
+        if i < len(table.rows):
+            differences = audit.of_settings("difference") if row.minus else ()
+            findings[table.anchor(i, j)] = _touching(row, column, [*about, *differences])
+    of_table = noted(findings)
+    marks, texts = footnotes(of_table, list(findings))
+    rows = []
+    for i, of_row in enumerate(table.rows):
+        cells = (replace(cell, footnotes=marks.get(table.anchor(i, j), ())) for j, cell in enumerate(of_row.cells))
+        rows.append(replace(of_row, cells=tuple(cells)))
+    notes = (*table.notes, *([UNLIKE] if any(finding.deviates for finding in of_table) else []))
+    return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), notes=notes, findings=of_table)
 
 
-def _paths_by_cell(table: Table, settings: Settings) -> dict[CellIndex, list[str]]:
-    """The results of ours, below their folder, that each measured cell is from; imported scores have no record to audit."""
+def _paths_by_cell(table: Table, settings: Settings) -> dict[tuple[int, int], list[str]]:
+    """The results of ours, below their folder, that each measured cell is from, by its row and column from 0.
+
+    Imported scores have no record to audit.
+    """
     paths = {}
     for i, row in enumerate(table.all_rows):
         for j, cell in enumerate(row.cells):
@@ -103,7 +103,7 @@ def _paths_by_cell(table: Table, settings: Settings) -> dict[CellIndex, list[str
     return paths
 
 
-def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
+def _result_findings(audit: Audit, folder: Path) -> tuple[AuditFinding, ...]:
     """What the records of one result tell: of SVMs, of scores, or of boxes and how they are merged."""
     metadata = typed_record(folder / "made.json")
     if "task" in metadata:
@@ -114,9 +114,10 @@ def _result_findings(audit: Audit, folder: Path) -> tuple[Finding, ...]:
     return findings + audit.of_settings("merging") if Run.parse(metadata["run"]).localises else findings
 
 
-def _touching(row: Row, column: Column, findings: Iterable[Finding]) -> tuple[Finding, ...]:
+def _touching(row: Row, column: Column, findings: Iterable[AuditFinding]) -> tuple[AuditFinding, ...]:
     """The findings that bear on what a cell measures, each once."""
     quantity = task_of(row, column) if row.members else plain_quantity(column.quantity)
     # what bears on top-1 bears on every quantity of posteriors that the paper does not have
     quantity = quantity if quantity in QUANTITIES else "top-1"
-    return tuple(dict.fromkeys(finding for finding in findings if quantity in finding.rule.touches))
+    rules = rules_by_id()
+    return tuple(dict.fromkeys(finding for finding in findings if quantity in rules[finding.rule].touches))

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
@@ -74,7 +74,7 @@ def holds(expected: Any, value: Any) -> bool:  # noqa: ANN401
             return low_end and expected.high - value.slack <= value.high <= expected.high
         case ((int() | float()), SampleSpread()):
             return abs(value.value - expected) <= SIGMAS * value.error + 1e-9
-        case ((int() | float()), (int() | float())) if not isinstance(value, bool) and not isinstance(expected, bool):
+        case ((int() | float()), (int() | float())):
             return math.isclose(value, expected, rel_tol=1e-6)
     return bool(value == expected)
 
@@ -114,10 +114,28 @@ def _check_form(written: Any) -> Any:  # noqa: ANN401
 
 NonEmptyName = Annotated[str, Field(min_length=1)]
 Form = Annotated[Any, AfterValidator(_check_form)]
-CallAsWritten = Annotated[
-    dict[NonEmptyName, NonEmptyName | tuple[NonEmptyName, ...] | dict[str, Form]],
-    Field(min_length=1, max_length=1),
-]
+
+
+class Call(FrozenModel):
+    """A value that is read off fields: what a function makes of them, or what a `table` has for the value of the one."""
+
+    function: NonEmptyName
+    fields: Annotated[tuple[NonEmptyName, ...], Field(min_length=1)]
+    table: Annotated[dict[str, Form], Field(min_length=1)] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_written(cls, written: Any) -> Any:  # noqa: ANN401
+        """`{function: field}`, `{function: [field, ...]}`, `{field: {its value: value}}`, or a field alone."""
+        entry = {"value": written} if isinstance(written, str) else written
+        if not isinstance(entry, dict) or len(entry) != 1:
+            raise ValueError(
+                f"expected a field, {{function: fields}} or {{field: {{its value: value}}}}, got {written}"
+            )
+        [(name, given)] = entry.items()
+        if isinstance(given, dict):
+            return {"function": "value", "fields": (name,), "table": given}
+        return {"function": name, "fields": (given,) if isinstance(given, str) else tuple(given)}
 
 
 class Rule(FrozenModel):
@@ -126,8 +144,8 @@ class Rule(FrozenModel):
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     section: NonEmptyName
     says: NonEmptyName
-    measured: NonEmptyName | CallAsWritten
-    declared: NonEmptyName | CallAsWritten | None = None
+    measured: Call
+    declared: Call | None = None
     expect: Annotated[dict[str, Form], Field(min_length=1)]
     shows: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
     choice: Annotated[int, Field(ge=1)] | None = None
@@ -156,22 +174,10 @@ class Rule(FrozenModel):
         """What was done, as a footnote says it."""
         return self.shows.replace("{}", did)
 
-
-class Call(NamedTuple):
-    """What a rule is measured or declared by."""
-
-    function: str
-    fields: Sequence[str]
-    table: Mapping[str, Any] | None = None
-    """What each value of the one field stands for; then there is no function to be called."""
-
-
-def call(written: Any) -> Call:  # noqa: ANN401
-    """What is written as `{function: field}`, `{function: [field, ...]}`, `{field: {its value: value}}`, or a field alone."""
-    [(name, given)] = written.items() if isinstance(written, dict) else [("value", written)]
-    if isinstance(given, dict):
-        return Call("value", [name], given)
-    return Call(name, [given] if isinstance(given, str) else given)
+    def did(self, words: str) -> str:
+        """What was done, of the words for it."""
+        before, after = self.shows.split("{}")
+        return words.removeprefix(before).removesuffix(after)
 
 
 @cache
@@ -182,6 +188,11 @@ def protocol_rules(path: Path = PROTOCOL_FILE) -> Mapping[str, Sequence[Rule]]:
         keys = list(sections) if isinstance(sections, dict) else type(sections).__name__
         raise ValueError(f"{path}: expected the keys {', '.join(STAGES)}, got {keys}")
     return {section: _rules(path, section, entries) for section, entries in sections.items()}
+
+
+def rules_by_id() -> Mapping[str, Rule]:
+    """The rules of all sections."""
+    return {rule.id: rule for rules in protocol_rules().values() for rule in rules}
 
 
 def _rules(path: Path, section: str, entries: Any) -> tuple[Rule, ...]:  # noqa: ANN401

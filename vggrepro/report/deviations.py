@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from vggrepro.paper.protocol import Rule, call, protocol_rules
+from vggrepro.paper.protocol import Rule, rules_by_id
 from vggrepro.paper.runs import TRAINING_STAGES
 from vggrepro.paper.tables import table_label
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import CHOICES, choices_by_number, defaults, departures, harmless_differences
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import Table, TableFinding
+from vggrepro.tables.cells import AuditFinding, Table
 
 NAMED = 2
 """Runs or evaluations that the report names; of more it gives the number."""
@@ -25,7 +25,7 @@ BLOCKS_OF_STAGES = tuple(dict.fromkeys(TRAINING_STAGES.values()))
 class _Alike:
     """The same finding in several tables."""
 
-    finding: TableFinding
+    finding: AuditFinding
     about: dict[str, None] = field(default_factory=dict)
     """All that did it."""
     where: list[tuple[str, str, str]] = field(default_factory=list)
@@ -39,7 +39,6 @@ def deviations_section(tables: Sequence[Table], settings: Settings) -> dict[str,
     of the rules that it declares, so that nothing is listed twice.
     """
     rows = _finding_rows(tables)
-    rules = [rule for section in protocol_rules().values() for rule in section]
     departed = [row for row in rows if row["kind"] == "paper"]
     covered = {key for row in departed for key in row["settings"]}
     paper = defaults()
@@ -65,7 +64,7 @@ def deviations_section(tables: Sequence[Table], settings: Settings) -> dict[str,
         + [_setting_row(*different, "") for different in departures(settings) if different[0] not in covered],
         "choices": choices,
         "harmless": [_setting_row(*different, "") for different in harmless_differences(settings)],
-        "rules": len(rules),
+        "rules": len(rules_by_id()),
         "broken": len({row["rule"] for row in departed}),
         "audited": bool(rows),
     }
@@ -87,7 +86,7 @@ def _finding_rows(tables: Sequence[Table]) -> list[dict[str, Any]]:
                 f" ({len(finding.cells)} of {audited[table.name]})" if len(finding.cells) < audited[table.name] else ""
             )
             same.where.append((table.name, table_label(table.number), part))
-    rules = {rule.id: rule for section in protocol_rules().values() for rule in section}
+    rules = rules_by_id()
     order = list(rules)
     if unknown := [(key[0], same.where[0][0]) for key, same in alike.items() if key[0] not in rules]:
         rule, name = unknown[0]
@@ -118,7 +117,7 @@ def _row(alike: _Alike, rule: Rule, tables: int) -> dict[str, Any]:
 
 def _declared_settings(rule: Rule) -> list[str]:
     """The settings that declare what a rule expects, such as `train.batch`, and other fields that it is declared by."""
-    fields = call(rule.declared or rule.measured).fields
+    fields = (rule.declared or rule.measured).fields
     names = (f.format(stage=block, task=task) for f in fields for block in BLOCKS_OF_STAGES for task in TASKS.values())
     return list(dict.fromkeys(names))
 

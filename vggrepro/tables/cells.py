@@ -95,8 +95,8 @@ class TableRow:
 
 
 @dataclass(frozen=True)
-class TableFinding:
-    """A finding of the audit, with all that did it and all the cells that depend on it."""
+class AuditFinding:
+    """What was done otherwise than in the paper, or where the paper is unspecified, and all the cells that depend on it."""
 
     rule: str
     """Its id in `tables/protocol.yaml`."""
@@ -104,17 +104,19 @@ class TableFinding:
     says: str
     """The paper, in our words."""
     kind: Literal["paper", "choice"]
+    """Whether another value departs from the paper, or is another choice where the paper is unspecified."""
     choice: int | None
     """Number in the list of choices."""
     did: str
-    """What was done."""
+    """What was done, in words."""
     expected: str
     """By the paper; of a choice, the default."""
     differs: bool
+    """A choice is listed where it is the default, too."""
     about: tuple[str, ...]
     """Runs, evaluations, results."""
-    cells: tuple[str, ...]
-    """Ids of the cells."""
+    cells: tuple[str, ...] = ()
+    """Ids of the cells; none before the table is audited."""
 
     @property
     def deviates(self) -> bool:
@@ -195,7 +197,7 @@ class Table:
     """Quantities that were measured on other images than the published numbers."""
     above: tuple[tuple[str, int], ...] = ()
     """Headings over key columns, each with the number of columns that it covers; none where no column has one."""
-    findings: tuple[TableFinding, ...] = ()
+    findings: tuple[AuditFinding, ...] = ()
     """What the audit found: departures from the paper, and choices where it is unspecified."""
     variants: tuple[VariantRow, ...] = ()
     """Rows of the user's own, apart from those of the paper."""

@@ -181,7 +181,7 @@ class TrainingRecorder:
         train: Store,
         val: Store,
     ) -> dict[str, Any]:
-        """The record of a finished training, of all its attempts: see `judging.records.record_form`."""
+        """The record of a finished training, of all its attempts: see `judging.values.record_form`."""
         counts = sum((StepCounts.from_json(attempt.get("seen", {})) for attempt in attempts), StepCounts())
         start = self.starting_weights
         return counts.as_recorded() | {

@@ -1,0 +1,244 @@
+"""The values of a rule of `tables/protocol.yaml`: the measured one, and the one that settings declare. No torch.
+
+A rule names for each a function and the fields that it takes: of `run.json`, `made.json`, `tables/releases.yaml`, and the
+settings of a table. The functions' types are the types of the fields: all fields below `record` together are the form of a
+record, all below `recipe` that of a released net's recipe, and nothing else may stand in them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
+from math import ceil, inf, sqrt
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, Field, create_model
+
+from vggrepro.core.files import read_yaml
+from vggrepro.core.paths import ROOT
+from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Ends, Rule, SampleSpread, protocol_rules
+from vggrepro.paper.runs import Run
+from vggrepro.settings.blocks import DataSettings, NetSettings
+from vggrepro.settings.effects import effects
+from vggrepro.settings.models import Settings
+from vggrepro.settings.variants import NOTHING
+
+RECIPES_FILE = ROOT / "tables" / "releases.yaml"
+EFFECTS = dict(effects(Settings))
+CLASSES = {"ilsvrc": 1000, "tiny-imagenet": 200, "stand-in": inf}
+KINDS = {"LRN": "LocalResponseNorm", "BN": "BatchNorm2d"}
+"""What the layers are called that a net of one's own may have beside those that all nets have."""
+
+T = TypeVar("T")
+Several = Annotated[list[T], Field(min_length=1)]
+"""The different values that occurred."""
+Rates = Several[tuple[int, Annotated[float, Field(gt=0)]]]
+"""From which epoch on, which learning rate."""
+DrawCount = Annotated[int, Field(ge=0)]
+MeanRGB = Annotated[list[float], Field(min_length=3, max_length=3)]
+
+
+def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> Ends:
+    """The smallest and the largest S in the paper's pixels, where the crop has 224."""
+    scale = 224 / crop[0]
+    low, high = (scale * side for side in pixels)
+    # so many draws of so many values miss both ends by more than this once in a million
+    return Ends(low, high, 14 * (high - low + scale) / max(draws, 1))
+
+
+def _scales(_: str, run: Run, model: NetSettings) -> Ends:
+    """The range of S in the paper's pixels, after rounding to this net's."""
+    return Ends(*(model.pixels(side) * 224 / model.crop for side in run.scale_ends))
+
+
+def _trained_layers(still: list[str], transferred: list[str], random: Mapping[str, float]) -> str | list[str]:
+    """`all` layers, those called `fc`, or their names: all but those that ended as they began."""
+    every = {*transferred, *random}
+    layers, fc = every - set(still), {name for name in every if name.startswith("fc")}
+    return "all" if not still else "fc" if layers == fc else sorted(layers)
+
+
+def _views(
+    views: Mapping[str, int], tested: list[int], protocol: str, Q: list[int], model: NetSettings, n: int
+) -> list[float]:
+    """How many views of each of `n` images the net was shown at each Q; they are counted by their smallest side in pixels."""
+    if protocol in ("multi-crop", "centre-crop"):
+        # crops of all the Q that were tested together have one size
+        return [views.get(str(model.crop), 0) / max(n * len(tested), 1)]
+    return [views.get(str(model.pixels(scale)), 0) / max(n, 1) for scale in Q]
+
+
+def _most_drops(drops: int, fixed: Sequence[int] | None) -> int:
+    """How often the rate may drop: as validation accuracy has it, or after `fixed` epochs."""
+    return drops if fixed is None else len(fixed)
+
+
+def _at_most(most: float, least: int = 1) -> dict[str, float]:
+    return {"from": least, "to": most}
+
+
+def _images(per_class: int | None, data: DataSettings) -> Any:  # noqa: ANN401
+    """No more than were asked for; of ILSVRC, if no number was, the paper's."""
+    if data.layout == "ilsvrc" and per_class is None and data.classes is None:
+        return SILENT
+    return _at_most((per_class or inf) * (data.classes or CLASSES[data.layout]))
+
+
+def _parent(staged: bool, run: Run, begins: str | None) -> str | None:
+    """The run that a run says it is initialised from: of a variant what it `begins` with, if not as in the paper."""
+    if begins is not None:
+        return None if begins == NOTHING else begins
+    return getattr(run.parent(staged=staged), "name", None)
+
+
+def _kinds(own: Sequence[Any] | None) -> Any:  # noqa: ANN401
+    if own is None:
+        return SILENT
+    return sorted({"Conv2d", "Linear", "MaxPool2d", "ReLU", *(KINDS[layer] for layer in own if layer in KINDS)})
+
+
+PLAIN_TYPES: dict[str, Any] = {
+    "flag": bool,
+    "count": int,
+    "counts": Several[int],
+    "number": float,
+    "numbers": Several[float],
+    "rows": list[Several[float]],
+    "text": str,
+    "texts": Several[str],
+    "text_or_none": str | None,
+    "number_or_none": float | None,
+    "names": list[str],
+}
+"""Functions that take a field as it is, by its type."""
+FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
+    **{name: (lambda value: value, kind) for name, kind in PLAIN_TYPES.items()},
+    # of a setting that is not set nothing
+    "value": (lambda value: SILENT if value is None else list(value) if isinstance(value, tuple) else value, Any),
+    "number_of": (len, Any),
+    "sorted_names": (sorted, dict[str, float]),
+    "span": (lambda ends: ends[1] - ends[0], tuple[float, float]),
+    # statistics of random draws, with their standard errors
+    "share": (lambda mean, draws: SampleSpread(mean, 0.5 / sqrt(draws) if draws else 0.0), float, DrawCount),
+    "deviation": (lambda std, draws: SampleSpread(std, std / sqrt(2 * max(draws, 1))), float, DrawCount),
+    "drawn_scales": (_ends, tuple[int, int], DrawCount, Several[int]),
+    "largest_difference": (
+        lambda means, expected: max(abs(a - b) for mean in means for a, b in zip(mean, expected, strict=True)),
+        Several[MeanRGB],
+        MeanRGB,
+    ),
+    "every_image_once": (lambda shown, images, epochs: [shown] == [n * epochs for n in images], int, Several[int], int),
+    # the learning rate: the initial one, the epochs after which it dropped, how often, and by which factors
+    "first_rate": (lambda rates: rates[0][1], Rates),
+    "drop_epochs": (lambda rates: [epoch - 1 for epoch, _ in rates[1:]], Rates),
+    "drop_count": (lambda rates: len(rates) - 1, Rates),
+    "drop_factors": (lambda rates: [before / after for (_, before), (_, after) in pairwise(rates)], Rates),
+    # what it follows: validation accuracy, after so many epochs and so often, or `fixed` epochs
+    "steering": (lambda fixed: "validation accuracy" if fixed is None else "fixed epochs", Any),
+    "patience": (lambda epochs, fixed: [epochs] if fixed is None else [], Any, Any),
+    "most_drops": (_most_drops, Any, Any),
+    # a rate that validation accuracy steers may drop fewer times
+    "drops_at_most": (lambda drops, fixed: _at_most(_most_drops(drops, fixed), len(fixed or ())), Any, Any),
+    "initialisation": (lambda name: [] if name == "none" else [name], str),
+    "trained_layers": (_trained_layers, list[str], list[str], dict[str, float]),
+    "views_per_image": (_views, dict[str, int], Several[int], Any, Any, Any, Any),
+    # what settings declare
+    "at_most": (lambda _, most: _at_most(most), Any, Any),
+    "any_number": (lambda _: _at_most(inf), Any),
+    "any_text": (lambda _: {"one_of": list(STAGES["released"])}, Any),
+    "images": (_images, Any, Any),
+    # of other data sets than ILSVRC no more classes than were asked for
+    "classes": (
+        lambda asked, layout: _at_most(asked or CLASSES[layout]) if layout != "ilsvrc" else asked or SILENT,
+        Any,
+        Any,
+    ),
+    # an epoch may have fewer images than a batch
+    "batch": (lambda asked, in_epoch: min(asked, max(in_epoch)), Any, Any),
+    "iterations": (
+        lambda _, epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),
+        *(Any, Any, Any, Any),
+    ),
+    "parent": (_parent, Any, Any, Any),
+    "kinds": (_kinds, Any),
+    "scales": (_scales, Any, Any, Any),
+}
+"""By name: a function of fields, and the types of the fields."""
+
+
+def _function(rule: Rule, call: Call) -> tuple[Callable[..., Any], *tuple[Any, ...]]:
+    """What a rule calls, with the types of its fields."""
+    function, *types = FUNCTIONS.get(call.function, (None,))
+    if function is None or len(types) != len(call.fields):
+        known = ", ".join(f"{name} of {len(types)}" for name, (_, *types) in FUNCTIONS.items())
+        got = f"{call.function} of {', '.join(call.fields)}"
+        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: expected one of {known} fields, got {got}")
+    return function, *types
+
+
+def value_of(rule: Rule, call: Call, names: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """The value that a rule is measured or declared by; a LookupError names the field that is not there.
+
+    `names` holds what fields are taken from. In a field, `{stage}` and its like stand for what has that name.
+    """
+    function, *_ = _function(rule, call)
+    values = [value_at(names, field.format_map(names)) for field in call.fields]
+    if not call.table:
+        return function(*values)
+    value = values[0] if isinstance(values[0], str) else json.dumps(values[0])
+    if value not in call.table:
+        known = ", ".join(call.table)
+        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: {call.fields[0]}: expected one of {known}, got {value}")
+    return call.table[value]
+
+
+def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
+    """The value that the settings declare for a rule, and the setting that a user changes; SILENT where they declare none.
+
+    What is not declared has to be as in the paper. A setting that is measured itself declares itself.
+    """
+    call = rule.declared or rule.measured
+    setting = call.fields[0].format_map(names)
+    if not rule.declared and setting not in EFFECTS:
+        return SILENT, ""
+    return value_of(rule, call, names), "the run's name" if setting.startswith("run.") else setting
+
+
+def value_at(document: Any, field: str) -> Any:  # noqa: ANN401
+    """The value that `record.net.width` stands for, through mappings and attributes; a LookupError where there is none."""
+    for key in field.split("."):
+        inside = document if isinstance(document, Mapping) else getattr(document, "__dict__", {})
+        if key not in inside:
+            raise LookupError(field)
+        document = inside[key]
+    return document
+
+
+@cache
+def record_form(section: str, key: str = "record") -> type[BaseModel]:
+    """What stands below a `key` of what rules are read from: every field that a rule takes from there, and no other."""
+    fields: dict[str, Any] = {}
+    for rule in protocol_rules()[section]:
+        _, *types = _function(rule, rule.measured)
+        fields |= zip(rule.measured.fields, types, strict=True)
+    below = f"{key}."
+    return _model({name.removeprefix(below): kind for name, kind in fields.items() if name.startswith(below)})
+
+
+def _model(fields: Mapping[str, Any]) -> type[BaseModel]:
+    inner: dict[str, dict[str, Any]] = {}
+    for path, kind in fields.items():
+        name, _, rest = path.partition(".")
+        inner.setdefault(name, {})[rest] = kind
+    form: Any = {name: (parts[""] if "" in parts else _model(parts), ...) for name, parts in inner.items()}
+    return create_model("Record", __base__=FrozenModel, **form)
+
+
+@cache
+def training_recipes() -> Mapping[str, BaseModel]:
+    """How released nets were trained, by their makers; a ValueError names the file and the key that is wrong."""
+    form, entries = record_form("released", "recipe"), read_yaml(RECIPES_FILE)
+    return {name: validated(form, entry, f"{RECIPES_FILE}: {name}") for name, entry in entries.items()}
