@@ -89,7 +89,6 @@ def test_functions_are_of_a_readable_size():
 
 
 SECOND_DEFINITIONS = {
-    "Finding",
     "Pixels",
     "average_precision",
     "blocks_of",
