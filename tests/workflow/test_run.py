@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import zipfile
 from collections.abc import Iterator
@@ -263,6 +264,7 @@ def test_released_nets_have_the_numbers_of_the_trainings_that_they_came_from(fin
 @pytest.mark.slow
 def test_the_lesson_runs_from_top_to_bottom(finished, monkeypatch, capsys):
     monkeypatch.chdir(finished)
+    monkeypatch.setenv("PATH", os.environ["PATH"])  # to which the lesson adds
     names: dict[str, object] = {}
     for cell in json.loads((ROOT / "docs" / "lesson.ipynb").read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":
