@@ -36,7 +36,8 @@ from vggrepro.data.collections import open_collection
 from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescaled_size
 from vggrepro.nets.vgg import VGG
-from vggrepro.paper.runs import PROTOCOLS, Run
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import PROTOCOLS
 from vggrepro.paper.tables import published_table, scales_of, table_numbers
 from vggrepro.paper.tasks import COLLECTIONS, TASKS
 from vggrepro.settings.loading import load_settings

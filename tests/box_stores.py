@@ -8,7 +8,7 @@ import numpy as np
 
 from vggrepro.data.store import Store
 from vggrepro.localisation.stores import BoxStore, box_store_of, write_boxes
-from vggrepro.paper.runs import Evaluation
+from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tables import table_evaluations, table_numbers
 
 

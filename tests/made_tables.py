@@ -17,8 +17,9 @@ def table_with_outcomes(
     number: str, settings: Settings, folder: Path | None = None, *, imported: Sequence[Path] = (), workers: int = 1
 ) -> tuple[Table, Outcomes]:
     """Table `number` from the stores in `folder`, and the outcome of every measured row."""
-    table, outcomes = build_table(settings.table(number), settings, Inputs(folder, tuple(imported), workers))
-    return judge_table(table, settings), outcomes
+    published = settings.table(number)
+    table, measurement = build_table(published, settings, Inputs(folder, tuple(imported), workers))
+    return judge_table(table, published, settings.higher), measurement.outcomes
 
 
 def judged_table(

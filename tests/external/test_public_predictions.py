@@ -22,7 +22,7 @@ from vggrepro.scores.label_sets import LabelSets, read_label_sets
 from vggrepro.scores.ranks import wrong_images
 from vggrepro.scores.stores import TopLabels, mixture_ranks
 from vggrepro.settings.loading import load_settings
-from vggrepro.tables.imported import imported_errors
+from vggrepro.tables.imported import imported_errors, imported_system
 from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.references import Reference
 
@@ -85,7 +85,7 @@ def test_public_nets_have_their_published_errors_by_both_kinds_of_labels(stores,
     """ReaL labels know images by their numbers, and the order of our store says which number a row has."""
     store = stores[net]
     reference = Reference("ReaL", {}, {net: store}, lambda each: real_labels.of(each.ids))
-    errors = imported_errors(store) | imported_errors(store, reference)
+    errors = imported_errors(store) | reference.imported_errors()[imported_system(store)]
     assert [each.n for each in errors.values()] == [50_000, 50_000, 46_837, 46_837]
     got = [f"{100 * errors[quantity].wrong.mean():.3f}" for quantity in ("top-1", "top-5", "top-1 on ReaL")]
     assert tuple(got) == PUBLISHED[net]

@@ -12,7 +12,8 @@ from tests.oracles.records import made_json, run_json, svm_images, svms_json, wr
 from vggrepro.judging.audit import Audit, Source, compared, findings, read_record
 from vggrepro.judging.values import EFFECTS, declaration, training_recipes, value_of
 from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, holds, protocol_rules, rules_by_id
-from vggrepro.paper.runs import Evaluation, Run
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.effects import HARMLESS

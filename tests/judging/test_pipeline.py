@@ -22,7 +22,7 @@ from vggrepro.paper.tables import published_table
 from vggrepro.scores.stores import write_scores
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.tables import render, systems
+from vggrepro.tables import notes, render
 from vggrepro.tables.build import build_table
 from vggrepro.tables.cells import ALL_CELLS, Table
 from vggrepro.tables.measurement import Inputs
@@ -44,8 +44,10 @@ def audited_results(folder: Path, settings: Settings, images: int = N) -> Path:
 
 
 def audited_table(folder: Path, settings: Settings) -> Table:
-    table, _ = build_table(settings.table("3"), settings, Inputs(folder / "scores"))
-    return judge_table(audit_table(table, settings, results=folder / "scores", runs=folder / "runs"), settings)
+    published = settings.table("3")
+    table, _ = build_table(published, settings, Inputs(folder / "scores"))
+    table = audit_table(table, published, settings, results=folder / "scores", runs=folder / "runs")
+    return judge_table(table, published, settings.higher)
 
 
 @pytest.fixture(scope="module")
@@ -112,10 +114,10 @@ def test_the_papers_own_run_has_no_footnote(papers_folder):
 
 def test_a_cell_is_compared_with_the_paper_unless_what_made_it_deviates(papers_folder, smoke_folder, monkeypatch):
     """Localisation's settings may deviate: they decide no classification error."""
-    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, 10))
+    monkeypatch.setattr(notes, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, 10))
     compared = audited_table(papers_folder, load_settings({"localise": {"learning_rate": 0.01}}))
     assert verdicts_of(compared) <= {"agrees", "differs", "inconclusive"}
-    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("stand-in (drawn by the program)", N, 10))
+    monkeypatch.setattr(notes, "ILSVRC_IMAGES", ("stand-in (drawn by the program)", N, 10))
     assert verdicts_of(audited_table(smoke_folder, load_settings({"smoke": True}))) == {"other settings"}
 
 
@@ -155,12 +157,13 @@ def test_what_is_harmless_or_plausible_leaves_every_verdict(changes, papers_fold
 
 def rendered_table(changes: dict, papers_folder: Path, folder: Path, monkeypatch) -> Table:
     """Table 3 under changed settings, written; its trainings did as those say."""
-    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, 10))
+    monkeypatch.setattr(notes, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, 10))
     settings = load_settings(changes)
     runs = write_runs(folder / "runs", settings, published_table("3").runs((0,)))
     scores = papers_folder / "scores"
-    table, _ = build_table(settings.table("3"), settings, Inputs(scores))
-    table = judge_table(audit_table(table, settings, results=scores, runs=runs), settings)
+    published = settings.table("3")
+    table, _ = build_table(published, settings, Inputs(scores))
+    table = judge_table(audit_table(table, published, settings, results=scores, runs=runs), published, settings.higher)
     render.write_table(table, folder)
     return table
 
@@ -210,7 +213,7 @@ def test_a_table_without_numbers_of_ours_needs_no_records(tmp_path):
     settings = load_settings({"smoke": True})
     for number in ("1", "2", "3"):
         table = judged_table(number, settings, tmp_path)
-        assert audit_table(table, settings, results=tmp_path, runs=None) == table
+        assert audit_table(table, settings.table(number), settings, results=tmp_path, runs=None) == table
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from tests.oracles.records import images_of, made_json, svm_images, svms_json, write_runs
 from vggrepro.core.paths import ROOT
 from vggrepro.judging.audit import Audit
-from vggrepro.paper.runs import Evaluation, Run
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import departures
 from vggrepro.settings.effects import effects

@@ -63,8 +63,10 @@ def scores(tmp_path_factory) -> Path:
 
 def made(scores: Path, variants: object, seeds: tuple[int, ...] = SEEDS) -> tuple[Table, Outcomes]:
     settings = settings_with(variants, seeds)
-    table, outcomes = build_table(settings.table("3"), settings, Inputs(scores))
-    return judge_variants(judge_table(table, settings), outcomes, settings), outcomes
+    published = settings.table("3")
+    table, measurement = build_table(published, settings, Inputs(scores))
+    table = judge_table(table, published, settings.higher)
+    return judge_variants(table, published, measurement, settings), measurement.outcomes
 
 
 @pytest.mark.parametrize("seeds", [(0,), SEEDS])
@@ -153,9 +155,9 @@ def test_a_claim_of_ones_own_names_a_variant_or_its_system(cell, scores, tmp_pat
     pairs = [{"cell": "C/256/256", "against": cell}]
     (tmp_path / "own.yaml").write_text(yaml.safe_dump([entry | {"pairs": pairs}]))
     settings = load_settings({"smoke": True, "variants": VARIANTS, "claims": {"own": str(tmp_path / "own.yaml")}})
-    table, outcomes = build_table(settings.table("3"), settings, Inputs(scores))
+    table, measurement = build_table(settings.table("3"), settings, Inputs(scores))
     write_table(table, tmp_path)
-    write_outcomes(tmp_path / "table03.npz", outcomes)
+    write_outcomes(tmp_path / "table03.npz", measurement.outcomes)
     (claim,) = (claim for claim in judge_claims(settings, tmp_path).claims if claim.id == "own")
     assert claim.verdict == "supported"
     assert claim.steps[0].at == ("table03-4-1", "table03-13-1")

@@ -19,7 +19,7 @@ from vggrepro.scores.statistics import Estimate, one_seed_interval
 from vggrepro.scores.stores import write_scores
 from vggrepro.scores.trainings import pooled_spread, with_trainings
 from vggrepro.settings.loading import load_settings
-from vggrepro.tables import render, systems
+from vggrepro.tables import notes, render
 from vggrepro.tables.build import build_table
 from vggrepro.tables.cells import AuditFinding, Cell, measured_cell
 from vggrepro.tables.measurement import Inputs
@@ -218,7 +218,7 @@ def papers_folder(tmp_path, monkeypatch):
     key = {"run": evaluation.run.name, "protocol": evaluation.protocol, "Q": evaluation.Q}
     metadata = {"data set": "ILSVRC-2012", "data": ""} | key
     write_scores(tmp_path / evaluation.path, posteriors, labels, [str(i) for i in range(N)], metadata)
-    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("ILSVRC-2012", N, CLASSES))
+    monkeypatch.setattr(notes, "ILSVRC_IMAGES", ("ILSVRC-2012", N, CLASSES))
     return tmp_path
 
 
@@ -226,7 +226,7 @@ def test_a_table_is_judged_on_the_papers_images_alone(papers_folder, monkeypatch
     table = judged_table("3", load_settings({}), papers_folder)
     assert [cell.verdict for cell in table.rows[0].cells] == ["inconclusive", "differs"]
     assert {cell.verdict for row in table.rows[1:] for cell in row.cells} == {""}
-    monkeypatch.setattr(systems, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, CLASSES))
+    monkeypatch.setattr(notes, "ILSVRC_IMAGES", ("ILSVRC-2012", 50_000, CLASSES))
     other = judged_table("3", load_settings({}), papers_folder)
     assert [cell.verdict for cell in other.rows[0].cells] == ["other data", "other data"]
     assert not any("tolerances.yaml" in note for note in other.notes)
@@ -234,11 +234,12 @@ def test_a_table_is_judged_on_the_papers_images_alone(papers_folder, monkeypatch
 
 def test_a_departure_from_the_paper_bars_the_comparison_of_its_cells_and_a_choice_does_not(papers_folder):
     settings = load_settings({})
-    table, _ = build_table(settings.table("3"), settings, Inputs(papers_folder))
+    published = settings.table("3")
+    table, _ = build_table(published, settings, Inputs(papers_folder))
     given = {"rule": "batch", "section": "3.1", "says": "", "choice": None, "did": "", "expected": "", "about": ()}
     departure = AuditFinding(**given, kind="paper", differs=True, cells=("table03-1-1",))
     choice = AuditFinding(**given, kind="choice", differs=True, cells=("table03-1-1", "table03-1-2"))
-    first, second = judge_table(replace(table, findings=(departure, choice)), settings).rows[0].cells
+    first, second = judge_table(replace(table, findings=(departure, choice)), published, settings.higher).rows[0].cells
     assert (first.verdict, second.verdict) == ("other settings", "differs")
 
 

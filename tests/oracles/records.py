@@ -10,7 +10,8 @@ from typing import Any
 from vggrepro.judging.values import PLAIN_TYPES
 from vggrepro.paper.nets import LAYERS, TRANSFERRED, Conv
 from vggrepro.paper.protocol import protocol_rules
-from vggrepro.paper.runs import Evaluation, Run
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.blocks import TrainSettings
 from vggrepro.settings.models import Settings

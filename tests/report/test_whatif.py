@@ -13,8 +13,8 @@ import pytest
 from tests.conftest import set_width
 from tests.made_tables import judged_table
 from vggrepro.core.files import read_json
-from vggrepro.paper.runs import Evaluation, Run
-from vggrepro.paper.systems import System, averaged_system
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import Evaluation, System, averaged_system
 from vggrepro.paper.tables import published_table, table_evaluations
 from vggrepro.report import whatif
 from vggrepro.report.page import write_report

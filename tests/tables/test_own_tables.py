@@ -57,7 +57,7 @@ def test_its_rows_may_need_runs_and_scales_that_the_paper_does_not(tmp_path):
 
 def test_its_quantities_are_those_of_plain_loops_over_images(tmp_path, scores):
     settings = settings_with(folder_with(tmp_path))
-    table, outcomes = build_table(settings.table("mine"), settings, Inputs(scores))
+    table, measurement = build_table(settings.table("mine"), settings, Inputs(scores))
     store = read_scores(scores / "C_256_s0" / "dense" / "256")
     order = np.argsort(-store.posteriors, 1, kind="stable")
     right = [order[i, 0] == label for i, label in enumerate(store.labels)]
@@ -71,7 +71,7 @@ def test_its_quantities_are_those_of_plain_loops_over_images(tmp_path, scores):
         low, high = cell.interval
         assert low <= cell.value <= high
         assert (cell.n, cell.delta) == (len(right), None)
-    assert {entry.quantity for entry in outcomes.entries} == {"top-1", "top-5", *QUANTITIES.values()}
+    assert {entry.quantity for entry in measurement.outcomes.entries} == {"top-1", "top-5", *QUANTITIES.values()}
 
 
 def test_a_net_that_is_as_sure_as_it_is_right_is_calibrated():

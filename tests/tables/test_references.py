@@ -20,8 +20,8 @@ from vggrepro.scores.stores import read_scores, write_scores
 from vggrepro.scores.trainings import trainings_of
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import StoredResult, cell_sources
+from vggrepro.tables.cells import Table, table_sources
+from vggrepro.tables.lineage import StoredResult
 from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.render import read_table
 
@@ -124,9 +124,8 @@ def test_footnotes_and_exported_data_reach_the_column(results, settings, tmp_pat
     made = {"made": {"commit": ""}}
     stored = {
         source.path: StoredResult(source.path, made)
-        for i, row in enumerate(table.rows)
-        for cell in row.cells
-        for source in cell_sources(settings, "3", i, cell)
+        for sources in table_sources(table, settings.table("3"), (0,)).values()
+        for source in sources
     }
     records = cell_records(settings, [table], stored)
     assert [(r.column, r.quantity, r.split, r.n, r.paper_value) for r in records[2:4]] == [
@@ -191,9 +190,8 @@ def test_a_column_on_other_images_is_of_the_same_nets_on_those(elsewhere):
         assert row.cells[2].value == pytest.approx(100 * (store.posteriors.argmax(1) != store.labels).mean())
         assert (row.cells[0].n, row.cells[2].n, row.cells[2].verdict) == (N, 25, "")
         assert row.cells[2].sources == (on_path(path, "v-2"),)
-        assert [source.path for source in cell_sources(settings, "3", 0, table.rows[0].cells[2])] == [
-            "scores/A_256_s0@v-2/dense/256"
-        ]
+    sources = table_sources(table, settings.table("3"), (0,))
+    assert [source.path for source in sources[0, 2]] == ["scores/A_256_s0@v-2/dense/256"]
     assert any(
         note.startswith("V 2: imagenetv2-top-images, 25 other images of the same 10 classes") for note in table.notes
     )

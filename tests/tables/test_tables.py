@@ -15,7 +15,7 @@ import pytest
 
 from tests.made_tables import judged_table, table_with_outcomes
 from vggrepro.core.paths import ROOT
-from vggrepro.paper.runs import Evaluation
+from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tables import PUBLISHED, published_table, table_evaluations, table_numbers
 from vggrepro.report.page import report_warning, write_report
 from vggrepro.scores import outcomes

@@ -22,7 +22,7 @@ from vggrepro.cli.options import (
     about,
     read_block,
 )
-from vggrepro.paper.runs import PROTOCOLS
+from vggrepro.paper.systems import PROTOCOLS
 from vggrepro.paper.tasks import COLLECTIONS, TASKS
 
 command = command_group("Scores, boxes and features")

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from vggrepro.paper.runs import Evaluation, Run, printed_scale
-from vggrepro.paper.systems import System, evaluations_of, with_seed
+from vggrepro.paper.runs import Run, printed_scale
+from vggrepro.paper.systems import Evaluation, System, evaluations_of, with_seed
 from vggrepro.paper.tables import (
     PublishedTable,
     best_classification,

@@ -22,7 +22,8 @@ from vggrepro.evaluation.views import input_of_views, views_of
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, load_weights
-from vggrepro.paper.runs import PROTOCOLS, Run
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import PROTOCOLS
 from vggrepro.scores.stores import write_scores
 from vggrepro.settings.blocks import EvaluateSettings
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from vggrepro.paper.claims import CellPlace, Claim
-from vggrepro.scores.outcomes import Errors, Outcome, Outcomes, Shares
+from vggrepro.scores.outcomes import Errors, Outcome, Outcomes, Shares, estimated_share, relative_difference
 from vggrepro.scores.statistics import Estimate, mcnemar_exact, nested, of_resamples, of_splits
 from vggrepro.scores.trainings import (
     SeedSpread,
@@ -26,7 +26,6 @@ from vggrepro.scores.trainings import (
     with_trainings,
 )
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import estimated_share, relative_difference
 
 
 @dataclass(frozen=True)

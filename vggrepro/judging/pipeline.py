@@ -6,7 +6,7 @@ that were declared. Verdicts come last, because a cell that deviates from the pa
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -23,13 +23,12 @@ from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.protocol import QUANTITIES, rules_by_id
 from vggrepro.paper.references import plain_quantity
 from vggrepro.paper.runs import Run
-from vggrepro.paper.tables import Column, Row
+from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import task_of
 from vggrepro.scores.outcomes import write_outcomes
 from vggrepro.settings.models import Settings
 from vggrepro.tables.build import build_table
-from vggrepro.tables.cells import AuditFinding, Table
-from vggrepro.tables.lineage import cell_sources
+from vggrepro.tables.cells import AuditFinding, Table, table_sources
 from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.render import TABLE_FORMATS, write_table
 
@@ -46,30 +45,33 @@ def make_table(number: str, settings: Settings, inputs: Inputs, *, runs: Path | 
     Raises ValueError for a table that the paper does not have, and as `build_table` and `audit_table` do.
     """
     published = settings.table(number)
-    table, outcomes = build_table(published, settings, inputs)
-    table = audit_table(table, settings, results=inputs.folder, runs=runs)
-    table = judge_table(table, settings)
-    table = judge_variants(table, outcomes, settings)
-    write_outcomes(out / f"{table.name}.npz", outcomes)
+    table, measurement = build_table(published, settings, inputs)
+    table = audit_table(table, published, settings, results=inputs.folder, runs=runs)
+    table = judge_table(table, published, settings.higher)
+    if table.variants:
+        table = judge_variants(table, published, measurement, settings)
+    write_outcomes(out / f"{table.name}.npz", measurement.outcomes)
     write_table(table, out)
     formats = (*TABLE_FORMATS, "npz")
     write_list(out / f"{table.name}{CHECKSUMS_SUFFIX}", [out / f"{table.name}.{ending}" for ending in formats])
 
 
-def audit_table(table: Table, settings: Settings, *, results: Path | None, runs: Path | None) -> Table:
+def audit_table(
+    table: Table, published: PublishedTable, settings: Settings, *, results: Path | None, runs: Path | None
+) -> Table:
     """The table with findings and footnotes, by the records of the `results` that its cells are from and of their `runs`.
 
     Raises ValueError where a record is missing, is not what the settings say, or is of other weights, and where numbers
     are shown without a folder of runs.
     """
-    paths = _paths_by_cell(table, settings)
+    paths = _paths_by_cell(table, published, settings.seeds)
     if not paths:
         return table
     if runs is None or results is None:
         raise ValueError(
             f"table {table.number} shows numbers of ours: give --runs, the folder of the runs' records (run.json)"
         )
-    audit, published = Audit(runs, settings), settings.table(table.number)
+    audit = Audit(runs, settings)
     findings_of = cache(partial(_result_findings, audit))
     findings = {}
     for (i, j), of_cell in paths.items():
@@ -89,17 +91,18 @@ def audit_table(table: Table, settings: Settings, *, results: Path | None, runs:
     return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), notes=notes, findings=of_table)
 
 
-def _paths_by_cell(table: Table, settings: Settings) -> dict[tuple[int, int], list[str]]:
+def _paths_by_cell(
+    table: Table, published: PublishedTable, seeds: Sequence[int]
+) -> dict[tuple[int, int], list[str]]:
     """The results of ours, below their folder, that each measured cell is from, by its row and column from 0.
 
     Imported scores have no record to audit.
     """
     paths = {}
-    for i, row in enumerate(table.all_rows):
-        for j, cell in enumerate(row.cells):
-            names = [source.path.partition("/")[2] for source in cell_sources(settings, table.number, i, cell)]
-            if ours := [name for name in names if not name.startswith("imported/")]:
-                paths[i, j] = ours
+    for place, sources in table_sources(table, published, seeds).items():
+        names = [source.path.partition("/")[2] for source in sources]
+        if ours := [name for name in names if not name.startswith("imported/")]:
+            paths[place] = ours
     return paths
 
 

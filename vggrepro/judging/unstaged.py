@@ -58,12 +58,13 @@ def audited_unstaged(settings: Settings, number: str, of: str) -> UnstagedResult
     began = {"train": settings.train.model_copy(update={"init": of}), "staged": False, "seeds": seeds}
     theirs, scores = settings.model_copy(update=began), folder / "scores"
     try:
-        table, outcomes = build_table(settings.table(number), theirs, Inputs(scores))
-        table = audit_table(table, theirs, results=scores, runs=folder / "runs")
+        published = settings.table(number)
+        table, measurement = build_table(published, theirs, Inputs(scores))
+        table = audit_table(table, published, theirs, results=scores, runs=folder / "runs")
     except ValueError as error:
         raise NotRunError(f"unstaged.{of}: {error}") from None
-    if not outcomes.entries:
+    if not measurement.outcomes.entries:
         raise NotRunError(
             f"unstaged.{of}: {scores}: no row of Table {number} was evaluated with every seed: evaluate there"
         )
-    return UnstagedResults(outcomes, table)
+    return UnstagedResults(measurement.outcomes, table)

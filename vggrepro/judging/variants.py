@@ -12,24 +12,24 @@ from dataclasses import dataclass, replace
 from vggrepro.judging.comparisons import paired_gain
 from vggrepro.judging.decisions import ALPHA
 from vggrepro.paper.runs import Run
-from vggrepro.paper.tables import Row
+from vggrepro.paper.tables import PublishedTable, Row
 from vggrepro.scores.outcomes import Outcome, Outcomes
 from vggrepro.scores.statistics import NORMAL, POWER, Estimate, Z, holm
 from vggrepro.scores.trainings import (
     TrainingSpread,
     differing,
     measured_spread,
-    spreads_by_quantity,
     trainings_of,
     with_trainings,
 )
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Difference, Table
+from vggrepro.tables.measurement import Measurement
 
 
-def judge_variants(table: Table, outcomes: Outcomes, settings: Settings) -> Table:
+def judge_variants(table: Table, published: PublishedTable, measurement: Measurement, settings: Settings) -> Table:
     """The table with the difference of every variant from the row that it varies, in each column, and a verdict."""
-    published = settings.table(table.number)
+    outcomes = measurement.outcomes
     pairs = {
         (i, j): (own, usual)
         for i, row in enumerate(published.rows)
@@ -39,9 +39,9 @@ def judge_variants(table: Table, outcomes: Outcomes, settings: Settings) -> Tabl
         and (usual := _outcome(outcomes, published.rows[row.varies], column.quantity))
         and column.split not in ("withheld", "claims")
     }
-    spreads = spreads_by_quantity([(entry.quantity, entry.outcome) for entry in outcomes.entries])
     tested = {
-        (i, j): _tested(settings, *pair, spreads[published.columns[j].quantity]) for (i, j), pair in pairs.items()
+        (i, j): _tested(settings, *pair, measurement.spreads[published.columns[j].quantity])
+        for (i, j), pair in pairs.items()
     }
     adjusted = dict(zip(tested, holm([each.p for each in tested.values()]).tolist(), strict=True))
     rows = tuple(

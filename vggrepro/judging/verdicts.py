@@ -9,30 +9,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vggrepro.paper.tables import Row
+from vggrepro.paper.tables import PublishedTable, Row, cell_id
 from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference, rounding
 from vggrepro.scores.statistics import NORMAL, POWER, Z
-from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, Table, TableRow, Verdict
 
 NOT_OURS = ("quoted", "not reported", "spanned", "claim")
 """Statuses of cells that nothing of ours belongs in."""
 
 
-def judge_table(table: Table, settings: Settings) -> Table:
+def judge_table(table: Table, published: PublishedTable, higher: str) -> Table:
     """The table with a verdict in every cell that has a delta, and a note on what the verdicts mean.
 
-    Raises ValueError for a quantity without a tolerance.
+    `higher` says how a printed difference is read. Raises ValueError for a quantity without a tolerance.
     """
-    published = settings.table(table.number)
     deviating = {cell for finding in table.findings if finding.deviates for cell in finding.cells}
     rows = []
     for i, (row, printed) in enumerate(zip(table.rows, published.own_rows, strict=True)):
         cells = []
         for j, (cell, column) in enumerate(zip(row.cells, published.columns, strict=True)):
-            reason: Verdict = "other settings" if table.anchor(i, j) in deviating else ""
+            reason: Verdict = "other settings" if cell_id(table.name, i, j) in deviating else ""
             reason = "other data" if column.quantity in table.other_data else reason
-            cells.append(judge_cell(cell, toleranced_quantity(printed, column.quantity, settings.higher), reason))
+            cells.append(judge_cell(cell, toleranced_quantity(printed, column.quantity, higher), reason))
         rows.append(replace(row, cells=tuple(cells)))
     return replace(table, rows=tuple(rows), notes=(*table.notes, *_legend(rows)))
 

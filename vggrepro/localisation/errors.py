@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from vggrepro.data.boxes import OVERLAP, BoxArray, iou
 from vggrepro.data.devkit import MAX_GUESSES, Guess, Truth
-from vggrepro.localisation.stores import BoxStore
+from vggrepro.localisation.stores import BoxStore, merged_label_boxes
+from vggrepro.paper.systems import System, seeded_mixtures
+from vggrepro.scores.outcomes import Errors, ids_digest
 from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.settings.blocks import MergeSettings
 
 
 @dataclass(frozen=True)
@@ -98,3 +101,33 @@ def missed_images(store: BoxStore, label_boxes: NDArray[np.floating]) -> NDArray
     for index in np.ndindex(boxes.shape[:-2]):
         localised[index] = np.bincount(image, overlaps[index], len(store)) > 0
     return ~localised[..., store.counted]
+
+
+def localisation_errors(
+    systems: Iterable[System],
+    seeds: Sequence[int],
+    stores: Mapping[str, BoxStore],
+    merge_of: Callable[[System], MergeSettings],
+    workers: int,
+) -> dict[System, dict[str, Errors]]:
+    """Which images each system does not localise, for every seed: of systems whose `stores`, by path, are all there.
+
+    The boxes of a system's stores are pooled and merged; `merge_of` says how.
+    """
+    mixtures, errors = seeded_mixtures(systems, seeds, stores), {}
+    for system in dict.fromkeys(system for system, _ in mixtures):
+        unions = [{path: stores[path] for path in mixtures[system, seed]} for seed in seeds]
+        missed = [_missed(union, merge_of(system), workers) for union in unions]
+        first = next(iter(unions[0].values()))
+        images = ids_digest(np.array(first.ids)[first.counted].tolist())
+        sources = tuple(member.path for member, _ in system)
+        errors[system] = {"localisation": Errors(np.stack(missed), images, sources)}
+    return errors
+
+
+def _missed(stores: Mapping[str, BoxStore], merge: MergeSettings, workers: int) -> NDArray[np.bool_]:
+    """Which of the counted images the merged union of some stores' boxes does not localise, [counted]."""
+    union = list(stores.values())
+    boxes = merged_label_boxes(union, merge, true_only=True, workers=workers, about=", ".join(stores))
+    missed: NDArray[np.bool_] = missed_images(union[0], boxes)[0]
+    return missed

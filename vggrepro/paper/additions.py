@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from vggrepro.paper.references import JUDGED, on_reference
-from vggrepro.paper.runs import Evaluation, Run
-from vggrepro.paper.systems import System
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import Evaluation, System
 from vggrepro.paper.tables import Column, Published, PublishedTable, Row
 
 
@@ -49,8 +49,6 @@ def with_references(table: PublishedTable, references: Iterable[str]) -> Publish
 
     The paper prints nothing there, so that no cell of them is compared with it: their split is the reference.
     """
-    if not table.kind.averages:
-        return table
     added = [
         Column(
             name=f"{column.name} {reference}",

@@ -1,7 +1,6 @@
-"""The trainings and the evaluations that the paper measured, as typed values. No torch.
+"""The trainings that the paper measured, as typed values. No torch.
 
-A *run* is one training; section 3.1 says which other run it is initialised from. An *evaluation* is a run under a protocol
-at one test scale Q.
+A *run* is one training; section 3.1 says which other run it is initialised from.
 """
 
 from __future__ import annotations
@@ -18,9 +17,6 @@ SMALLEST_SCALE = 224
 
 TRAINING_STAGES = {"scratch": "train", "384": "finetune", "jitter": "finetune", "localisation": "localise"}
 """The stages of training of section 3.1 and appendix A, in their order, and the block of settings by which each is trained."""
-
-PROTOCOLS = ("dense", "multi-crop", "centre-crop")
-"""How a net is tested (section 3.2 and, for the centre crop of Table 8, appendix A)."""
 
 OBJECTIVES = ("classification", "SCR", "PCR")
 """What a net is trained for: class scores, or a box shared by all classes (SCR) or one per class (PCR; appendix A)."""
@@ -174,33 +170,6 @@ class Run:
             return Run("A", "256", seed=self.seed) if staged and self.net not in ("A", "A-LRN") else None
         S = {"384": "256", "jitter": "384", "localisation": self.S}[self.stage]
         return Run(self.net, S, seed=self.seed)
-
-
-@dataclass(frozen=True, order=True)
-class Evaluation:
-    """A run under a protocol at one test scale Q, which gives one store of scores or of boxes."""
-
-    run: Run
-    protocol: str
-    Q: int
-
-    @property
-    def path(self) -> str:
-        """Its folder below `scores/` or `boxes/`."""
-        return f"{self.run.name}/{self.protocol}/{self.Q}"
-
-    @property
-    def job(self) -> str:
-        """The folder below `scores/` or `boxes/` into which one job writes the stores of every Q."""
-        return f"{self.run.name}/{self.protocol}"
-
-    def seeded(self, seed: int) -> Evaluation:
-        """The same evaluation of the run with another seed."""
-        return replace(self, run=replace(self.run, seed=seed))
-
-    def varied_as(self, variant: str) -> Evaluation:
-        """The same evaluation of a variant of the run."""
-        return replace(self, run=replace(self.run, variant=variant))
 
 
 def _check_scale(S: str) -> None:

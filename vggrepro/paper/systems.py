@@ -1,18 +1,49 @@
 """Systems: what the rows of tables measure, parsed from the text in a CSV or in the settings. No torch.
 
-A *system* is a weighted average of evaluations (over scales, protocols and nets), or the union of their boxes.
+An *evaluation* is a run under a protocol at one test scale Q. A *system* is a weighted average of evaluations (over scales,
+protocols and nets), or the union of their boxes.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from typing import Any
 
-from vggrepro.paper.runs import PROTOCOLS, SMALLEST_SCALE, Evaluation, Run, file_name
+from vggrepro.paper.runs import SMALLEST_SCALE, Run, file_name
+
+PROTOCOLS = ("dense", "multi-crop", "centre-crop")
+"""How a net is tested (section 3.2 and, for the centre crop of Table 8, appendix A)."""
+
+
+@dataclass(frozen=True, order=True)
+class Evaluation:
+    """A run under a protocol at one test scale Q, which gives one store of scores or of boxes."""
+
+    run: Run
+    protocol: str
+    Q: int
+
+    @property
+    def path(self) -> str:
+        """Its folder below `scores/` or `boxes/`."""
+        return f"{self.run.name}/{self.protocol}/{self.Q}"
+
+    @property
+    def job(self) -> str:
+        """The folder below `scores/` or `boxes/` into which one job writes the stores of every Q."""
+        return f"{self.run.name}/{self.protocol}"
+
+    def seeded(self, seed: int) -> Evaluation:
+        """The same evaluation of the run with another seed."""
+        return replace(self, run=replace(self.run, seed=seed))
+
+    def varied_as(self, variant: str) -> Evaluation:
+        """The same evaluation of a variant of the run."""
+        return replace(self, run=replace(self.run, variant=variant))
 
 
 @dataclass(frozen=True, order=True)
@@ -49,6 +80,27 @@ def evaluations_of(system: System) -> tuple[Evaluation, ...]:
 def with_seed(system: System, seed: int) -> System:
     """The same system of the runs with another seed."""
     return tuple((member.seeded(seed), weight) for member, weight in system)
+
+
+def is_imported(system: System) -> bool:
+    """Whether a system is somebody else's alone."""
+    return len(system) == 1 and not evaluations_of(system)
+
+
+def seeded_mixtures(
+    systems: Iterable[System], seeds: Sequence[int], stores: Collection[str]
+) -> dict[tuple[System, int], dict[str, Fraction]]:
+    """The weight of each store, by its path, in every system and seed; of systems whose `stores` are there for every seed."""
+    mixtures = {
+        system: {seed: {member.path: weight for member, weight in with_seed(system, seed)} for seed in seeds}
+        for system in systems
+    }
+    return {
+        (system, seed): mixture
+        for system, by_seed in mixtures.items()
+        if all(path in stores for mixture in by_seed.values() for path in mixture)
+        for seed, mixture in by_seed.items()
+    }
 
 
 def parse_system(

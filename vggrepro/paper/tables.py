@@ -9,6 +9,7 @@ import csv
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +17,8 @@ from typing import Any, Literal
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.own_tables import read_own_tables
-from vggrepro.paper.runs import Evaluation, Run, with_ancestors
-from vggrepro.paper.systems import System, evaluations_of, parse_net, parse_system
+from vggrepro.paper.runs import Run, with_ancestors
+from vggrepro.paper.systems import Evaluation, System, evaluations_of, parse_net, parse_system
 
 PUBLISHED = ROOT / "tables" / "published"
 """The CSVs, and `tables.yaml` with their titles, captions and columns."""
@@ -176,6 +177,23 @@ class PublishedTable:
         """What its columns measure."""
         return frozenset(column.quantity for column in self.columns)
 
+    @property
+    def kept_systems(self) -> list[tuple[Mapping[str, str], System]]:
+        """The systems whose outcomes are kept, with their key columns: those of rows, and their members alone if asked for."""
+        systems = [(row.keys, row.system) for row in self.rows if row.system and not row.minus]
+        alone = [
+            (keys | {"Q": str(member.Q)}, ((member, Fraction(1)),))
+            for keys, system in (systems if self.members_alone else ())
+            for member in evaluations_of(system)
+        ]
+        return [*systems, *alone]
+
+    @property
+    def systems(self) -> list[System]:
+        """The systems whose errors are needed, each once: the kept ones, and those that a row subtracts."""
+        of_rows = [system for row in self.rows for system in (row.system, row.minus) if system]
+        return list(dict.fromkeys([*(system for _, system in self.kept_systems), *of_rows]))
+
     def runs(self, seeds: tuple[int, ...]) -> list[Run]:
         """Every run that a row of the table measures, for every seed."""
         measured = [evaluation.run for evaluation in self.evaluations()]
@@ -184,8 +202,9 @@ class PublishedTable:
 
     def evaluations(self, seeds: Sequence[int] = (0,)) -> tuple[Evaluation, ...]:
         """Every evaluation that a row of the table averages, for every seed, in order of first use."""
-        systems = [s for row in self.rows for s in (row.system, row.minus) if s]
-        averaged = dict.fromkeys(e for system in systems for e in evaluations_of(system))
+        averaged = dict.fromkeys(
+            e for row in self.rows for s in (row.system, row.minus) for e in evaluations_of(s or ())
+        )
         return tuple(evaluation.seeded(seed) for seed in seeds for evaluation in averaged)
 
 

@@ -7,7 +7,7 @@ and `<name>.schema.json` describes.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +15,13 @@ from vggrepro.core.checksums import write_checksums
 from vggrepro.core.files import atomic_file, write_text
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import Ledger, read_ledger
-from vggrepro.paper.tables import table_name
+from vggrepro.paper.tables import PublishedTable, table_name
 from vggrepro.paper.tolerances import rounding
 from vggrepro.report.tidy_records import CellRecord, ClaimRecord, SourceRecord, TidyRecord
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage, render
-from vggrepro.tables.cells import Cell, Table
-from vggrepro.tables.lineage import CellSource, StoredResult
+from vggrepro.tables.cells import Cell, CellSource, Table, table_sources
+from vggrepro.tables.lineage import StoredResult
 
 
 def claim_records(judged: Ledger) -> list[ClaimRecord]:
@@ -63,16 +63,8 @@ def _claim_record(judged: JudgedClaim, k: int, *, papers: bool) -> ClaimRecord:
 def cell_records(settings: Settings, tables: Sequence[Table], results: Mapping[str, StoredResult]) -> list[CellRecord]:
     """A record per cell of every table, in the tables' order."""
     return [
-        _cell_record(
-            settings,
-            table,
-            row,
-            column,
-            cell,
-            [results[s.path] for s in lineage.cell_sources(settings, table.number, row, cell)],
-        )
-        for table in tables
-        for row, column, cell in _cells(table)
+        _cell_record(published, table, row, column, cell, [results[source.path] for source in sources])
+        for table, published, row, column, cell, sources in _cells(settings, tables)
     ]
 
 
@@ -82,26 +74,32 @@ def source_records(
     """A record per cell and result that it was made from."""
     return [
         _source_record(table.anchor(row, column), source, results[source.path])
-        for table in tables
-        for row, column, cell in _cells(table)
-        for source in lineage.cell_sources(settings, table.number, row, cell)
+        for table, _, row, column, _, sources in _cells(settings, tables)
+        for source in sources
     ]
 
 
-def _cells(table: Table) -> list[tuple[int, int, Cell]]:
-    return [(r, c, cell) for r, row in enumerate(table.rows) for c, cell in enumerate(row.cells)]
+def _cells(
+    settings: Settings, tables: Sequence[Table]
+) -> Iterator[tuple[Table, PublishedTable, int, int, Cell, tuple[CellSource, ...]]]:
+    """Every cell, with its table, that table as published, its row and column from 0, and what it came from."""
+    for table in tables:
+        published = settings.table(table.number)
+        sources = table_sources(table, published, settings.seeds)
+        for r, row in enumerate(table.rows):
+            yield from ((table, published, r, c, cell, sources.get((r, c), ())) for c, cell in enumerate(row.cells))
 
 
 def _cell_record(
-    settings: Settings, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[StoredResult]
+    published: PublishedTable, table: Table, row: int, column: int, cell: Cell, made_from: Sequence[StoredResult]
 ) -> CellRecord:
-    published = settings.table(table.number)
-    about, keys = published.columns[column], _keys(settings, table, row)
+    about, printed = published.columns[column], published.rows[row]
+    keys = {name: text for name, text in printed.keys.items() if name not in table.columns}
     otherwise = [note for note in table.findings if note.differs and table.anchor(row, column) in note.cells]
     low, high = cell.interval or (None, None)
     delta_low, delta_high = cell.delta_interval or (None, None)
     narrow = cell.delta_narrow or (None, None)
-    value = lineage.table_rows(settings, table.number)[row].cells[about.name].value
+    value = printed.cells[about.name].value
     return CellRecord(
         cell=table.anchor(row, column),
         table=table.number,
@@ -170,12 +168,6 @@ def _source_record(cell: str, source: CellSource, result: StoredResult) -> Sourc
         commit=about["made"]["commit"],
         at=about["made"]["at"],
     )
-
-
-def _keys(settings: Settings, table: Table, row: int) -> dict[str, str]:
-    """The key columns of a row."""
-    printed = lineage.table_rows(settings, table.number)[row].keys
-    return {name: text for name, text in printed.items() if name not in table.columns}
 
 
 def _words(words: Iterable[str]) -> str:

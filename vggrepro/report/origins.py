@@ -9,8 +9,8 @@ from typing import Any
 from vggrepro.report.repeated import varying_columns
 from vggrepro.settings.models import Settings
 from vggrepro.tables import lineage
-from vggrepro.tables.cells import Table
-from vggrepro.tables.lineage import CellSource, FinishedTraining, StoredResult
+from vggrepro.tables.cells import CellSource, Table, table_sources
+from vggrepro.tables.lineage import FinishedTraining, StoredResult
 
 SETTINGS_SHOWN = (
     "run",
@@ -63,15 +63,16 @@ def origins_of(
     systems: dict[tuple[str, int, tuple[CellSource, ...]], dict[str, Any]] = {}
     for table in tables:
         links_of_table = links[table.name] = {}
-        for r, row in enumerate(table.rows):
-            for c, cell in enumerate(row.cells):
-                sources = lineage.cell_sources(settings, table.number, r, cell)
-                if len(sources) == 1:
-                    links_of_table[r, c] = _anchor(sources[0].path)
-                elif sources:
-                    key = table.name, r, sources
-                    systems.setdefault(key, _system(table, r, c, sources))
-                    links_of_table[r, c] = systems[key]["id"]
+        for (r, c), sources in table_sources(table, settings.table(table.number), settings.seeds).items():
+            if r >= len(table.rows):
+                # of a variant
+                continue
+            if len(sources) == 1:
+                links_of_table[r, c] = _anchor(sources[0].path)
+            else:
+                key = table.name, r, sources
+                systems.setdefault(key, _system(table, r, c, sources))
+                links_of_table[r, c] = systems[key]["id"]
     stale = lineage.stale_results(trainings, results_by_path)
     runs_on_page = {training.run.name for training in trainings} | set(released_runs)
     results = [_result(result, runs_on_page, stale=path in stale) for path, result in results_by_path.items()]

@@ -28,8 +28,7 @@ from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
 from vggrepro.core.files import write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper.nets import NETS
-from vggrepro.paper.runs import PROTOCOLS, Evaluation
-from vggrepro.paper.systems import System, averaged_system, with_seed
+from vggrepro.paper.systems import PROTOCOLS, Evaluation, System, averaged_system, with_seed
 from vggrepro.paper.tables import Row, published_table, table_evaluations, table_numbers
 from vggrepro.scores import statistics
 from vggrepro.scores.ranks import TOP, wrong_images

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from vggrepro.core.paths import ROOT
 from vggrepro.core.records import typed_record
-from vggrepro.paper.runs import PROTOCOLS
+from vggrepro.paper.systems import PROTOCOLS
 
 
 class PackedEvaluation(TypedDict):

@@ -2,5 +2,5 @@
 
 In: posteriors [N, classes] and true labels [N]. Out: score stores, ranks of the true classes, outcomes image by image,
 estimates with their intervals. Begin with `stores.py`, where scales, protocols and nets are averaged (`mixture_ranks`), then
-`ranks.py` and `statistics.py`; `trainings.py` says by how much trainings differ, `outcomes.py` keeps which images are wrong.
+`outcomes.py`, which images a system gets wrong, `ranks.py` and `statistics.py`; `trainings.py`: by how much trainings differ.
 """

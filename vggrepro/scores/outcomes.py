@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.core.files import atomic_file, checked
+from vggrepro.paper.systems import System, seeded_mixtures
+from vggrepro.scores.ranks import TOP, wrong_images
+from vggrepro.scores.statistics import Estimate, nested, of_resamples, of_splits
+from vggrepro.scores.stores import LabelsOf, Scores, TopLabels, mixture_ranks, own_labels
 
 
 @dataclass(frozen=True)
@@ -88,6 +92,55 @@ class Outcomes:
     """Its number, such as `3`, or `text`."""
     seeds: tuple[int, ...]
     entries: tuple[OutcomeEntry, ...] = ()
+
+
+SystemOutcomes = Mapping[System, Mapping[str, Outcome]]
+"""The outcome of each system that was run, by quantity: errors of top-1 and top-5, or localisation; or a user's quantity."""
+
+
+def classification_errors(
+    systems: Iterable[System],
+    seeds: Sequence[int],
+    stores: Mapping[str, Scores | TopLabels],
+    labels_of: LabelsOf = own_labels,
+) -> dict[System, dict[str, Errors]]:
+    """Which images each system gets wrong, for every seed, by top-1 and by top-5: of systems whose `stores` are all there.
+
+    `stores` are by path. Every store is read once for all systems; images without a label are left out. Raises ValueError as
+    `mixture_ranks` does.
+    """
+    mixtures = seeded_mixtures(systems, seeds, stores)
+    needed = {path: stores[path] for mixture in mixtures.values() for path in mixture}
+    ranks = mixture_ranks(needed, mixtures, labels_of)
+    errors = {}
+    for system in dict.fromkeys(system for system, _ in mixtures):
+        store = stores[next(iter(mixtures[system, seeds[0]]))]
+        counted = labels_of(store)[:, 0] >= 0
+        images = ids_digest(np.array(store.ids)[counted].tolist())
+        sources = tuple(member.path for member, _ in system)
+        errors[system] = {
+            top: Errors(np.stack([wrong_images(ranks[system, seed], top)[counted] for seed in seeds]), images, sources)
+            for top in TOP
+        }
+    return errors
+
+
+def relative_difference(first: Errors, second: Errors) -> Estimate | None:
+    """How much higher the error of `first` is, relative to that of `second`; None where the second is 0."""
+    x, y = first.values, second.values
+    if y.mean() == 0:
+        return None
+    ratio, scale = x.mean() / y.mean(), 1 / y.mean()
+    # x - ratio * y is each image's influence on the value, to first order
+    influence = nested(x - ratio * y)
+    return replace(influence.scaled(scale), mean=float(ratio - 1))
+
+
+def estimated_share(outcome: Shares) -> Estimate:
+    """The mean over seeds and splits, and its variance by the choice of images or splits."""
+    if outcome.resampled.size:
+        return of_resamples(outcome.values[:, 0], outcome.resampled, outcome.groups)
+    return of_splits(outcome.values, outcome.n)
 
 
 def ids_digest(ids: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ from vggrepro.core.arrays import read_array, read_ids, read_part
 from vggrepro.core.files import atomic_folder, write_json
 from vggrepro.core.records import typed_record
 from vggrepro.paper.references import on_path
-from vggrepro.paper.runs import Evaluation
+from vggrepro.paper.systems import Evaluation
 from vggrepro.scores.ranks import best_labels_of_sets, true_class_ranks
 
 IMAGES_PER_CHUNK = 1000
@@ -138,21 +138,14 @@ def open_evaluations(
         place = folder / on_path(evaluation.path, reference)
         if place.exists():
             store = stores[evaluation.path] = read(place)
-            _check_evaluation(store, evaluation)
-            _check_images(store, next(iter(stores.values())))
+            first = next(iter(stores.values()))
+            expected = [evaluation.run.name, evaluation.protocol, evaluation.Q]
+            got = [store.metadata.get(key) for key in ("run", "protocol", "Q")]
+            if got != expected:
+                raise ValueError(f"{store.folder}: holds the scores of {got}, expected {expected}: evaluate again")
+            if store.metadata.get("data") != first.metadata.get("data"):
+                raise ValueError(f"{store.folder} and {first.folder} were made on different images: evaluate again")
     return stores
-
-
-def _check_evaluation(store: EvaluationStore, evaluation: Evaluation) -> None:
-    expected = [evaluation.run.name, evaluation.protocol, evaluation.Q]
-    got = [store.metadata.get(key) for key in ("run", "protocol", "Q")]
-    if got != expected:
-        raise ValueError(f"{store.folder}: holds the scores of {got}, expected {expected}: evaluate again")
-
-
-def _check_images(store: EvaluationStore, first: EvaluationStore) -> None:
-    if store.metadata.get("data") != first.metadata.get("data"):
-        raise ValueError(f"{store.folder} and {first.folder} were made on different images: evaluate again")
 
 
 @dataclass(frozen=True)

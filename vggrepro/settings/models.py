@@ -247,10 +247,15 @@ class Settings(FrozenModel):
 
     def table(self, number: str) -> PublishedTable:
         """A published table, with the rows that the user adds to it, and the columns of references."""
-        table = with_systems(published_table(number), self.added(number))
-        names = {file_name(name): name for name in self.variants}
-        table = with_variants(table, [(names[run.variant], run) for run in self.variant_runs])
-        return with_references(table, self.references)
+        table = published_table(number)
+        if added := self.added(number):
+            table = with_systems(table, added)
+        if self.variant_runs:
+            names = {file_name(name): name for name in self.variants}
+            table = with_variants(table, [(names[run.variant], run) for run in self.variant_runs])
+        if self.references and table.kind.averages:
+            table = with_references(table, self.references)
+        return table
 
     def table_numbers(self, *kinds: str) -> tuple[str, ...]:
         """The tables of these kinds that are made: those that the paper prints, and the unprinted ones that are asked for."""

@@ -18,7 +18,8 @@ from vggrepro.core.files import read_yaml
 from vggrepro.core.printable import shortened
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.nets import NETS
-from vggrepro.paper.runs import OBJECTIVES, PROTOCOLS, Run, file_name
+from vggrepro.paper.runs import OBJECTIVES, Run, file_name
+from vggrepro.paper.systems import PROTOCOLS
 from vggrepro.settings.blocks import (
     BoxTargets,
     EvaluateSettings,

@@ -1,5 +1,6 @@
 """Tables as values: each published number, what was measured beside it, and where that came from.
 
 In: stores of scores and boxes, results of SVMs. Out: a `Table` of cells without verdicts; HTML, LaTeX, Markdown, CSV and JSON.
-Begin with `cells.py` (what a cell is), then `build.py` (a builder for each kind of table) and `render.py` (how it is printed).
+Begin with `build_table` of `build.py`: the errors of a row's system become cells (`cells.py`), which `render.py` prints.
+What only a user adds has a file of its own: `references.py`, `imported.py`, `measures.py` (quantities), `variants.py`.
 """

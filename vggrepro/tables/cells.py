@@ -6,18 +6,21 @@ verdicts, `render` prints it. A cell without a number of ours says why; it is ne
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id
+from vggrepro.paper.references import AT, on_path, plain_quantity
+from vggrepro.paper.systems import evaluations_of, with_seed
+from vggrepro.paper.tables import Column, Published, PublishedTable, Row, cell_id
 from vggrepro.paper.tolerances import rounding
-from vggrepro.scores.outcomes import Errors, Shares
-from vggrepro.scores.statistics import Estimate, nested, of_resamples, of_splits, one_seed_interval, share
+from vggrepro.scores.outcomes import Errors, Shares, SystemOutcomes, estimated_share, relative_difference
+from vggrepro.scores.statistics import nested, one_seed_interval, share
 from vggrepro.scores.trainings import TrainingSpread, differing, trainings_of, with_trainings
 
 Status = Literal[
@@ -229,6 +232,29 @@ def quoted_cell(cell: Cell, printed: Published, split: str) -> Cell:
     return replace(cell, status="spanned" if printed.spanned else status)
 
 
+def system_cell(
+    row: Row, column: Column, outcomes: SystemOutcomes, higher: str, spreads: Mapping[str, TrainingSpread]
+) -> Cell:
+    """A row's cell in a column, by the outcomes of systems; `higher` says how a printed difference is read (CHOICE 8)."""
+    printed, cell = row.cells[column.name], published_cell(row, column.name)
+    if row.system is None:
+        return quoted_cell(cell, printed, column.split)
+    if column.split == "withheld":
+        return replace(cell, status="withheld")
+    if row.system not in outcomes or (row.minus and row.minus not in outcomes):
+        return cell  # not run
+    if column.quantity not in outcomes[row.system]:
+        # what lists of labels leave out, and not what a reference was not measured on
+        return cell if plain_quantity(column.quantity) in outcomes[row.system] else replace(cell, status="not reported")
+    ours, spread = outcomes[row.system][column.quantity], spreads[column.quantity]
+    if isinstance(ours, Shares):
+        return share_cell(cell, printed, ours, "test", spread)
+    less = outcomes[row.minus][column.quantity] if row.minus else None
+    if isinstance(less, Errors):
+        return difference_cell(cell, printed, ours, less, higher=higher, spread=spread)
+    return error_cell(cell, printed, ours, spread)
+
+
 def error_cell(cell: Cell, printed: Published, outcome: Errors, spread: TrainingSpread) -> Cell:
     """An error rate with its interval, by images (Wilson's, for one seed) and by the `spread` of trainings."""
     errors = outcome.values
@@ -257,17 +283,6 @@ def difference_cell(
     return measured_cell(cell, printed, first.sources, estimate.mean, interval, first.n, draws * scale)
 
 
-def relative_difference(first: Errors, second: Errors) -> Estimate | None:
-    """How much higher the error of `first` is, relative to that of `second`; None where the second is 0."""
-    x, y = first.values, second.values
-    if y.mean() == 0:
-        return None
-    ratio, scale = x.mean() / y.mean(), 1 / y.mean()
-    # x - ratio * y is each image's influence on the value, to first order
-    influence = nested(x - ratio * y)
-    return replace(influence.scaled(scale), mean=float(ratio - 1))
-
-
 def share_cell(cell: Cell, printed: Published, outcome: Shares, part: str, spread: TrainingSpread) -> Cell:
     """A mean precision or recall with its interval, by images or splits and trainings, on a `part` of the data set.
 
@@ -291,13 +306,6 @@ def share_cell(cell: Cell, printed: Published, outcome: Shares, part: str, sprea
     return replace(measured, status="validation", delta=None, delta_interval=None, delta_narrow=None)
 
 
-def estimated_share(outcome: Shares) -> Estimate:
-    """The mean over seeds and splits, and its variance by the choice of images or splits."""
-    if outcome.resampled.size:
-        return of_resamples(outcome.values[:, 0], outcome.resampled, outcome.groups)
-    return of_splits(outcome.values, outcome.n)
-
-
 def measured_cell(
     cell: Cell,
     printed: Published,
@@ -313,7 +321,7 @@ def measured_cell(
     """
     wide, narrow = ((100 * low, 100 * high) for low, high in (interval(0.95), interval(0.90)))
     if printed.value is not None:
-        paper, half = printed.value, rounding(printed.printed)
+        paper, half = printed.value, rounding(cell.published)
         cell = replace(
             cell,
             delta=100 * value - paper,
@@ -332,14 +340,42 @@ def measured_cell(
     )
 
 
-def row_keys(published: PublishedTable, row: Row) -> tuple[str, ...]:
-    """A row's keys as printed. In fusions a member is written as a system: net/train S/test Q."""
-    return tuple(published.texts.get(name, {}).get(row.keys[name], row.keys[name]) for name in published.headings)
+@dataclass(frozen=True)
+class CellSource:
+    """A result that a cell was made from."""
+
+    path: str
+    """Below the folder of results, as in `lineage.StoredResult`."""
+    weight: Fraction | None
+    """Its share of the average; None where nothing is averaged: boxes are pooled, SVMs are one result."""
+    less: bool = False
+    """Whether it belongs to the system that is subtracted."""
 
 
-def group_sizes(published: PublishedTable) -> list[int]:
-    """For each row the size of the group that starts there, 0 within a group. Rows of a group share their first key."""
-    first = [next(iter(row.keys.values())) for row in published.rows]
-    starts = [i for i, key in enumerate(first) if i == 0 or key != first[i - 1]]
-    sizes = dict(zip(starts, np.diff([*starts, len(first)]).tolist(), strict=True))
-    return [sizes.get(i, 0) for i in range(len(first))]
+def table_sources(
+    table: Table, published: PublishedTable, seeds: Sequence[int]
+) -> dict[tuple[int, int], tuple[CellSource, ...]]:
+    """What every measured cell came from, for every seed, by its row and column from 0.
+
+    Which evaluations a row averages, and with which weights, follows from its key columns.
+    """
+    results, averages, sources = published.kind.results, published.kind.averages, {}
+    for i, (printed, row) in enumerate(zip(published.rows, table.all_rows, strict=False)):
+        averaged = [
+            (member.path, weight / len(seeds) if averages else None, less)
+            for system, less in ((printed.system or (), False), (printed.minus or (), True))
+            for seed in seeds
+            for member, weight in with_seed(system, seed)
+        ]
+        for j, cell in enumerate(row.cells):
+            if not cell.sources:
+                continue
+            if evaluations_of(printed.system or ()):
+                at = cell.sources[0].partition("/")[0].partition(AT)[2]
+                made_from = [(f"{results}/{on_path(path, at)}", share, less) for path, share, less in averaged]
+            else:
+                # of SVMs, or of imported systems alone
+                folder = results if printed.members else "scores"
+                made_from = [(f"{folder}/{name}", None, False) for name in cell.sources]
+            sources[i, j] = tuple(CellSource(*each) for each in made_from)
+    return sources

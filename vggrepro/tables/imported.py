@@ -2,47 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 
 import numpy as np
 
-from vggrepro.paper.references import on_reference, without_reference
-from vggrepro.paper.systems import Imported, System
+from vggrepro.paper.references import AT
+from vggrepro.paper.systems import Imported, System, is_imported
 from vggrepro.paper.tables import PublishedTable
-from vggrepro.scores.outcomes import Errors, Outcome, ids_digest
+from vggrepro.scores.outcomes import Errors, Outcome, classification_errors, ids_digest
 from vggrepro.scores.ranks import TOP
 from vggrepro.scores.statistics import nested_interval
-from vggrepro.scores.stores import TopLabels, mixture_ranks
-from vggrepro.tables.references import ImportedStore, Reference
+from vggrepro.scores.stores import LabelsOf, Scores, TopLabels, own_labels, read_scores_or_labels
+from vggrepro.settings.models import Settings
+from vggrepro.tables.measurement import Inputs
 
-OWN = Reference("", {}, {})
-"""The data set's own images and labels."""
+ImportedStore = Scores | TopLabels
 
 
-def imported_errors(store: ImportedStore, reference: Reference = OWN) -> dict[str, Errors]:
+def open_imported(inputs: Inputs, settings: Settings, at: str = "") -> dict[str, ImportedStore]:
+    """The imported stores by the paths of their systems, on the validation images or on those that `at` names in paths.
+
+    Raises ValueError for a system that the settings do not import.
+    """
+    stores = {}
+    for folder in inputs.imported:
+        if folder.name.partition(AT)[2] != at:
+            continue
+        store = read_scores_or_labels(folder)
+        name = store.metadata["name"]
+        if name not in settings.imported:
+            raise ValueError(f"{folder}: the settings import no {name!r}: add it to imported, or leave it out")
+        stores[Imported(name).path] = store
+    return stores
+
+
+def imported_system(store: ImportedStore) -> System:
+    """The system that an imported store is of; it is a row of its own, whatever the seeds of ours."""
+    return ((Imported(store.metadata["name"]), Fraction(1)),)
+
+
+def imported_errors(store: ImportedStore, labels_of: LabelsOf = own_labels) -> dict[str, Errors]:
     """Which of its images an imported system gets wrong, by quantity: top-1, top-5 and, with boxes, localisation.
 
     Lists that name fewer than five labels for every image have no top-5 error.
     """
-    ranks = mixture_ranks({"": store}, {"": {"": Fraction(1)}}, reference.labels_of)[""]
-    sources = (f"imported/{without_reference(store.folder.name)}",)
-    errors = reference.errors([ranks], store, sources)
+    system = imported_system(store)
+    path = system[0][0].path
+    errors = classification_errors([system], (0,), {path: store}, labels_of)[system]
     if isinstance(store, TopLabels) and (store.predicted >= 0).sum(1).max() < min(TOP["top-5"], store.classes):
-        del errors[on_reference("top-5", reference.name)]
-    if isinstance(store, TopLabels) and store.boxes is not None and not reference.name:
+        del errors["top-5"]
+    if isinstance(store, TopLabels) and store.boxes is not None:
         missed, counted = store.boxes
         ids = np.array(store.ids)[counted].tolist()
-        errors["localisation"] = Errors(missed[None, counted], ids_digest(ids), sources)
-    return errors
-
-
-def errors_of_imported(references: Iterable[Reference]) -> dict[System, dict[str, Errors]]:
-    """The same of several systems on every reference; each is a row of its own, whatever the seeds of ours."""
-    errors: dict[System, dict[str, Errors]] = {}
-    for reference in references:
-        for name, store in reference.imported.items():
-            errors.setdefault(((Imported(name), Fraction(1)),), {}).update(imported_errors(store, reference))
+        errors["localisation"] = Errors(missed[None, counted], ids_digest(ids), (path,))
     return errors
 
 
@@ -58,7 +71,7 @@ def imported_comparisons(published: PublishedTable, errors: Mapping[System, Mapp
     names = {
         row.system: ", ".join(value for value in row.keys.values() if value) for row in published.rows if row.system
     }
-    theirs = [system for system in errors if isinstance(system[0][0], Imported) and len(system) == 1]
+    theirs = [system for system in errors if is_imported(system)]
     notes = []
     for place, system in enumerate(theirs):
         earlier = theirs[:place]

@@ -8,19 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from vggrepro.core.files import checked, read_rows
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.records import TrainingRecord, typed_record
-from vggrepro.paper.references import AT, on_path
 from vggrepro.paper.runs import Run
-from vggrepro.paper.systems import with_seed
-from vggrepro.paper.tables import Row, published_table
 from vggrepro.settings.models import Settings
-from vggrepro.tables.cells import Cell, Table
+from vggrepro.tables.cells import Table, table_sources
 
 OF_A_TRAINING = (
     "run",
@@ -131,54 +127,10 @@ def stored_results(folder: Path) -> dict[str, StoredResult]:
     }
 
 
-@dataclass(frozen=True)
-class CellSource:
-    """A result that a cell was made from."""
-
-    path: str
-    """As in `StoredResult`."""
-    weight: Fraction | None
-    """Its share of the average; None where nothing is averaged: boxes are pooled, SVMs are one result."""
-    less: bool = False
-    """Whether it belongs to the system that is subtracted."""
-
-
-def cell_sources(settings: Settings, number: str, row: int, cell: Cell) -> tuple[CellSource, ...]:
-    """What a measured cell of row `row` (from 0) of a table came from, for every seed; nothing for a cell without a number.
-
-    Which evaluations a row averages, and with which weights, follows from its key columns.
-    """
-    if not cell.sources:
-        return ()
-    kind, printed = published_table(number).kind, table_rows(settings, number)[row]
-    if printed.members:
-        return tuple(CellSource(f"{kind.results}/{name}", None) for name in cell.sources)
-    if all(name.startswith("imported/") for name in cell.sources):
-        return tuple(CellSource(f"scores/{name}", None) for name in cell.sources)
-    at = cell.sources[0].partition("/")[0].partition(AT)[2]
-    sources, seeds = [], settings.seeds
-    for system, less in ((printed.system or (), False), (printed.minus or (), True)):
-        for seed in seeds:
-            for e, weight in with_seed(system, seed):
-                share = weight / len(seeds) if kind.averages else None
-                sources.append(CellSource(f"{kind.results}/{on_path(e.path, at)}", share, less))
-    return tuple(sources)
-
-
-def table_rows(settings: Settings, number: str) -> tuple[Row, ...]:
-    """The rows of a table: the paper's, and those that the user added."""
-    return settings.table(number).rows
-
-
 def results_of_table(settings: Settings, table: Table) -> list[str]:
     """The paths of all results that a table's cells came from, each once."""
-    paths = (
-        s.path
-        for r, row in enumerate(table.all_rows)
-        for cell in row.cells
-        for s in cell_sources(settings, table.number, r, cell)
-    )
-    return list(dict.fromkeys(paths))
+    sources = table_sources(table, settings.table(table.number), settings.seeds)
+    return list(dict.fromkeys(source.path for of_cell in sources.values() for source in of_cell))
 
 
 def stale_results(trainings: Sequence[FinishedTraining], made: Mapping[str, StoredResult]) -> dict[str, str]:

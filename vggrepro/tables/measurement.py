@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vggrepro.scores.outcomes import Outcomes
@@ -43,16 +43,5 @@ class Measurement:
     """What each measured row made of every image."""
     other_data: frozenset[str] = frozenset()
     """Quantities that were measured on other images than the published numbers."""
-
-
-def trainings_note(spreads: Mapping[str, TrainingSpread], other_data: Collection[str]) -> Iterator[str]:
-    """What intervals take for granted of trainings; where images are not the paper's, that it may not hold there."""
-    quantities: dict[str, list[str]] = {}
-    for quantity, spread in spreads.items():
-        quantities.setdefault(spread.in_words, []).append(quantity)
-    if not quantities:
-        return
-    words = "; ".join(f"{', '.join(names)}: {says}" for says, names in quantities.items())
-    elsewhere = any(spread.assumed and quantity in other_data for quantity, spread in spreads.items())
-    doubt = ". What is assumed is of the paper's nets on its images and may not hold on these" if elsewhere else ""
-    yield f"Intervals are of the choice of images and of what training does. {words[0].upper()}{words[1:]}{doubt}."
+    spreads: Mapping[str, TrainingSpread] = field(default_factory=dict)
+    """By how much trainings differ in each quantity, pooled over all that was measured."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fractions import Fraction
 from functools import partial
 
@@ -10,32 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vggrepro.paper.measures import MEASURES, RankedImages
-from vggrepro.paper.systems import System
-from vggrepro.paper.tables import PublishedTable
+from vggrepro.paper.systems import System, seeded_mixtures
 from vggrepro.scores.outcomes import Errors, Outcome, Shares, ids_digest
-from vggrepro.scores.ranks import TOP, true_class_ranks, wrong_images
+from vggrepro.scores.ranks import true_class_ranks, wrong_images
 from vggrepro.scores.statistics import resampled
 from vggrepro.scores.stores import Scores, summed_posteriors
-from vggrepro.settings.models import Settings
-from vggrepro.tables.systems import measured_systems, run_mixtures
-
-
-def own_quantities(published: PublishedTable) -> list[str]:
-    """The quantities of a table that the paper does not have."""
-    return sorted({column.quantity for column in published.columns if column.split == "val"} - set(TOP))
 
 
 def measured_quantities(
-    published: PublishedTable, settings: Settings, stores: Mapping[str, Scores]
+    quantities: Sequence[str], systems: Iterable[System], seeds: Sequence[int], stores: Mapping[str, Scores]
 ) -> dict[System, dict[str, Outcome]]:
-    """The outcomes of every system of ours whose evaluations were all run, in the quantities that the paper does not have."""
-    quantities = own_quantities(published)
-    mixtures = run_mixtures(measured_systems(published) if quantities else (), settings.seeds, stores)
+    """The outcomes of every system of ours whose evaluations were all run, in quantities that the paper does not have."""
+    mixtures = seeded_mixtures(systems, seeds, stores)
     answers = _answers(stores, mixtures)
     images = ids_digest(next(iter(stores.values())).ids) if stores else ""
     return {
         system: {
-            quantity: _outcome(quantity, [answers[system, seed] for seed in settings.seeds], system, images)
+            quantity: _outcome(quantity, [answers[system, seed] for seed in seeds], system, images)
             for quantity in quantities
         }
         for system in dict.fromkeys(system for system, _ in mixtures)

@@ -17,7 +17,8 @@ from vggrepro.scores.statistics import resampled
 from vggrepro.scores.trainings import TrainingSpread, spreads_by_quantity
 from vggrepro.settings.models import Settings
 from vggrepro.tables.cells import Cell, published_cell, quoted_cell, share_cell
-from vggrepro.tables.measurement import Inputs, Measurement, trainings_note
+from vggrepro.tables.measurement import Inputs, Measurement
+from vggrepro.tables.notes import trainings_note
 from vggrepro.transfer.results import SVMResult, read_svm_result
 
 MEASURE_NAMES = {"11-point": "11-point mean AP", "area": "mean AP", "recall": "mean class recall"}
@@ -57,6 +58,7 @@ def measure_svms(published: PublishedTable, settings: Settings, inputs: Inputs) 
         notes=(*_notes(published, by_task, settings), *trainings_note(spreads, other_data)),
         outcomes=Outcomes(published.number, settings.seeds, tuple(entries)),
         other_data=other_data,
+        spreads=spreads,
     )
 
 

@@ -7,35 +7,26 @@ from collections.abc import Sequence
 from vggrepro.paper.nets import parameter_count
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import evaluations_of
-from vggrepro.paper.tables import PublishedTable, Row
+from vggrepro.paper.tables import Row
 from vggrepro.settings.models import Settings
 from vggrepro.settings.variants import NOTHING
-from vggrepro.tables.cells import Cell, ChangedKey, VariantRow, row_keys
+from vggrepro.tables.cells import Cell, ChangedKey, VariantRow
 
 
-def variant_rows(
-    published: PublishedTable, settings: Settings, cells: Sequence[tuple[Cell, ...]]
-) -> tuple[VariantRow, ...]:
-    """The rows of variants, from the cells of all rows of a table."""
-    rows = []
-    for row, its_cells in zip(published.rows, cells, strict=True):
-        if row.varies is None:
-            continue
-        run = run_of(row)
-        variant = settings.variants[row.name]
-        rows.append(
-            VariantRow(
-                name=row.name,
-                keys=row_keys(published, row),
-                varies=row.varies,
-                changes=variant_changes(settings, run),
-                cells=its_cells,
-                differences=(None,) * len(its_cells),
-                sweep=variant.sweep.name if variant.sweep else "",
-                key=variant.sweep.key if variant.sweep else "",
-            )
-        )
-    return tuple(rows)
+def variant_row(row: Row, keys: tuple[str, ...], cells: tuple[Cell, ...], settings: Settings) -> VariantRow:
+    """The row of a variant, with its `keys` as printed, before anything is judged."""
+    assert row.varies is not None
+    variant = settings.variants[row.name]
+    return VariantRow(
+        name=row.name,
+        keys=keys,
+        varies=row.varies,
+        changes=variant_changes(settings, run_of(row)),
+        cells=cells,
+        differences=(None,) * len(cells),
+        sweep=variant.sweep.name if variant.sweep else "",
+        key=variant.sweep.key if variant.sweep else "",
+    )
 
 
 def run_of(row: Row) -> Run:

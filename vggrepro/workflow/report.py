@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from vggrepro.paper.runs import Evaluation, Run
-from vggrepro.paper.systems import evaluations_of, parse_system, with_seed
+from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import Evaluation, evaluations_of, parse_system, with_seed
 from vggrepro.paper.tables import SHALLOW_AND_DEEP, best_classification, scales_of, table_numbers
 from vggrepro.workflow.plan import JobNeeds, Plan, of_first_seed
 

@@ -1,4 +1,4 @@
-from vggrepro.paper.runs import PROTOCOLS
+from vggrepro.paper.systems import PROTOCOLS
 from vggrepro.paper.tasks import COLLECTIONS, TASKS, TRANSFER_SETS
 from vggrepro.settings.downloads import downloads
 from vggrepro.settings.loading import load_settings
