@@ -75,7 +75,7 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
 
 
 @dataclass(frozen=True)
-class _SystemErrors:
+class SystemErrors:
     """The errors of a table's systems, and what they were measured on."""
 
     outcomes: SystemOutcomes
@@ -87,7 +87,7 @@ class _SystemErrors:
     """On what the user adds."""
 
 
-def averaged_errors(published: PublishedTable, settings: Settings, inputs: Inputs) -> _SystemErrors:
+def averaged_errors(published: PublishedTable, settings: Settings, inputs: Inputs) -> SystemErrors:
     """Tables 3 to 7 and the numbers in the text (section 4): classification errors of averaged posteriors.
 
     On the validation images and, in columns of their own, on what the user names besides. Raises ValueError for stores that
@@ -115,10 +115,10 @@ def averaged_errors(published: PublishedTable, settings: Settings, inputs: Input
     added = [note for reference in references for note in reference.notes]
     if published.compares_methods:
         added += imported_notes(published, imported, outcomes)
-    return _SystemErrors(outcomes, all(map(papers_images, stores.values())), data_notes(stores, settings), added)
+    return SystemErrors(outcomes, all(map(papers_images, stores.values())), data_notes(stores, settings), added)
 
 
-def merged_errors(published: PublishedTable, settings: Settings, inputs: Inputs) -> _SystemErrors:
+def merged_errors(published: PublishedTable, settings: Settings, inputs: Inputs) -> SystemErrors:
     """Tables 8 to 10 (appendix A): localisation errors of merged boxes.
 
     Raises ValueError for stores that are damaged, of other evaluations, or of different images.
@@ -137,11 +137,11 @@ def merged_errors(published: PublishedTable, settings: Settings, inputs: Inputs)
     }
     notes = data_notes(stores, settings, "" if settings.localisation else ": localisation is switched off")
     added = imported_notes(published, imported, outcomes) if published.compares_methods else ()
-    return _SystemErrors(outcomes, all(map(papers_images, stores.values())), notes, added)
+    return SystemErrors(outcomes, all(map(papers_images, stores.values())), notes, added)
 
 
 def measure_systems(
-    errors_of: Callable[[PublishedTable, Settings, Inputs], _SystemErrors],
+    errors_of: Callable[[PublishedTable, Settings, Inputs], SystemErrors],
     published: PublishedTable,
     settings: Settings,
     inputs: Inputs,
