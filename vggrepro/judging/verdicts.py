@@ -25,7 +25,8 @@ def judge_table(table: Table, published: PublishedTable, higher: str) -> Table:
     """
     deviating = {cell for finding in table.findings if finding.deviates for cell in finding.cells}
     rows = []
-    for i, (row, printed) in enumerate(zip(table.rows, published.own_rows, strict=True)):
+    # rows of variants come last, and are judged beside those that they vary
+    for i, (row, printed) in enumerate(zip(table.rows, published.rows, strict=False)):
         cells = []
         for j, (cell, column) in enumerate(zip(row.cells, published.columns, strict=True)):
             reason: Verdict = "other settings" if cell_id(table.name, i, j) in deviating else ""

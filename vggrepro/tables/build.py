@@ -50,10 +50,11 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
     measured = [
         (row, row_keys(published, row), cells) for row, cells in zip(published.rows, measurement.cells, strict=True)
     ]
-    own = [(keys, cells) for row, keys, cells in measured if row.varies is None]
-    rows = [TableRow(*each, group) for each, group in zip(own, group_sizes(published.own_rows), strict=True)]
+    own = [each for each in measured if each[0].varies is None]
+    groups = group_sizes([row for row, *_ in own])
+    rows = [TableRow(keys, cells, group) for (_, keys, cells), group in zip(own, groups, strict=True)]
     # imported scores may be of other images than ours: the best is marked among the paper's rows
-    printed = sum(not row.name for row in published.own_rows)
+    printed = sum(not row.name for row, *_ in own)
     table = Table(
         number=published.number,
         name=published.name,
