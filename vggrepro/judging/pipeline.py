@@ -91,9 +91,7 @@ def audit_table(
     return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), notes=notes, findings=of_table)
 
 
-def _paths_by_cell(
-    table: Table, published: PublishedTable, seeds: Sequence[int]
-) -> dict[tuple[int, int], list[str]]:
+def _paths_by_cell(table: Table, published: PublishedTable, seeds: Sequence[int]) -> dict[tuple[int, int], list[str]]:
     """The results of ours, below their folder, that each measured cell is from, by its row and column from 0.
 
     Imported scores have no record to audit.
