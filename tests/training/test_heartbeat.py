@@ -10,7 +10,8 @@ from vggrepro.settings.blocks import TrainSettings
 from vggrepro.training import heartbeat
 from vggrepro.training.files import HEARTBEAT
 from vggrepro.training.heartbeat import Heartbeat
-from vggrepro.training.progress import EpochProgress, Schedule, TrainingProgress
+from vggrepro.training.progress import EpochProgress, TrainingProgress
+from vggrepro.training.schedule import Schedule
 
 
 def progress(batches: int) -> TrainingProgress:

@@ -33,9 +33,10 @@ from vggrepro.training.loader import Batch, EpochLoader
 from vggrepro.training.objectives import Loss, Objective, objective_of
 from vggrepro.training.optimiser import SGD
 from vggrepro.training.processes import ALONE, ProcessGroup
-from vggrepro.training.progress import Schedule, TrainingProgress, check_not_stuck, epoch_line, metrics_csv
+from vggrepro.training.progress import TrainingProgress, check_not_stuck, epoch_line, metrics_csv
 from vggrepro.training.recorder import TrainingRecorder
 from vggrepro.training.resident import ResidentImages
+from vggrepro.training.schedule import Schedule
 from vggrepro.training.signals import GRACE, STOP_SIGNALS, Signals, Stopped
 from vggrepro.training.weights_record import StartingWeights
 
