@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from typing import get_args
 
 import pytest
 import torch
 
-from vggrepro.nets.initialisation import initialise_from, initialise_randomly, standard_deviation
+from vggrepro.nets.initialisation import (
+    initialisation_of,
+    initialise_from,
+    initialise_randomly,
+    standard_deviation,
+)
 from vggrepro.nets.vgg import VGG, full_size_net
 from vggrepro.paper.nets import TRANSFERRED
-from vggrepro.settings.blocks import NetSettings
+from vggrepro.settings.blocks import NetSettings, TrainSettings
 
 SMALL = NetSettings(scale_unit=8, width=8, fc=24)
 
@@ -81,3 +87,21 @@ def test_weights_of_another_width_are_refused():
         ValueError, match=r"conv1_1.weight .* is \(4, 3, 3, 3\), expected \(8, 3, 3, 3\): train both runs"
     ):
         initialise_from(random_net("D", 2), other.state_dict(), same_net=True)
+
+
+@pytest.mark.parametrize("init", get_args(TrainSettings.model_fields["init"].annotation))
+def test_the_spread_of_random_weights_names_their_initialisation(init):
+    net = VGG("B", 10, SMALL)
+    initialise_randomly(net, init, 0)
+    weights = [p.detach() for p in net.parameters() if p.ndim > 1]
+    assert initialisation_of(weights) == init
+    assert initialisation_of([3 * weight for weight in weights]) == "unknown"
+    assert initialisation_of(weights, "normal-0.1" if init != "normal-0.1" else "he") == init
+
+
+def test_where_small_layers_fit_several_initialisations_the_expected_one_is_named():
+    """The last layer alone, of 64 to 4 units: He's deviation is 3% above Glorot's, and 256 weights tell it to 4%."""
+    generator = torch.Generator().manual_seed(0)
+    weight = 0.1715 * torch.randn(4, 64, generator=generator)
+    assert {initialisation_of([weight], expected) for expected in ("he", "glorot")} == {"he", "glorot"}
+    assert initialisation_of([weight], "normal-0.01") in ("he", "glorot")

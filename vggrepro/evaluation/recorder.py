@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from vggrepro.nets.vgg import VGG
 
 
-def merge_distinct(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[Any, ...]:
-    """The different values of both, in the order of their first appearance."""
-    return tuple(dict.fromkeys((*first, *second)))
+def distinct(*values: Any) -> tuple[Any, ...]:  # noqa: ANN401
+    """The different values, in the order of their first appearance."""
+    return tuple(dict.fromkeys(values))
 
 
 def precision_of(outputs: Tensor) -> str:
@@ -61,7 +61,7 @@ def record_inputs(net: VGG) -> Iterator[InputRecord]:
             record.mirrored = _mirrored(images)
             record.pixels = (round(float(images.min()), 1), round(float(images.max()), 1))
         record.views[min(images.shape[-2:])] += len(images)
-        record.precision = merge_distinct(record.precision, (precision_of(outputs),))
+        record.precision = distinct(*record.precision, precision_of(outputs))
 
     handle = net.features.register_forward_hook(look)
     try:

@@ -1,8 +1,12 @@
-"""Where the weights of a run come from: random draws, or the run it is initialised from (section 3.1)."""
+"""Where the weights of a run come from: random draws, or the run it is initialised from (section 3.1).
+
+Of random weights the spread tells which initialisation they were drawn by.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -11,23 +15,48 @@ from torch.nn import functional as F
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.nets import TRANSFERRED, fits
 
+LARGEST_DEVIATION = 6.0
+"""Standard errors that the measured spread of random weights may deviate from that of their initialisation."""
 
-def standard_deviation(weight: Tensor, init: str) -> float:
-    """Standard deviation of the normal distribution that a weight tensor is drawn from.
+
+def standard_deviations(weight: Tensor) -> dict[str, float]:
+    """Standard deviation of the normal distribution that a weight tensor is drawn from, by initialisation.
 
     CHOICE 1: `normal-0.01`, `normal-0.1`, `glorot` (Glorot & Bengio: sqrt(2 / (fan_in + fan_out))) or `he` (sqrt(2 / fan_in)).
-    Raises ValueError for another `init`.
     """
     fan_in, fan_out = weight[0].numel(), weight.shape[0] * weight[0, 0].numel()
-    deviations = {
+    return {
         "normal-0.01": 0.01,
         "normal-0.1": 0.1,
         "glorot": math.sqrt(2 / (fan_in + fan_out)),
         "he": math.sqrt(2 / fan_in),
     }
+
+
+def standard_deviation(weight: Tensor, init: str) -> float:
+    """That of one initialisation; a ValueError for an `init` that is none."""
+    deviations = standard_deviations(weight)
     if init not in deviations:
         raise ValueError(f"no initialisation is called {init!r}: expected one of {', '.join(deviations)}")
     return deviations[init]
+
+
+def initialisation_of(weights: Iterable[Tensor], expected: str = "") -> str:
+    """The initialisation whose spread random weights have; `none` of no weights, `unknown` where no known one fits.
+
+    Small layers may fit several, He's and Glorot's above all: the `expected` one wins then, and else the nearest.
+    """
+    deviations: dict[str, float] = {}
+    for weight in weights:
+        spread = max(float(weight.std()), 1e-30)
+        for init, std in standard_deviations(weight).items():
+            # the standard error of the logarithm of a measured standard deviation is 1 / sqrt(2 n)
+            errors = abs(math.log(spread / std)) * math.sqrt(2 * weight.numel())
+            deviations[init] = max(deviations.get(init, 0.0), errors)
+    fitting = {init: errors for init, errors in deviations.items() if errors < LARGEST_DEVIATION}
+    if not fitting:
+        return "unknown" if deviations else "none"
+    return expected if expected in fitting else min(fitting, key=fitting.__getitem__)
 
 
 def initialise_randomly(net: VGG, init: str, seed: int) -> None:

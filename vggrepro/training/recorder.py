@@ -8,17 +8,18 @@ counts cannot show (the update itself, whether what was drawn was applied) shows
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass
 from itertools import groupby
-from operator import add, itemgetter
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor, nn
 
 from vggrepro.data.store import Store
-from vggrepro.evaluation.recorder import merge_distinct, precision_of
+from vggrepro.evaluation.recorder import distinct, precision_of
 from vggrepro.nets.vgg import VGG
 from vggrepro.training.loader import Batches
 from vggrepro.training.optimiser import SGD
@@ -26,90 +27,74 @@ from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.weights_record import StartingWeights, net_record
 
 
-def _span(first: tuple[float, ...], second: tuple[float, ...]) -> tuple[float, ...]:
-    """The lowest and the highest value of two spans."""
-    return (min(*first, *second), max(*first, *second)) if first and second else first or second
-
-
-def _append_changes(first: tuple[Any, ...], second: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Entries (epoch, *values) of both, without one that only repeats the values before it."""
-    repeats = first and second and first[-1][1:] == second[0][1:]
-    return (*first, *second[1:]) if repeats else (*first, *second)
-
-
-def _combined_by(function: Any, default: Any = ()) -> Any:  # noqa: ANN401
-    """A field of `StepCounts`; `function` makes one value of two attempts' values."""
-    return field(default=default, metadata={"combine": function})
-
-
 @dataclass
 class StepCounts:
-    """What the steps of an attempt were. Two attempts add up."""
+    """What the steps of an attempt were. Two attempts add up: of tuples, the different values are kept."""
 
-    steps: int = _combined_by(add, 0)
-    images: int = _combined_by(add, 0)
+    steps: int = 0
+    images: int = 0
     """That went through the net forwards and backwards."""
-    batch: int = _combined_by(max, 0)
+    batch: int = 0
     """The most images of a step."""
-    rates: tuple[tuple[int, float, float, float], ...] = _combined_by(_append_changes)
-    """From which epoch on, learning rate, momentum, weight decay: as the optimiser had them at its steps."""
-    crop: tuple[int, ...] = _combined_by(merge_distinct)
+    rates: tuple[tuple[int, float, float, float], ...] = ()
+    """Epoch, learning rate, momentum, weight decay: as the optimiser had them at its steps."""
+    crop: tuple[int, ...] = ()
     """Sides of the net's input, in pixels."""
-    precision: tuple[str, ...] = _combined_by(merge_distinct)
-    pixels: tuple[float, ...] = _combined_by(_span)
-    """Lowest and highest value of the net's input, of the first batch of every epoch."""
-    dropped: int = _combined_by(add, 0)
+    precision: tuple[str, ...] = ()
+    pixels: tuple[float, ...] = ()
+    """Lowest and highest values of the net's input, of the first batch of every epoch."""
+    dropped: int = 0
     """Units that dropout left out, of so many `units`, in the first batch of every epoch."""
-    units: int = _combined_by(add, 0)
-    in_epoch: tuple[int, ...] = _combined_by(merge_distinct)
+    units: int = 0
+    in_epoch: tuple[int, ...] = ()
     """Images of an epoch."""
-    drawn: int = _combined_by(add, 0)
+    drawn: int = 0
     """Images whose S, mirroring and colour shift were drawn."""
-    S: tuple[int, ...] = _combined_by(_span)
-    """Smallest and largest S in pixels."""
-    flipped: int = _combined_by(add, 0)
-    squares: float = _combined_by(add, 0.0)
+    S: tuple[int, ...] = ()
+    """Smallest and largest S of every epoch, in pixels."""
+    flipped: int = 0
+    squares: float = 0.0
     """Sum of the squared draws of the colour shift along the first principal component."""
-    cut_on: tuple[str, ...] = _combined_by(merge_distinct)
+    cut_on: tuple[str, ...] = ()
     """Where crops were cut: `CPU`, from images as they are read, or a `device` that keeps them."""
-    mean: tuple[tuple[float, float, float], ...] = _combined_by(merge_distinct)
+    mean: tuple[tuple[float, float, float], ...] = ()
     """R, G, B that was subtracted."""
 
     def __add__(self, other: StepCounts) -> StepCounts:
-        return StepCounts(
-            **{f.name: f.metadata["combine"](getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        )
+        pairs = {name: (value, getattr(other, name)) for name, value in vars(self).items()}
+        both: Any = {name: distinct(*a, *b) if isinstance(a, tuple) and b else a + b for name, (a, b) in pairs.items()}
+        return StepCounts(**both | {"batch": max(self.batch, other.batch)})
 
     def as_recorded(self) -> dict[str, Any]:
-        """What the record has of them: most as they are, rates by epoch, shares of what was drawn and of units."""
+        """What the record has of them: most as they are, ranges, rates by epoch, shares of what was drawn and of units."""
         drawn = max(self.drawn, 1)
-        counted = {name: value for name, value in asdict(self).items() if name not in ("steps", "squares", "dropped")}
+        counted = {name: value for name, value in vars(self).items() if name not in ("steps", "squares", "dropped")}
         return counted | {
             "iterations": self.steps,
             "rates": [(next(same)[0], rate) for rate, same in groupby(self.rates, key=itemgetter(1))],
-            "momentum": merge_distinct((), tuple(momentum for _, _, momentum, _ in self.rates)),
-            "weight_decay": merge_distinct((), tuple(decay for *_, decay in self.rates)),
+            "momentum": distinct(*(momentum for _, _, momentum, _ in self.rates)),
+            "weight_decay": distinct(*(decay for *_, decay in self.rates)),
+            "pixels": _range(self.pixels),
+            "S": _range(self.S),
             "flipped": self.flipped / drawn,
             "colour_std": round(math.sqrt(self.squares / drawn), 6),
             "dropout": self.dropped / max(self.units, 1),
         }
 
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> StepCounts:
-        """Counts as a checkpoint keeps them: lists become tuples again."""
-        return cls(**{name: _tuples(value) for name, value in values.items()})
 
-
-def _tuples(value: Any) -> Any:  # noqa: ANN401
-    return tuple(map(_tuples, value)) if isinstance(value, list | tuple) else value
+def _range(values: tuple[float, ...]) -> tuple[float, ...]:
+    return (min(values), max(values)) if values else ()
 
 
 class TrainingRecorder:
     """Sees every step of a process's part of a training, in this attempt."""
 
-    def __init__(self, starting_weights: StartingWeights, runner: nn.Module) -> None:
-        """Watch the module that really runs: the net itself, wrapped for many processes, or compiled."""
-        self.starting_weights = starting_weights
+    def __init__(
+        self, starting_weights: StartingWeights, runner: nn.Module, net: VGG, optimiser: SGD, train: Store, val: Store
+    ) -> None:
+        """Watch the module that really runs: the `net` itself, wrapped for many processes, or compiled."""
+        self.starting_weights, self.net, self.optimiser = starting_weights, net, optimiser
+        self.train, self.val = train, val
         self.counts = StepCounts()
         self._epoch, self._first_batch = 0, False
         self._images_in_step: int | None = None
@@ -158,9 +143,9 @@ class TrainingRecorder:
                 counts.units, counts.dropped = kept.numel(), int((kept == 0).sum())
         self.counts += counts
 
-    def end_step(self, optimiser: SGD) -> None:
+    def end_step(self) -> None:
         """Record a step, with the optimiser as it was in it."""
-        images = self._images_in_step or 0
+        images, optimiser = self._images_in_step or 0, self.optimiser
         rate = (self._epoch, optimiser.learning_rate, optimiser.momentum, optimiser.weight_decay)
         self.counts += StepCounts(steps=1, images=images, batch=images, rates=(rate,))
         self._images_in_step = None
@@ -171,33 +156,24 @@ class TrainingRecorder:
         totals = group.total(torch.tensor([getattr(self.counts, name) for name in names])).tolist()
         return asdict(self.counts) | dict(zip(names, totals, strict=True))
 
-    def record(
-        self,
-        attempts: list[dict[str, Any]],
-        *,
-        net: VGG,
-        optimiser: SGD,
-        initial_run: str | None,
-        train: Store,
-        val: Store,
-    ) -> dict[str, Any]:
+    def record(self, attempts: list[dict[str, Any]], initial_run: str | None) -> dict[str, Any]:
         """The record of a finished training, of all its attempts: see `judging.values.record_form`."""
-        counts = sum((StepCounts.from_json(attempt.get("seen", {})) for attempt in attempts), StepCounts())
+        seen = TypeAdapter(list[StepCounts]).validate_python([attempt.get("seen", {}) for attempt in attempts])
         start = self.starting_weights
-        return counts.as_recorded() | {
-            "optimiser": type(optimiser).__name__,
-            "processes": merge_distinct((), tuple(attempt["processes"] for attempt in attempts)),
-            "pieces": merge_distinct((), tuple(attempt["pieces"] for attempt in attempts)),
-            "mean_of_data": [round(value, 3) for value in train.colours.mean],
+        return sum(seen, StepCounts()).as_recorded() | {
+            "optimiser": type(self.optimiser).__name__,
+            "processes": distinct(*(attempt["processes"] for attempt in attempts)),
+            "pieces": distinct(*(attempt["pieces"] for attempt in attempts)),
+            "mean_of_data": [round(value, 3) for value in self.train.colours.mean],
             "lent_by": initial_run,
             "lent": start.transferred,
             "random": start.spread,
             "init": start.init,
             "biases": start.largest_bias,
-            "still": start.unchanged(net),
-            "net": net_record(net),
-            "data_set": train.about["data set"],
-            "classes": train.classes,
-            "train_images": len(train),
-            "val_images": len(val),
+            "still": start.unchanged(self.net),
+            "net": net_record(self.net),
+            "data_set": self.train.about["data set"],
+            "classes": self.train.classes,
+            "train_images": len(self.train),
+            "val_images": len(self.val),
         }

@@ -149,7 +149,7 @@ class Training:
         first = self.progress.epoch.epoch == 1 and self.progress.iteration < FIRST_STEPS
         before = copied_weights(self.net) if first else {}
         self.optimiser.step()
-        self.recorder.end_step(self.optimiser)
+        self.recorder.end_step()
         if first:
             mean = float(self.group.total(loss.sum)) / max(batch.counted, 1)
             self.progress.first_steps.append(step_numbers(self.net, before, mean))
@@ -192,7 +192,7 @@ def build_training(
     wrapped = group.wrap(net)
     # around the exchange of gradients, which then begins before backward ends; all batches but the last have one shape
     runner: Any = torch.compile(wrapped, dynamic=False) if settings.train.compile else wrapped
-    recorder = TrainingRecorder(starting_weights, runner)
+    recorder = TrainingRecorder(starting_weights, runner, net, optimiser, train, val)
     gradients = Gradients(
         net, wrapped, runner, objective=objective, precision=precision, seed=run.seed, pieces=pieces, recorder=recorder
     )
@@ -320,14 +320,7 @@ def validate(t: Training) -> dict[str, float]:
 def write_results(t: Training, identity: dict[str, Any], out: Path) -> None:
     """Write the weights of a finished training, and the record of what made them."""
     progress, parent = t.progress, identity["parent"]
-    record = t.recorder.record(
-        progress.attempts,
-        net=t.net,
-        optimiser=t.optimiser,
-        initial_run=parent and parent["run"],
-        train=t.train,
-        val=t.val,
-    )
+    record = t.recorder.record(progress.attempts, parent and parent["run"])
     save_weights(out / WEIGHTS, t.net, t.run, t.train.colours.mean, t.train.about["wnids"])
     write_text(out / METRICS, metrics_csv(progress.rows))
     attempts = [{name: value for name, value in attempt.items() if name != "seen"} for attempt in progress.attempts]

@@ -3,46 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from vggrepro.nets.initialisation import standard_deviation
+from vggrepro.nets.initialisation import initialisation_of
 from vggrepro.nets.vgg import VGG, LocalResponseNorm
-from vggrepro.settings.blocks import TrainSettings
-
-INITS: tuple[str, ...] = get_args(TrainSettings.model_fields["init"].annotation)
-LARGEST_DEVIATION = 6.0
-"""Standard errors that the measured spread of random weights may deviate from that of their initialisation."""
 
 
 def weight_layers(net: VGG) -> dict[str, nn.Conv2d | nn.Linear]:
     """The layers that have weights, by their names: conv1_1 to fc8."""
     layers = ((name.split(".")[-1], module) for name, module in net.named_modules())
     return {name: module for name, module in layers if isinstance(module, nn.Conv2d | nn.Linear)}
-
-
-def initialisation_of(weights: Iterable[Tensor], expected: str = "") -> str:
-    """The initialisation whose spread random weights have; `none` of no weights, `unknown` where no known one fits.
-
-    Small layers may fit several, He's and Glorot's above all: the `expected` one wins then, and else the nearest.
-    """
-    deviations: Counter[str] = Counter()
-    for weight in weights:
-        for name in INITS:
-            # the standard error of the logarithm of a measured standard deviation is 1 / sqrt(2 n)
-            error = math.log(max(float(weight.std()), 1e-30) / standard_deviation(weight, name))
-            deviations[name] = max(deviations[name], abs(error) * math.sqrt(2 * weight.numel()))  # type: ignore[assignment]
-    if not deviations:
-        return "none"
-    best = min(
-        deviations, key=lambda name: (name != expected or deviations[name] >= LARGEST_DEVIATION, deviations[name])
-    )
-    return best if deviations[best] < LARGEST_DEVIATION else "unknown"
 
 
 @dataclass(frozen=True)
