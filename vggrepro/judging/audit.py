@@ -132,20 +132,11 @@ class Audit:
         """
         run, about = Run.parse(document["run"]), "{run}/{protocol}/{Q}".format_map(document)
         source = Source(f"{folder}/made.json", about, f"delete {folder} and evaluate again")
-        trained = self.settings.trained_as(run)
-        of_run = self.of_run(trained)
-        self.check_weights(trained, document.get("weights"), source)
-        if document.get("classifier"):
-            self.check_weights(run.parent() or run, document["classifier"], source, "classifier")
-            # dense boxes are of the labels that the best classification system gives
-            for evaluation in evaluations_of(best_classification()):
-                of_run += self.of_run(evaluation.seeded(run.seed).run)
         stage = "boxes" if run.localises else document["protocol"]
-        tested = {**document, "images": images, "Q": [document["Q"]]}
         # other images than the data set's are declared by name
         elsewhere = any(part.startswith(f"{run.name}{AT}") for part in folder.parts)
-        of_images = () if elsewhere else findings("images", "images", tested | dict(self.settings.of(run)), source)
-        return of_run + of_images + self._of_test(run, stage, tested, source)
+        stages = {"evaluation": stage} if elsewhere else {"images": "images", "evaluation": stage}
+        return self._of_test(run, stages, {**document, "images": images, "Q": [document["Q"]]}, source)
 
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
         """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""
@@ -153,15 +144,10 @@ class Audit:
         results: tuple[AuditFinding, ...] = ()
         for features in document["features"]:
             run, name = Run.parse(features["run"]), f"features of {features['name']}"
-            source = Source(
-                f"{file}, {name} by {run.name}", f"{run.name}, {name}", "delete them and compute them again"
-            )
-            trained = self.settings.trained_as(run)
-            results += self.of_run(trained)
-            self.check_weights(trained, features.get("weights"), source)
-            results += self._of_test(
-                run, "features", {**features, "protocol": "dense", "Q": features["scales"]}, source
-            )
+            remedy = "delete them and compute them again"
+            source = Source(f"{file}, {name} by {run.name}", f"{run.name}, {name}", remedy)
+            tested = {**features, "protocol": "dense", "Q": features["scales"]}
+            results += self._of_test(run, {"evaluation": "features"}, tested, source)
         source = Source(file, f"{task}/{folder.name}", f"delete {folder} and classify again")
         names = {**document, **dict(self.settings), "task": TASKS[task], "images": images}
         return results + findings("transfer", task, names, source)
@@ -196,10 +182,21 @@ class Audit:
         names = {"numbers": "fp32", **document, **dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
         return findings("released", trained_by, names, source)
 
-    def _of_test(self, run: Run, stage: str, document: Mapping[str, Any], source: Source) -> tuple[AuditFinding, ...]:
+    def _of_test(
+        self, run: Run, stages: Mapping[str, str], document: Mapping[str, Any], source: Source
+    ) -> tuple[AuditFinding, ...]:
+        """The findings about a run and what was made of its net, by the sections of rules with the stage of each."""
+        trained = self.settings.trained_as(run)
+        results = self.of_run(trained)
+        self.check_weights(trained, document.get("weights"), source)
+        if document.get("classifier"):
+            self.check_weights(run.parent() or run, document["classifier"], source, "classifier")
+            # dense boxes are of the labels that the best classification system gives
+            for evaluation in evaluations_of(best_classification()):
+                results += self.of_run(evaluation.seeded(run.seed).run)
         record = read_record("evaluation", document, source)
         names = {**document, "record": record, **dict(self.settings.of(run))}
-        return findings("evaluation", stage, names, source)
+        return sum((findings(*stage, names, source) for stage in stages.items()), results)
 
     def check_weights(self, run: Run, weights: object, source: Source, field: str = "weights") -> None:
         """A ValueError where something was not made from the weights that the record of a run is of."""
