@@ -114,7 +114,7 @@ def test_imported_systems_are_compared_by_their_names(tmp_path, stores, posterio
     import_system(tmp_path, "Their net", tmp_path / "p.npy", stores[1])
     import_system(tmp_path, "Their labels", tmp_path / "l.npy", stores[1])
 
-    def compared(*names: str) -> flips.Comparison:
+    def compared(*names: str) -> flips.FlipsComparison:
         flips.write_flips(
             names, protocol="dense", seed=0, scores_folder=tmp_path / "scores", val_folder=stores[1], out=tmp_path / "f"
         )

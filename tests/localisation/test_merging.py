@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.oracles import merging as oracle
-from vggrepro.localisation.merging import AVERAGE, MATCH, best_boxes, match_scores, merged_boxes
+from vggrepro.localisation.merging import AVERAGE, MATCH, best_boxes, match_scores, remaining_boxes
 from vggrepro.settings.blocks import MergeSettings
 
 ALL = list(itertools.product(MATCH, AVERAGE))
@@ -30,7 +30,7 @@ def cloud(n: int, seed: int, *, whole: bool = False) -> tuple[np.ndarray, np.nda
 @given(st.integers(1, 24), st.integers(0, 10**6), st.booleans(), st.sampled_from([0.05, 0.3, 0.83, 1.2, 50.0]))
 def test_equal_to_the_slow_version(match, average, n, seed, whole, threshold):
     boxes, scores = cloud(n, seed, whole=whole)
-    left, summed = merged_boxes(boxes, scores, MergeSettings(match=match, average=average, threshold=threshold))
+    left, summed = remaining_boxes(boxes, scores, MergeSettings(match=match, average=average, threshold=threshold))
     expected, expected_scores = oracle.merge(boxes.tolist(), scores.tolist(), match, threshold, average)
     np.testing.assert_allclose(left, expected, rtol=1e-12)
     np.testing.assert_allclose(summed, expected_scores, rtol=1e-12)
@@ -43,7 +43,9 @@ def test_one_pass_gives_the_best_box_at_every_threshold(match, average):
         boxes, scores = cloud(60, seed)
         best = best_boxes(boxes, scores, MergeSettings(match=match, average=average), thresholds)
         for threshold, box in zip(thresholds, best, strict=True):
-            left, summed = merged_boxes(boxes, scores, MergeSettings(match=match, average=average, threshold=threshold))
+            left, summed = remaining_boxes(
+                boxes, scores, MergeSettings(match=match, average=average, threshold=threshold)
+            )
             assert np.array_equal(box, left[summed.argmax()])
 
 
@@ -59,7 +61,9 @@ def test_equal_boxes_shifted_along_a_side_match_at_five_sixths_where_they_overla
 def test_scores_of_merged_boxes_are_summed():
     boxes, scores = cloud(80, 3)
     for threshold in (0.1, 0.83, 100):
-        assert merged_boxes(boxes, scores, MergeSettings(threshold=threshold))[1].sum() == pytest.approx(scores.sum())
+        assert remaining_boxes(boxes, scores, MergeSettings(threshold=threshold))[1].sum() == pytest.approx(
+            scores.sum()
+        )
 
 
 def test_many_weak_boxes_that_agree_beat_a_strong_one():
@@ -73,10 +77,10 @@ def test_a_single_box_and_the_callers_arrays_stay_as_they_are():
     assert best_boxes(boxes, scores, MergeSettings(), np.array([0.83])).tolist() == [[1, 2, 3, 4]]
     boxes, scores = cloud(20, 1)
     before = boxes.copy()
-    merged_boxes(boxes, scores, MergeSettings(threshold=9))
+    remaining_boxes(boxes, scores, MergeSettings(threshold=9))
     assert np.array_equal(boxes, before)
 
 
 def test_boxes_without_a_score_are_averaged_alike():
     boxes = np.array([[0.0, 0, 9, 9], [2.0, 0, 11, 9]])
-    assert merged_boxes(boxes, np.zeros(2), MergeSettings(average="scores"))[0].tolist() == [[1, 0, 10, 9]]
+    assert remaining_boxes(boxes, np.zeros(2), MergeSettings(average="scores"))[0].tolist() == [[1, 0, 10, 9]]

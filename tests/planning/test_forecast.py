@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from vggrepro.planning.forecast import Machines, forecast, memory_problem
-from vggrepro.planning.hardware import Measured, device_called, devices
+from vggrepro.planning.hardware import MeasuredShares, device_called, devices
 from vggrepro.planning.rates import MeasuredRates
 from vggrepro.planning.steps import Step
 from vggrepro.planning.work import StepWork, work_of
@@ -65,7 +65,7 @@ def test_reading_images_bounds_a_fast_device():
 def test_hardware_that_was_never_measured_has_a_range_and_measured_hardware_a_narrow_one():
     device = device_called("h100")
     measured = replace(
-        device, entry=device.entry.model_copy(update={"measured": Measured(shares={"fp32": 0.6}, source="x")})
+        device, entry=device.entry.model_copy(update={"measured": MeasuredShares(shares={"fp32": 0.6}, source="x")})
     )
     wide, narrow = (forecast(step(), Machines(each, cores=16), NOTHING_MEASURED).seconds for each in (device, measured))
     assert wide.high / wide.low > 3

@@ -39,7 +39,7 @@ class Flip:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class FlipsComparison:
     """The top-1 predictions of two systems on the same images. The fields are keys of `flips.json`."""
 
     names: tuple[str, str]
@@ -77,7 +77,7 @@ def write_flips(
     low, high = nested_interval((first_right.astype(float) - second_right)[None])
     with atomic_folder(out, "flips.json") as root:
         examples = {kind: list(_examples(flipped, first, second, val, root)) for kind, flipped in kinds.items()}
-        comparison = Comparison(
+        comparison = FlipsComparison(
             names,
             protocol,
             len(val),
@@ -91,9 +91,9 @@ def write_flips(
         write_json(root / "flips.json", asdict(comparison))
 
 
-def read_flips(folder: Path) -> Comparison:
+def read_flips(folder: Path) -> FlipsComparison:
     """The comparison in a folder that `write_flips` wrote."""
-    return read_typed(Comparison, folder / "flips.json", "compare the systems again")
+    return read_typed(FlipsComparison, folder / "flips.json", "compare the systems again")
 
 
 def _top1_labels(system: System, folder: Path, val: Store) -> NDArray[np.int64]:

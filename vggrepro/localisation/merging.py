@@ -120,7 +120,7 @@ def best_boxes(
     return best
 
 
-def merged_boxes(
+def remaining_boxes(
     boxes: NDArray[np.floating], scores: NDArray[np.floating], settings: MergeSettings
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """All boxes [m, 4] that are left at the settings' threshold, and the sums of their members' scores [m].

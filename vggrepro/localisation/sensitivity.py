@@ -146,7 +146,7 @@ def _example(
     out: Path,
 ) -> Example:
     """The example of image `i`; its picture is written into the folder `out`."""
-    from vggrepro.localisation.merging import merged_boxes
+    from vggrepro.localisation.merging import remaining_boxes
 
     height, width = val.size(i)
     share = min(1.0, EXAMPLE_SIDE / max(height, width))
@@ -163,6 +163,6 @@ def _example(
         picture=f"{i}.png",
         true=in_picture(val.boxes(i)),
         before=in_picture(before),
-        after=in_picture(merged_boxes(before, scores, merge)[0]),
+        after=in_picture(remaining_boxes(before, scores, merge)[0]),
         answer=in_picture(answer[None])[0],
     )

@@ -28,7 +28,7 @@ HERTZ, WATTS_PER_CORE = 3e9, 12.5
 """Assumed of a core of this machine."""
 
 
-class Measured(FrozenModel):
+class MeasuredShares(FrozenModel):
     """What trainings of D were measured at."""
 
     shares: Annotated[dict[Precision, Annotated[float, Field(gt=0, le=2)]], Field(min_length=1)]
@@ -37,7 +37,7 @@ class Measured(FrozenModel):
     """Where the measurement is kept."""
 
 
-class Entry(FrozenModel):
+class HardwareEntry(FrozenModel):
     """An entry of the file, which describes its keys."""
 
     matches: Annotated[str, Field(min_length=1)]
@@ -48,7 +48,7 @@ class Entry(FrozenModel):
     link: PositiveNumber
     cores: Annotated[int, Field(ge=1)]
     source: Annotated[str, Field(min_length=1)]
-    measured: Measured | None = None
+    measured: MeasuredShares | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Device:
     """A kind of GPU, or a CPU."""
 
     name: str
-    entry: Entry
+    entry: HardwareEntry
 
     @property
     def is_cpu(self) -> bool:
@@ -98,7 +98,7 @@ def devices(path: Path = HARDWARE_FILE) -> Mapping[str, Device]:
     entries = read_yaml(path)
     if not isinstance(entries, dict):
         raise ValueError(f"{path}: expected devices, each with peak, bandwidth, memory and watts, got {entries!r}")
-    return {name: Device(name, validated(Entry, entry, f"{path}: {name}")) for name, entry in entries.items()}
+    return {name: Device(name, validated(HardwareEntry, entry, f"{path}: {name}")) for name, entry in entries.items()}
 
 
 def device_called(name: str) -> Device:

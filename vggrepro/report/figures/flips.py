@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.diagnosis import flips
-from vggrepro.diagnosis.flips import FLIPS_SHOWN, Comparison, Flip
+from vggrepro.diagnosis.flips import FLIPS_SHOWN, Flip, FlipsComparison
 from vggrepro.report.figures.drawing import FIGURE_WIDTH, Figure, finished_figure, plot_style, read_picture
 from vggrepro.tables.numbers import printed_interval, printed_number
 
@@ -47,7 +47,7 @@ def _lines(text: str) -> str:
     return textwrap.fill(textwrap.shorten(text, 66, placeholder=" ..."), 24)
 
 
-def _caption(comparison: Comparison) -> str:
+def _caption(comparison: FlipsComparison) -> str:
     first, second = comparison.names
     change = printed_number(comparison.points, signed=True)
     interval = printed_interval(comparison.interval, signed=True)
