@@ -149,7 +149,6 @@ def audited(settings: Settings, folder: Path) -> dict[str, tuple[AuditFinding, .
         ("boxes", Evaluation(boxes, "dense", 256)),
     ):
         results[name] = audit.of_evaluation(folder / name, made_json(evaluation, settings, images), images)
-    results["boxes"] += audit.of_settings("merging")
     results["difference"] = audit.of_settings("difference")
     for task in TASKS:
         results[task] = audit.of_svms(folder / task, svms_json(task, settings), svm_images(task, settings))

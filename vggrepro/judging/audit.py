@@ -13,6 +13,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from vggrepro.core.arrays import read_array
 from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
 from vggrepro.core.validation import validated
 from vggrepro.judging.values import EFFECTS, declaration, record_form, training_recipes, value_at, value_of
@@ -118,6 +121,8 @@ class Audit:
     def __init__(self, runs: Path, settings: Settings) -> None:
         self.settings = settings
         self._read = cache(partial(_read_beside_weights, runs))
+        self.of_result = cache(self._of_result)
+        """The findings about scores, boxes or SVMs in a folder, and about the runs that were tested for them."""
         self.of_run = cache(self._of_run)
         """The findings about a run and all that it was initialised from; about released weights, whose they are.
 
@@ -125,8 +130,16 @@ class Audit:
         for a parent that was trained again since.
         """
 
+    def _of_result(self, folder: Path) -> tuple[AuditFinding, ...]:
+        document = typed_record(folder / "made.json")
+        if "task" in document:
+            targets = read_array(folder / "0" / "targets.npy", np.int8, (None, None), "classify again")
+            return self.of_svms(folder, document, len(targets))
+        labels = read_array(folder / "labels.npy", np.int64, (None,), "evaluate again")
+        return self.of_evaluation(folder, document, len(labels))
+
     def of_evaluation(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
-        """The findings about an evaluation of so many images and the run that it tested; `document` is its `made.json`.
+        """The findings about scores or boxes of so many images, and how these are merged; `document` is their `made.json`.
 
         Raises ValueError as `of_run` does, and for scores or boxes of other weights than the run's.
         """
@@ -136,7 +149,8 @@ class Audit:
         # other images than the data set's are declared by name
         elsewhere = any(part.startswith(f"{run.name}{AT}") for part in folder.parts)
         stages = {"evaluation": stage} if elsewhere else {"images": "images", "evaluation": stage}
-        return self._of_test(run, stages, {**document, "images": images, "Q": [document["Q"]]}, source)
+        results = self._of_test(run, stages, {**document, "images": images, "Q": [document["Q"]]}, source)
+        return results + (self.of_settings("merging") if run.localises else ())
 
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
         """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""

@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from functools import cache, partial
 from pathlib import Path
 
-import numpy as np
-
-from vggrepro.core.arrays import read_array
 from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
-from vggrepro.core.records import typed_record
 from vggrepro.judging.audit import Audit
 from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.judging.variants import judge_variants
 from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.protocol import QUANTITIES, rules_by_id
 from vggrepro.paper.references import plain_quantity
-from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import Column, PublishedTable, Row
 from vggrepro.paper.tasks import task_of
 from vggrepro.scores.outcomes import write_outcomes
@@ -72,11 +66,10 @@ def audit_table(
             f"table {table.number} shows numbers of ours: give --runs, the folder of the runs' records (run.json)"
         )
     audit = Audit(runs, settings)
-    findings_of = cache(partial(_result_findings, audit))
     findings = {}
     for (i, j), of_cell in paths.items():
         row, column = published.rows[i], published.columns[j]
-        about = [finding for path in of_cell for finding in findings_of(results / path)]
+        about = [finding for path in of_cell for finding in audit.of_result(results / path)]
         # a variant's records have to be as it declares; that it departs from the paper is what it is for
         if i < len(table.rows):
             differences = audit.of_settings("difference") if row.minus else ()
@@ -102,17 +95,6 @@ def _paths_by_cell(table: Table, published: PublishedTable, seeds: Sequence[int]
         if ours := [name for name in names if not name.startswith("imported/")]:
             paths[place] = ours
     return paths
-
-
-def _result_findings(audit: Audit, folder: Path) -> tuple[AuditFinding, ...]:
-    """What the records of one result tell: of SVMs, of scores, or of boxes and how they are merged."""
-    metadata = typed_record(folder / "made.json")
-    if "task" in metadata:
-        targets = read_array(folder / "0" / "targets.npy", np.int8, (None, None), "classify again")
-        return audit.of_svms(folder, metadata, len(targets))
-    labels = read_array(folder / "labels.npy", np.int64, (None,), "evaluate again")
-    findings = audit.of_evaluation(folder, metadata, len(labels))
-    return findings + audit.of_settings("merging") if Run.parse(metadata["run"]).localises else findings
 
 
 def _touching(row: Row, column: Column, findings: Iterable[AuditFinding]) -> tuple[AuditFinding, ...]:

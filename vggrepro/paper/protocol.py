@@ -72,9 +72,9 @@ def holds(expected: Any, value: Any) -> bool:  # noqa: ANN401
         case Ends(), Ends():
             low_end = expected.low <= value.low <= expected.low + value.slack
             return low_end and expected.high - value.slack <= value.high <= expected.high
-        case ((int() | float()), SampleSpread()):
+        case int() | float(), SampleSpread():
             return abs(value.value - expected) <= SIGMAS * value.error + 1e-9
-        case ((int() | float()), (int() | float())):
+        case int() | float(), int() | float():
             return math.isclose(value, expected, rel_tol=1e-6)
     return bool(value == expected)
 
@@ -102,10 +102,10 @@ def text_of(value: Any) -> str:  # noqa: ANN401
 
 def _check_form(written: Any) -> Any:  # noqa: ANN401
     match written:
-        case {"from": int() | float(), "to": int() | float()} if len(written) == 2:
-            pass
-        case {"one_of": list()} | {"of_run": "S" | "layers" | "parent"} if len(written) == 1:
-            pass
+        case {"from": int() | float(), "to": int() | float(), **rest} | {"one_of": list(), **rest} if not rest:
+            return written
+        case {"of_run": "S" | "layers" | "parent", **rest} if not rest:
+            return written
         case dict() if written:
             forms = "a value, a list, {from: number, to: number}, {one_of: list}, {of_run: S, layers or parent} or {}"
             raise ValueError(f"expected {forms}, got {written!r}")
