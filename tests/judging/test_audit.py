@@ -94,10 +94,9 @@ def test_a_rule_finds_what_breaks_it(case):
     value, expected = value_of(rule, rule.measured, written), rule.expected(stage, run)
     effect = EFFECTS.get(declaration(rule, names_of(section, stage, written))[1], HARMLESS)
     choice = rule.choice or effect.choice_at(stage)
-    about = {"choice": choice, "about": "it", "run": run}
     assert holds(expected, value), "what the paper did keeps the rule"
-    assert not getattr(compared(rule, value, stage, **about), "differs", False)
-    finding = compared(rule, broken(expected, value), stage, **about)
+    assert not getattr(compared(rule, expected, value, choice=choice, about="it"), "differs", False)
+    finding = compared(rule, expected, broken(expected, value), choice=choice, about="it")
     assert (finding.rule, finding.differs, finding.deviates) == (rule.id, True, choice is None)
 
 

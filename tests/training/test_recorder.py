@@ -136,3 +136,8 @@ def test_attempts_add_up_to_what_one_would_have_seen():
     assert (recorded["pixels"], recorded["S"], both.precision) == ((-3.0, 4.0), (64, 128), ("fp32", "bf16"))
     assert recorded["rates"] == [(1, 0.1), (2, 0.01), (3, 0.001)]
     assert a + StepCounts() == a
+
+
+def test_counts_of_a_checkpoint_that_are_none_of_ours_are_refused():
+    with pytest.raises(ValueError, match="stepz"):
+        TypeAdapter(StepCounts).validate_python({"stepz": 1})

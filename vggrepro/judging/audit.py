@@ -51,20 +51,12 @@ class Source:
 
 
 def compared(
-    rule: Rule,
-    value: object,
-    stage: str,
-    *,
-    choice: int | None,
-    about: str,
-    run: Run | None = None,
-    plausible: str = "",
+    rule: Rule, expected: object, value: object, *, choice: int | None, about: str, plausible: str = ""
 ) -> AuditFinding | None:
     """The finding where a measured value differs from the paper's, or is a choice.
 
     `plausible` says which values a choice could have, where its own is none of them: it departs from the paper.
     """
-    expected = rule.expected(stage, run)
     differs = not holds(expected, value)
     # nothing was done where there is nothing of the kind: a net without normalisation
     if expected == SILENT or (choice and value == []) or not (differs or choice):
@@ -102,7 +94,8 @@ def _finding(rule: Rule, stage: str, names: Mapping[str, Any], source: Source) -
     choice, plausible = rule.choice or effect.choice_at(stage), ""
     if choice and effect.plausible and not effect.is_plausible(value_at(names, setting)):
         plausible = f"; plausible: {setting} of {text_of(effect.plausible)}"
-    finding = compared(rule, value, stage, choice=choice, about=source.about, run=names.get("run"), plausible=plausible)
+    expected = rule.expected(stage, names.get("run"))
+    finding = compared(rule, expected, value, choice=choice, about=source.about, plausible=plausible)
     did = f"{rule.measured.fields[0]}: {rule.words(text_of(value))}"
     if declared != SILENT and not holds(declared, value):
         raise source.refusal(

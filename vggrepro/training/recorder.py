@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, with_config
 from torch import Tensor, nn
 
 from vggrepro.data.store import Store
@@ -27,6 +27,7 @@ from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.weights_record import StartingWeights, net_record
 
 
+@with_config(extra="forbid")
 @dataclass
 class StepCounts:
     """What the steps of an attempt were. Two attempts add up: of tuples, the different values are kept."""
