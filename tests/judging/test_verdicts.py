@@ -145,9 +145,9 @@ def toleranced() -> list[tuple[str, Published]]:
 @pytest.mark.parametrize("off", [-1.01, -0.99, -0.5, 0.0, 0.5, 0.99, 1.01])
 def test_images_and_seeds_enough_decide_every_cell_of_the_paper(quantity, printed, off):
     """`off` is in tolerances: agreement can be reached, and no truth but the edge itself stays inconclusive."""
-    value = printed.value + off * allowed_difference(quantity, printed.printed)
+    value = printed.value + off * allowed_difference(quantity, printed.text)
     cell = measured_cell(
-        Cell("not run", printed.printed), printed, (), value / 100, lambda _: (value / 100,) * 2, 1, np.array([value])
+        Cell("not run", printed.text), printed, (), value / 100, lambda _: (value / 100,) * 2, 1, np.array([value])
     )
     assert judge_cell(cell, quantity).verdict == ("agrees" if abs(off) < 1 else "differs")
 

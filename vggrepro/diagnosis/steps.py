@@ -177,4 +177,4 @@ def _table_step_text(step: Mapping[str, str], system: System, run: Run) -> tuple
 def _published_errors(table: PublishedTable, system: System) -> dict[str, str]:
     """The validation errors that a table prints for a system, by quantity."""
     cells = {row.system: row.cells for row in table.rows}[system]
-    return {column.quantity: cells[column.name].printed for column in table.columns if column.split == "val"}
+    return {column.quantity: cells[column.name].text for column in table.columns if column.split == "val"}

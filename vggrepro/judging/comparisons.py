@@ -146,9 +146,7 @@ def _compared(
 
 def _printed(place: CellPlace, claim: Claim, settings: Settings) -> str:
     """The number that a row of others stands for."""
-    return (
-        "" if place.row(settings.table).ours else f", printed {place.printed(claim.quantity, settings.table).printed}"
-    )
+    return "" if place.row(settings.table).ours else f", printed {place.printed(claim.quantity, settings.table).text}"
 
 
 def _pooled(claim: Claim, read: OutcomesReader) -> TrainingSpread:

@@ -17,7 +17,7 @@ from vggrepro.judging.variants import judge_variants
 from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.protocol import QUANTITIES, rules_by_id
 from vggrepro.paper.references import plain_quantity
-from vggrepro.paper.tables import Column, PublishedTable, Row
+from vggrepro.paper.tables import PublishedTable, cell_id
 from vggrepro.paper.tasks import task_of
 from vggrepro.scores.outcomes import write_outcomes
 from vggrepro.settings.models import Settings
@@ -72,13 +72,16 @@ def audit_table(
         about = [finding for path in of_cell for finding in audit.of_result(results / path)]
         # a variant's records have to be as it declares; that it departs from the paper is what it is for
         if i < len(table.rows):
+            quantity = task_of(row, column) if row.members else plain_quantity(column.quantity)
             differences = audit.of_settings("difference") if row.minus else ()
-            findings[table.anchor(i, j)] = _touching(row, column, [*about, *differences])
+            findings[cell_id(table.name, i, j)] = _touching(quantity, [*about, *differences])
     of_table = noted(findings)
     marks, texts = footnotes(of_table, list(findings))
     rows = []
     for i, of_row in enumerate(table.rows):
-        cells = (replace(cell, footnotes=marks.get(table.anchor(i, j), ())) for j, cell in enumerate(of_row.cells))
+        cells = (
+            replace(cell, footnotes=marks.get(cell_id(table.name, i, j), ())) for j, cell in enumerate(of_row.cells)
+        )
         rows.append(replace(of_row, cells=tuple(cells)))
     notes = (*table.notes, *([UNLIKE] if any(finding.deviates for finding in of_table) else []))
     return replace(table, rows=tuple(rows), footnotes=(*table.footnotes, *texts), notes=notes, findings=of_table)
@@ -97,9 +100,8 @@ def _paths_by_cell(table: Table, published: PublishedTable, seeds: Sequence[int]
     return paths
 
 
-def _touching(row: Row, column: Column, findings: Iterable[AuditFinding]) -> tuple[AuditFinding, ...]:
-    """The findings that bear on what a cell measures, each once."""
-    quantity = task_of(row, column) if row.members else plain_quantity(column.quantity)
+def _touching(quantity: str, findings: Iterable[AuditFinding]) -> tuple[AuditFinding, ...]:
+    """The findings that bear on a quantity, each once."""
     # what bears on top-1 bears on every quantity of posteriors that the paper does not have
     quantity = quantity if quantity in QUANTITIES else "top-1"
     rules = rules_by_id()

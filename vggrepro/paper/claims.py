@@ -252,7 +252,7 @@ def _singles(entry: Mapping[str, Any], tables: Tables, higher: str, where: str) 
             single["margin"] = margins[quantity]
         elif margins == "tolerance":
             # CHOICE 8
-            printed = _stated(tables, str(entry.get("number")), where).printed
+            printed = _stated(tables, str(entry.get("number")), where).text
             single |= {"margin": allowed_difference(DIFFERENCES[higher], printed), "relative": higher == "relative"}
         if quantity != quantities[0]:
             single |= {"id": f"{entry.get('id')}-{quantity}", "same_as": str(entry.get("id"))}

@@ -57,6 +57,7 @@ class Published:
     """A printed cell. tables/published/README.md says how a cell is written."""
 
     text: str
+    """As printed: without the marks for bold around its first number, while those around a second number stay."""
     value: float | None
     spread: float | None = None
     bold: bool = False
@@ -68,11 +69,6 @@ class Published:
     def verbatim(cls, text: str) -> Published:
         """A cell that is not a number, such as a list of layers; marks for bold belong to its text."""
         return cls(text, None, spanned=text == "<")
-
-    @property
-    def printed(self) -> str:
-        """The cell's text without the marks for bold around its first number; those around a second number stay."""
-        return self.text.replace("**", "", 2) if self.bold else self.text
 
     @classmethod
     def parse(cls, text: str) -> Published:
@@ -92,7 +88,8 @@ class Published:
         bold, *first = match.groups()
         value, spread = first[:2] if bold else first[2:]
         mark = "*" if "*" in text.replace("**", "") else ""
-        return cls(text, float(value), float(spread) if spread else None, bold=bool(bold), mark=mark)
+        printed = text.replace("**", "", 2) if bold else text
+        return cls(printed, float(value), float(spread) if spread else None, bold=bool(bold), mark=mark)
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,8 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
     rows = [TableRow(keys, cells, group) for (_, keys, cells), group in zip(own, groups, strict=True)]
     # imported scores may be of other images than ours: the best is marked among the paper's rows
     printed = sum(not row.name for row, *_ in own)
+    rows[:printed] = _with_best(published, rows[:printed])
+    above = _headings_above(published)
     table = Table(
         number=published.number,
         name=published.name,
@@ -62,9 +64,9 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
         section=published.section,
         caption=published.caption,
         keys=tuple(published.headings.values()),
-        above=_headings_above(published),
+        above=above,
         columns=tuple(column.heading for column in published.columns),
-        rows=(*_with_best(published, rows[:printed]), *rows[printed:]),
+        rows=tuple(rows),
         footnotes=tuple(published.footnotes.items()),
         notes=measurement.notes,
         kind=published.kind.layout,

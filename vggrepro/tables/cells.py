@@ -223,7 +223,7 @@ def published_cell(row: Row, name: str) -> Cell:
         if not row.cells[right].spanned:
             break
         span += 1
-    return Cell("not run", row.cells[name].printed, row.cells[name].bold, span)
+    return Cell("not run", row.cells[name].text, row.cells[name].bold, span)
 
 
 def quoted_cell(cell: Cell, printed: Published, split: str) -> Cell:
