@@ -12,6 +12,7 @@ import yaml
 from tests.judging.made_claims import NETS, PAPER, claim, patterns
 from tests.made_tables import judged_table
 from vggrepro.judging import comparisons
+from vggrepro.judging.comparisons import paired_gain
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares, write_outcomes
@@ -56,6 +57,14 @@ def test_precisions_are_compared_on_the_same_resamples(tmp_path):
     low, high = claims["transfer-voc2007"].steps[0].interval
     assert high - low < 4.5  # an image's worth, 1 point, is in it; unpaired it would be 9
     assert claims["transfer-caltech101"].verdict == "not run"
+
+
+def test_of_precisions_the_higher_is_better_and_of_calibration_errors_the_lower():
+    low, high = (
+        Shares(np.full((1, 1), mean), mean + np.linspace(-0.01, 0.01, 9)[None], 100, 100, "", ()) for mean in (0.2, 0.3)
+    )
+    assert paired_gain(high, low, higher_is_better=True).estimate.mean == pytest.approx(0.1)
+    assert paired_gain(low, high, higher_is_better=False).estimate.mean == pytest.approx(0.1)
 
 
 def test_splits_are_compared_in_pairs(tmp_path):

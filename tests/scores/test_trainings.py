@@ -126,6 +126,12 @@ def test_features_of_two_nets_are_of_two_trainings():
     assert trainings_of(stacked) == {"/D_s0": 0.5, "/E_s0": 0.5}
 
 
+def test_a_share_of_averaged_posteriors_is_of_the_trainings_of_their_nets():
+    sources = ("D_256_s0/dense/256", "E_256_s0/dense/256", "E_256_s0/dense/288")
+    share = Shares(np.zeros((1, 1)), np.empty((1, 9)), 9, 9, "", sources)
+    assert trainings_of(share) == trainings_of(Errors(np.zeros((1, 9), bool), "", sources))
+
+
 @given(st.lists(st.integers(0, 3), min_size=4, max_size=4), st.lists(st.integers(0, 3), min_size=4, max_size=4))
 def test_a_mean_over_trainings_varies_by_the_squares_of_their_shares(first, second):
     """Against drawn errors of four trainings, averaged with these weights."""

@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.judging.test_variants import scores
+from vggrepro.judging.variants import judge_variants
 from vggrepro.paper.measures import RankedImages, calibration_error, mean_class_error
 from vggrepro.scores.stores import read_scores
 from vggrepro.settings.loading import load_settings
@@ -96,9 +97,14 @@ def test_a_table_that_names_no_section_shows_none(tmp_path, scores):
 def test_variants_stand_beside_rows_of_ones_own_table(tmp_path, scores):
     variants = {"much worse": {"of": "C/256", "train": {"weight_decay": 0.05}}}
     settings = settings_with(folder_with(tmp_path), variants=variants)
-    table, _ = build_table(settings.table("mine"), settings, Inputs(scores))
+    published = settings.table("mine")
+    table, measurement = build_table(published, settings, Inputs(scores))
     assert [row.keys[0] for row in table.variants] == ["C (much worse)"]
-    assert table.variants[0].cells[1].value > table.rows[0].cells[1].value
+    (row,) = judge_variants(table, published, measurement, settings).variants
+    usual = table.rows[row.varies].cells
+    for cell, beside, difference in zip(row.cells, usual, row.differences, strict=True):
+        assert difference.value == pytest.approx(cell.value - beside.value)
+    assert [difference.verdict for difference in row.differences[:2]] == ["worse", "worse"]
 
 
 WRONG = [

@@ -127,19 +127,21 @@ def _compared(
     settings: Settings, claim: Claim, place: CellPlace, against: CellPlace, read: OutcomesReader
 ) -> _Difference:
     """By how much the first of two cells is better than the second, or than the number that the paper quotes there."""
-    first = _outcome(place, claim, settings, read)
+    first, higher_is_better = _outcome(place, claim, settings, read), settings.table(place.table).higher_is_better
     trainings = trainings_of(first, of=place.of)
     if not against.row(settings.table).ours:
         printed = against.printed(claim.quantity, settings.table)
         assert printed.value is not None, "the loader checks it"
-        return replace(_from_constant(first, printed.value / 100), times=differing(trainings))
+        return replace(
+            _from_constant(first, printed.value / 100, higher_is_better=higher_is_better), times=differing(trainings)
+        )
     second = _outcome(against, claim, settings, read)
     if first.images != second.images or type(first) is not type(second):
         raise ValueError(
             f"claim {claim.id}: {place.label} and {against.label} are of different images: make the tables anew"
         )
     times = differing(trainings, trainings_of(second, of=against.of))
-    difference = paired_gain(first, second, relative=claim.relative)
+    difference = paired_gain(first, second, relative=claim.relative, higher_is_better=higher_is_better)
     # McNemar's test is of these trainings alone
     return replace(difference, times=times * difference.times, exact=None if times else difference.exact)
 
@@ -170,24 +172,25 @@ def _outcome(place: CellPlace, claim: Claim, settings: Settings, read: OutcomesR
     raise NotRunError(f"{place.label} was not measured")
 
 
-def _from_constant(outcome: Outcome, constant: float) -> _Difference:
+def _from_constant(outcome: Outcome, constant: float, *, higher_is_better: bool) -> _Difference:
     """By how much an outcome is better than a number from 0 to 1; its variance is the outcome's alone."""
     spread = seed_spread(outcome)
     if isinstance(outcome, Errors):
         return _Difference(nested(constant - outcome.values), None, spread, outcome.n, len(outcome.wrong), "images")
     estimate = estimated_share(outcome)
     unit = "images" if outcome.resampled.size else "splits"
-    less = replace(estimate, mean=estimate.mean - constant)
-    return _Difference(less, None, spread, outcome.n, len(outcome.values), unit)
+    above = estimate.mean - constant
+    better = replace(estimate, mean=above if higher_is_better else -above)
+    return _Difference(better, None, spread, outcome.n, len(outcome.values), unit)
 
 
-def paired_gain(first: Outcome, second: Outcome, *, relative: bool = False) -> _Difference:
-    """By how much the first of two outcomes of the same images is better."""
+def paired_gain(first: Outcome, second: Outcome, *, relative: bool = False, higher_is_better: bool) -> _Difference:
+    """By how much the first of two outcomes of the same images is better; for shares, whether that is the higher."""
     if isinstance(first, Errors) and isinstance(second, Errors):
         return _relative_difference(first, second) if relative else _error_difference(first, second)
     assert isinstance(first, Shares)
     assert isinstance(second, Shares)
-    return _share_difference(first, second)
+    return _share_difference(first, second) if higher_is_better else _share_difference(second, first)
 
 
 def _relative_difference(first: Errors, second: Errors) -> _Difference:
@@ -210,7 +213,7 @@ def _error_difference(first: Errors, second: Errors) -> _Difference:
 
 
 def _share_difference(first: Shares, second: Shares) -> _Difference:
-    """The difference of mean precisions or recalls: over the same resamples of images, or over the same splits."""
+    """By how much the first share is higher: over the same resamples of images, or over the same splits."""
     seeds = min(len(first.values), len(second.values))
     better = first.values[:seeds] - second.values[:seeds]
     if first.resampled.size:

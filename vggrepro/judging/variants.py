@@ -40,7 +40,7 @@ def judge_variants(table: Table, published: PublishedTable, measurement: Measure
         and column.split not in ("withheld", "claims")
     }
     tested = {
-        (i, j): _tested(settings, *pair, measurement.spreads[published.columns[j].quantity])
+        (i, j): _tested(table, settings, *pair, measurement.spreads[published.columns[j].quantity])
         for (i, j), pair in pairs.items()
     }
     adjusted = dict(zip(tested, holm([each.p for each in tested.values()]).tolist(), strict=True))
@@ -73,8 +73,8 @@ class _Tested:
     """Two-sided, of no difference."""
 
 
-def _tested(settings: Settings, own: Outcome, usual: Outcome, pooled: TrainingSpread) -> _Tested:
-    gain = paired_gain(own, usual)
+def _tested(table: Table, settings: Settings, own: Outcome, usual: Outcome, pooled: TrainingSpread) -> _Tested:
+    gain = paired_gain(own, usual, higher_is_better=table.higher_is_better)
     times = differing(*(_trainings(settings, each) for each in (own, usual)))
     # the same weights, tested otherwise, differ by nothing that training does
     spread, share = (pooled, times) if times else (measured_spread([gain.spread]), 1.0)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vggrepro.paper.references import without_reference
 from vggrepro.paper.runs import is_variant
 from vggrepro.paper.tolerances import known_quantity, tolerance_of
-from vggrepro.scores.outcomes import Errors, Outcome
+from vggrepro.scores.outcomes import Errors, Outcome, Shares
 from vggrepro.scores.statistics import Estimate, chance_of_images
 
 TrainingShares = Mapping[str, float]
@@ -118,13 +118,14 @@ def trainings_of(outcome: Outcome, *, of: str = "") -> TrainingShares:
     Nets are averaged last (PAPER 4.4), so that each has the same share. Imported scores are of no training that varies: what
     was imported is that one system.
     """
-    if isinstance(outcome, Errors):
+    if isinstance(outcome, Shares) and all(path.count("/") == 1 for path in outcome.sources):
+        # of SVMs: <task>/<run>+<run>, a result for each seed
+        members = [run for path in outcome.sources[:1] for run in path.partition("/")[2].split("+")]
+    else:
+        # of posteriors or boxes: <run>/<protocol>/<Q>
         members = [
             path if path.startswith(IMPORTED) else without_reference(path.split("/")[0]) for path in outcome.sources
         ]
-    else:
-        # <task>/<run>+<run>, a result for each seed
-        members = outcome.sources[0].rpartition("/")[2].split("+") if outcome.sources else []
     distinct = dict.fromkeys(members)
     return {f"{of}/{run}": 1 / len(distinct) for run in distinct if not run.startswith(IMPORTED)}
 
