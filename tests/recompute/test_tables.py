@@ -29,7 +29,6 @@ from vggrepro.scores.stores import read_scores, write_scores
 from vggrepro.settings.blocks import MergeSettings
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.tables import references
 from vggrepro.tables.build import build_table
 from vggrepro.tables.measurement import Inputs
 
@@ -132,7 +131,7 @@ def test_the_gain_of_a_claim_that_was_changed_differs_by_the_definitions(results
 
 
 def top_1_counted_as_top_5(patch):
-    patch.setattr(references, "wrong_images", lambda ranks, top: ranks >= 2)
+    patch.setattr("vggrepro.scores.outcomes.wrong_images", lambda ranks, top: ranks >= 2)
 
 
 def ties_counted_as_right(patch):
