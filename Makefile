@@ -18,8 +18,8 @@ reference: smoke  ## keep the digests and numbers of this machine's smoke run as
 test: setup  ## all tests, a file to a worker; of three workers one mostly waits for the smoke run, and one for Slurm
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
-test-all: export VGGREPRO_ATTEMPTS = 2000
-test-all: test  ## the same, with a hundred times as many changed files of others: an hour
+test-all: export VGGREPRO_THOROUGH = 1
+test-all: test  ## the same, with many more draws, kills and damaged files where tests try them at random: an hour
 
 lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/ruff check .

@@ -39,6 +39,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name not in BEGIN_WITH)
 
 
+THOROUGH = os.environ.get("VGGREPRO_THOROUGH") == "1"
+"""Whether this is `make test-all`: what is drawn, killed or damaged at random is tried many more times."""
+
 REAL = Path(os.environ.get("VGGREPRO_IMAGES", ROOT.parent / "shared" / "data"))
 """A folder of real images, if there is one: ilsvrc2012-val-200.zip, tiny-imagenet-100.zip and others that tests name."""
 
@@ -156,11 +159,11 @@ def smoke() -> Settings:
     return load_settings({"smoke": True})
 
 
-def small(**train: object) -> RunSettings:
-    """Settings of a run that takes a second: nets of 4 channels, one epoch."""
+def small(*, scale_unit: int = 4, **train: object) -> RunSettings:
+    """Settings of a run that takes a second: nets of 4 channels and crops of 28 px, one epoch."""
     given = {"batch": 16, "epochs": 1, "learning_rate": 0.001, "init": "glorot"} | train
     return RunSettings.model_validate(
-        {"model": {"scale_unit": 8, "width": 4, "fc": 32, "dropout": 0.0}, "train": given}, strict=False
+        {"model": {"scale_unit": scale_unit, "width": 4, "fc": 32, "dropout": 0.0}, "train": given}, strict=False
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 
+from tests.conftest import THOROUGH
 from vggrepro.core.paths import ROOT
 
-ATTEMPTS = int(os.environ.get("VGGREPRO_ATTEMPTS", "20"))
+ATTEMPTS = 2000 if THOROUGH else 20
 """Changed files of each kind."""
 NEVER_RIGHT = {"a.mat", "b.mat", "a.zip"}
 """Kinds whose unchanged file is refused, too, because a whole net or bundle would be large."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -47,8 +48,8 @@ def arithmetic(request) -> Iterator[None]:
         flag.allow_tf32 = value
 
 
-def training_on(device: torch.device, stores, run: Run, **train: object) -> Training:
-    settings = with_dropout(small(**train))
+def training_on(device: torch.device, stores, run: Run, **given: Any) -> Training:
+    settings = with_dropout(small(**given))
     if run.localises:
         settings = settings.model_copy(update={"boxes": BoxTargets()})
     train_store, val_store = Store(stores[0]), few(stores)
@@ -126,7 +127,7 @@ def test_a_training(stores, run, precision):
 
 def test_a_training_whose_crops_are_cut_on_the_device(stores):
     with fake_gpu():
-        train(stores, on_device=True)
+        train(stores, on_device=True, scale_unit=8)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -161,7 +162,7 @@ INPUT, VIEWS = (loader, "net_input", on_cpu(net_input)), (views, "net_input", on
 CASES = {
     "dropout": (train, *DROPOUT),
     "a training's input": (train, *INPUT),
-    "resident crops": (partial(train, on_device=True), *INPUT),
+    "resident crops": (partial(train, on_device=True, scale_unit=8), *INPUT),
     "box training": (partial(train, run="a box a class"), *DROPOUT),
     "dense": (evaluate, *VIEWS),
     "multi-crop": (partial(evaluate, protocol="multi-crop"), *VIEWS),

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 
+from tests.conftest import THOROUGH
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.paper.systems import evaluations_of
 from vggrepro.planning import power
@@ -130,7 +131,7 @@ def forecast(folder: Path, world: World, draws: int = 4000) -> dict[str, float]:
 @pytest.mark.parametrize(("seeds", "training"), [(1, 0.1), (3, 0.6)])
 def test_chances_are_those_of_outcomes_that_are_drawn_image_by_image(tmp_path, seeds, training):
     """Within 3 points, beyond what so few simulations are off by themselves."""
-    simulations = 400
+    simulations = 400 if THOROUGH else 60
     said = forecast(tmp_path, World(seeds, training, np.random.default_rng(1)))
     found = simulated(tmp_path, World(seeds, training, np.random.default_rng(2)), simulations)
     for name, chance in said.items():

@@ -84,7 +84,7 @@ CASES = {
     "LRN": (Run("A-LRN", "256"), SETTINGS, None),
     "boxes, a box per class": (Run("A", "256", objective="PCR"), BOXES, A),
     "boxes, FC layers alone": (Run("A", "256", objective="SCR", layers="fc"), BOXES, A),
-    "crops cut on a device": (Run("A", "256", seed=1), with_dropout(small(on_device=True)), None),
+    "crops cut on a device": (Run("A", "256", seed=1), with_dropout(small(scale_unit=8, on_device=True)), None),
     "bf16": (Run("A", "256", seed=2), with_dropout(small(precision="bf16")), None),
     "momentum and decay": (
         Run("A", "256", seed=3),

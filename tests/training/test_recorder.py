@@ -48,13 +48,13 @@ def test_steps_are_counted_and_the_optimiser_is_read(records):
 
 
 def test_what_was_drawn_for_images_is_measured(records):
-    for name, S in {"A": [64, 64], "D384": [96, 96]}.items():
+    for name, S in {"A": [32, 32], "D384": [48, 48]}.items():
         assert records[name]["S"] == S
     low, high = records["Dfc"]["S"]
-    assert 64 <= low < 70
-    assert 122 < high <= 128
+    assert 32 <= low < 35
+    assert 61 < high <= 64
     record = records["A"]
-    assert record["crop"] == [56]
+    assert record["crop"] == [28]
     assert record["drawn"] == 320
     assert record["flipped"] == pytest.approx(0.5, abs=5 * 0.5 / 320**0.5)
     assert record["colour_std"] == pytest.approx(0.1, rel=5 / 640**0.5)

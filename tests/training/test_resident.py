@@ -56,9 +56,9 @@ def test_images_of_different_sizes_are_refused(stores):
 
 
 def test_a_training_learns_the_same_from_them(stores):
-    """The losses of ten steps; at S = 256 pixels are equal to the bit."""
+    """The losses of ten steps, where S = 256 stands for the side of the images: pixels are equal to the bit."""
     from_files, on_device = (
-        losses(build(Run("A", "256"), small(on_device=where), stores), 10) for where in (False, True)
+        losses(build(Run("A", "256"), small(scale_unit=8, on_device=where), stores), 10) for where in (False, True)
     )
     assert on_device == pytest.approx(from_files, rel=1e-4)
 

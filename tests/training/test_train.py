@@ -34,7 +34,7 @@ def test_golden_losses(stores):
 
 
 def golden_losses(folder: Path) -> list[float]:
-    settings = with_dropout(small(batch=8, learning_rate=1e-5, weight_decay=0.5))
+    settings = with_dropout(small(batch=8, learning_rate=1e-5, weight_decay=5.0))
     with float64():
         return losses(build(Run("A", "256-512"), settings, (folder, folder)), 20)
 

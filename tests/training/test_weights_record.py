@@ -24,5 +24,5 @@ def test_layers_that_moved_are_told_from_those_that_did_not():
 def test_a_net_is_recorded_from_its_layers():
     record = net_record(VGG("A-LRN", 10, small().model))
     assert record["layers"] == ["Conv2d", "Linear", "LocalResponseNorm", "MaxPool2d", "ReLU"]
-    assert (record["width"], record["fc"], record["poolings"], record["pooling"]) == (4, 32, 3, "floor")
+    assert (record["width"], record["fc"], record["poolings"], record["pooling"]) == (4, 32, 2, "floor")
     assert record["lrn"] == [[2.0, 5.0, 1e-4, 0.75]]

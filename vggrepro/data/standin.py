@@ -37,19 +37,19 @@ def wnid(label: int) -> str:
 def draw_image(label: int, rng: np.random.Generator) -> tuple[NDArray[np.uint8], tuple[int, int, int, int]]:
     """One image [64, 64, 3] of a class, and the box of its shape."""
     shape, angle, period = STANDIN_CLASSES[label]
-    radius = int(rng.integers(14, 25))
+    radius = int(rng.integers(20, 30))
     cx, cy = rng.integers(radius, STANDIN_SIDE - radius, 2)
     y, x = np.mgrid[:STANDIN_SIDE, :STANDIN_SIDE]
     theta = np.deg2rad(angle if rng.random() < 0.5 else 180 - angle)
     wave = np.sin(2 * np.pi * (x * np.sin(theta) + y * np.cos(theta)) / period + rng.uniform(0, 2 * np.pi))
-    ground, dark, light = rng.uniform(40, 216, 3), rng.uniform(0, 110, 3), rng.uniform(145, 256, 3)
+    ground, dark, light = rng.uniform(40, 216, 3), rng.uniform(0, 70, 3), rng.uniform(185, 256, 3)
     stripes = dark + (light - dark) * (wave[..., None] + 1) / 2
     distance = np.hypot(x - cx, y - cy) if shape == "disc" else np.maximum(abs(x - cx), abs(y - cy))
     image = np.where((distance <= radius)[..., None], stripes, ground)
     # a black or white outline, because a crop at a large S may show no more of the shape than a piece of its edge
     image = np.where(((distance <= radius) & (distance > radius - 3))[..., None], rng.choice([0.0, 255.0]), image)
-    # noise from none to much; so much in every tenth image that a net guesses: its top-5 error is not 0 either
-    image += rng.normal(0, rng.uniform(5, 50) if rng.random() < 0.9 else HOPELESS_NOISE, image.shape)
+    # so much noise in every tenth image that a net guesses: its top-5 error is not 0 either
+    image += rng.normal(0, rng.uniform(2, 15) if rng.random() < 0.9 else HOPELESS_NOISE, image.shape)
     box = (int(cx - radius), int(cy - radius), int(cx + radius), int(cy + radius))
     return image.clip(0, 255).astype(np.uint8), box
 
