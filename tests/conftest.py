@@ -32,11 +32,12 @@ hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=Tr
 hypothesis.settings.load_profile("repeatable")
 
 BEGIN_WITH = ("test_run.py", "test_slurm.py", "test_short_runs.py")
+END_WITH = ("test_finished_run.py",)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: beside them the other workers take the rest."""
-    items.sort(key=lambda item: item.path.name not in BEGIN_WITH)
+    """The longest files first: beside them the other workers take the rest, and what needs their results comes last."""
+    items.sort(key=lambda item: (item.path.name not in BEGIN_WITH, item.path.name in END_WITH))
 
 
 THOROUGH = os.environ.get("VGGREPRO_THOROUGH") == "1"

@@ -12,7 +12,10 @@ from collections import Counter
 from pathlib import Path
 
 from vggrepro.core.paths import ROOT
+from vggrepro.paper.tables import table_name
+from vggrepro.tables import render
 
+SMOKE = ("--config", "smoke=true")
 LOADED = ["snakemake.cli", "vggrepro.workflow.plan", "vggrepro.workflow.session", "vggrepro.settings.loading"]
 """What a process has loaded from which dry runs are forked: loading takes longer than planning."""
 
@@ -65,3 +68,9 @@ def _call(arguments: list[str], environment: dict[str, str], folder: Path, stdou
     from snakemake.cli import main
 
     main(arguments)
+
+
+def top1(folder: Path, number: str) -> dict[str, float]:
+    """Top-1 errors of a table by the row's keys."""
+    table = render.read_table(folder / "tables" / f"{table_name(number)}.json")
+    return {"/".join(row.keys): row.cells[0].value for row in table.rows if row.cells[0].value is not None}

@@ -3,37 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tests.conftest import write_devkit
-from tests.damage import kinds_of, outcomes
-from tests.formats import layers_of, write_mat
-from tests.workflow.planning import jobs, runs, snakemake
+from tests.workflow.planning import SMOKE, jobs, runs, snakemake, top1
 from vggrepro import cli
 from vggrepro.core.instructions import cpu_has_avx2
-from vggrepro.core.paths import ROOT
 from vggrepro.core.plan_record import predicted_and_measured, read_plan
 from vggrepro.data.boxes import iou
 from vggrepro.data.store import Store
 from vggrepro.diagnosis.comparison import compare
 from vggrepro.diagnosis.digests import digests_of
 from vggrepro.external.imported import judge_predictions
-from vggrepro.nets.weights import load_weights
 from vggrepro.paper.tables import table_name, table_numbers
 from vggrepro.planning.status import read_status
 from vggrepro.report.bundle_check import check_bundle
-from vggrepro.scores.stores import read_scores
 from vggrepro.tables import render
 
 TWO_NETS = "D/[256;512]/256,384,512 + E/[256;512]/256,384,512"
-SMOKE = ("--config", "smoke=true")
 FIGURES = [
     "What depends on what, what it cost, and what came out", "Every difference from the paper: Table 3 to Table 4",
     "Every difference from the paper: Table 5 to Table 11", "The gain behind each claim, 1", "The gain behind each claim, 2",
@@ -43,23 +35,6 @@ FIGURES = [
     "Boxes before and after merging", "From a centre crop to the paper's protocol",
 ]  # fmt: skip
 """What a report of everything shows, in this order."""
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory) -> Iterator[Path]:
-    """A smoke run in a folder with a space in its name."""
-    folder = tmp_path_factory.mktemp("a folder with spaces")
-    done = snakemake(folder, *SMOKE, cores=2)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert f"The report: {folder}/results/smoke/report/report.html" in done.stdout
-    (folder / "output.txt").write_text(done.stdout, encoding="utf-8")
-    return folder
-
-
-def top1(folder: Path, number: str) -> dict[str, float]:
-    """Top-1 errors of a table by the row's keys."""
-    table = render.read_table(folder / "tables" / f"{table_name(number)}.json")
-    return {"/".join(row.keys): row.cells[0].value for row in table.rows if row.cells[0].value is not None}
 
 
 @pytest.mark.slow
@@ -105,21 +80,6 @@ def test_of_a_finished_run_everything_is_made_and_every_step_was_predicted(finis
     assert "Predicted and measured" in said
     assert cli.main(["plan", "--config", "smoke=true", "--claims"]) == 0
     assert "from results/smoke" in capsys.readouterr().out, "disagreement is that of its own outcomes"
-
-
-@pytest.mark.slow
-def test_a_packed_run_comes_back_with_its_tables_and_nothing_of_it_is_made_again(finished, tmp_path):
-    """Without weights, features and images: only pictures of validation images need some of them again."""
-    results, merged = finished / "results/smoke", tmp_path / "results/smoke"
-    assert cli.main(["pack", str(results), str(tmp_path / "a.zip")]) == 0
-    assert cli.main(["merge", str(tmp_path / "a.zip"), "--out", str(merged)]) == 0
-    tables = sorted((results / "tables").iterdir())
-    assert [file.name for file in tables if file.read_bytes() != (merged / "tables" / file.name).read_bytes()] == []
-    assert not list(merged.rglob("*.safetensors"))
-    planned = jobs(snakemake(tmp_path, "--configfile", str(merged / "merge/settings.yaml")))
-    shown = {"claims", "whatif", "evidence", "flips", "merging", "report", "bundle"}
-    assert set(planned) == {*shown, "prepare", "all", "total"}
-    assert planned["prepare"] == 1, "validation images alone"
 
 
 @pytest.mark.slow
@@ -231,45 +191,6 @@ def test_every_result_says_what_made_it(finished):
     assert record["data"] == Store(finished / "results/smoke/data/val").digest
     assert (record["protocol"], record["Q"], record["run"]) == ("dense", 256, "D_256_s0")
     assert {"commit", "versions", "processor", "at"} <= set(record["made"])
-
-
-@pytest.mark.slow
-def test_no_damage_to_any_kind_of_file_is_believed(finished):
-    results = finished / "results/smoke"
-    found = [outcome for kind, file in kinds_of(results).items() for outcome in outcomes(results, kind, file)]
-    assert [outcome for outcome in found if outcome.outcome == "silent"] == []
-
-
-@pytest.mark.slow
-def test_released_nets_have_the_numbers_of_the_trainings_that_they_came_from(finished, tmp_path):
-    ours, theirs = finished / "results/smoke", tmp_path / "results/smoke-released"
-    for file, run in {"a.mat": "A_256_s0", "d.mat": "D_256-512_s0"}.items():
-        net = load_weights(ours / "runs" / run / "weights.safetensors")
-        write_mat(tmp_path / file, layers_of(net.net()), list(net.wnids), net.mean)
-    wanted = ("table3", "--config", "smoke=true", "released={A/256: {file: a.mat, recipe: torchvision}, D: d.mat}")
-    done = snakemake(tmp_path, *wanted, cores=2)
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
-    assert not (theirs / "data/train").exists()
-    for store in ("A_256_s0/dense/256", "D_256-512_s0/dense/384"):
-        scores, trained = (read_scores(folder / "scores" / store).posteriors for folder in (theirs, ours))
-        assert np.array_equal(scores, trained)
-    rows = ["A/256/256", "D/[256;512]/384"]
-    assert top1(theirs, "3") == {row: top1(ours, "3")[row] for row in rows}
-    footnotes = dict(render.read_table(theirs / "tables/table03.json").footnotes)
-    recipe, others = (next(text for text in footnotes.values() if part in text) for part in ("90 epochs", "others"))
-    assert "weight decay 0.0001 (0.0005)" in recipe
-    assert "torchvision or others" in others, "of both cells"
-
-
-@pytest.mark.slow
-def test_the_lesson_runs_from_top_to_bottom(finished, monkeypatch, capsys):
-    monkeypatch.chdir(finished)
-    monkeypatch.setenv("PATH", os.environ["PATH"])  # to which the lesson adds
-    names: dict[str, object] = {}
-    for cell in json.loads((ROOT / "docs" / "lesson.ipynb").read_text(encoding="utf-8"))["cells"]:
-        if cell["cell_type"] == "code":
-            exec("".join(cell["source"]), names)
-    assert "'agrees'" in capsys.readouterr().out
 
 
 @pytest.mark.slow

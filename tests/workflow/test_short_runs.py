@@ -11,8 +11,7 @@ import time
 import pytest
 
 from tests.conftest import list_again, real
-from tests.workflow.planning import jobs, snakemake
-from tests.workflow.test_run import SMOKE, top1
+from tests.workflow.planning import SMOKE, jobs, snakemake, top1
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin
 from vggrepro.data.store import Store

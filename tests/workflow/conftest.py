@@ -1,0 +1,22 @@
+"""The smoke run that tests of results share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.planning import SMOKE, snakemake
+
+
+def run_smoke(folder: Path) -> None:
+    done = snakemake(folder, *SMOKE, cores=2)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+    assert f"The report: {folder}/results/smoke/report/report.html" in done.stdout
+    (folder / "output.txt").write_text(done.stdout, encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def finished(made_once) -> Path:
+    """A smoke run in a folder with a space in its name."""
+    return made_once("a folder with spaces", run_smoke)
