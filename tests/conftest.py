@@ -31,13 +31,46 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-BEGIN_WITH = ("test_run.py", "test_slurm.py", "test_short_runs.py")
-END_WITH = ("test_finished_run.py",)
+BEGIN_WITH = ("workflow/test_run.py", "slurm/test_slurm.py", "workflow/test_short_runs.py")
+END_WITH = ("workflow/test_finished_run.py",)
+"""The longest files first: beside them the other workers take the rest, and what needs their results comes last."""
+
+SLOW = {
+    "Snakemake, Slurm, or commands in processes of their own": (
+        "cli/test_cli", "core/test_instructions", "core/test_places", "data/test_staging", "data/test_verify",
+        "data/test_writer", "planning/test_status", "planning/test_steps", "planning/test_timeline", "slurm/",
+        "test_hostile", "workflow/",
+    ),
+    "a browser": ("report/test_page_in_browser",),
+    "nets that train": ("recompute/test_check", "recompute/test_training", "test_on_gpu", "training/"),
+    "nets that are tested or compared with another library's": (
+        "diagnosis/test_measurement", "evaluation/test_evaluate", "external/test_released",
+        "localisation/test_prediction", "nets/test_inference", "nets/test_vgg", "recompute/test_evaluations",
+        "recompute/test_transfer",
+    ),
+    "all tables, claims and a report of made-up results": (
+        "core/test_records", "data/test_integrity", "judging/test_costs", "judging/test_ledger",
+        "judging/test_own_claims", "judging/test_pipeline", "judging/test_variants", "packs/",
+        "recompute/test_tables", "report/test_export", "report/test_figures", "tables/test_references",
+    ),
+    "hundreds of random draws": ("planning/test_budget", "planning/test_power"),
+    "files of 50,000 images": (
+        "data/test_collections", "data/test_devkit", "data/test_standin", "external/test_imported",
+        "external/test_public_predictions", "localisation/test_errors", "localisation/test_merging",
+        "scores/test_scores",
+    ),
+}  # fmt: skip
+"""Files and folders of tests that take seconds, by what they need: `pytest -m "not slow"` leaves them out."""
+TESTS = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest files first: beside them the other workers take the rest, and what needs their results comes last."""
-    items.sort(key=lambda item: (item.path.name not in BEGIN_WITH, item.path.name in END_WITH))
+    paths = {item: item.path.relative_to(TESTS).as_posix() for item in items}
+    items.sort(key=lambda item: (paths[item] not in BEGIN_WITH, paths[item] in END_WITH))
+    slow = tuple(name for names in SLOW.values() for name in names)
+    for item in items:
+        if paths[item].startswith(slow):
+            item.add_marker("slow")
 
 
 THOROUGH = os.environ.get("VGGREPRO_THOROUGH") == "1"

@@ -127,7 +127,6 @@ def forecast(folder: Path, world: World, draws: int = 4000) -> dict[str, float]:
     }
 
 
-@pytest.mark.slow  # hundreds of sets of images are drawn and judged
 @pytest.mark.parametrize(("seeds", "training"), [(1, 0.1), (3, 0.6)])
 def test_chances_are_those_of_outcomes_that_are_drawn_image_by_image(tmp_path, seeds, training):
     """Within 3 points, beyond what so few simulations are off by themselves."""

@@ -269,7 +269,6 @@ def test_without_a_name_the_results_that_were_written_last_are_shown(tmp_path):
     assert newest_results(tmp_path).name == "new"
 
 
-@pytest.mark.slow  # a process is started and killed
 def test_a_lock_that_died_with_its_process_is_free(tmp_path):
     make(tmp_path)
     code = f"import sys; sys.path.insert(0, '.'); f = open({str(tmp_path / SESSION_LOCK)!r}, 'w'); " + (

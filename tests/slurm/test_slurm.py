@@ -139,7 +139,6 @@ def about(folder: Path, run: str) -> dict:
     return json.loads((folder / f"results/smoke/runs/{run}/run.json").read_text())
 
 
-@pytest.mark.slow
 def test_a_cancelled_training_is_retried_and_goes_on(disturbed, tmp_path):
     folder = disturbed["cancelled"].folder
     assert "A_256_s0: goes on from epoch" in (folder / "results/smoke/logs/train/A_256_s0.log").read_text()
@@ -155,7 +154,6 @@ def test_a_cancelled_training_is_retried_and_goes_on(disturbed, tmp_path):
     assert file_digest(tmp_path / "weights.safetensors") == about(folder, "A_256_s0")["weights"]
 
 
-@pytest.mark.slow
 def test_a_training_on_two_nodes_is_requeued_and_goes_on(disturbed):
     folder, nodes = disturbed["requeued"]
     assert nodes == "node[1-2]"
@@ -165,7 +163,6 @@ def test_a_training_on_two_nodes_is_requeued_and_goes_on(disturbed):
     assert (folder / "results/smoke/scores/B_256_s0/dense/256/made.json").exists()
 
 
-@pytest.mark.slow
 def test_a_node_copies_a_store_once_and_its_next_job_finds_it(disturbed):
     """Of a training on two nodes, both attempts and the evaluation after it read what was copied for the run before."""
     folder = disturbed["requeued"].folder
@@ -184,7 +181,6 @@ def test_a_node_copies_a_store_once_and_its_next_job_finds_it(disturbed):
     assert re.search(r"data/val: read from .*/disk of node[12]/\w{32}, after \d", evaluation.read_text())
 
 
-@pytest.mark.slow
 def test_a_move_to_a_cluster_trains_nothing_again(disturbed):
     """Where and on how many processes a run was trained is none of its settings."""
     call = [BIN / "snakemake", "--cores", "all", *HERE, "--dry-run", "--", "results/smoke/scores/B_256_s0/dense"]
@@ -203,7 +199,6 @@ with Stage(stage=sys.argv[1]).stores(Path(sys.argv[2]), workers=1) as (folder,):
 """
 
 
-@pytest.mark.slow
 def test_every_node_has_a_copy_of_its_own_and_keeps_it(slurm, stores, tmp_path):
     (tmp_path / "read.py").write_text(READ)
     call = shlex.join([sys.executable, "read.py", f"{tmp_path}/disk of $SLURMD_NODENAME", str(stores[1])])

@@ -20,7 +20,7 @@ from vggrepro.settings.blocks import BoxTargets
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.processes import ALONE, ProcessGroup, join_processes
 
-pytestmark = [pytest.mark.trains, pytest.mark.slow]  # processes are started, stopped and killed
+pytestmark = pytest.mark.trains  # processes are started, stopped and killed
 EXACT = {"rel": 1e-5, "abs": 1e-5}
 SLOW = 1e-7
 """A rate in float32. At 10^-3 a pooling that rounding turns moves the losses of later steps by up to 3%; so slow, by 2e-6."""

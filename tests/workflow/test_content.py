@@ -16,8 +16,6 @@ from tests.workflow.planning import forked
 from vggrepro.workflow import content
 from vggrepro.workflow.recipes import FAILED, UNFINISHED
 
-pytestmark = pytest.mark.slow  # every test calls Snakemake several times
-
 SNAKEFILE = """
 from vggrepro.workflow.content import decide_by_content
 decide_by_content(workflow, "results/x")

@@ -7,7 +7,6 @@ import os
 import shutil
 
 import numpy as np
-import pytest
 
 from tests.damage import kinds_of, outcomes
 from tests.formats import layers_of, write_mat
@@ -19,7 +18,6 @@ from vggrepro.scores.stores import read_scores
 from vggrepro.tables import render
 
 
-@pytest.mark.slow
 def test_no_damage_to_any_kind_of_file_is_believed(finished, tmp_path):
     results = tmp_path / "results/smoke"
     shutil.copytree(finished / "results/smoke", results)
@@ -27,7 +25,6 @@ def test_no_damage_to_any_kind_of_file_is_believed(finished, tmp_path):
     assert [outcome for outcome in found if outcome.outcome == "silent"] == []
 
 
-@pytest.mark.slow
 def test_a_packed_run_comes_back_with_its_tables_and_nothing_of_it_is_made_again(finished, tmp_path):
     """Without weights, features and images: only pictures of validation images need some of them again."""
     results, merged = finished / "results/smoke", tmp_path / "results/smoke"
@@ -42,7 +39,6 @@ def test_a_packed_run_comes_back_with_its_tables_and_nothing_of_it_is_made_again
     assert planned["prepare"] == 1, "validation images alone"
 
 
-@pytest.mark.slow
 def test_released_nets_have_the_numbers_of_the_trainings_that_they_came_from(finished, tmp_path):
     ours, theirs = finished / "results/smoke", tmp_path / "results/smoke-released"
     for file, run in {"a.mat": "A_256_s0", "d.mat": "D_256-512_s0"}.items():
@@ -63,7 +59,6 @@ def test_released_nets_have_the_numbers_of_the_trainings_that_they_came_from(fin
     assert "torchvision or others" in others, "of both cells"
 
 
-@pytest.mark.slow
 def test_the_lesson_runs_from_top_to_bottom(finished, tmp_path, monkeypatch, capsys):
     folder = shutil.copytree(finished, tmp_path / "lesson")
     monkeypatch.chdir(folder)

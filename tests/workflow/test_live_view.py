@@ -7,11 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 from vggrepro.core.paths import ROOT
-
-pytestmark = pytest.mark.slow  # every test calls Snakemake
 
 SNAKEFILE = """
 from vggrepro.workflow.session import keep_output_in_logs, say

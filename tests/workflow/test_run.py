@@ -37,7 +37,6 @@ FIGURES = [
 """What a report of everything shows, in this order."""
 
 
-@pytest.mark.slow
 def test_nets_of_every_depth_learn_the_stand_in(finished):
     errors = top1(finished / "results/smoke", "3")
     assert len(errors) == 12
@@ -46,7 +45,6 @@ def test_nets_of_every_depth_learn_the_stand_in(finished):
     assert all(error < 75 for error in top1(finished / "results/smoke", "text").values())
 
 
-@pytest.mark.slow
 def test_top5_errors_say_something(finished):
     """Every tenth image can only be guessed: by chance half of the top-5 answers to it are wrong."""
     table = render.read_table(finished / "results/smoke/tables/table03.json")
@@ -55,7 +53,6 @@ def test_top5_errors_say_something(finished):
     assert max(errors) < 25, f"chance is 50%: {errors}"
 
 
-@pytest.mark.slow
 def test_the_run_ends_by_saying_whether_it_equals_the_reference(finished):
     """Equal to the bit where the code is that of the reference; a difference is said, and is no failure."""
     results = digests_of(finished / "results/smoke")
@@ -65,7 +62,6 @@ def test_the_run_ends_by_saying_whether_it_equals_the_reference(finished):
     assert len(results.cells) >= 100
 
 
-@pytest.mark.slow
 def test_of_a_finished_run_everything_is_made_and_every_step_was_predicted(finished, monkeypatch, capsys):
     """Its plan was written before the first step, so that predicted stands beside measured for each."""
     monkeypatch.chdir(finished)
@@ -82,7 +78,6 @@ def test_of_a_finished_run_everything_is_made_and_every_step_was_predicted(finis
     assert "from results/smoke" in capsys.readouterr().out, "disagreement is that of its own outcomes"
 
 
-@pytest.mark.slow
 def test_boxes_are_learnt(finished):
     """The middle half of every image, always the same box, misses 73 in 100."""
     val = Store(finished / "results/smoke/data/val")
@@ -94,7 +89,6 @@ def test_boxes_are_learnt(finished):
     assert max(top1(finished / "results/smoke", "9").values()) < blind + 5
 
 
-@pytest.mark.slow
 def test_features_know_more_than_chance(finished):
     """Four shapes of VOC, six of Caltech, three actions: by chance about a third, a sixth and a half."""
     rows = render.read_table(finished / "results/smoke/tables/table11.json").rows[-3:]
@@ -102,7 +96,6 @@ def test_features_know_more_than_chance(finished):
     assert (values.min(0) > [50, 50, 40, 40]).all(), values
 
 
-@pytest.mark.slow
 def test_table_9_is_what_a_submission_is_judged_to_be(finished, tmp_path):
     """Table 10's number, and the error of the file that `submission` writes, judged by the devkit's rules."""
     folder = finished / "results/smoke"
@@ -122,14 +115,12 @@ def test_table_9_is_what_a_submission_is_judged_to_be(finished, tmp_path):
     assert judged.top1 / 4 == pytest.approx(top1(folder, "6")["post-submission/" + TWO_NETS + "/multi-crop & dense"])
 
 
-@pytest.mark.slow
 def test_every_table_is_there_in_every_format(finished):
     names = {path.name for path in (finished / "results/smoke/tables").iterdir()}
     kinds = (*render.TABLE_FORMATS, "npz", "xxh128")
     assert names == {f"{table_name(n)}.{kind}" for n in table_numbers() for kind in kinds}
 
 
-@pytest.mark.slow
 def test_no_cell_of_ours_is_left_open(finished):
     for number in table_numbers("scores", "boxes", "svms"):
         table = render.read_table(finished / f"results/smoke/tables/{table_name(number)}.json")
@@ -146,7 +137,6 @@ def test_no_cell_of_ours_is_left_open(finished):
             assert {cell.n for row in table.rows for cell in row.cells if cell.status == "measured"} == {400}
 
 
-@pytest.mark.slow
 def test_the_bundle_is_whole_and_names_no_place(finished):
     bundle = finished / "results/smoke/export/crate.zip"
     assert check_bundle(bundle) > 200
@@ -154,12 +144,10 @@ def test_the_bundle_is_whole_and_names_no_place(finished):
         assert [name for name in archive.namelist() if str(finished).encode() in archive.read(name)] == []
 
 
-@pytest.mark.slow
 def test_the_report_of_a_smoke_run_is_within_two_megabytes(finished):
     assert (finished / "results/smoke/report/report.html").stat().st_size <= 2_000_000
 
 
-@pytest.mark.slow
 def test_the_report_needs_nothing_else_and_opens_with_what_was_run(finished):
     page = (finished / "results/smoke/report/report.html").read_text(encoding="utf-8")
     assert not re.findall(r"""src=["'](?!data:)""", page)
@@ -183,7 +171,6 @@ def test_the_report_needs_nothing_else_and_opens_with_what_was_run(finished):
     assert len(ids) == len(set(ids))
 
 
-@pytest.mark.slow
 def test_every_result_says_what_made_it(finished):
     weights = json.loads((finished / "results/smoke/runs/D_256_s0/run.json").read_text())["weights"]
     record = json.loads((finished / "results/smoke/scores/D_256_s0/dense/256/made.json").read_text())
@@ -193,26 +180,22 @@ def test_every_result_says_what_made_it(finished):
     assert {"commit", "versions", "processor", "at"} <= set(record["made"])
 
 
-@pytest.mark.slow
 def test_a_second_run_has_nothing_to_do(finished):
     done = snakemake(finished, *SMOKE)
     assert "Nothing to be done" in done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_a_setting_of_the_later_stages_retrains_them_alone(finished):
     trained = runs(snakemake(finished, *SMOKE, "finetune={epochs: 5}"))
     later = {f"{net}_{S}_s0" for net in "CDE" for S in ("384", "256-512")} | {"D_256-512_fc_s0"}
     assert trained == later | {"D_384_pcr_s0", "D_384_pcr_fc_s0", "D_384_scr_fc_s0"}
 
 
-@pytest.mark.slow
 def test_a_setting_of_boxes_retrains_their_nets_alone(finished):
     trained = runs(snakemake(finished, *SMOKE, "boxes={target: random}"))
     assert trained == {"D_256_pcr_s0", "D_384_pcr_s0", "D_384_pcr_fc_s0", "D_384_scr_fc_s0"}
 
 
-@pytest.mark.slow
 def test_a_table_made_anew_runs_no_net(finished):
     for change in ("higher=relative", "merge={threshold: 0.5}"):
         done = snakemake(finished, *SMOKE, change)

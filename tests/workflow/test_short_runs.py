@@ -8,8 +8,6 @@ import subprocess
 import sys
 import time
 
-import pytest
-
 from tests.conftest import list_again, real
 from tests.workflow.planning import SMOKE, jobs, snakemake, top1
 from vggrepro.core.paths import ROOT
@@ -26,7 +24,6 @@ real:
 """
 
 
-@pytest.mark.slow
 def test_the_smoke_run_on_real_images(tmp_path):
     """Cut short, and of a table of the user's own: the other smoke run shows what is learnt, and all of the paper's tables."""
     zipped = real("tiny-imagenet-100.zip")
@@ -49,7 +46,6 @@ def test_the_smoke_run_on_real_images(tmp_path):
     assert "Measured on Tiny ImageNet, 100 validation images of 10 classes" in page
 
 
-@pytest.mark.slow
 def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
     """Its training outlives it: the same line waits for that, keeps what it finished, and clears its state away."""
     call = [
@@ -101,7 +97,6 @@ def test_a_truncated_image_stops_before_any_training(tmp_path):
     assert jobs(snakemake(tmp_path, *given))["prepare"] in (1, 2)
 
 
-@pytest.mark.slow
 def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
     """A data set, prepared, rescaled and trained on, below a name with all that a shell would trip over.
 
