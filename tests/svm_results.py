@@ -56,8 +56,6 @@ def write_results(sets: Path, root: Path) -> None:
             sets / task.data,
             "--settings",
             settings,
-            "--threads",
-            "2",
             *(["--splits", *splits] if splits else []),
         )
         for members in ([NETS[0]], [NETS[1]], NETS):

@@ -152,7 +152,7 @@ def test_a_setting_says_at_which_stage_it_is_a_choice():
 def test_images_that_nobody_limited_have_to_be_the_papers():
     assert declared("train-images", {}) == SILENT
     assert declared("train-images", {"data": {"classes": 10}}) == {"from": 1, "to": float("inf")}
-    assert declared("train-images", {"smoke": True}) == {"from": 1, "to": 2000}
+    assert declared("train-images", {"smoke": True}) == {"from": 1, "to": 1000}
     assert declared("classes", {"preset": "tiny"}) == {"from": 1, "to": 200}
 
 

@@ -27,7 +27,6 @@ from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoint, Checkpoi
 from vggrepro.training.processes import ProcessGroup
 from vggrepro.training.train import Training
 
-pytestmark = pytest.mark.trains  # processes are started, stopped and killed
 A = Run("A", "256")
 
 # Torch is imported once; each attempt is a fork of that process, which has computed nothing yet.

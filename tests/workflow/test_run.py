@@ -159,7 +159,7 @@ def test_the_report_needs_nothing_else_and_opens_with_what_was_run(finished):
     for fact in (
         "smoke",
         "stand-in (drawn by the program)",
-        "2,000 training images",
+        "1,000 training images",
         "cores",
         "torch",
         "commit",
