@@ -41,10 +41,10 @@ SLOW = {
         "data/test_writer", "planning/test_status", "planning/test_steps", "planning/test_timeline", "slurm/",
         "test_hostile", "workflow/",
     ),
-    "a browser": ("report/test_page_in_browser",),
+    "a browser, or a fresh environment": ("docs/test_lesson", "report/test_page", "report/test_whatif"),
     "nets that train": ("recompute/test_check", "recompute/test_training", "test_on_gpu", "training/"),
     "nets that are tested or compared with another library's": (
-        "diagnosis/test_measurement", "evaluation/test_evaluate", "external/test_released",
+        "diagnosis/test_measurement", "evaluation/", "external/test_released",
         "localisation/test_prediction", "nets/test_inference", "nets/test_vgg", "recompute/test_evaluations",
         "recompute/test_transfer",
     ),
@@ -52,12 +52,13 @@ SLOW = {
         "core/test_records", "data/test_integrity", "judging/test_costs", "judging/test_ledger",
         "judging/test_own_claims", "judging/test_pipeline", "judging/test_variants", "packs/",
         "recompute/test_tables", "report/test_export", "report/test_figures", "tables/test_references",
+        "tables/test_svms", "transfer/",
     ),
     "hundreds of random draws": ("planning/test_budget", "planning/test_power"),
     "files of 50,000 images": (
         "data/test_collections", "data/test_devkit", "data/test_standin", "external/test_imported",
         "external/test_public_predictions", "localisation/test_errors", "localisation/test_merging",
-        "scores/test_scores",
+        "localisation/test_sensitivity", "scores/test_scores",
     ),
 }  # fmt: skip
 """Files and folders of tests that take seconds, by what they need: `pytest -m "not slow"` leaves them out."""
