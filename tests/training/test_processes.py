@@ -20,7 +20,6 @@ from vggrepro.settings.blocks import BoxTargets
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.processes import ALONE, ProcessGroup, join_processes
 
-pytestmark = pytest.mark.trains  # processes are started, stopped and killed
 EXACT = {"rel": 1e-5, "abs": 1e-5}
 SLOW = 1e-7
 """A rate in float32. At 10^-3 a pooling that rounding turns moves the losses of later steps by up to 3%; so slow, by 2e-6."""
@@ -114,6 +113,7 @@ def group_losses(folder: Path, name: str) -> list[float]:
     return json.loads((folder / "losses.json").read_text())[name]
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", EXACT_CASES)
 def test_one_two_and_four_processes_have_the_same_losses(stores, groups, name):
     """Over 20 steps, five epochs.
@@ -128,17 +128,20 @@ def test_one_two_and_four_processes_have_the_same_losses(stores, groups, name):
         assert group_losses(folder, name) == pytest.approx(expected, **EXACT)
 
 
+@pytest.mark.trains
 @pytest.mark.parametrize("name", ["the paper's beginning", "larger weights"])
 def test_in_float32_they_begin_alike(stores, groups, name):
     """Over 50 steps at the paper's initialisation and rate; over 20, much slower, from larger weights."""
     assert group_losses(groups[2], name) == pytest.approx(CASES[name].losses(stores), **EXACT)
 
 
+@pytest.mark.trains
 def test_boxes_that_do_not_count_are_divided_fairly(stores, groups):
     """Processes have different numbers of boxes that count: the mean is over all of them."""
     assert group_losses(groups[2], "boxes") == pytest.approx(CASES["boxes"].losses(stores), **EXACT)
 
 
+@pytest.mark.trains
 def test_two_processes_record_what_one_does(stores, groups, tmp_path):
     """Of the whole batch, not of a process's half."""
     expected = trained(Run("A", "256"), RECORDED, stores, tmp_path)["record"]
