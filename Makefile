@@ -62,8 +62,8 @@ setup: .venv/installed
 	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock uv \
 	    && $(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --constraint requirements.lock --editable ".[dev]"; } \
 	  || $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable ".[dev]"
-	@# and so are the loops that read images: else the first jobs of a run all do it, each for itself
-	$(BIN)/python -c 'from vggrepro.core.instructions import pin_instructions; pin_instructions("avx2"); import vggrepro.data.crops'
+	@# and so are loops of ours: else the first jobs of a run all do it, each for itself
+	$(BIN)/python -m vggrepro.workflow.compiled
 	@touch $@
 
 clean:  ## remove all results and the environment

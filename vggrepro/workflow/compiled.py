@@ -1,0 +1,32 @@
+"""Compiles the loops that jobs of the smoke run share, once for an environment: `python -m vggrepro.workflow.compiled`.
+
+`make setup` calls it. Without it the first jobs of a run compile them, each for itself, ten seconds and more.
+"""
+
+from __future__ import annotations
+
+from vggrepro.core.instructions import pin_instructions
+
+
+def compile_loops() -> None:
+    """Let numba compile, and keep beside the sources, what reads images, merges boxes, and convolves on a CPU."""
+    # before numba and torch are loaded
+    pin_instructions("avx2")
+    import numpy as np
+    import torch
+    from torch import nn
+
+    # compiled as it is imported
+    import vggrepro.data.crops  # noqa: F401
+    from vggrepro.localisation.merging import best_boxes
+    from vggrepro.nets.cpu import with_cpu_kernels
+    from vggrepro.settings.blocks import MergeSettings
+
+    best_boxes(np.zeros((2, 4)), np.ones(2), MergeSettings(), np.ones(1))
+    layers = with_cpu_kernels(nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU())).eval()
+    with torch.inference_mode():
+        layers(torch.zeros(1, 64, 8, 8).to(memory_format=torch.channels_last))
+
+
+if __name__ == "__main__":
+    compile_loops()
