@@ -68,11 +68,12 @@ def take_steps(training: Training) -> None:
     assert {weight.grad.device for weight in weights} == {training.loader.device}
 
 
-def train(stores, run: str = "classes", precision: str = "fp32", **more: object) -> None:
+def train(stores, run: str = "classes", precision: str = "fp32", **more: object) -> tuple[str, ...]:
+    """The arithmetic that a training had."""
     training = training_on(CUDA, stores, RUNS[run], precision=precision, **more)
     take_steps(training)
     validate(training)
-    assert training.recorder.counts.precision == (precision,)
+    return training.recorder.counts.precision
 
 
 def few(stores) -> Store:
@@ -84,29 +85,32 @@ def net_of(outputs: int) -> VGG:
     return VGG("D", outputs, MODEL).to(CUDA, memory_format=torch.channels_last).eval()
 
 
-def evaluate(stores, protocol: str = "dense", precision: str = "fp32", average: str = "scores") -> None:
+def evaluate(stores, protocol: str = "dense", precision: str = "fp32", average: str = "scores") -> tuple[str, ...]:
+    """The arithmetic that an evaluation had."""
     settings = EvaluateSettings.model_validate({"precision": precision, "average": average})
     net = ready_for_inference(net_of(10), settings)
     with record_inputs(net) as record:
         found = compute_posteriors(net, few(stores), MEAN, protocol, (256, 288), settings=settings, device=CUDA)
     assert {Q: values.shape for Q, values in found.items()} == {256: (2, 10), 288: (2, 10)}
-    assert record.precision == (precision,)
+    return record.precision
 
 
-def boxes(stores, outputs: int = 4, protocol: str = "dense", precision: str = "fp32") -> None:
+def boxes(stores, outputs: int = 4, protocol: str = "dense", precision: str = "fp32") -> list[dict[int, int]]:
+    """How many numbers a box has at each Q, with labels of the classifier and without."""
     settings = EvaluateSettings.model_validate({"precision": precision})
     net, classifier = (ready_for_inference(net_of(n), settings) for n in (outputs, 10))
     store, labels = few(stores), np.arange(10).reshape(2, 5)
     options = {"mean": MEAN, "protocol": protocol, "scales": (256,), "labels": labels, "settings": settings}
-    for labels_by in (classifier, None):
-        found = predict_boxes(net, store, classifier=labels_by, device=CUDA, **options)
-        assert {Q: value.boxes.shape[-1] for Q, value in found.items()} == {256: 4}
+    predicted = [predict_boxes(net, store, classifier=each, device=CUDA, **options) for each in (classifier, None)]
+    return [{Q: value.boxes.shape[-1] for Q, value in of_scales.items()} for of_scales in predicted]
 
 
-def features(stores, precision: str = "fp32") -> None:
+def features(stores, precision: str = "fp32") -> dict[int, tuple[int, ...]]:
+    """The shape of the features of two images at each Q."""
     settings = EvaluateSettings.model_validate({"precision": precision})
     net = ready_for_inference(net_of(10), settings)
-    assert extract_features(net, few(stores), mean=MEAN, scales=(256,), settings=settings, device=CUDA)
+    extracted = extract_features(net, few(stores), mean=MEAN, scales=(256,), settings=settings, device=CUDA)
+    return {Q: values.shape for Q, values in extracted.items()}
 
 
 TRAININGS = [
@@ -122,20 +126,20 @@ TRAININGS = [
 def test_a_training(stores, run, precision):
     """Its memory is looked at first; dropout, pieces, colour shift, loss, update, validation."""
     with fake_gpu():
-        train(stores, run, precision)
+        assert train(stores, run, precision) == (precision,)
 
 
 def test_a_training_whose_crops_are_cut_on_the_device(stores):
     with fake_gpu():
-        train(stores, on_device=True, scale_unit=8)
+        assert train(stores, on_device=True, scale_unit=8) == ("fp32",)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("protocol", ["dense", "multi-crop", "centre-crop"])
 def test_an_evaluation(stores, protocol, precision):
     with fake_gpu():
-        evaluate(stores, protocol, precision)
-        evaluate(stores, protocol, precision, average="posteriors")
+        for average in ("scores", "posteriors"):
+            assert evaluate(stores, protocol, precision, average) == (precision,)
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
@@ -143,13 +147,13 @@ def test_an_evaluation(stores, protocol, precision):
 def test_boxes(stores, outputs, precision):
     with fake_gpu():
         for protocol in ("dense", "centre-crop"):
-            boxes(stores, outputs, protocol, precision)
+            assert boxes(stores, outputs, protocol, precision) == [{256: 4}] * 2
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_features(stores, precision):
     with fake_gpu():
-        features(stores, precision)
+        assert features(stores, precision) == {256: (2, MODEL.fc)}
 
 
 def on_cpu(function: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:

@@ -31,6 +31,7 @@ def test_every_rule_applies_somewhere():
         ({"shows": "batch"}, "rule batch: shows: .*got 'batch'"),
         ({"touches": ["speed"]}, "rule batch: touches.*got 'speed'"),
         ({"id": "momentum"}, "rule momentum: id: two rules have this id"),
+        ({"id": "views"}, "rule views: id: two rules have this id"),
     ],
     ids=str,
 )

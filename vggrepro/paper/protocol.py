@@ -187,7 +187,8 @@ def protocol_rules(path: Path = PROTOCOL_FILE) -> Mapping[str, Sequence[Rule]]:
     if not isinstance(sections, dict) or set(sections) != set(STAGES):
         keys = list(sections) if isinstance(sections, dict) else type(sections).__name__
         raise ValueError(f"{path}: expected the keys {', '.join(STAGES)}, got {keys}")
-    return {section: _rules(path, section, entries) for section, entries in sections.items()}
+    ids: set[str] = set()
+    return {section: _rules(path, section, entries, ids) for section, entries in sections.items()}
 
 
 def rules_by_id() -> Mapping[str, Rule]:
@@ -195,17 +196,19 @@ def rules_by_id() -> Mapping[str, Rule]:
     return {rule.id: rule for rules in protocol_rules().values() for rule in rules}
 
 
-def _rules(path: Path, section: str, entries: Any) -> tuple[Rule, ...]:  # noqa: ANN401
+def _rules(path: Path, section: str, entries: Any, ids: set[str]) -> tuple[Rule, ...]:  # noqa: ANN401
+    """The rules of a section; their ids, which findings name them by, are added to those of the sections before."""
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"{path}: {section}: expected a list of rules")
-    rules: dict[str, Rule] = {}
+    rules = []
     for number, entry in enumerate(entries, start=1):
         where = f"{path}: {section}, rule {entry.get('id', number)}"
         rule = validated(Rule, entry, where)
         if unknown := set(rule.expect) - {*STAGES[section], "every"}:
             stages = f"every or {', '.join(STAGES[section])}"
             raise ValueError(f"{where}: expect: no stage is called {', '.join(sorted(unknown))}: expected {stages}")
-        if rule.id in rules:
+        if rule.id in ids:
             raise ValueError(f"{where}: id: two rules have this id")
-        rules[rule.id] = rule
-    return tuple(rules.values())
+        ids.add(rule.id)
+        rules.append(rule)
+    return tuple(rules)

@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from vggrepro.core.instructions import pin_instructions
+from vggrepro.core.places import find_caches
 
 
 def compile_loops() -> None:
     """Let numba compile, and keep beside the sources, what reads images, merges boxes, and convolves on a CPU."""
-    # before numba and torch are loaded
+    # as commands do, before numba and torch are loaded
+    find_caches()
     pin_instructions("avx2")
     import numpy as np
     import torch
