@@ -21,10 +21,10 @@ def chance(share: float | None) -> str:
 
 def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]) -> Table:
     """A line for each claim on each quantity, likeliest to be decided first."""
-    made = terminal_table("claim", "quantity", "decided", "supported", "trainings a seed", "claim in words")
+    table = terminal_table("claim", "quantity", "decided", "supported", "trainings a seed", "claim in words")
     for each in sorted(expected, key=lambda each: -(each.decided or 0.0)):
         claim = each.claim
-        made.add_row(
+        table.add_row(
             claim.id,
             claim.quantity,
             chance(each.decided),
@@ -34,9 +34,9 @@ def chances_table(expected: Sequence[ClaimChance], others: Sequence[ClaimChance]
         )
     for each in others:
         shown = chance(each.decided)
-        made.add_row(each.claim.id, each.claim.quantity, shown, shown, "", Text(f"({each.reason})", style="dim"))
-    made.columns[1].justify = "left"
-    return _filling(made)
+        table.add_row(each.claim.id, each.claim.quantity, shown, shown, "", Text(f"({each.reason})", style="dim"))
+    table.columns[1].justify = "left"
+    return _filling(table)
 
 
 def claims_lines(expected: Sequence[ClaimChance], assumed: Assumptions) -> Iterator[str]:
@@ -64,19 +64,19 @@ def _seeds(count: int) -> str:
 def bought_table(bought: Bought, budget: Budget) -> Table:
     """What is bought, in order."""
     unit = f"{budget.kind} hours"
-    made = terminal_table("bought", f"{unit}", f"{unit} in all", "decides more", "trainings that it adds")
+    table = terminal_table("bought", f"{unit}", f"{unit} in all", "decides more", "trainings that it adds")
     for each in bought.purchases:
         cost, total = (amount(seconds / HOUR) for seconds in (each.seconds, each.total))
-        made.add_row(each.what, cost, total, f"{each.adds:.2f}", ", ".join(each.runs))
-    return _filling(made)
+        table.add_row(each.what, cost, total, f"{each.adds:.2f}", ", ".join(each.runs))
+    return _filling(table)
 
 
-def _filling(made: Table) -> Table:
+def _filling(table: Table) -> Table:
     """The table with its last column as text that takes what room the others leave."""
-    last = made.columns[-1]
+    last = table.columns[-1]
     last.justify, last.no_wrap, last.overflow, last.ratio = "left", False, "fold", 1
-    made.expand = True
-    return made
+    table.expand = True
+    return table
 
 
 def bought_lines(bought: Bought, budget: Budget, assumed: Assumptions, commands: Sequence[str]) -> Iterator[str]:

@@ -24,10 +24,10 @@ def console(plain_width: int = PLAIN_WIDTH) -> Console:
 
 def terminal_table(*columns: str, title: str = "") -> Table:
     """A table whose first column is text and whose others are numbers."""
-    made = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table = Table(title=title or None, title_justify="left", box=None, pad_edge=False, header_style="bold")
     for number, name in enumerate(columns):
-        made.add_column(name, justify="right" if number else "left", no_wrap=True)
-    return made
+        table.add_column(name, justify="right" if number else "left", no_wrap=True)
+    return table
 
 
 def duration(seconds: float) -> str:

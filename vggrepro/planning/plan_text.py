@@ -15,12 +15,12 @@ from vggrepro.planning.outlook import Outlook, by_rule
 
 def plan_table(view: Outlook) -> Table:
     """A line for each kind of step."""
-    made = terminal_table("step", "to make", "arithmetic", "time of all, one after another", "memory", "disk")
+    table = terminal_table("step", "to make", "arithmetic", "time of all, one after another", "memory", "disk")
     counts = {rule: sum(step.rule == rule for step in view.steps.steps) for rule in by_rule(view.forecasts)}
     for rule, group in by_rule(view.forecasts).items():
         works = [each.step.work for each in group]
         operations = sum(work.operations for work in works)
-        made.add_row(
+        table.add_row(
             rule,
             f"{len(group)} of {counts[rule]}",
             f"{operations:.1e}" if operations else "",
@@ -28,7 +28,7 @@ def plan_table(view: Outlook) -> Table:
             size(max(work.memory for work in works)),
             size(sum(work.disk for work in works)),
         )
-    return made
+    return table
 
 
 def plan_lines(view: Outlook, now: datetime) -> Iterable[str]:
@@ -71,14 +71,14 @@ def chain(names: Sequence[str]) -> str:
 
 def guesses_table(outcomes: Sequence[PredictedAndMeasured]) -> Table:
     """How good the last guesses were: a line for each kind of step."""
-    made = terminal_table(
+    table = terminal_table(
         "step", "finished", "predicted", "measured", "times", "within the range", title="Predicted and measured"
     )
     rules = dict.fromkeys(each.step["rule"] for each in outcomes)
     for rule in rules:
         group = [each for each in outcomes if each.step["rule"] == rule]
         predicted, measured = sum(each.predicted["seconds"] for each in group), sum(each.seconds for each in group)
-        made.add_row(
+        table.add_row(
             rule,
             str(len(group)),
             duration(predicted),
@@ -86,7 +86,7 @@ def guesses_table(outcomes: Sequence[PredictedAndMeasured]) -> Table:
             f"{measured / predicted:.2f}" if predicted else "",
             f"{sum(each.within for each in group)} of {len(group)}",
         )
-    return made
+    return table
 
 
 def start_line(view: Outlook, now: datetime) -> str:

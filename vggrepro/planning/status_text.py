@@ -55,22 +55,22 @@ def summary_lines(status: RunStatus, now: datetime) -> Iterator[str]:
 
 
 def _counts(status: RunStatus) -> Table:
-    made = terminal_table("step", *STATES)
+    table = terminal_table("step", *STATES)
     for rule in dict.fromkeys(each.step["rule"] for each in status.steps):
         counts = [sum(each.step["rule"] == rule for each in status.of(state)) for state in STATES]
         texts = [Text(str(n), style=COLOURS[state]) if n else Text("") for n, state in zip(counts, STATES, strict=True)]
-        made.add_row(rule, *texts)
-    return made
+        table.add_row(rule, *texts)
+    return table
 
 
 def _trainings(statuses: list[StepStatus], now: datetime) -> Table:
-    made = terminal_table(
+    table = terminal_table(
         "training", "epoch", "done", "loss", "images/s", "to go", "on", "state kept", title="Trainings on their way"
     )
     for each in statuses:
         if each.training:
-            made.add_row(*_training_cells(each, each.training, now))
-    return made
+            table.add_row(*_training_cells(each, each.training, now))
+    return table
 
 
 def _training_cells(status: StepStatus, training: TrainingStatus, now: datetime) -> list[str]:
