@@ -211,10 +211,14 @@ def read_rows(path: Path, again: str = "make it again") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The compiled one is seven times as fast; some builds of PyYAML do without."""
+
+
 def read_yaml(path: Path) -> Any:  # noqa: ANN401
     """The value in a YAML file; a ValueError that names the file where it cannot be read."""
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML: {error}") from None
 
@@ -340,7 +344,7 @@ class Files:
         if self._zip:
             return {info.filename: info.file_size for info in self._zip.infolist()}
         try:
-            return {name: (self.path / name).stat().st_size for name in self.names}
+            return {name: os.stat(f"{self.path}/{name}").st_size for name in self.names}  # noqa: PTH116, of thousands
         except OSError as error:
             raise ValueError(f"{error.filename}: cannot be read: {error.strerror}: is it a link to nothing?") from None
 

@@ -10,6 +10,7 @@ import re
 from abc import ABC
 from collections import Counter
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -74,7 +75,7 @@ class Collection(ABC):
         """[N]: a number that pictures of the same file share, such as two persons in one image."""
         return np.unique([picture.name for picture in self.pictures], return_inverse=True)[1]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """SHA-256 of ids, file names, file sizes and boxes, which identifies the collection in stored features."""
         sizes = self.files.sizes()

@@ -55,6 +55,9 @@ VariantName = Annotated[RowName, AfterValidator(_variant_name)]
 class Changes(FrozenModel):
     """Some settings of a block: those that are set."""
 
+    # fields get their descriptions from the block's: looking for these in a source would take a tenth of a second
+    model_config = ConfigDict(use_attribute_docstrings=False)
+
     @model_serializer(mode="wrap")
     def _only_what_is_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in dump(self).items() if name in self.model_fields_set}
