@@ -13,6 +13,7 @@ import pytest
 
 from tests.conftest import real
 from vggrepro.core.checksums import CHECKSUMS
+from vggrepro.core.files import Files
 from vggrepro.data import transfer_standin
 from vggrepro.data.collections import VOC, Actions, Caltech, open_collection
 
@@ -177,3 +178,12 @@ def test_an_archive_that_is_cut_short_is_named(drawn, tmp_path):
     with pytest.raises(ValueError, match=f"{TEST['2007']}: (damaged or cut short|ends in the middle of)"):
         voc = VOC(tars, "2007")
         voc.image(len(voc) - 1)
+
+
+def test_the_sizes_of_files_are_looked_up_once(drawn, monkeypatch):
+    """Once for each of a folder's files they would take an hour of VOC-2012, and an hour again for every digest."""
+    asked, sizes = [], Files.sizes
+    monkeypatch.setattr(Files, "sizes", lambda files: asked.append(files.path) or sizes(files))
+    collection = open_collection("voc2012", drawn / "voc2012")
+    assert collection.digest == collection.digest
+    assert asked == [drawn / "voc2012"]

@@ -47,8 +47,9 @@ class PublishedFiles:
 
     def sizes(self) -> dict[str, int]:
         """Bytes of every file."""
-        sizes = {id(files): files.sizes() for files, _ in self._sources.values()}
-        return {name: sizes[id(files)][inner] for name, (files, inner) in self._sources.items()}
+        # each source is asked once, not once for each of its files
+        sizes = {files: files.sizes() for files in {files for files, _ in self._sources.values()}}
+        return {name: sizes[files][inner] for name, (files, inner) in self._sources.items()}
 
     def read(self, name: str) -> bytes:
         """The bytes of one file; a ValueError that names it if they cannot be read."""
