@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +12,10 @@ import torch
 from torch import nn
 
 from tests.conftest import prepared, small
-from tests.training.helpers import torchrun, trained, with_dropout
+from tests.forks import in_a_group
+from tests.training.helpers import train_to_the_end, trained, with_dropout
 from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.core.files import file_digest
-from vggrepro.core.paths import ROOT
 from vggrepro.data import crops, transforms
 from vggrepro.data.prepare import rescaled_images
 from vggrepro.data.store import Store
@@ -115,11 +114,8 @@ def test_a_training_on_images_that_were_rescaled_once_agrees(results):
 
 def test_several_processes_keep_the_steps_of_the_global_batch(results):
     run = Run("A", "256", seed=5)
-    out, data = results / "runs" / run.name, results / "data"
-    options = ("--settings", SETTINGS.model_dump_json(), "--train", str(data / "train"), "--val", str(data / "val"))
-    command = torchrun(2, "-m", "vggrepro", "train", run.name, *options, "--out", str(out), "--processes", "2")
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
-    assert done.returncode == 0, done.stderr[-3000:]
+    stores = results / "data" / "train", results / "data" / "val"
+    in_a_group(2, train_to_the_end, run, SETTINGS, stores, results / "runs" / run.name)
     assert differing(results, run) == []
 
 

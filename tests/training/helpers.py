@@ -47,7 +47,7 @@ def losses(training: Training, steps: int) -> list[float]:
     return [float(training.step(batch).mean) for batch, _ in zip(batches(training), range(steps), strict=False)]
 
 
-def trained(
+def train_to_the_end(
     run: Run,
     settings: RunSettings,
     stores: tuple[Path, Path],
@@ -55,11 +55,18 @@ def trained(
     initial_weights: Path | None = None,
     workers: int = 0,
     **options: Any,
-) -> dict[str, Any]:
-    """A whole training on this CPU: its `run.json`."""
+) -> None:
+    """A whole training on this CPU."""
     set_cpu_arithmetic(1)
     folders = {"train_folder": stores[0], "val_folder": stores[1], "initial_weights": initial_weights, "out": out}
     train_run(run, settings, **folders, device=CPU, workers=workers, **options)
+
+
+def trained(
+    run: Run, settings: RunSettings, stores: tuple[Path, Path], out: Path, *arguments: Any, **options: Any
+) -> dict[str, Any]:
+    """The same: its `run.json`."""
+    train_to_the_end(run, settings, stores, out, *arguments, **options)
     return json.loads((out / "run.json").read_text())
 
 

@@ -130,7 +130,7 @@ def assert_same_results(out: Path, expected: Path) -> None:
 
 def test_a_training_killed_many_times_ends_with_the_same_weights(stores, tmp_path):
     """Takes seconds because every attempt opens its stores and builds its net."""
-    kills = 20 if THOROUGH else 6
+    kills = 20 if THOROUGH else 3
     settings = settings_of(epochs=8)
     whole = trained(A, settings, stores, tmp_path / "whole")["record"]
     codes = attempts(stores, tmp_path, A, settings, [signal.SIGKILL] * kills)
@@ -149,7 +149,7 @@ def test_boxes_and_fc_layers_go_on_too(stores, undisturbed, tmp_path):
     run, weights = Run("A", "256", "fc", objective="SCR"), undisturbed / "weights.safetensors"
     settings = settings_of().model_copy(update={"boxes": BoxTargets(target="random")})
     trained(run, settings, stores, tmp_path / "whole", weights)
-    attempts(stores, tmp_path, run, settings, [signal.SIGKILL] * 4, initial_weights=weights)
+    attempts(stores, tmp_path, run, settings, [signal.SIGKILL] * (4 if THOROUGH else 2), initial_weights=weights)
     assert_same_results(tmp_path / "out", tmp_path / "whole")
 
 

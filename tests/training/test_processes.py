@@ -7,36 +7,24 @@ import os
 import signal
 import subprocess
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pytest
 import torch
 
-from tests.conftest import small
-from tests.training.helpers import CPU, batches, build, float64, torchrun, trained, with_dropout
+from tests.conftest import THOROUGH, small
+from tests.forks import in_a_group
+from tests.training.helpers import CPU, batches, build, float64, torchrun, train_to_the_end, trained, with_dropout
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import BoxTargets
 from vggrepro.settings.models import RunSettings
 from vggrepro.training.processes import ALONE, ProcessGroup, join_processes
 
+A = Run("A", "256")
 EXACT = {"rel": 1e-5, "abs": 1e-5}
 SLOW = 1e-7
 """A rate in float32. At 10^-3 a pooling that rounding turns moves the losses of later steps by up to 3%; so slow, by 2e-6."""
-
-# What one process of a group does: see `in_this_process`.
-PROCESS = """
-import json, sys
-import torch
-from tests.training.test_processes import in_this_process
-from vggrepro.core.devices import set_cpu_arithmetic
-from vggrepro.training.processes import join_processes
-
-set_cpu_arithmetic(1)
-task = json.loads(sys.argv[1])
-with join_processes(task["processes"], torch.device("cpu")) as group:
-    in_this_process(task, group)
-"""
 
 
 class Case(NamedTuple):
@@ -61,38 +49,32 @@ class Case(NamedTuple):
         return [float(loss / counted) for loss, _, counted in totals]
 
 
+STEPS = 20 if THOROUGH else 8
+"""Five epochs, or two."""
 SMALL_LAST = small(batch=53)
 """The last batch of an epoch has 1 image: with four processes, three have none."""
 BOXES = small(batch=32).model_copy(update={"boxes": BoxTargets(min_inside=0.9)})
 CASES = {
-    "without dropout": Case("A-LRN_256_s0", with_dropout(SMALL_LAST, 0.0), 20, exactly=True),
-    "with dropout": Case("A-LRN_256_s0", with_dropout(SMALL_LAST, 0.5), 20, exactly=True),
-    "the paper's beginning": Case("A_256_s0", small(batch=79, init="normal-0.01", learning_rate=0.01), 50),
-    "larger weights": Case("A_256_s0", small(batch=79, learning_rate=SLOW), 20),
+    "without dropout": Case("A-LRN_256_s0", with_dropout(SMALL_LAST, 0.0), STEPS, exactly=True),
+    "with dropout": Case("A-LRN_256_s0", with_dropout(SMALL_LAST, 0.5), STEPS, exactly=True),
+    "the paper's beginning": Case("A_256_s0", small(batch=79, init="normal-0.01", learning_rate=0.01), 2 * STEPS),
+    "larger weights": Case("A_256_s0", small(batch=79, learning_rate=SLOW), STEPS),
     "boxes": Case("D_256_pcr_s0", BOXES, 6, exactly=True),
 }
 EXACT_CASES = ["without dropout", "with dropout"]
 RECORDED = with_dropout(small(batch=79))
 
 
-def in_this_process(task: dict[str, Any], group: ProcessGroup) -> None:
+def in_this_process(stores: tuple[Path, Path], out: Path, cases: list[str], group: ProcessGroup) -> None:
     """Losses of cases, a whole training, and one with other settings in another process; the main process writes."""
-    stores, out = tuple(Path(folder) for folder in task["stores"]), Path(task["out"])
-    losses = {name: CASES[name].losses(stores, group) for name in task["cases"]}
-    trained_in_group(stores, out, RECORDED, group)
+    losses = {name: CASES[name].losses(stores, group) for name in cases}
+    train_to_the_end(A, RECORDED, stores, out, group=group)
     try:
-        trained_in_group(stores, out / "disagreement", small(momentum=0.8 + 0.01 * group.rank), group)
+        train_to_the_end(A, small(momentum=0.8 + 0.01 * group.rank), stores, out / "disagreement", group=group)
     except ValueError as error:
         (out / f"error-{group.rank}.txt").write_text(str(error))
     if group.main:
         (out / "losses.json").write_text(json.dumps(losses))
-
-
-def trained_in_group(stores: tuple[Path, Path], out: Path, settings: RunSettings, group: ProcessGroup) -> None:
-    from vggrepro.training.train import train_run
-
-    folders = {"train_folder": stores[0], "val_folder": stores[1], "initial_weights": None, "out": out}
-    train_run(Run("A", "256"), settings, **folders, device=CPU, workers=0, group=group)
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +82,8 @@ def groups(stores, tmp_path_factory) -> dict[int, Path]:
     """What groups of two and four processes wrote: of all cases, and of those that are exact."""
     folders = {}
     for processes, cases in ((2, list(CASES)), (4, EXACT_CASES)):
-        out = tmp_path_factory.mktemp("group")
-        task = {"processes": processes, "stores": [str(store) for store in stores], "out": str(out), "cases": cases}
-        command = torchrun(processes, "-c", PROCESS, json.dumps(task))
-        done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600)
-        assert done.returncode == 0, done.stderr[-3000:]
-        folders[processes] = out
+        folders[processes] = tmp_path_factory.mktemp("group")
+        in_a_group(processes, in_this_process, stores, folders[processes], cases)
     return folders
 
 
@@ -116,13 +94,11 @@ def group_losses(folder: Path, name: str) -> list[float]:
 @pytest.mark.trains
 @pytest.mark.parametrize("name", EXACT_CASES)
 def test_one_two_and_four_processes_have_the_same_losses(stores, groups, name):
-    """Over 20 steps, five epochs.
-
-    In float64: so small a net on pixels of 0-255 doubles what differs in the last digit every other step, and in float32
+    """In float64: so small a net on pixels of 0-255 doubles what differs in the last digit every other step, and in float32
     that is seen after twenty.
     """
     expected = CASES[name].losses(stores)
-    assert len(expected) == 20
+    assert len(expected) == STEPS
     assert expected[-1] < expected[0]
     for folder in groups.values():
         assert group_losses(folder, name) == pytest.approx(expected, **EXACT)
@@ -131,7 +107,7 @@ def test_one_two_and_four_processes_have_the_same_losses(stores, groups, name):
 @pytest.mark.trains
 @pytest.mark.parametrize("name", ["the paper's beginning", "larger weights"])
 def test_in_float32_they_begin_alike(stores, groups, name):
-    """Over 50 steps at the paper's initialisation and rate; over 20, much slower, from larger weights."""
+    """At the paper's initialisation and rate; and much slower, from larger weights."""
     assert group_losses(groups[2], name) == pytest.approx(CASES[name].losses(stores), **EXACT)
 
 
@@ -144,7 +120,7 @@ def test_boxes_that_do_not_count_are_divided_fairly(stores, groups):
 @pytest.mark.trains
 def test_two_processes_record_what_one_does(stores, groups, tmp_path):
     """Of the whole batch, not of a process's half."""
-    expected = trained(Run("A", "256"), RECORDED, stores, tmp_path)["record"]
+    expected = trained(A, RECORDED, stores, tmp_path)["record"]
     record = json.loads((groups[2] / "run.json").read_text())["record"]
     assert {name for name in expected if record[name] != expected[name]} <= {"processes", "pixels"}
     assert (record["processes"], record["batch"], record["images"]) == ([2], 79, 160)
@@ -207,20 +183,19 @@ def losses_of(out: Path) -> list[float]:
     return [float(line.split(",")[header.split(",").index("loss")]) for line in lines]
 
 
-def test_two_processes_stop_together_and_three_go_on(stores, tmp_path):
+def test_processes_stop_together_and_others_go_on(stores, tmp_path):
     """Told to stop, all keep one checkpoint; on another number of processes training sees the same images, ends alike.
 
-    Takes half a minute because torchrun starts real processes, twice.
+    Takes seconds because torchrun starts real processes.
     """
     settings = with_dropout(small(epochs=4, learning_rate=SLOW))
-    trained(Run("A", "256"), settings, stores, tmp_path / "whole")
-    for processes, epoch, number in ((2, 1, signal.SIGTERM), (3, 2, signal.SIGUSR1)):
+    trained(A, settings, stores, tmp_path / "whole")
+    stops = [(2, 1, signal.SIGTERM), *([(3, 2, signal.SIGUSR1)] if THOROUGH else [])]
+    for processes, epoch, number in stops:
         log = stopped(torchrun(processes, *train_command(stores, tmp_path, settings, processes)), epoch, number)
         assert "its checkpoint is kept" in log, log
         assert list((tmp_path / "state").glob("[0-9]*"))
-    record = trained(
-        Run("A", "256"), settings, stores, tmp_path / "out", checkpoint_folder=tmp_path / "state", every=9999.0
-    )
+    record = trained(A, settings, stores, tmp_path / "out", checkpoint_folder=tmp_path / "state", every=9999.0)
     assert losses_of(tmp_path / "out") == pytest.approx(losses_of(tmp_path / "whole"), rel=1e-4)
-    assert [attempt["processes"] for attempt in record["attempts"]] == [2, 3, 1]
+    assert [attempt["processes"] for attempt in record["attempts"]] == [*(processes for processes, *_ in stops), 1]
     assert record["iterations"] == 40

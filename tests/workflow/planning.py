@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import re
 import subprocess
@@ -11,13 +10,12 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from tests.forks import forks
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.tables import table_name
 from vggrepro.tables import render
 
 SMOKE = ("--config", "smoke=true")
-LOADED = ["snakemake.cli", "vggrepro.workflow.plan", "vggrepro.workflow.session", "vggrepro.settings.loading"]
-"""What a process has loaded from which dry runs are forked: loading takes longer than planning."""
 
 
 def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
@@ -47,11 +45,9 @@ def _in_a_process_of_its_own(arguments: list[str]) -> subprocess.CompletedProces
 
 def forked(arguments: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake from a folder, in the fork of a process that has loaded it: in less than half of the time."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(LOADED)
     with tempfile.TemporaryDirectory() as temporary:
         outputs = [Path(temporary) / name for name in ("stdout", "stderr")]
-        process = context.Process(target=_call, args=(arguments, dict(os.environ), folder or Path.cwd(), *outputs))
+        process = forks().Process(target=_call, args=(arguments, dict(os.environ), folder or Path.cwd(), *outputs))
         process.start()
         process.join()
         stdout, stderr = (path.read_text(encoding="utf-8") for path in outputs)
