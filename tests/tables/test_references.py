@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tests.judging.test_pipeline import N, audited_results
 from tests.oracles.records import made_json
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.judging.pipeline import make_table
-from vggrepro.paper.references import on_path, without_reference
+from vggrepro.paper.references import on_path, place_on_path, without_reference
 from vggrepro.report.export import cell_records
 from vggrepro.scores.label_sets import LabelSets, label_array, write_label_sets
 from vggrepro.scores.outcomes import read_outcomes
@@ -197,6 +198,21 @@ def test_a_column_on_other_images_is_of_the_same_nets_on_those(elsewhere):
     )
 
 
+def test_a_fusion_that_begins_with_an_imported_system_is_of_the_same_other_images():
+    theirs = {"file": "t.npy", "elsewhere": {"V 2": "t2.npy"}}
+    settings = load_settings({
+        "smoke": True, "devkit": {"folder": "d"}, "validation": {"V 2": "v2"}, "imported": {"Theirs": theirs},
+        "fusions": {"both": "Theirs + D/256/256"},
+    })  # fmt: skip
+    published = settings.table("7")
+    read = {"both": ("imported/theirs@v-2", "D_256_s0@v-2/dense/256")}
+    cells = [
+        SimpleNamespace(cells=[SimpleNamespace(sources=read.get(row.keys["method"], ()))]) for row in published.rows
+    ]
+    (sources,) = table_sources(SimpleNamespace(all_rows=cells), published, (0,)).values()
+    assert {source.path for source in sources} == {f"scores/{path}" for path in read["both"]}
+
+
 def test_claims_on_other_images_are_of_their_number_and_of_the_same_trainings(elsewhere):
     folder, settings = elsewhere
     again = {c.same_as: c for c in judge_claims(settings, folder / "tables").claims if c.reference == "V 2"}
@@ -227,6 +243,7 @@ def test_a_path_on_other_images_names_the_same_result(path):
     there = on_path(path, "v2")
     assert there.count("@v2") == 1
     assert (without_reference(there), on_path(path, "")) == (path, path)
+    assert (place_on_path(there), place_on_path(path)) == ("v2", "")
     assert there.split("/")[0 if not path.startswith("imported/") else 1].endswith("@v2")
 
 

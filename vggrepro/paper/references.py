@@ -49,3 +49,9 @@ def on_path(path: str, reference: str) -> str:
 def without_reference(path: str) -> str:
     """The path of the same result on the validation images."""
     return re.sub(rf"{AT}[^/]*", "", path)
+
+
+def place_on_path(path: str) -> str:
+    """The folder's name of the other images that a result is on, `v2` of `D_256_s0@v2/dense/256`; empty for the validation images."""
+    found = re.search(rf"{AT}([^/]*)", path)
+    return found[1] if found else ""

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vggrepro.paper.references import AT, on_path, plain_quantity
+from vggrepro.paper.references import on_path, place_on_path, plain_quantity
 from vggrepro.paper.systems import evaluations_of, with_seed
 from vggrepro.paper.tables import Column, Published, PublishedTable, Row, cell_id
 from vggrepro.paper.tolerances import rounding
@@ -371,7 +371,7 @@ def table_sources(
             if not cell.sources:
                 continue
             if evaluations_of(printed.system or ()):
-                at = cell.sources[0].partition("/")[0].partition(AT)[2]
+                at = place_on_path(cell.sources[0])
                 made_from = [(f"{results}/{on_path(path, at)}", share, less) for path, share, less in averaged]
             else:
                 # of SVMs, or of imported systems alone

@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from vggrepro.paper.references import AT
+from vggrepro.paper.references import place_on_path
 from vggrepro.paper.systems import Imported, System, is_imported
 from vggrepro.paper.tables import PublishedTable
 from vggrepro.scores.outcomes import Errors, Outcome, classification_errors, ids_digest
@@ -27,7 +27,7 @@ def open_imported(inputs: Inputs, settings: Settings, at: str = "") -> dict[str,
     """
     stores = {}
     for folder in inputs.imported:
-        if folder.name.partition(AT)[2] != at:
+        if place_on_path(folder.name) != at:
             continue
         store = read_scores_or_labels(folder)
         name = store.metadata["name"]
