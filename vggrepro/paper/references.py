@@ -52,6 +52,6 @@ def without_reference(path: str) -> str:
 
 
 def place_on_path(path: str) -> str:
-    """The folder's name of the other images that a result is on, `v2` of `D_256_s0@v2/dense/256`; empty for the validation images."""
+    """The name of the other images that a result is on, `v2` of `D_256_s0@v2/dense/256`; empty for the validation images."""
     found = re.search(rf"{AT}([^/]*)", path)
     return found[1] if found else ""
