@@ -6,7 +6,7 @@ import os
 import shutil
 import zipfile
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("repeatable")
 
-BEGIN_WITH = ("workflow/test_run.py", "slurm/test_slurm.py", "workflow/test_short_runs.py")
-END_WITH = ("workflow/test_finished_run.py",)
-"""The longest files first: beside them the other workers take the rest, and what needs their results comes last."""
+BEGIN_WITH = (
+    "workflow/test_run.py", "slurm/test_slurm.py", "workflow/test_short_runs.py", "training/test_checkpoints.py",
+    "training/test_processes.py", "recompute/test_tables.py", "workflow/test_plan.py", "packs/test_merge.py",
+)  # fmt: skip
+"""The longest files first: beside them the other workers take the rest."""
 
 SLOW = {
     "Snakemake, Slurm, or commands in processes of their own": (
@@ -65,9 +67,20 @@ SLOW = {
 TESTS = Path(__file__).parent
 
 
+@cache
+def give_way() -> None:
+    """Let the smoke run, which takes longest, have the processors first: whoever makes it does not come here before."""
+    os.nice(10)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if "PYTEST_XDIST_WORKER" in os.environ and item.path != TESTS / BEGIN_WITH[0]:
+        give_way()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     paths = {item: item.path.relative_to(TESTS).as_posix() for item in items}
-    items.sort(key=lambda item: (paths[item] not in BEGIN_WITH, paths[item] in END_WITH))
+    items.sort(key=lambda item: (*BEGIN_WITH, paths[item]).index(paths[item]))
     slow = tuple(name for names in SLOW.values() for name in names)
     for item in items:
         if paths[item].startswith(slow):

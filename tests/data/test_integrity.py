@@ -35,7 +35,7 @@ def verb(*arguments: object) -> None:
 
 @pytest.fixture(scope="module")
 def results(stores, tmp_path_factory) -> Path:
-    """Results of every step but those that a smoke run has to be finished for (`tests/workflow/test_finished_run.py`)."""
+    """Results of every step but those that a smoke run has to be finished for (`tests/workflow/test_run.py`)."""
     root = tmp_path_factory.mktemp("results") / "smoke"
     for store in stores:
         shutil.copytree(store, root / "data" / store.name)
