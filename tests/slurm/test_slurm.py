@@ -50,7 +50,7 @@ def slurm(tmp_path_factory) -> Iterator[None]:
     yield
     subprocess.run(["scancel", "--user=root"], check=False)
     # a Slurm without cgroups leaves behind what a cancelled job had started in a session of its own
-    subprocess.run(["pkill", "--full", f"{tmp_path_factory.getbasetemp()}/a cluster"], check=False)
+    subprocess.run(["pkill", "--signal", "KILL", "--full", f"{tmp_path_factory.getbasetemp()}/a cluster"], check=False)
     subprocess.run([SCRIPT, "stop", folder], check=True)
 
 

@@ -158,3 +158,14 @@ def test_a_recipe_says_settings_and_content_and_no_place(finished):
     assert len(recipe) == 2
     assert "'true'" in recipe
     assert any(re.fullmatch(r"parent/weights: [0-9a-f]{32}", line) for line in recipe)
+
+
+def test_a_recipe_that_cannot_be_kept_ends_the_job_in_one_message(finished):
+    recipes = finished / "results/x/recipes"
+    shutil.rmtree(recipes)
+    recipes.touch()
+    done = forked(["--cores", "1", "--nolock", "--config", "parent=2", "child=true"], finished)
+    assert done.returncode != 0
+    assert "weights.json: what parent is made from cannot be kept there: Not a directory" in done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    assert (finished / "results/x/parent/weights").exists(), "what was finished is still there"

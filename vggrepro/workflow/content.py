@@ -19,6 +19,7 @@ from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from snakemake.exceptions import WorkflowError
 from snakemake.io import _IOFile
 from snakemake.jobs import Job
 from snakemake.persistence import ParamsChange, PersistenceBase
@@ -58,8 +59,7 @@ class _Recipes:
 
     def begin(self, job: Any) -> None:  # noqa: ANN401
         """A job is about to start."""
-        if place := self._place(job):
-            write_json(place, [UNFINISHED])
+        self._write(job, [UNFINISHED])
 
     def begin_again(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
         """A job that failed waits for another try."""
@@ -69,13 +69,11 @@ class _Recipes:
     def finish(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
         """A job has ended well."""
         _content.cache_clear()
-        if place := self._place(job):
-            write_json(place, sorted(self._recipe(persistence, job)))
+        self._write(job, sorted(self._recipe(persistence, job)))
 
     def fail(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
         """A job has failed."""
-        if place := self._place(job):
-            write_json(place, [FAILED])
+        self._write(job, [FAILED])
 
     def known(self, persistence: Any, job: Any) -> bool | None:  # noqa: ANN401
         """Whether the recipe of a job's results is known; None where it is not."""
@@ -93,6 +91,15 @@ class _Recipes:
             old = {UNFINISHED}
         new = set(self._recipe(persistence, job))
         return ParamsChange(only_old=old - new, only_new=new - old, files=set(job.output))
+
+    def _write(self, job: Any, recipe: list[str]) -> None:  # noqa: ANN401
+        """Keep the recipe of a job; a WorkflowError, which Snakemake prints as a message, where that cannot be."""
+        if place := self._place(job):
+            try:
+                write_json(place, recipe)
+            except OSError as error:
+                what = f"{place}: what {job.rule.name} is made from cannot be kept there: {error.strerror or error}"
+                raise WorkflowError(f"{what}: make room or mend the folder, then give the same command again") from None
 
     def _place(self, job: Any) -> Path | None:  # noqa: ANN401
         """Where the recipe of a job lies; None for a job that makes nothing below the folder."""
