@@ -77,6 +77,14 @@ def test_an_id_belongs_to_one_claim(tmp_path):
         claim_families(load_settings({"claims": twice}))
 
 
+def test_an_id_that_a_claim_judged_again_has_belongs_to_one_claim_too(tmp_path):
+    own = {"mine": write_claims(tmp_path / "a.yaml", "one", "one-re-al")}
+    assert len(claim_families(load_settings({"claims": own}))) == 3
+    again = load_settings({"claims": own, "labels": {"Re aL": "real.json"}})
+    with pytest.raises(ValueError, match=r"one on Re aL: claim one-re-al: id: .*a.yaml has a claim of this name"):
+        claim_families(again)
+
+
 def test_a_mistake_in_a_users_claims_is_named_before_anything_runs(tmp_path):
     file = write_claims(tmp_path / "a.yaml", "one")
     Path(file).write_text(Path(file).read_text().replace("D/256/256", "D/256/266"))

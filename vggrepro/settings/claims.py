@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,30 +26,38 @@ class ClaimFamily:
 def claim_families(settings: Settings, papers: Path = CLAIMS_FILE) -> tuple[ClaimFamily, ...]:
     """The paper's claims, those that are ours, those of each file of the user's; then the same on every reference.
 
-    Raises ValueError as `load_claims` does, and for an id that the paper or another file has.
+    Raises ValueError as `load_claims` does, and for two claims of one id.
     """
     listed = load_claims(settings.table, papers, higher=settings.higher)
     families = [ClaimFamily(tuple(claim for claim in listed if claim.ours is ours)) for ours in (False, True)]
-    families += _own_families(settings, {claim.id: papers.name for claim in listed})
+    families += [_own_family(name, Path(file), settings) for name, file in settings.claims.items()]
     again = [
         ClaimFamily(tuple(_judged_again(family.claims, reference, settings)), family.file, reference)
         for reference in settings.references
         for family in families
     ]
-    return (*families, *(family for family in again if family.claims))
+    families += [family for family in again if family.claims]
+    _check_ids(families, settings.claims | {"": papers.name})
+    return tuple(families)
 
 
-def _own_families(settings: Settings, owners: dict[str, str]) -> Iterator[ClaimFamily]:
-    """The claims of the user's files, which are no sentences of the paper; `owners` has the file of every id that is taken."""
-    for name, file in settings.claims.items():
-        claims = load_claims(settings.table, Path(file), higher=settings.higher, named_in=settings.table_numbers())
-        for claim in claims:
+def _own_family(name: str, file: Path, settings: Settings) -> ClaimFamily:
+    """The claims of one of the user's files, which are no sentences of the paper."""
+    claims = load_claims(settings.table, file, higher=settings.higher, named_in=settings.table_numbers())
+    return ClaimFamily(tuple(claim.model_copy(update={"ours": True}) for claim in claims), file=name)
+
+
+def _check_ids(families: Iterable[ClaimFamily], files: Mapping[str, str]) -> None:
+    """A ValueError for two claims of one id; a claim that is judged again has an id, too."""
+    owners: dict[str, str] = {}
+    for family in families:
+        for claim in family.claims:
+            owner = f"{claim.same_as} on {family.reference}" if family.reference else files[family.file]
             if claim.id in owners:
                 raise ValueError(
-                    f"{file}: claim {claim.id}: id: {owners[claim.id]} has a claim of this name: expected another one"
+                    f"{owner}: claim {claim.id}: id: {owners[claim.id]} has a claim of this name: expected another one"
                 )
-        owners = owners | {claim.id: file for claim in claims}
-        yield ClaimFamily(tuple(claim.model_copy(update={"ours": True}) for claim in claims), file=name)
+            owners[claim.id] = owner
 
 
 def _judged_again(claims: Sequence[Claim], reference: str, settings: Settings) -> Iterator[Claim]:
