@@ -10,7 +10,16 @@ import pytest
 
 from vggrepro.core import limits
 from vggrepro.core.checksums import CHECKSUMS
-from vggrepro.core.files import Files, atomic_file, atomic_folder, read_json, read_regular, read_text, write_json
+from vggrepro.core.files import (
+    Files,
+    atomic_file,
+    atomic_folder,
+    read_json,
+    read_regular,
+    read_text,
+    read_yaml,
+    write_json,
+)
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -109,3 +118,14 @@ def test_a_file_that_is_too_large_is_named_and_not_read(tmp_path):
     (tmp_path / "latin").write_bytes(b"\xe9")
     with pytest.raises(ValueError, match="latin: cannot be read as text in UTF-8"):
         read_text(tmp_path / "latin")
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, "[" * 200 + "]" * 200, "- " * 200 + "x"], ids=["open", "lists", "entries"]
+)
+def test_yaml_that_is_nested_too_deeply_is_refused(tmp_path, text):
+    """A parser that goes down with it ends the whole program, without a word."""
+    file = tmp_path / "deep.yaml"
+    file.write_text(text)
+    with pytest.raises(ValueError, match=r"deep.yaml: cannot be read as YAML: more than 100 levels"):
+        read_yaml(file)

@@ -211,14 +211,21 @@ def read_rows(path: Path, again: str = "make it again") -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The compiled one is seven times as fast; some builds of PyYAML do without."""
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The compiled parser is seven times as fast; some builds of PyYAML do without."""
+YAML_LEVELS = 100
+"""Lists and keys inside of each other; thousands end the compiled parser, and Python with it."""
 
 
 def read_yaml(path: Path) -> Any:  # noqa: ANN401
     """The value in a YAML file; a ValueError that names the file where it cannot be read."""
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), _YAML_LOADER)
+        text, level = path.read_text(encoding="utf-8"), 0
+        for event in yaml.parse(text, _YAML):
+            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if level > YAML_LEVELS:
+                raise yaml.YAMLError(f"more than {YAML_LEVELS} levels of lists and keys inside of each other")
+        return yaml.load(text, _YAML)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML: {error}") from None
 
