@@ -14,7 +14,7 @@ Only results without a recipe, of an older version, are compared by what Snakema
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -69,7 +69,7 @@ class _Recipes:
     def finish(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
         """A job has ended well."""
         _content.cache_clear()
-        self._write(job, sorted(self._recipe(persistence, job)))
+        self._write(job, self._recipe(persistence, job))
 
     def fail(self, persistence: Any, job: Any) -> None:  # noqa: ANN401
         """A job has failed."""
@@ -92,11 +92,11 @@ class _Recipes:
         new = set(self._recipe(persistence, job))
         return ParamsChange(only_old=old - new, only_new=new - old, files=set(job.output))
 
-    def _write(self, job: Any, recipe: list[str]) -> None:  # noqa: ANN401
+    def _write(self, job: Any, recipe: Iterable[str]) -> None:  # noqa: ANN401
         """Keep the recipe of a job; a WorkflowError, which Snakemake prints as a message, where that cannot be."""
         if place := self._place(job):
             try:
-                write_json(place, recipe)
+                write_json(place, sorted(recipe))
             except OSError as error:
                 what = f"{place}: what {job.rule.name} is made from cannot be kept there: {error.strerror or error}"
                 raise WorkflowError(f"{what}: make room or mend the folder, then give the same command again") from None
