@@ -19,6 +19,8 @@ VARIABLES = {
     "none": np.zeros((0, 7)),
     "flags": np.array([True, False]),
     "sparse": eye(50).tocsc(),
+    "complex": np.array([1 + 2j, 3j]),
+    "sparse and complex": (1j * eye(5)).tocsc(),
     "cells": np.array([["a", 2.0, np.zeros((0, 0))]], object),
     "structure": {"weights": np.ones((3, 5, 2)), "name": "conv", "inner": {"a": 1}, "empty": {}},
     "structures": np.array([(1, "x"), (2, "y")], dtype=[("n", object), ("s", object)]),
@@ -66,3 +68,22 @@ def test_dimensions_that_no_bytes_stand_behind_are_refused_before_memory_is_take
         read_mat(io.BytesIO(lying), "x.mat")
     assert tracemalloc.get_traced_memory()[1] < 2**24
     tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("good", "changed"),
+    [
+        (struct.pack("<II", 9, 72), struct.pack("<II", 72, 72)),
+        (struct.pack("<II", 9, 72), struct.pack("<II", 14, 72)),
+        (struct.pack("<IIII", 6, 8, 6, 0), struct.pack("<IIII", 6, 8, 0x806, 0)),
+    ],
+    ids=["no type", "no numbers", "no imaginary parts"],
+)
+def test_types_that_end_scipy_without_a_word_are_refused(good, changed):
+    file = io.BytesIO()
+    savemat(file, {"layers": {"weights": np.ones((3, 3)), "name": "x"}})
+    assert good in file.getvalue()
+    with pytest.raises(
+        ValueError, match=r"x.mat: cannot be read as MATLAB's: a variable of class 6 has elements of types"
+    ):
+        read_mat(io.BytesIO(file.getvalue().replace(good, changed)), "x.mat")

@@ -140,3 +140,12 @@ def test_odd_names_of_images_are_ids_as_any_others(tmp_path, name, form):
     read = read_score_file(tmp_path / f"p.{form}", KNOWN - {"val_0"} | {stem}, 100)
     assert read.ids == ids
     assert np.array_equal(read.values, LISTS)
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", ","])
+@pytest.mark.parametrize("ending", ["txt", "csv"])
+def test_a_text_without_entries_is_refused_in_one_message(tmp_path, content, ending):
+    file = tmp_path / f"a.{ending}"
+    file.write_text(content)
+    with pytest.raises(ValueError, match=rf"a\.{ending}"):
+        read_score_file(file, {"image0"}, 10)

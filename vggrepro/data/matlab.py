@@ -12,8 +12,13 @@ from vggrepro.core import limits
 
 HEADER, TAG, COMPRESSED, MATRIX = 128, 8, 15, 14
 """Of MATLAB 5: bytes of the header, bytes before each element, and the types of elements that are packed, and variables."""
-CELL, STRUCT, OBJECT, SPARSE, LAST = 1, 2, 3, 5, 15
+CELL, STRUCT, OBJECT, CHAR, SPARSE, LAST = 1, 2, 3, 4, 5, 15
 """Classes of variables; those after the last have no dimensions."""
+NUMBERS = frozenset({*range(1, 8), 9, 12, 13})
+TYPES = NUMBERS | {MATRIX, COMPRESSED, 16, 17, 18}
+"""Types of elements: of numbers, and all."""
+COMPLEX = 0x800
+"""The flag of a variable that has imaginary parts, too."""
 BYTES_PER_STEP = 1 << 20
 """Bytes that are unpacked at a time."""
 
@@ -79,8 +84,10 @@ def _check_variables(data: memoryview, order: _Order) -> None:
 def _check_variable(data: memoryview, order: _Order) -> None:
     """A ValueError where a variable, or one inside of it, has fewer bytes than entries, which scipy takes memory for."""
     parts = list(_elements(data, order))
-    if len(parts) < 2 or not (1 <= (kind := int.from_bytes(parts[0][1][:4], order) & 255) <= LAST):
+    flags = int.from_bytes(parts[0][1][:4], order) if parts else 0
+    if len(parts) < 2 or not (1 <= (kind := flags & 255) <= LAST):
         return
+    _check_types(flags, [of_part for of_part, _ in parts])
     sides = [int.from_bytes(parts[1][1][i : i + 4], order) for i in range(0, len(parts[1][1]), 4)]
     entries = prod(sides)
     if kind in (CELL, STRUCT, OBJECT):
@@ -92,6 +99,18 @@ def _check_variable(data: memoryview, order: _Order) -> None:
     if kind != SPARSE and entries > held:
         raise ValueError(f"a variable of {len(data):,} bytes says that it has {' x '.join(map(str, sides))} entries")
     _check_variables(data, order)
+
+
+def _check_types(flags: int, types: list[int]) -> None:
+    """A ValueError for types of a variable's parts where scipy would read beside its tables, and end without a word."""
+    kind, numbers = flags & 255, 0
+    if kind > CHAR:
+        # of sparse ones two indices come first
+        numbers = (3 if kind == SPARSE else 1) + bool(flags & COMPLEX)
+    given = types[3 : 3 + numbers]
+    if set(types) - TYPES or set(given) - NUMBERS or len(given) < numbers:
+        listed = ", ".join(map(str, sorted(set(types))))
+        raise ValueError(f"a variable of class {kind} has elements of types {listed}, which MATLAB does not write")
 
 
 def _fields(parts: list[tuple[int, memoryview]], order: _Order) -> int:

@@ -162,7 +162,9 @@ def _read_text(
 ) -> ScoreFile:
     """ILSVRC's official format; or a table, where lines begin with an image or have delimiters."""
     lines = text_lines(read_regular(path, limits.TEXT_BYTES))
-    first = lines[0].replace(",", " ").replace(";", " ").split() if lines else [""]
+    if not lines:
+        raise ValueError(f"{path}: has no lines: expected one for each image")
+    first = lines[0].replace(",", " ").replace(";", " ").split() or [""]
     if image_stem(first[0]) in known or any(mark in lines[0] for mark in ",;\t") or ids:
         return _read_table(path, known, classes, ids)
     if all(map(WNID.fullmatch, first)):
