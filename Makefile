@@ -19,7 +19,7 @@ test: setup  ## all tests, a file to a worker; of three workers one mostly waits
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
 
 test-all: export VGGREPRO_THOROUGH = 1
-test-all: test  ## the same, with many more draws, kills and damaged files where tests try them at random: an hour
+test-all: test  ## the same, with many more draws, kills and damaged files where tests try them at random: a few minutes more
 
 lint: setup  ## what the pre-commit hooks and CI check
 	$(BIN)/ruff check .
