@@ -14,8 +14,8 @@ HEADER, TAG, COMPRESSED, MATRIX = 128, 8, 15, 14
 """Of MATLAB 5: bytes of the header, bytes before each element, and the types of elements that are packed, and variables."""
 CELL, STRUCT, OBJECT, CHAR, SPARSE, LAST = 1, 2, 3, 4, 5, 15
 """Classes of variables; those after the last have no dimensions."""
-NUMBERS = frozenset({*range(1, 8), 9, 12, 13})
-TYPES = NUMBERS | {MATRIX, COMPRESSED, 16, 17, 18}
+NUMBER_TYPES = frozenset({*range(1, 8), 9, 12, 13})
+ELEMENT_TYPES = NUMBER_TYPES | {MATRIX, COMPRESSED, 16, 17, 18}
 """Types of elements: of numbers, and all."""
 COMPLEX = 0x800
 """The flag of a variable that has imaginary parts, too."""
@@ -108,7 +108,7 @@ def _check_types(flags: int, types: list[int]) -> None:
         # of sparse ones two indices come first
         numbers = (3 if kind == SPARSE else 1) + bool(flags & COMPLEX)
     given = types[3 : 3 + numbers]
-    if set(types) - TYPES or set(given) - NUMBERS or len(given) < numbers:
+    if set(types) - ELEMENT_TYPES or set(given) - NUMBER_TYPES or len(given) < numbers:
         listed = ", ".join(map(str, sorted(set(types))))
         raise ValueError(f"a variable of class {kind} has elements of types {listed}, which MATLAB does not write")
 
