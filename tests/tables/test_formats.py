@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -155,6 +156,14 @@ def test_latex_escapes_what_it_would_take_for_a_command():
     assert markup.escape_tex(r"50% & _#$ \x {y} [1;2]") == r"50\% \& \_\#\$ \textbackslash{}x \{y\} {[}1;2{]}"
 
 
+def compiled(file: Path) -> str:
+    """What pdflatex says of a file that it compiles."""
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", file.name]
+    done = subprocess.run(call, cwd=file.parent, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    return done.stdout
+
+
 @pytest.mark.skipif(not shutil.which("pdflatex"), reason="no pdflatex here: install texlive-latex-recommended")
 def test_the_report_compiles_with_pdflatex(made, tmp_path):
     settings = load_settings({"smoke": True})
@@ -163,14 +172,8 @@ def test_the_report_compiles_with_pdflatex(made, tmp_path):
         render.write_table(shown, tmp_path / "tables")
         outcomes.write_outcomes(tmp_path / "tables" / f"{shown.name}.npz", found)
     write_report(settings, table_files=sorted((tmp_path / "tables").glob("*.json")), run_files=[], out=tmp_path)
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "report.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull" not in done.stdout.replace("Overfull \\vbox", "")
+    log = compiled(tmp_path / "report.tex")
+    assert "Overfull" not in log.replace("Overfull \\vbox", "")
     assert (tmp_path / "report.pdf").stat().st_size > 20_000
 
 
@@ -183,12 +186,6 @@ def test_every_table_can_be_pasted_into_an_article(made, tmp_path):
     )
     text = "\\clearpage\n".join([head + r"\begin{document}", *tables, r"\end{document}"])
     (tmp_path / "paper.tex").write_text(text, encoding="utf-8")
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "Overfull \\hbox" not in done.stdout
+    log = compiled(tmp_path / "paper.tex")
+    assert "Overfull \\hbox" not in log
     assert all("resizebox" not in latex and "renewcommand" not in latex for latex in tables)
