@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import struct
 import tracemalloc
+from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.io
 from scipy.io import savemat
 from scipy.sparse import eye
 
@@ -87,3 +89,19 @@ def test_types_that_end_scipy_without_a_word_are_refused(good, changed):
         ValueError, match=r"x.mat: cannot be read as MATLAB's: a variable of class 6 has elements of types"
     ):
         read_mat(io.BytesIO(file.getvalue().replace(good, changed)), "x.mat")
+
+
+def test_every_file_that_scipy_reads_of_its_own_is_read():
+    """MATLAB of many versions and machines wrote them."""
+    files = sorted((Path(scipy.io.__file__).parent / "matlab/tests/data").glob("*.mat"))
+    if not files:
+        pytest.skip("this scipy comes without its tests")
+    read = 0
+    for file in files:
+        try:
+            scipy.io.loadmat(file)
+        except Exception:  # some are damaged on purpose
+            continue
+        read_mat(io.BytesIO(file.read_bytes()), file.name)
+        read += 1
+    assert read > 50
