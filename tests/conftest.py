@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 THOROUGH = os.environ.get("VGGREPRO_THOROUGH") == "1"
 """Whether this is `make test-all`: what is drawn, killed or damaged at random is tried many more times."""
+
+
+def cases(usual: Iterable[Any], more: Iterable[Any]) -> list[Any]:
+    """Values to test with: of those that differ from the usual ones in little, `more` are for `make test-all` alone."""
+    return [*usual, *(more if THOROUGH else ())]
+
 
 REAL = Path(os.environ.get("VGGREPRO_IMAGES", ROOT.parent / "shared" / "data"))
 """A folder of real images, if there is one: ilsvrc2012-val-200.zip, tiny-imagenet-100.zip and others that tests name."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
@@ -47,6 +49,7 @@ def mixed(tmp_path_factory) -> Store:
     return Store(root / "store")
 
 
+@cache
 def one_by_one(net: VGG, store: Store, protocol: str, Q: int, crop_grid: str = "whole") -> np.ndarray:
     """The slow version: an image at a time, a view at a time."""
     rows = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from tests.conftest import cases
 from tests.oracles.nets import krizhevsky_lrn, slid_head
 from vggrepro.nets import vgg
 from vggrepro.nets.initialisation import initialise_randomly
@@ -57,7 +58,9 @@ def test_nets_have_no_layers_but_those_of_the_paper(name):
     assert kinds <= {"VGG", "Sequential", "Conv2d", "ReLU", "MaxPool2d", "Linear", "LocalResponseNorm"}
 
 
-@pytest.mark.parametrize(("name", "in_torchvision"), [("A", "vgg11"), ("B", "vgg13"), ("D", "vgg16"), ("E", "vgg19")])
+@pytest.mark.parametrize(
+    ("name", "in_torchvision"), cases([("A", "vgg11"), ("E", "vgg19")], [("B", "vgg13"), ("D", "vgg16")])
+)
 def test_outputs_are_torchvisions_for_the_same_weights(name, in_torchvision):
     import torchvision
 

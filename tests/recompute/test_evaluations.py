@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tests.conftest import list_again, prepared
+from tests.conftest import cases, list_again, prepared
 from vggrepro.core.files import write_json
 from vggrepro.data import transforms
 from vggrepro.data.standin import draw_data_set
@@ -159,13 +159,17 @@ def another_net(patch):
 
 
 EVERYWHERE = (no_mean, colours_reversed, another_scale, not_isotropic, nearest_pixel, smoothed_posteriors, another_net)
-CASES = [(mutation, protocol) for mutation in EVERYWHERE for protocol in ("dense", "multi-crop", "centre-crop")] + [
+OF_ONE = [
     (no_mirror_image, "dense"),
     (no_mirror_image, "multi-crop"),
     (copies_of_one_crop, "multi-crop"),
     (crops_at_the_edge, "centre-crop"),
     (soft_max_first, "dense"),
 ]
+CASES = cases(
+    [*((mutation, "dense") for mutation in EVERYWHERE), *OF_ONE],
+    [(mutation, protocol) for mutation in EVERYWHERE for protocol in ("multi-crop", "centre-crop")],
+)
 
 
 @pytest.mark.parametrize(("mutation", "protocol"), CASES, ids=lambda value: getattr(value, "__name__", value))

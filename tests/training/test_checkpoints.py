@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import random
 import resource
 import shutil
 import signal
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from tests.conftest import THOROUGH, small
-from tests.training.helpers import trained, with_dropout
+from tests.forks import forks
+from tests.training.helpers import CPU, trained, with_dropout
+from vggrepro.core.devices import set_cpu_arithmetic
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 from vggrepro.paper.runs import Run
@@ -25,56 +31,9 @@ from vggrepro.settings.models import RunSettings
 from vggrepro.training import checkpoints
 from vggrepro.training.checkpoints import CHECKPOINTS_KEPT, Checkpoint, Checkpoints
 from vggrepro.training.processes import ProcessGroup
-from vggrepro.training.train import Training
+from vggrepro.training.train import Training, train_run
 
 A = Run("A", "256")
-
-# Torch is imported once; each attempt is a fork of that process, which has computed nothing yet.
-ATTEMPTS = """
-import json, os, random, signal, sys, time
-from pathlib import Path
-import torch
-from vggrepro.core.devices import set_cpu_arithmetic
-from vggrepro.paper.runs import Run
-from vggrepro.settings.models import RunSettings
-from vggrepro.training.train import train_run
-
-set_cpu_arithmetic(1)
-task = json.loads(sys.argv[1])
-out, folder = Path(task["out"]), Path(task["checkpoints"])
-rng, codes = random.Random(0), []
-
-def progress():
-    metrics = (out / "metrics.csv").stat().st_mtime_ns if (out / "metrics.csv").exists() else 0
-    return metrics, max((path.name for path in folder.glob("[0-9]*")), default="")
-
-def attempt():
-    train_run(
-        Run.parse(task["run"]), RunSettings.model_validate_json(task["settings"]), out=out,
-        train_folder=Path(task["stores"][0]), val_folder=Path(task["stores"][1]),
-        initial_weights=Path(task["initial_weights"]) if task["initial_weights"] else None,
-        device=torch.device("cpu"), workers=0, checkpoint_folder=folder, every=task["every"],
-    )
-
-for number in [*task["signals"], None]:
-    child = os.fork()
-    if child == 0:
-        try:
-            attempt()
-        except SystemExit as stop:
-            os._exit(stop.code)
-        os._exit(0)
-    if number is not None:
-        before, began, early = progress(), time.monotonic(), rng.random() < task["early"]
-        # some are stopped before their first step, the others a little after one: often while they write a checkpoint
-        while not early and progress() == before and time.monotonic() - began < 20:
-            time.sleep(0.001)
-        time.sleep(rng.uniform(0, 0.05))
-        os.kill(child, number)
-    _, status = os.waitpid(child, 0)
-    codes.append(os.waitstatus_to_exitcode(status))
-print(json.dumps(codes))
-"""
 
 
 def settings_of(**train: object) -> RunSettings:
@@ -86,14 +45,40 @@ def attempts(
     initial_weights: Path | None = None,
 ) -> list[int]:  # fmt: skip
     """A training that is sent one signal after another, and then left alone: the exit codes of its attempts."""
-    task = {
-        "run": run.name, "settings": settings.model_dump_json(), "stores": [str(store) for store in stores],
-        "initial_weights": str(initial_weights) if initial_weights else None, "out": str(tmp_path / "out"),
-        "checkpoints": str(tmp_path / "state"), "signals": signals, "every": every, "early": early,
+    rng, codes = random.Random(0), []
+    out, folder = tmp_path / "out", tmp_path / "state"
+    options = {
+        "out": out, "train_folder": stores[0], "val_folder": stores[1], "initial_weights": initial_weights,
+        "device": CPU, "workers": 0, "checkpoint_folder": folder, "every": every,
     }  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", ATTEMPTS, json.dumps(task)], capture_output=True, text=True, cwd=ROOT)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout)
+    log = tmp_path / "attempts.log"
+
+    def progress() -> tuple[int, str]:
+        rows = out / "metrics.csv"
+        return rows.stat().st_mtime_ns if rows.exists() else 0, max(
+            (path.name for path in folder.glob("[0-9]*")), default=""
+        )
+
+    for number in [*signals, None]:
+        before, began, stopped_early = progress(), time.monotonic(), rng.random() < early
+        attempt = forks().Process(target=train_alone, args=(run, settings, options, log))
+        attempt.start()
+        if number is not None:
+            # some are stopped before their first step, the others a little after one: often while they write a checkpoint
+            while not stopped_early and progress() == before and time.monotonic() - began < 20:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.05))
+            os.kill(attempt.pid, number)
+        attempt.join()
+        codes.append(attempt.exitcode)
+    return codes
+
+
+def train_alone(run: Run, settings: RunSettings, options: dict[str, Any], log: Path) -> None:
+    """An attempt, in a process of its own."""
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    set_cpu_arithmetic(1)
+    train_run(run, settings, **options)
 
 
 def train(stores, tmp_path: Path, run: Run = A, initial_weights: Path | None = None, **settings: object) -> dict:

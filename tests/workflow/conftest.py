@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from tests.commands import forked_commands
 from tests.workflow.planning import SMOKE, snakemake
 
 
 def run_smoke(folder: Path) -> None:
-    done = snakemake(folder, *SMOKE, cores=2)
+    with tempfile.TemporaryDirectory() as place, forked_commands(Path(place)) as variables:
+        done = snakemake(folder, *SMOKE, cores=2, variables=variables)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert f"The report: {folder}/results/smoke/report/report.html" in done.stdout
     (folder / "output.txt").write_text(done.stdout, encoding="utf-8")

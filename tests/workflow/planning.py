@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from tests.forks import forks
@@ -18,12 +19,14 @@ from vggrepro.tables import render
 SMOKE = ("--config", "smoke=true")
 
 
-def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    directory: Path, *arguments: str, cores: int | None = None, variables: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake on the Snakefile, working in a folder of its own; without `cores` a dry run."""
     call = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory)]
     call += ["--cores", str(cores)] if cores else ["--dry-run"]
-    run = _in_a_process_of_its_own if cores else forked
-    return run([*call, *arguments])
+    call += arguments
+    return _in_a_process_of_its_own(call, variables) if cores else forked(call)
 
 
 def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
@@ -38,9 +41,9 @@ def runs(done: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"output: results/[\w-]+/runs/([^/]+)/weights", done.stdout + done.stderr))
 
 
-def _in_a_process_of_its_own(arguments: list[str]) -> subprocess.CompletedProcess[str]:
+def _in_a_process_of_its_own(arguments: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
     call = [sys.executable, "-m", "snakemake", *arguments]
-    return subprocess.run(call, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"})
+    return subprocess.run(call, capture_output=True, text=True, env={**variables, "COLUMNS": "200"})
 
 
 def forked(arguments: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
