@@ -1,4 +1,4 @@
-"""Commands forked from one process that has loaded their libraries: jobs of the smoke run start in a tenth of a second, not in two.
+"""Commands forked from one process that has loaded their libraries: jobs of the smoke run start at once, not in two seconds.
 
     with forked_commands(folder) as environment:
         subprocess.run(["bash", "-c", "vggrepro train ..."], env=environment)

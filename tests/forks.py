@@ -9,7 +9,8 @@ from collections.abc import Callable
 from multiprocessing.context import ForkServerContext
 
 LOADED = [
-    "snakemake.cli", "vggrepro.workflow.plan", "vggrepro.workflow.session", "vggrepro.settings.loading",
+    "tests.workflow.loaded", "smart_open", "vggrepro.planning.session", "vggrepro.workflow.plan",
+    "vggrepro.workflow.session", "vggrepro.settings.loading",
     "vggrepro.training.train", "vggrepro.data.crops", "tests.training.helpers",
 ]  # fmt: skip
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.commands import forked_commands
-from tests.workflow.planning import SMOKE, snakemake
+from tests.workflow.planning import SMOKE, snakemake_alone
 
 
 def run_smoke(folder: Path) -> None:
     with tempfile.TemporaryDirectory() as place, forked_commands(Path(place)) as variables:
-        done = snakemake(folder, *SMOKE, cores=2, variables=variables)
+        done = snakemake_alone(folder, *SMOKE, cores=2, variables=variables)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert f"The report: {folder}/results/smoke/report/report.html" in done.stdout
     (folder / "output.txt").write_text(done.stdout, encoding="utf-8")

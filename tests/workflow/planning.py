@@ -19,14 +19,22 @@ from vggrepro.tables import render
 SMOKE = ("--config", "smoke=true")
 
 
-def snakemake(
-    directory: Path, *arguments: str, cores: int | None = None, variables: Mapping[str, str] = os.environ
-) -> subprocess.CompletedProcess[str]:
+def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake on the Snakefile, working in a folder of its own; without `cores` a dry run."""
-    call = ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory)]
-    call += ["--cores", str(cores)] if cores else ["--dry-run"]
-    call += arguments
-    return _in_a_process_of_its_own(call, variables) if cores else forked(call)
+    return forked(_call_on_the_snakefile(directory, *arguments, cores=cores))
+
+
+def snakemake_alone(
+    directory: Path, *arguments: str, cores: int, variables: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
+    """The same in a process of its own, as a user starts it."""
+    call = [sys.executable, "-m", "snakemake", *_call_on_the_snakefile(directory, *arguments, cores=cores)]
+    return subprocess.run(call, capture_output=True, text=True, env={**variables, "COLUMNS": "200"})
+
+
+def _call_on_the_snakefile(directory: Path, *arguments: str, cores: int | None) -> list[str]:
+    how = ["--cores", str(cores)] if cores else ["--dry-run"]
+    return ["--snakefile", str(ROOT / "Snakefile"), "--directory", str(directory), *how, *arguments]
 
 
 def jobs(done: subprocess.CompletedProcess[str]) -> Counter[str]:
@@ -41,16 +49,11 @@ def runs(done: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"output: results/[\w-]+/runs/([^/]+)/weights", done.stdout + done.stderr))
 
 
-def _in_a_process_of_its_own(arguments: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    call = [sys.executable, "-m", "snakemake", *arguments]
-    return subprocess.run(call, capture_output=True, text=True, env={**variables, "COLUMNS": "200"})
-
-
 def forked(arguments: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake from a folder, in the fork of a process that has loaded it: in less than half of the time."""
     with tempfile.TemporaryDirectory() as temporary:
         outputs = [Path(temporary) / name for name in ("stdout", "stderr")]
-        process = forks().Process(target=_call, args=(arguments, dict(os.environ), folder or Path.cwd(), *outputs))
+        process = forks().Process(target=_main, args=(arguments, dict(os.environ), folder or Path.cwd(), *outputs))
         process.start()
         process.join()
         stdout, stderr = (path.read_text(encoding="utf-8") for path in outputs)
@@ -58,7 +61,7 @@ def forked(arguments: list[str], folder: Path | None = None) -> subprocess.Compl
     return subprocess.CompletedProcess(arguments, process.exitcode, stdout, stderr)
 
 
-def _call(arguments: list[str], environment: dict[str, str], folder: Path, stdout: Path, stderr: Path) -> None:
+def _main(arguments: list[str], environment: dict[str, str], folder: Path, stdout: Path, stderr: Path) -> None:
     for number, path in ((1, stdout), (2, stderr)):
         os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT), number)
     os.environ.clear()

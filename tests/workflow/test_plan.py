@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.workflow.planning import jobs, runs, snakemake
+from tests.workflow.planning import forked, jobs, runs, snakemake
 from vggrepro.cli.app import GROUPS, app
 from vggrepro.core.paths import ROOT
 from vggrepro.settings.loading import load_settings
@@ -259,9 +259,7 @@ def test_an_unknown_run_is_no_target(tmp_path):
 
 
 def test_every_rule_says_what_it_does():
-    listed = subprocess.run(
-        [sys.executable, "-m", "snakemake", "--list-rules"], cwd=ROOT, capture_output=True, text=True
-    ).stdout
+    listed = forked(["--list-rules"], ROOT).stdout
     for rule in (
         "prepare",
         "train",

@@ -9,7 +9,7 @@ import sys
 import time
 
 from tests.conftest import list_again, real
-from tests.workflow.planning import SMOKE, jobs, snakemake, top1
+from tests.workflow.planning import SMOKE, jobs, snakemake, snakemake_alone, top1
 from vggrepro.core.paths import ROOT
 from vggrepro.data import standin
 from vggrepro.data.store import Store
@@ -31,7 +31,7 @@ def test_the_smoke_run_on_real_images(tmp_path):
     (tmp_path / "mine/tables.yaml").write_text(OWN_TABLE)
     (tmp_path / "mine/real.csv").write_text('net,S,Q,protocol,top1\nA,256,256,dense,-\nA,256,"224,256,288",dense,-\n')
     short = ("data={train_per_class: 60, val_per_class: 10}", "tables=mine")
-    done = snakemake(tmp_path, "real", *SMOKE, f"tiny_imagenet={zipped}", *short, cores=2)
+    done = snakemake_alone(tmp_path, "real", *SMOKE, f"tiny_imagenet={zipped}", *short, cores=2)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     folder = tmp_path / "results/smoke-tiny-imagenet"
     assert [run.name for run in (folder / "runs").iterdir()] == ["A_256_s0"]
@@ -81,7 +81,7 @@ def test_a_truncated_image_stops_before_any_training(tmp_path):
     broken.write_bytes(broken.read_bytes()[:300])
     list_again(broken)  # it came so: no damage since it was listed
     given = (*SMOKE, f"tiny_imagenet={images}", "data={train_per_class: 20, val_per_class: 10}")
-    done = snakemake(tmp_path, *given, cores=2)
+    done = snakemake_alone(tmp_path, *given, cores=2)
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert f"{broken.name} cannot be decoded" in output
@@ -109,7 +109,7 @@ def test_no_letter_of_a_path_runs_or_breaks_anything(tmp_path):
     }
     arguments = ("--config", "smoke=true", f"data={json.dumps(block)}", "train={epochs: 1, drop_epochs: null}")
     arguments += ("--", "results/smoke-tiny-imagenet/runs/A_256_s0/run.json")
-    done = snakemake(tmp_path, *arguments, "results/smoke-tiny-imagenet/verified/manifest.csv", cores=2)
+    done = snakemake_alone(tmp_path, *arguments, "results/smoke-tiny-imagenet/verified/manifest.csv", cores=2)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert not list(tmp_path.rglob("evil"))
     refused = snakemake(tmp_path, *SMOKE, f"data={json.dumps(block | {'path': str(data) + chr(10)})}")
