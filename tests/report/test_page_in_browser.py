@@ -26,7 +26,7 @@ from vggrepro.tables.cells import Table
 if TYPE_CHECKING:
     from selenium.webdriver import Chrome
 
-WIDTHS = (390, 1280, 1920)
+WIDTHS = cases([390, 1280], [1920])
 
 FAULTS = """
   const faults = [];

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -54,35 +53,20 @@ def slurm(tmp_path_factory) -> Iterator[None]:
     subprocess.run([SCRIPT, "stop", folder], check=True)
 
 
-class Disturbed(NamedTuple):
-    """A call of Snakemake, in a folder of its own, whose training Slurm took away once."""
-
-    folder: Path
-    nodes: str
-    """The nodes that the training had, as Slurm writes them."""
-
-
 @pytest.fixture(scope="module")
-def disturbed(slurm, tmp_path_factory) -> dict[str, Disturbed]:
-    """A training that is cancelled and one that is requeued: at the same time, because they mostly wait for Slurm."""
-    cases = {
-        "cancelled": (ONE, "results/smoke/runs/A_256_s0/weights.safetensors", "A_256_s0", cancel),
-        "requeued": (TWO, "results/smoke/scores/B_256_s0/dense", "B_256_s0", requeue),
-    }
-    folders = {name: working_folder(tmp_path_factory.mktemp(f"a cluster {name}")) for name in cases}
-
-    def run(name: str) -> Disturbed:
-        resources, target, trained, disturb = cases[name]
-        folder = folders[name]
+def folder(slurm, tmp_path_factory) -> Path:
+    """Where a training was cancelled and went on, and after it one on two nodes was requeued and went on."""
+    folder = working_folder(tmp_path_factory.mktemp("a cluster"))
+    for resources, target, trained, disturb in (
+        (ONE, "results/smoke/runs/A_256_s0/weights.safetensors", "A_256_s0", cancel),
+        (TWO, "results/smoke/scores/B_256_s0/dense", "B_256_s0", requeue),
+    ):
         process = start(folder, *resources, "--", target)
         job = job_in_training(folder, trained, process)
-        nodes = re.findall(r"\sNodeList=(\S+)", state_of(job))[-1]
+        (folder / f"nodes of {trained}").write_text(re.findall(r"\sNodeList=(\S+)", state_of(job))[-1])
         disturb(job)
         ends_well(process, folder)
-        return Disturbed(folder, nodes)
-
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(cases, pool.map(run, cases), strict=True))
+    return folder
 
 
 def working_folder(folder: Path) -> Path:
@@ -139,8 +123,7 @@ def about(folder: Path, run: str) -> dict:
     return json.loads((folder / f"results/smoke/runs/{run}/run.json").read_text())
 
 
-def test_a_cancelled_training_is_retried_and_goes_on(disturbed, tmp_path):
-    folder = disturbed["cancelled"].folder
+def test_a_cancelled_training_is_retried_and_goes_on(folder, tmp_path):
     assert "A_256_s0: goes on from epoch" in (folder / "results/smoke/logs/train/A_256_s0.log").read_text()
     attempts = about(folder, "A_256_s0")["attempts"]
     assert len(attempts) == 2
@@ -154,18 +137,16 @@ def test_a_cancelled_training_is_retried_and_goes_on(disturbed, tmp_path):
     assert file_digest(tmp_path / "weights.safetensors") == about(folder, "A_256_s0")["weights"]
 
 
-def test_a_training_on_two_nodes_is_requeued_and_goes_on(disturbed):
-    folder, nodes = disturbed["requeued"]
-    assert nodes == "node[1-2]"
+def test_a_training_on_two_nodes_is_requeued_and_goes_on(folder):
+    assert (folder / "nodes of B_256_s0").read_text() == "node[1-2]"
     made = about(folder, "B_256_s0")
     assert [attempt["processes"] for attempt in made["attempts"]] == [2, 2]
     assert made["iterations"] == made["epochs"] * 25
     assert (folder / "results/smoke/scores/B_256_s0/dense/256/made.json").exists()
 
 
-def test_a_node_copies_a_store_once_and_its_next_job_finds_it(disturbed):
+def test_a_node_copies_a_store_once_and_its_next_job_finds_it(folder):
     """Of a training on two nodes, both attempts and the evaluation after it read what was copied for the run before."""
-    folder = disturbed["requeued"].folder
     logs = folder / "results/smoke/logs"
     text = "".join(file.read_text() for file in logs.rglob("*_256_s0*.log"))
     places = [folder / f"disk of node{number}" for number in (1, 2)]
@@ -181,12 +162,12 @@ def test_a_node_copies_a_store_once_and_its_next_job_finds_it(disturbed):
     assert re.search(r"data/val: read from .*/disk of node[12]/\w{32}, after \d", evaluation.read_text())
 
 
-def test_a_move_to_a_cluster_trains_nothing_again(disturbed):
+def test_a_move_to_a_cluster_trains_nothing_again(folder):
     """Where and on how many processes a run was trained is none of its settings."""
     call = [BIN / "snakemake", "--cores", "all", *HERE, "--dry-run", "--", "results/smoke/scores/B_256_s0/dense"]
     for where in (ONE, TWO):
         options = [*call[:-3], *where, *call[-3:]]
-        done = subprocess.run(options, cwd=disturbed["requeued"].folder, capture_output=True, text=True)
+        done = subprocess.run(options, cwd=folder, capture_output=True, text=True)
         assert "Nothing to be done" in done.stdout + done.stderr
 
 

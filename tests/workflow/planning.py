@@ -19,9 +19,11 @@ from vggrepro.tables import render
 SMOKE = ("--config", "smoke=true")
 
 
-def snakemake(directory: Path, *arguments: str, cores: int | None = None) -> subprocess.CompletedProcess[str]:
+def snakemake(
+    directory: Path, *arguments: str, cores: int | None = None, variables: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake on the Snakefile, working in a folder of its own; without `cores` a dry run."""
-    return forked(_call_on_the_snakefile(directory, *arguments, cores=cores))
+    return forked(_call_on_the_snakefile(directory, *arguments, cores=cores), variables=variables)
 
 
 def snakemake_alone(
@@ -49,11 +51,13 @@ def runs(done: subprocess.CompletedProcess[str]) -> set[str]:
     return set(re.findall(r"output: results/[\w-]+/runs/([^/]+)/weights", done.stdout + done.stderr))
 
 
-def forked(arguments: list[str], folder: Path | None = None) -> subprocess.CompletedProcess[str]:
+def forked(
+    arguments: list[str], folder: Path | None = None, variables: Mapping[str, str] = os.environ
+) -> subprocess.CompletedProcess[str]:
     """A call of Snakemake from a folder, in the fork of a process that has loaded it: in less than half of the time."""
     with tempfile.TemporaryDirectory() as temporary:
         outputs = [Path(temporary) / name for name in ("stdout", "stderr")]
-        process = forks().Process(target=_main, args=(arguments, dict(os.environ), folder or Path.cwd(), *outputs))
+        process = forks().Process(target=_main, args=(arguments, dict(variables), folder or Path.cwd(), *outputs))
         process.start()
         process.join()
         stdout, stderr = (path.read_text(encoding="utf-8") for path in outputs)

@@ -233,13 +233,13 @@ def test_a_packed_run_comes_back_with_its_tables_and_nothing_of_it_is_made_again
     assert planned["prepare"] == 1, "validation images alone"
 
 
-def test_released_nets_have_the_numbers_of_the_trainings_that_they_came_from(finished, tmp_path):
+def test_released_nets_have_the_numbers_of_the_trainings_that_they_came_from(finished, variables, tmp_path):
     ours, theirs = finished / "results/smoke", tmp_path / "results/smoke-released"
     for file, run in {"a.mat": "A_256_s0", "d.mat": "D_256-512_s0"}.items():
         net = load_weights(ours / "runs" / run / "weights.safetensors")
         write_mat(tmp_path / file, layers_of(net.net()), list(net.wnids), net.mean)
     wanted = ("table3", "--config", "smoke=true", "released={A/256: {file: a.mat, recipe: torchvision}, D: d.mat}")
-    done = snakemake(tmp_path, *wanted, cores=2)
+    done = snakemake(tmp_path, *wanted, cores=2, variables=variables)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert not (theirs / "data/train").exists()
     for store in ("A_256_s0/dense/256", "D_256-512_s0/dense/384"):

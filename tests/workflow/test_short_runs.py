@@ -24,14 +24,14 @@ real:
 """
 
 
-def test_the_smoke_run_on_real_images(tmp_path):
+def test_the_smoke_run_on_real_images(tmp_path, variables):
     """Cut short, and of a table of the user's own: the other smoke run shows what is learnt, and all of the paper's tables."""
     zipped = real("tiny-imagenet-100.zip")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/tables.yaml").write_text(OWN_TABLE)
     (tmp_path / "mine/real.csv").write_text('net,S,Q,protocol,top1\nA,256,256,dense,-\nA,256,"224,256,288",dense,-\n')
     short = ("data={train_per_class: 60, val_per_class: 10}", "tables=mine")
-    done = snakemake_alone(tmp_path, "real", *SMOKE, f"tiny_imagenet={zipped}", *short, cores=2)
+    done = snakemake(tmp_path, "real", *SMOKE, f"tiny_imagenet={zipped}", *short, cores=2, variables=variables)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     folder = tmp_path / "results/smoke-tiny-imagenet"
     assert [run.name for run in (folder / "runs").iterdir()] == ["A_256_s0"]
@@ -74,14 +74,14 @@ def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
     assert not (tmp_path / "results/smoke/state/A_256_s0").exists()
 
 
-def test_a_truncated_image_stops_before_any_training(tmp_path):
+def test_a_truncated_image_stops_before_any_training(tmp_path, variables):
     images = tmp_path / "images"
     standin.draw_data_set(images, train_per_class=20, val_per_class=10)
     broken = images / "val" / "images" / "val_9.JPEG"
     broken.write_bytes(broken.read_bytes()[:300])
     list_again(broken)  # it came so: no damage since it was listed
     given = (*SMOKE, f"tiny_imagenet={images}", "data={train_per_class: 20, val_per_class: 10}")
-    done = snakemake_alone(tmp_path, *given, cores=2)
+    done = snakemake(tmp_path, *given, cores=2, variables=variables)
     output = done.stdout + done.stderr
     assert done.returncode != 0
     assert f"{broken.name} cannot be decoded" in output
