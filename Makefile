@@ -15,8 +15,8 @@ smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with th
 reference: smoke  ## keep the digests and numbers of this machine's smoke run as the reference, after a change that alters them
 	$(BIN)/vggrepro compare results/smoke --write tables/reference/smoke.json
 
-test: setup  ## all tests, a file to a worker; of three workers one mostly waits for the smoke run, and one for Slurm
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder
+test: setup  ## all tests, a file to a worker; the smoke run, which one of the workers waits for, has the processors first
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=2 --dist=loadfile --no-loadscope-reorder
 
 test-all: export VGGREPRO_THOROUGH = 1
 test-all: test  ## the same, with many more draws, kills and damaged files where tests try them at random: a few minutes more

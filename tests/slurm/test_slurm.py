@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.planning import forked
 from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 
@@ -164,10 +165,9 @@ def test_a_node_copies_a_store_once_and_its_next_job_finds_it(folder):
 
 def test_a_move_to_a_cluster_trains_nothing_again(folder):
     """Where and on how many processes a run was trained is none of its settings."""
-    call = [BIN / "snakemake", "--cores", "all", *HERE, "--dry-run", "--", "results/smoke/scores/B_256_s0/dense"]
     for where in (ONE, TWO):
-        options = [*call[:-3], *where, *call[-3:]]
-        done = subprocess.run(options, cwd=folder, capture_output=True, text=True)
+        call = ["--cores", "all", *HERE, *where, "--dry-run", "--", "results/smoke/scores/B_256_s0/dense"]
+        done = forked(call, folder)
         assert "Nothing to be done" in done.stdout + done.stderr
 
 
