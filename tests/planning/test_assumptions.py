@@ -34,7 +34,24 @@ def test_disagreement_is_counted_on_the_images(tmp_path):
     # of A's two systems with D's: 20% and 14%
     assert assumed.between == pytest.approx(0.17)
     assert str(tmp_path) in assumed.source
-    assert (assumed.seeds, assumed.usual_images, assumed.training) == (1, 50_000, None)
+    assert (assumed.seeds, assumed.usual_images, assumed.training) == (1, 50_000, {})
+
+
+def test_a_spread_is_of_the_quantity_in_which_it_was_measured(tmp_path):
+    """In top-1 five trainings make 40 errors more or less, in top-5 all make the same; boxes were not predicted."""
+    errors, more = 2700, np.array([-40, -20, 0, 20, 40])
+    top1, top5 = (np.arange(IMAGES) < errors + times * more[:, None] for times in (1, 0))
+    outcomes = [
+        OutcomeEntry({"row": name}, quantity, Errors(np.roll(wrong, 400 * k, 1), "images", sources))
+        for quantity, wrong in (("top-1", top1), ("top-5", top5))
+        for k, (name, sources) in enumerate(SOURCES.items())
+    ]
+    (tmp_path / "tables").mkdir()
+    write_outcomes(tmp_path / "tables/table03.npz", Outcomes("3", tuple(range(5)), tuple(outcomes)))
+    assumed = assumptions_of(tmp_path, 5, 50_000)
+    assert set(assumed.training) == {"top-1", "top-5"}
+    assert assumed.spread("top-5") < assumed.spread("top-1")
+    assert assumed.spread("localisation") == Assumptions(5, {}, 50_000).spread("localisation")
 
 
 def test_without_results_the_tolerances_stand(tmp_path):

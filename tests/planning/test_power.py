@@ -118,7 +118,7 @@ def forecast(folder: Path, world: World, draws: int = 4000) -> dict[str, float]:
     """The same as the plan says it."""
     (folder / "claims.yaml").write_text(yaml.safe_dump(CLAIMS, sort_keys=False))
     between, within, stays = disagreement(world)
-    assumed = Assumptions(world.seeds, {}, IMAGES, between, within, world.training, stays)
+    assumed = Assumptions(world.seeds, {}, IMAGES, between, within, {"top-1": world.training}, stays)
     asked, others = questions(PAPER, folder / "claims.yaml")
     assert not others
     return {

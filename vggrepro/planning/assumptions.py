@@ -10,7 +10,7 @@ from statistics import median
 
 import numpy as np
 
-from vggrepro.planning.power import USUAL_ERROR, Assumptions
+from vggrepro.planning.power import OF_VALIDATION, USUAL_ERROR, Assumptions
 from vggrepro.scores.outcomes import Errors, read_outcomes
 from vggrepro.scores.trainings import pooled_spread, trainings_of
 
@@ -22,36 +22,40 @@ def assumptions_of(results: Path, seeds: int, images: int) -> Assumptions:
     """What is taken to be true of a run with so many seeds on so many validation images.
 
     Disagreement and spread are those of the outcomes among the results, where there are some that can be read, else those of
-    the tolerances.
+    the tolerances. A spread is of the quantity that it was measured in, and of no other.
     """
     try:
-        outcomes = _outcomes(results)
+        by_quantity = {quantity: _outcomes(results, quantity) for quantity in OF_VALIDATION}
     except ValueError as error:
         return Assumptions(seeds, {}, images, source=f"tables/tolerances.yaml, because of {error}")
+    outcomes = by_quantity[COMPARED_QUANTITY]
     between = _disagreements(outcomes, same=False)
     within = _disagreements(outcomes, same=True)
     if not between or not within:
         return Assumptions(seeds, {}, images)
-    repeated = len(outcomes[0].wrong) > 1
-    spread = pooled_spread(((each, trainings_of(each)) for each in outcomes), COMPARED_QUANTITY) if repeated else None
     return Assumptions(
         seeds,
         {},
         images,
         between=max(median(between), median(within)),
         within=median(within),
-        training=100 * math.sqrt(spread.variance) if spread else None,
+        training={
+            quantity: 100
+            * math.sqrt(pooled_spread(((each, trainings_of(each)) for each in repeated), quantity).variance)
+            for quantity, repeated in by_quantity.items()
+            if repeated and len(repeated[0].wrong) > 1
+        },
         source=f"{results} ({len(outcomes)} systems, {len(outcomes[0].wrong)} seeds, {outcomes[0].n:,} images)",
     )
 
 
-def _outcomes(results: Path) -> list[Errors]:
-    """The outcomes of systems of one net, each once."""
+def _outcomes(results: Path, quantity: str) -> list[Errors]:
+    """The outcomes of systems of one net in a quantity, each once."""
     found: dict[tuple[str, ...], Errors] = {}
     for file in sorted((results / "tables").glob("*.npz")):
         for entry in read_outcomes(file).entries:
             outcome = entry.outcome
-            if entry.quantity == COMPARED_QUANTITY and isinstance(outcome, Errors) and len(trainings_of(outcome)) == 1:
+            if entry.quantity == quantity and isinstance(outcome, Errors) and len(trainings_of(outcome)) == 1:
                 found.setdefault(tuple(sorted(outcome.sources)), outcome)
     return list(found.values())
 

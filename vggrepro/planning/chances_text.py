@@ -50,7 +50,8 @@ def claims_lines(expected: Sequence[ClaimChance], assumed: Assumptions) -> Itera
 
 
 def _granted(assumed: Assumptions) -> Iterator[str]:
-    spread = "as tables/tolerances.yaml says" if assumed.training is None else f"by {assumed.training:.2f} points"
+    spreads = [f"in {quantity} by {points:.2f} points" for quantity, points in assumed.training.items()]
+    spread = ", ".join([*spreads, "in all else" if spreads else "in everything"]) + " as tables/tolerances.yaml says"
     yield (
         f"taken for granted, from {assumed.source}: {assumed.usual_images:,} images; where 27% are wrong two nets disagree on "
         f"{assumed.between:.0%} of them and two systems of a net on {assumed.within:.0%}; trainings differ {spread}"

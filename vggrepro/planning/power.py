@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -58,8 +58,8 @@ class Assumptions:
     usual_images: int
     between: float = BETWEEN
     within: float = WITHIN
-    training: float | None = None
-    """Standard deviation between trainings of one net in points; None: that of the tolerances."""
+    training: Mapping[str, float] = field(default_factory=dict)
+    """Standard deviation between trainings of one net in points, by quantity; of what is not here, that of the tolerances."""
     stays: float = STAYS
     source: str = "tables/tolerances.yaml"
     """Where disagreement and spread are from."""
@@ -72,7 +72,7 @@ class Assumptions:
 
     def spread(self, quantity: str) -> float:
         """Variance between trainings of one net, in points squared."""
-        return (tolerance_of(quantity).sources.training if self.training is None else self.training) ** 2
+        return self.training.get(quantity, tolerance_of(quantity).sources.training) ** 2
 
 
 @dataclass(frozen=True)
