@@ -4,7 +4,8 @@
         subprocess.run(["bash", "-c", "vggrepro train ..."], env=environment)
 
 The `vggrepro` that bash finds in this environment hands its arguments, folder, variables and outputs to that process, whose
-fork runs the command as it would run alone. Other tests start commands as users do: `workflow/test_short_runs.py`, `slurm/`.
+fork runs the command as it would run alone. Other tests start commands as users do: `slurm/`, `cli/`,
+and runs that are killed or have odd paths in `workflow/test_short_runs.py`.
 """
 
 from __future__ import annotations
