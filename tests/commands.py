@@ -4,7 +4,8 @@
         subprocess.run(["bash", "-c", "vggrepro train ..."], env=environment)
 
 The `vggrepro` that bash finds in this environment hands its arguments, folder, variables and outputs to that process, whose
-fork runs the command as it would run alone. Other tests start commands as users do: `slurm/`, `cli/`,
+fork runs the command as it would run alone. It is not the server of `tests.forks`, because it has to have the instructions of
+the smoke run pinned before it loads anything. Other tests start commands as users do: `slurm/`, `cli/`,
 and runs that are killed or have odd paths in `workflow/test_short_runs.py`.
 """
 
@@ -29,15 +30,8 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.places import find_caches
 
 LIBRARIES = (
-    "torch",
-    "scipy.stats",
-    "pandas",
-    "sklearn.svm",
-    "matplotlib.figure",
-    "pydantic",
-    "jinja2",
-    "safetensors.torch",
-)
+    "torch", "scipy.stats", "pandas", "sklearn.svm", "matplotlib.figure", "pydantic", "jinja2", "safetensors.torch",
+)  # fmt: skip
 MODULES = (
     "data.crops", "training.train", "evaluation.evaluate", "localisation.prediction", "localisation.merging",
     "transfer.features", "judging.pipeline", "report.page",

@@ -25,7 +25,7 @@ def assumptions_of(results: Path, seeds: int, images: int) -> Assumptions:
     the tolerances. A spread is of the quantity that it was measured in, and of no other.
     """
     try:
-        by_quantity = {quantity: _outcomes(results, quantity) for quantity in OF_VALIDATION}
+        by_quantity = _outcomes(results)
     except ValueError as error:
         return Assumptions(seeds, {}, images, source=f"tables/tolerances.yaml, because of {error}")
     outcomes = by_quantity[COMPARED_QUANTITY]
@@ -40,8 +40,7 @@ def assumptions_of(results: Path, seeds: int, images: int) -> Assumptions:
         between=max(median(between), median(within)),
         within=median(within),
         training={
-            quantity: 100
-            * math.sqrt(pooled_spread(((each, trainings_of(each)) for each in repeated), quantity).variance)
+            quantity: _spread(repeated, quantity)
             for quantity, repeated in by_quantity.items()
             if repeated and len(repeated[0].wrong) > 1
         },
@@ -49,15 +48,20 @@ def assumptions_of(results: Path, seeds: int, images: int) -> Assumptions:
     )
 
 
-def _outcomes(results: Path, quantity: str) -> list[Errors]:
-    """The outcomes of systems of one net in a quantity, each once."""
-    found: dict[tuple[str, ...], Errors] = {}
+def _outcomes(results: Path) -> dict[str, list[Errors]]:
+    """The outcomes of systems of one net, each once, by the quantities that are measured on the validation images."""
+    by_sources: dict[str, dict[tuple[str, ...], Errors]] = {quantity: {} for quantity in OF_VALIDATION}
     for file in sorted((results / "tables").glob("*.npz")):
         for entry in read_outcomes(file).entries:
             outcome = entry.outcome
-            if entry.quantity == quantity and isinstance(outcome, Errors) and len(trainings_of(outcome)) == 1:
-                found.setdefault(tuple(sorted(outcome.sources)), outcome)
-    return list(found.values())
+            if entry.quantity in by_sources and isinstance(outcome, Errors) and len(trainings_of(outcome)) == 1:
+                by_sources[entry.quantity].setdefault(tuple(sorted(outcome.sources)), outcome)
+    return {quantity: list(outcomes.values()) for quantity, outcomes in by_sources.items()}
+
+
+def _spread(repeated: Sequence[Errors], quantity: str) -> float:
+    """Standard deviation between trainings of one net, in points, of outcomes of several seeds."""
+    return 100 * math.sqrt(pooled_spread(((each, trainings_of(each)) for each in repeated), quantity).variance)
 
 
 def _disagreements(outcomes: Sequence[Errors], *, same: bool) -> list[float]:

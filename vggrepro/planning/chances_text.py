@@ -50,8 +50,9 @@ def claims_lines(expected: Sequence[ClaimChance], assumed: Assumptions) -> Itera
 
 
 def _granted(assumed: Assumptions) -> Iterator[str]:
-    spreads = [f"in {quantity} by {points:.2f} points" for quantity, points in assumed.training.items()]
-    spread = ", ".join([*spreads, "in all else" if spreads else "in everything"]) + " as tables/tolerances.yaml says"
+    measured = [f"in {quantity} by {points:.2f} points" for quantity, points in assumed.training.items()]
+    assumption = "as tables/tolerances.yaml says"
+    spread = ", ".join([*measured, f"in other quantities {assumption}"]) if measured else assumption
     yield (
         f"taken for granted, from {assumed.source}: {assumed.usual_images:,} images; where 27% are wrong two nets disagree on "
         f"{assumed.between:.0%} of them and two systems of a net on {assumed.within:.0%}; trainings differ {spread}"
