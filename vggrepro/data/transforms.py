@@ -10,12 +10,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from vggrepro.data.boxes import to_vectors
 from vggrepro.data.colours import Colours
 from vggrepro.settings.blocks import BoxTargets
 
 Pixels = NDArray[np.uint8]
+SMALL = 128 * 128
+"""Pixels of an image that PIL rescales, and numba's loops do not."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,11 @@ def rescaled_size(height: int, width: int, smallest: int) -> tuple[int, int]:
 
 def rescale_image(image: Pixels, smallest: int) -> Pixels:
     """The whole image [H, W, 3], rescaled to the smallest side `smallest`. CHOICE 6: PIL's antialiased bilinear filter."""
-    return window(image, smallest, (0, 0), rescaled_size(image.shape[0], image.shape[1], smallest))
+    height, width = rescaled_size(image.shape[0], image.shape[1], smallest)
+    if image.shape[0] * image.shape[1] <= SMALL:
+        # the same pixels: PIL does thousands of such images in the time that numba takes to load
+        return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return window(image, smallest, (0, 0), (height, width))
 
 
 def window(
@@ -98,7 +105,7 @@ def window(
         # copying a pixel's three bytes at once is twice as fast where the window is mirrored
         out.view("V3")[:] = (cut[:, ::-1] if mirrored else cut).view("V3")
     else:
-        # imported here, because numba takes seconds to load and not every command rescales
+        # imported here, because numba takes half a second to load and not every command rescales
         from vggrepro.data.resample import resample
 
         rows = np.ascontiguousarray(image).reshape(len(image), -1)

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TextIO
 
+from snakemake import benchmark
+
 from vggrepro.core.files import lock
 from vggrepro.core.leftovers import clear_leftovers
 from vggrepro.diagnosis.comparison import compare, line_of
@@ -52,6 +54,14 @@ def collect_garbage_less() -> None:
     """Look for garbage less often: a DAG's objects live to its end, and going through them is a tenth of planning 50 seeds."""
     gc.freeze()
     gc.set_threshold(100_000, 50, 50)
+
+
+def sample_memory_less() -> None:
+    """Let the benchmarks of jobs look at their memory every two seconds, not twice a second as at first.
+
+    Adding up a process's memory takes 25 ms where it has loaded torch, and keeps the process waiting: a twentieth of a dry run.
+    """
+    benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
 
 
 def be_alone(plan: Plan) -> None:

@@ -8,11 +8,13 @@ from vggrepro.workflow.session import (
     collect_garbage_less,
     find_own_commands,
     keep_output_in_logs,
+    sample_memory_less,
 )
 
 find_own_commands()
 keep_output_in_logs(workflow, shell)
 collect_garbage_less()
+sample_memory_less()
 
 with one_message():
     PLAN = Plan.of(load_settings(config, look_for_files=True))
