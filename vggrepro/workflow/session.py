@@ -59,7 +59,7 @@ def collect_garbage_less() -> None:
 def sample_memory_less() -> None:
     """Let the benchmarks of jobs look at their memory every two seconds, not twice a second as at first.
 
-    Adding up a process's memory takes 25 ms where it has loaded torch, and keeps the process waiting: a twentieth of a dry run.
+    Adding up a process's memory takes 25 ms where it has loaded torch, and keeps the process waiting.
     """
     benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
 
