@@ -27,7 +27,7 @@ def draw_sets(root: Path) -> None:
 
 
 def random_net(run: Run) -> VGG:
-    net = VGG(run.net, 10, NetSettings(scale_unit=4, width=4, fc=24))
+    net = VGG(run.net, 10, NetSettings(scale_unit=4, width=1, fc=24))
     initialise_randomly(net, "he", ord(run.net))
     return net.eval()
 
