@@ -7,6 +7,9 @@ ifneq ($(shell mkdir -p "$${XDG_CACHE_HOME:-$$HOME/.cache}" 2>&1),)
 export XDG_CACHE_HOME := $(CURDIR)/.snakemake/cache
 endif
 
+# with it every one of a hundred jobs would compile the package again
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: setup smoke reference test lint bench docs gallery clean
 
 smoke: setup  ## the whole paper as a dry run: minutes on a laptop, ends with the path of a report and whether its numbers are the reference's

@@ -25,9 +25,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from vggrepro.core.instructions import PINNED, pin_instructions
+from vggrepro.core.instructions import PINNED
 from vggrepro.core.paths import ROOT
-from vggrepro.core.places import find_caches
+from vggrepro.workflow.compiled import compile_loops
 
 LIBRARIES = (
     "torch", "scipy.stats", "pandas", "sklearn.svm", "matplotlib.figure", "pydantic", "jinja2", "safetensors.torch",
@@ -69,8 +69,7 @@ def forked_commands(folder: Path) -> Iterator[dict[str, str]]:
 
 def serve(listening: socket.socket) -> None:
     """Load what commands load, with the instructions that they ask for, and fork for every call."""
-    find_caches()
-    pin_instructions("avx2")
+    compile_loops()
     for name in (*LIBRARIES, *(f"vggrepro.{module}" for module in MODULES)):
         importlib.import_module(name)
     gc.freeze()
