@@ -58,4 +58,4 @@ def test_the_lesson_installs_the_package_where_it_is_missing(checkout, python, t
     # what a job of the workflow does: another process, in another folder
     named = subprocess.run([command, "settings", "smoke"], cwd=tmp_path, env=offline, capture_output=True, text=True)
     assert named.returncode == 0, named.stderr
-    assert json.loads(named.stdout)["model"]["width"] == 8
+    assert json.loads(named.stdout)["model"]["width"] == 4

@@ -72,16 +72,16 @@ WRONG = [
     ({"smoke": True, "train": {"init": "he-normal"}}, r"train.init: expected 'normal-0.01'"),
     (
         {"smoke": True, "train": {"drop_epochs": [4, 2]}},
-        r"drop_epochs: expected ascending epochs below epochs=6, got \[4, 2\]",
+        r"drop_epochs: expected ascending epochs below epochs=8, got \[4, 2\]",
     ),
-    ({"smoke": True, "train": {"drop_epochs": [6]}}, r"below epochs=6, got \[6\]"),
+    ({"smoke": True, "train": {"drop_epochs": [8]}}, r"below epochs=8, got \[8\]"),
     ({"smoke": True, "seeds": [1, 1]}, r"seeds: expected each seed once"),
     ({"smoke": "perhaps"}, r"smoke: expected true or false, got 'perhaps'"),
     ({"smoke": True, "preset": "paper"}, r"smoke=true stands for preset=smoke"),
     ({"tiny_imagenet": "x.zip"}, r"without a preset: add smoke=true"),
     ({"smoke": True, "tiny_imagenet": "x", "ilsvrc": "y"}, r"both given: give one data set"),
     ({"smoke": True, "data": {"path": "x"}}, r"data.path: expected none for the stand-in, got x"),
-    ({"smoke": True, "train": {"patience": 1}}, r"train.patience have no effect, because drop_epochs=\[5\]"),
+    ({"smoke": True, "train": {"patience": 1}}, r"train.patience have no effect, because drop_epochs=\[7\]"),
     ({"smoke": True, "train": {"learning_rate": float("inf")}}, r"train.learning_rate: .*finite"),
     ({"smoke": True, "seeds": [10**30]}, r"seeds.0: "),
     ({"smoke": True, "data": {"layout": "ilsvrc", "path": None}}, r"data.path: the layout ilsvrc needs"),
@@ -128,7 +128,7 @@ def test_all_wrong_values_are_named_at_once():
 
 def test_later_stages_have_their_own_number_of_epochs():
     settings = load_settings({"smoke": True})
-    assert settings.for_run(Run("D", "256")).train.epochs == 6
+    assert settings.for_run(Run("D", "256")).train.epochs == 8
     assert settings.for_run(Run("D", "384")).train.epochs == 3
 
 

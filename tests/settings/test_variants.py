@@ -93,7 +93,7 @@ def test_a_list_or_a_range_is_a_variant_for_every_value_but_the_papers_own():
 
     assert names("weight_decay", ["1e-4", "5e-4", "1e-3"]) == ["s1-1e-4", "s1-1e-3"]
     assert names("weight_decay", {"from": 1e-4, "to": 1e-2, "times": 10}) == ["s1-0.0001", "s1-0.001", "s1-0.01"]
-    assert names("epochs", {"from": 7, "to": 12, "step": 2}) == ["s1-7", "s1-9", "s1-11"]
+    assert names("epochs", {"from": 9, "to": 14, "step": 2}) == ["s1-9", "s1-11", "s1-13"]
     # of a setting that is a list itself, a list of lists
     assert names("drop_epochs", [[2], [3, 4]]) == ["s1-2", "s1-3-4"]
     assert names("drop_epochs", [2, 4]) == ["s1"]
@@ -234,7 +234,7 @@ WRONG = [
         r"no layer of its net has the name and sh",
     ),
     (
-        {"x": {"of": "C/256", "model": {"width": 4, "fc": 9}}},
+        {"x": {"of": "C/256", "model": {"width": 6, "fc": 9}}},
         r"no layer of its net has the name and shape of one of A/256",
     ),
     ({"x": {"of": "C/256", "model": {"scale_unit": 8}}}, r"no key is called 'variants\.x\.model\.scale_unit'"),

@@ -44,7 +44,7 @@ CPU_SECONDS = Range(0.5, 1.0, 2.0)
 """Around the seconds of a step that computes little, or on the CPU alone."""
 FULL_WIDTH, NARROW = 64, 0.25
 """Channels of the first layer from which on a device is used as well as by the paper's nets. Narrower nets attain less, by
-this power of the width: those of the smoke run, an eighth as wide, attain 0.3 of a core's peak (AMD EPYC)."""
+this power of the width: those an eighth as wide attain 0.3 of a core's peak (AMD EPYC)."""
 
 
 @dataclass(frozen=True)
