@@ -72,7 +72,7 @@ def test_what_all_cells_have_in_common_is_one_footnote_and_the_rest_have_letters
     for departure in (
         "batch of 16 (256)",
         "crop of 28 px (224)",
-        "6 epochs (74)",
+        "8 epochs (74)",
         "random weights: glorot (choice 1: normal-0.01)",
     ):
         assert departure in texts[ALL_CELLS]
@@ -86,7 +86,7 @@ def test_what_all_cells_have_in_common_is_one_footnote_and_the_rest_have_letters
 
 def test_findings_name_who_did_it_and_which_cells_it_touches(smoke_table):
     findings = {(finding.rule, finding.did): finding for finding in smoke_table.findings}
-    length = findings["length", "6 epochs"]
+    length = findings["length", "8 epochs"]
     assert length.about == tuple(f"{net}_256_s0" for net in ("A", "A-LRN", "B", "C", "D", "E"))
     assert len(length.cells) == 24
     assert findings["pooling", "odd sides pooled with floor"].differs is False

@@ -139,8 +139,9 @@ def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Pa
     svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
-    # drop ids of pictures: a picture that appears twice would have its id twice, and nothing refers to it
-    svg = re.sub(r' id="image[0-9a-f]+"', "", svg)
+    # ids that nothing refers to are a tenth of the bytes, and a picture that appears twice would have its id twice
+    used = set(re.findall(r'(?:url\(#|href="#)([^")]+)', svg))
+    svg = re.sub(r' id="([^"]*)"', lambda match: match[0] if match[1] in used else "", svg)
     svg = re.sub(r"data:image/png;base64,([^\"]+)", _as_jpeg, svg)
     # a hundredth of a point is enough of a coordinate, and no comment and no indentation is shown: half of the bytes
     svg = re.sub(r"<!--.*?-->", "", svg, flags=re.DOTALL)
