@@ -81,7 +81,10 @@ def test_nets_from_random_weights_are_audited_as_ours_and_compared_with_staged_o
     cases = (
         (random, "settings.train.init is he, but the table's settings say glorot"),
         ({"staged": False, "train": {"batch": 32}}, "settings.train.batch is 32, but the table's settings say 16"),
-        ({"staged": False, "model": {"dropout": 0}}, "settings.model.dropout is 0.0, but the table's settings say 0.05"),
+        (
+            {"staged": False, "model": {"dropout": 0}},
+            "settings.model.dropout is 0.0, but the table's settings say 0.05",
+        ),
         ({}, "A_256_s0, but staged says none"),
     )
     for number, (made, message) in enumerate(cases):
