@@ -27,7 +27,7 @@ SCRIPT = ROOT / "tests/slurm/local_slurm.sh"
 HERE = (
     "--profile", "slurm", "--jobs", "4", "--latency-wait", "10", "--slurm-no-account", "--slurm-status-command", "squeue",
     "--slurm-init-seconds-before-status-checks", "2", "--set-threads", "train=1", "evaluate=1",
-    "--config", "smoke=true", "data={train_per_class: 40}", "train={epochs: 12, drop_epochs: [10]}",
+    "--config", "smoke=true", "data={train_per_class: 40}", "train={epochs: 16, drop_epochs: [14]}",
     "--default-resources", "nodes=1", "mem_mb=2000", "runtime=30",
 )  # fmt: skip
 ONE = ("--set-resources", "train:gpu=1", "evaluate:gpu=1")

@@ -56,7 +56,7 @@ def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
         "2",
     ]
     call += ["--profile", ROOT / "workflow/profiles/local", "--set-resources", "train:gpu=1", "--config", "smoke=true"]
-    call += ["data={train_per_class: 20}", "train={epochs: 25, drop_epochs: [24]}", "--"]
+    call += ["data={train_per_class: 20}", "train={epochs: 50, drop_epochs: [49]}", "--"]
     call += ["results/smoke/runs/A_256_s0/run.json"]
     log = tmp_path / "results/smoke/logs/train/A_256_s0.log"
     with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
@@ -70,7 +70,7 @@ def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert "another process is at this very training: waiting for it to end" in log.read_text()
     about = json.loads((tmp_path / "results/smoke/runs/A_256_s0/run.json").read_text())
-    assert (len(about["attempts"]), about["epochs"]) == (1, 25)
+    assert (len(about["attempts"]), about["epochs"]) == (1, 50)
     assert not (tmp_path / "results/smoke/state/A_256_s0").exists()
 
 
