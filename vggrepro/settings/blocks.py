@@ -362,6 +362,7 @@ class EvaluateSettings(FrozenModel):
     bf16, several times slower than fp32."""
     cpu_kernels: Annotated[bool, HARMLESS] = Field(default=True, exclude_if=bool)
     """In fp32 on a CPU, compute wide 3x3 convolutions by Winograd's filtering, which is faster and the same within rounding.
-    False: by torch alone. Recorded only where it is false, so that results of versions without this setting stay current."""
+    False: by torch alone, but in validation during training. Recorded only where it is false, so that results of versions
+    without this setting stay current."""
     instructions: Annotated[Instructions, HARMLESS] = Field(default="fastest", exclude_if=is_fastest)
     """CPU instructions of the evaluations; not set: those of all settings."""

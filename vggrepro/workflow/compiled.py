@@ -10,24 +10,18 @@ from vggrepro.core.places import find_caches
 
 
 def compile_loops() -> None:
-    """Let numba compile, and keep beside the sources, what reads images, merges boxes, and convolves on a CPU."""
-    # as commands do, before numba and torch are loaded
+    """Let numba compile, and keep beside the sources, what reads images and merges boxes: its nets are too narrow for more."""
+    # as commands do, before numba is loaded
     find_caches()
     pin_instructions("avx2")
     import numpy as np
-    import torch
-    from torch import nn
 
     # compiled as it is imported
     import vggrepro.data.crops  # noqa: F401
     from vggrepro.localisation.merging import best_boxes
-    from vggrepro.nets.cpu import with_cpu_kernels
     from vggrepro.settings.blocks import MergeSettings
 
     best_boxes(np.zeros((2, 4)), np.ones(2), MergeSettings(), np.ones(1))
-    layers = with_cpu_kernels(nn.Sequential(nn.Conv2d(64, 64, 3, padding=1), nn.ReLU())).eval()
-    with torch.inference_mode():
-        layers(torch.zeros(1, 64, 8, 8).to(memory_format=torch.channels_last))
 
 
 if __name__ == "__main__":

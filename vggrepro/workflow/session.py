@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from snakemake import benchmark
-
 from vggrepro.core.files import lock
 from vggrepro.core.leftovers import clear_leftovers
 from vggrepro.diagnosis.comparison import compare, line_of
@@ -57,10 +55,14 @@ def collect_garbage_less() -> None:
 
 
 def sample_memory_less() -> None:
-    """Let the benchmarks of jobs look at their memory every two seconds, not twice a second as at first.
+    """Let the benchmarks of jobs look at their memory every two seconds, not twice a second.
 
-    Adding up a process's memory takes 25 ms where it has loaded torch, and keeps the process waiting.
+    Adding up a process's memory takes 25 ms where it has loaded torch, and keeps the process waiting. Less
+    often, the peak of a short job may be missed.
     """
+    # here, because `vggrepro status` reads this module, and needs no Snakemake
+    from snakemake import benchmark
+
     benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
 
 

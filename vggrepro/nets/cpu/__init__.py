@@ -1,7 +1,8 @@
 """Convolutions in fp32 that are faster on a CPU than torch's, behind one door: `with_cpu_kernels`.
 
 In: the convolutional part of a net. Out: one with the same outputs within rounding, and the same weights. Only
-`nets/inference.py` uses it, and `evaluate.cpu_kernels: false` turns all of it off: then the net that is tested is plain torch.
+`nets/inference.py` uses it, and `evaluate.cpu_kernels: false` turns all of it off for what is tested; a training's
+validation keeps it.
 What is here gains at least 1.2 times at net D's size (`bench/evaluation.py` has a row with the switch on and off).
 Begin with `winograd.py`.
 """
