@@ -16,7 +16,7 @@ from tests.oracles.records import made_json, write_runs
 from vggrepro import cli
 from vggrepro.core.checksums import write_checksums
 from vggrepro.core.paths import ROOT
-from vggrepro.judging.pipeline import UNLIKE, audit_table
+from vggrepro.judging.audit import UNLIKE, audit_table
 from vggrepro.judging.verdicts import judge_table
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.stores import write_scores

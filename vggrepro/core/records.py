@@ -191,6 +191,10 @@ class TrainingRecord(TypedDict, total=False):
     made: Provenance
 
 
+WEIGHTS_RECORDS: dict[str, Any] = {"run.json": TrainingRecord, "adopted.json": ReleasedRecord}
+"""By file name: what lies beside the weights of a run that was trained here, or by others."""
+
+
 @with_config(extra="forbid")
 class ScheduleRecord(TypedDict):
     """How far the learning rate has come, in a checkpoint."""

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from vggrepro.core.files import checked, write_json
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
-from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
+from vggrepro.core.records import WEIGHTS_RECORDS, TrainingRecord, typed_record
 from vggrepro.core.validation import FrozenModel
 from vggrepro.paper.tables import cell_id, published_table
 from vggrepro.tables.lineage import StoredResult, stored_results
@@ -119,9 +119,7 @@ _Found = tuple[str, str, tuple[str, ...], dict[str, Any]]
 
 def _trainings(results: Path) -> Iterator[_Found]:
     for file in visible_files(results, "runs/*/*.json"):
-        about = typed_record(
-            file, ("run", "made"), kind=ReleasedRecord if file.name == "adopted.json" else TrainingRecord
-        )
+        about = typed_record(file, ("run", "made"), kind=WEIGHTS_RECORDS.get(file.name, TrainingRecord))
         after = []
         if isinstance(data := about.get("data"), dict):
             for split in ("train", "val"):

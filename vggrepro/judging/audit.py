@@ -7,8 +7,8 @@ cell that depends on it gets a footnote.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -16,23 +16,72 @@ from typing import Any
 import numpy as np
 
 from vggrepro.core.arrays import read_array
-from vggrepro.core.records import ReleasedRecord, TrainingRecord, typed_record
+from vggrepro.core.records import WEIGHTS_RECORDS, typed_record
 from vggrepro.core.validation import validated
+from vggrepro.judging.footnotes import footnotes, noted
 from vggrepro.judging.values import EFFECTS, declaration, record_form, training_recipes, value_at, value_of
-from vggrepro.paper.protocol import SILENT, STAGES, Rule, holds, protocol_rules, text_of
-from vggrepro.paper.references import AT
+from vggrepro.paper.protocol import QUANTITIES, SILENT, STAGES, Rule, holds, protocol_rules, rules_by_id, text_of
+from vggrepro.paper.references import AT, plain_quantity
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import evaluations_of
-from vggrepro.paper.tables import best_classification
-from vggrepro.paper.tasks import TASKS
+from vggrepro.paper.tables import PublishedTable, best_classification
+from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.settings.choices import described
 from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.models import RunSettings, Settings
 from vggrepro.settings.variant_settings import layers_of_variant
-from vggrepro.tables.cells import AuditFinding
+from vggrepro.tables.cells import AuditFinding, Table, table_sources
 
-RELEASED = "adopted.json"
-"""Lies beside weights that others trained, in place of `run.json`."""
+UNLIKE = (
+    'The deltas of cells with a footnote "Not as in the paper" do not compare like with like: what made these numbers departs '
+    "from the paper's protocol as the footnote says."
+)
+"""The note of a table with such cells."""
+
+
+def audit_table(
+    table: Table, published: PublishedTable, settings: Settings, *, results: Path | None, runs: Path | None
+) -> Table:
+    """The table with findings and footnotes, by the records of the `results` that its cells are from and of their `runs`.
+
+    Raises ValueError where a record is missing, is not what the settings say, or is of other weights, and where numbers
+    are shown without a folder of runs.
+    """
+    paths = {
+        place: ours
+        for place, sources in table_sources(table, published, settings.seeds).items()
+        # imported scores have no record
+        if (ours := [source.below for source in sources if not source.below.startswith("imported/")])
+    }
+    if not paths:
+        return table
+    if runs is None or results is None:
+        raise ValueError(
+            f"table {table.number} shows numbers of ours: give --runs, the folder of the runs' records (run.json)"
+        )
+    audit = Audit(runs, settings)
+    by_cell = {}
+    for (i, j), of_cell in paths.items():
+        row, column = published.rows[i], published.columns[j]
+        about = [finding for path in of_cell for finding in audit.of_result(results / path)]
+        # a variant's records have to be as it declares; that it departs from the paper is what it is for
+        if i < len(table.rows):
+            quantity = task_of(row, column) if row.members else plain_quantity(column.quantity)
+            differences = audit.of_settings("difference") if row.minus else ()
+            by_cell[table.anchor(i, j)] = _touching(quantity, [*about, *differences])
+    of_table = noted(by_cell)
+    marks, texts = footnotes(of_table, list(by_cell))
+    table = table.with_cells(lambda i, j, cell: replace(cell, footnotes=marks.get(table.anchor(i, j), ())))
+    notes = (*table.notes, *([UNLIKE] if any(finding.deviates for finding in of_table) else []))
+    return replace(table, footnotes=(*table.footnotes, *texts), notes=notes, findings=of_table)
+
+
+def _touching(quantity: str, about: Iterable[AuditFinding]) -> tuple[AuditFinding, ...]:
+    """The findings that bear on a quantity, each once."""
+    # what bears on top-1 bears on every quantity of posteriors that the paper does not have
+    quantity = quantity if quantity in QUANTITIES else "top-1"
+    rules = rules_by_id()
+    return tuple(dict.fromkeys(finding for finding in about if quantity in rules[finding.rule].touches))
 
 
 @dataclass(frozen=True)
@@ -165,7 +214,7 @@ class Audit:
 
     def _of_run(self, run: Run) -> tuple[AuditFinding, ...]:
         source, document = self._read(run)
-        if source.file.endswith(RELEASED):
+        if source.file.endswith("adopted.json"):
             return self._of_released(source, document)
         settings, parent = self.settings.for_run(run), self.settings.parent(run)
         _check_settings(settings, document, source)
@@ -217,13 +266,15 @@ class Audit:
 def _read_beside_weights(runs: Path, run: Run) -> tuple[Source, Mapping[str, Any]]:
     """What lies beside the weights of a run."""
     folder = runs / run.name
-    released = (folder / RELEASED).exists() and not (folder / "run.json").exists()
-    file, verb = (folder / RELEASED, "adopt") if released else (folder / "run.json", "train")
-    if not file.exists():
-        raise ValueError(f"{file}: no such file, and no table shows a number of a run without it: train {run.name}")
-    source = Source(str(file), run.name, f"delete {folder} and {verb} {run.name} again")
-    keys = ("trained by",) if released else ("settings", "parent", "epochs", "iterations")
-    document = typed_record(file, ("run", "weights", *keys), kind=ReleasedRecord if released else TrainingRecord)
+    file = next((file for name in WEIGHTS_RECORDS if (file := folder / name).exists()), None)
+    if file is None:
+        raise ValueError(
+            f"{folder}/run.json: no such file, and no table shows a number of a run without it: train {run.name}"
+        )
+    trained = file.name == "run.json"
+    source = Source(str(file), run.name, f"delete {folder} and {'train' if trained else 'adopt'} {run.name} again")
+    keys = ("settings", "parent", "epochs", "iterations") if trained else ("trained by",)
+    document = typed_record(file, ("run", "weights", *keys), kind=WEIGHTS_RECORDS[file.name])
     if document["run"] != run.name:
         raise source.refusal(f"run: expected {run.name}, got {document['run']}")
     return source, document

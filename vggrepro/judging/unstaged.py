@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vggrepro.core.leftovers import visible_files
+from vggrepro.judging.audit import audit_table
 from vggrepro.judging.comparisons import NotRunError
-from vggrepro.judging.pipeline import audit_table
 from vggrepro.paper.runs import Run
 from vggrepro.scores.outcomes import Outcomes
 from vggrepro.settings.models import Settings

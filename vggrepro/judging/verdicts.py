@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from vggrepro.paper.tables import PublishedTable, Row, cell_id
+from vggrepro.paper.tables import PublishedTable, Row
 from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference, rounding
 from vggrepro.scores.statistics import NORMAL, POWER, Z
 from vggrepro.tables.cells import Cell, Table, TableRow, Verdict
@@ -24,16 +24,16 @@ def judge_table(table: Table, published: PublishedTable, higher: str) -> Table:
     `higher` says how a printed difference is read. Raises ValueError for a quantity without a tolerance.
     """
     deviating = {cell for finding in table.findings if finding.deviates for cell in finding.cells}
-    rows = []
-    # rows of variants come last, and are judged beside those that they vary
-    for i, (row, printed) in enumerate(zip(table.rows, published.rows, strict=False)):
-        cells = []
-        for j, (cell, column) in enumerate(zip(row.cells, published.columns, strict=True)):
-            reason: Verdict = "other settings" if cell_id(table.name, i, j) in deviating else ""
-            reason = "other data" if column.quantity in table.other_data else reason
-            cells.append(judge_cell(cell, toleranced_quantity(printed, column.quantity, higher), reason))
-        rows.append(replace(row, cells=tuple(cells)))
-    return replace(table, rows=tuple(rows), notes=(*table.notes, *_legend(rows)))
+
+    def judged(i: int, j: int, cell: Cell) -> Cell:
+        quantity = published.columns[j].quantity
+        reason: Verdict = "other settings" if table.anchor(i, j) in deviating else ""
+        reason = "other data" if quantity in table.other_data else reason
+        return judge_cell(cell, toleranced_quantity(published.rows[i], quantity, higher), reason)
+
+    # rows of variants are judged beside those that they vary
+    table = table.with_cells(judged)
+    return replace(table, notes=(*table.notes, *_legend(table.rows)))
 
 
 def toleranced_quantity(row: Row, quantity: str, higher: str) -> str:

@@ -214,6 +214,14 @@ class Table:
         """The id of a cell, by its row and column from 0."""
         return cell_id(self.name, row, column)
 
+    def with_cells(self, change: Callable[[int, int, Cell], Cell]) -> Table:
+        """The table with every cell of the paper's rows changed, by its row and column from 0; those of variants stay."""
+        rows = (
+            replace(row, cells=tuple(change(i, j, cell) for j, cell in enumerate(row.cells)))
+            for i, row in enumerate(self.rows)
+        )
+        return replace(self, rows=tuple(rows))
+
 
 def published_cell(row: Row, name: str) -> Cell:
     """The published part of a cell, with the number of columns that it covers; its status is `not run`."""
@@ -350,6 +358,11 @@ class CellSource:
     """Its share of the average; None where nothing is averaged: boxes are pooled, SVMs are one result."""
     less: bool = False
     """Whether it belongs to the system that is subtracted."""
+
+    @property
+    def below(self) -> str:
+        """Its path below the folder of its kind, such as `D_256_s0/dense/256` of scores."""
+        return self.path.partition("/")[2]
 
 
 def table_sources(
