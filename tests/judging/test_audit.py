@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tests.oracles.records import made_json, run_json, svm_images, svms_json, write_runs
 from vggrepro.judging.audit import Audit, Source, compared, findings, read_record
 from vggrepro.judging.values import EFFECTS, declaration, training_recipes, value_of
-from vggrepro.paper.protocol import SILENT, STAGES, Ends, SampleSpread, holds, protocol_rules, rules_by_id
+from vggrepro.paper.protocol import SILENT, STAGES, Estimate, holds, protocol_rules, rules_by_id
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
@@ -68,16 +69,16 @@ def document(section: str, stage: str, settings: Settings = PAPER) -> dict[str, 
 def broken(expected: Any, value: Any) -> Any:
     """A value that is not as expected."""
     match expected:
-        case Ends(low=low, high=high):
-            return Ends(low + 40, high + 40, 0)
         case {"to": high}:
             return high + 1
+        case list() if isinstance(value[0] if value else None, Estimate):
+            return [replace(end, low=end.low + 40, high=end.high + 40) for end in value]
         case list():
             return [*expected, "one more"]
         case bool():
             return not expected
-        case int() | float() if isinstance(value, SampleSpread):
-            return SampleSpread(expected + 10 * value.error + 0.01, value.error)
+        case int() | float() if isinstance(value, Estimate):
+            return replace(value, low=value.high + 0.01, high=value.high + 0.02)
         case int() | float():
             return 2 * expected + 1
     return "something else"

@@ -7,13 +7,25 @@ import copy
 import pytest
 import yaml
 
-from vggrepro.paper.protocol import PROTOCOL_FILE, STAGES, Ends, SampleSpread, holds, protocol_rules, text_of
+from vggrepro.paper.protocol import PROTOCOL_FILE, STAGES, Estimate, holds, protocol_rules, text_of
 from vggrepro.paper.runs import Run
 
 
 def test_every_rule_applies_somewhere():
     rules = [(section, rule) for section, rules in protocol_rules().items() for rule in rules]
     assert all(any(map(rule.applies, STAGES[section])) for section, rule in rules)
+
+
+@pytest.mark.parametrize("entries", [{"id": "batch"}, "batch", None], ids=str)
+def test_a_section_that_is_no_list_of_rules_is_refused(entries, tmp_path):
+    sections = yaml.safe_load(PROTOCOL_FILE.read_text())
+    file = tmp_path / "protocol.yaml"
+    file.write_text(yaml.safe_dump(sections | {"training": entries}))
+    with pytest.raises(ValueError, match="protocol.yaml: training: expected a list of rules, got"):
+        protocol_rules(file)
+    file.write_text(yaml.safe_dump(sections | {"training": [entries]}))
+    with pytest.raises(ValueError, match="protocol.yaml: training, rule"):
+        protocol_rules(file)
 
 
 @pytest.mark.parametrize(
@@ -72,22 +84,22 @@ def test_a_range_and_a_choice_of_values_are_expected_of_each():
     assert holds({"one_of": [[2, 5]]}, [[2.0, 5.0], [2.0, 5.0]])
 
 
-def test_random_draws_may_miss_their_mean_by_five_standard_errors():
-    assert holds(0.5, SampleSpread(0.52, 0.005))
-    assert not holds(0.5, SampleSpread(0.53, 0.005))
-    assert not holds("half", SampleSpread(0.5, 0.005))
+def test_what_is_expected_of_random_draws_lies_between_the_ends_of_their_estimate():
+    assert holds(0.5, Estimate(0.52, 0.495, 0.545))
+    assert not holds(0.5, Estimate(0.53, 0.505, 0.555))
+    assert not holds("half", Estimate(0.5, 0.475, 0.525))
 
 
 def test_draws_from_a_range_have_to_reach_both_ends():
-    assert holds(Ends(256, 512), Ends(260, 508, 5))
-    assert not holds(Ends(256, 512), Ends(250, 512, 5))
-    assert not holds(Ends(256, 512), Ends(256, 400, 5))
+    assert holds([256, 512], [Estimate(260, 255, 260), Estimate(508, 508, 513)])
+    assert not holds([256, 512], [Estimate(250, 245, 250), Estimate(512, 512, 517)])
+    assert not holds([256, 512], [Estimate(256, 251, 256), Estimate(400, 400, 405)])
 
 
 def test_a_runs_name_says_its_scale_its_layers_and_its_parent():
     rules = {rule.id: rule for rule in protocol_rules()["training"]}
     run = Run("D", "256-512", "fc")
-    assert rules["scale"].expected("jitter", run) == Ends(256, 512)
+    assert rules["scale"].expected("jitter", run) == [256, 512]
     assert rules["moved"].expected("jitter", run) == "fc"
     assert rules["parent"].expected("jitter", run) == "D_384_s0"
     assert rules["parent"].expected("scratch", Run("A", "256")) is None
@@ -98,4 +110,4 @@ def test_values_are_printed_as_a_footnote_says_them():
     assert text_of([]) == "none"
     assert text_of({"from": 369000, "to": 371000}) == "369,000 to 371,000"
     assert text_of({"one_of": ["tf32", "fp32"]}) == "tf32 or fp32"
-    assert text_of([SampleSpread(0.4921, 0.1), Ends(256, 256), Ends(256, 512)]) == "0.49, 256, [256;512]"
+    assert text_of([Estimate(0.49, 0.4, 0.6), Estimate(256, 250, 256), 256, 512]) == "0.49, 256, 512"

@@ -12,10 +12,12 @@ from pydantic import TypeAdapter
 
 from tests.conftest import small
 from tests.training.helpers import batches, build, trained, with_dropout
+from vggrepro.nets.initialisation import initialise_randomly
+from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import BoxTargets
 from vggrepro.training.processes import ALONE
-from vggrepro.training.recorder import StepCounts
+from vggrepro.training.recorder import StartingWeights, StepCounts
 
 pytestmark = pytest.mark.trains
 A = Run("A", "256")
@@ -78,6 +80,18 @@ def test_where_weights_come_from_and_which_moved(records):
     assert len(records["Dfc"]["still"]) == 13
     assert list(records["pcr"]["random"]) == ["fc8"]
     assert records["D"]["still"] == records["pcr"]["still"] == []
+
+
+def test_layers_that_moved_are_told_from_those_that_did_not():
+    net = VGG("A", 10, small().model)
+    initialise_randomly(net, "he", 0)
+    start = StartingWeights.measure(net, ["conv1_1"], "he")
+    assert start.record["lent"] == ["conv1_1"]
+    assert "conv1_1" not in start.record["random"]
+    assert (start.record["init"], start.record["biases"]) == ("he", 0.0)
+    with torch.no_grad():
+        net.fc7.bias[3] = 1e-8
+    assert {"conv1_1", "fc6", "fc7", "fc8"} - set(start.unchanged(net)) == {"fc7"}
 
 
 def test_a_changed_optimiser_and_a_smaller_batch_are_seen(stores):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from inspect import signature
 from itertools import pairwise
 from math import ceil, inf, sqrt
 from typing import Annotated, Any, TypeVar
@@ -19,7 +20,7 @@ from pydantic import BaseModel, Field, create_model
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Ends, Rule, SampleSpread, protocol_rules
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Estimate, Rule, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import effects
@@ -32,6 +33,9 @@ CLASSES = {"ilsvrc": 1000, "tiny-imagenet": 200, "stand-in": inf}
 KINDS = {"LRN": "LocalResponseNorm", "BN": "BatchNorm2d"}
 """What the layers are called that a net of one's own may have beside those that all nets have."""
 
+SIGMAS = 5.0
+"""Standard errors that the mean of random draws may be off: less than once in a million."""
+
 T = TypeVar("T")
 Several = Annotated[list[T], Field(min_length=1)]
 """The different values that occurred."""
@@ -41,17 +45,23 @@ DrawCount = Annotated[int, Field(ge=0)]
 MeanRGB = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
-def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> Ends:
+def _estimate(value: float, error: float) -> Estimate:
+    """Of a standard error; the value has two digits, so that runs which drew alike read alike."""
+    return Estimate(float(f"{value:.2g}"), value - SIGMAS * error, value + SIGMAS * error)
+
+
+def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> list[Estimate]:
     """The smallest and the largest S in the paper's pixels, where the crop has 224."""
     scale = 224 / crop[0]
     low, high = (scale * side for side in pixels)
     # so many draws of so many values miss both ends by more than this once in a million
-    return Ends(low, high, 14 * (high - low + scale) / max(draws, 1))
+    slack = 14 * (high - low + scale) / max(draws, 1)
+    return [Estimate(low, low - slack, low), Estimate(high, high, high + slack)]
 
 
-def _scales(_: str, run: Run, model: NetSettings) -> Ends:
-    """The range of S in the paper's pixels, after rounding to this net's."""
-    return Ends(*(model.pixels(side) * 224 / model.crop for side in run.scale_ends))
+def _scales(_: str, run: Run, model: NetSettings) -> list[float]:
+    """The ends of S in the paper's pixels, after rounding to this net's."""
+    return [model.pixels(side) * 224 / model.crop for side in run.scale_ends]
 
 
 def _trained_layers(still: list[str], transferred: list[str], random: Mapping[str, float]) -> str | list[str]:
@@ -69,11 +79,6 @@ def _views(
         # crops of all the Q that were tested together have one size
         return [views.get(str(model.crop), 0) / max(n * len(tested), 1)]
     return [views.get(str(model.pixels(scale)), 0) / max(n, 1) for scale in Q]
-
-
-def _most_drops(drops: int, fixed: Sequence[int] | None) -> int:
-    """How often the rate may drop: as validation accuracy has it, or after `fixed` epochs."""
-    return drops if fixed is None else len(fixed)
 
 
 def _at_most(most: float, least: int = 1) -> dict[str, float]:
@@ -116,67 +121,59 @@ PLAIN_TYPES: dict[str, Any] = {
 """Functions that take a field as it is, by its type."""
 FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
     **{name: (lambda value: value, kind) for name, kind in PLAIN_TYPES.items()},
-    # of a setting that is not set nothing
-    "value": (lambda value: SILENT if value is None else list(value) if isinstance(value, tuple) else value, Any),
-    "number_of": (len, Any),
-    "sorted_names": (sorted, dict[str, float]),
+    "number_of": (len,),
+    "sorted_names": (lambda names: sorted(names), dict[str, float]),
     "span": (lambda ends: ends[1] - ends[0], tuple[float, float]),
     # statistics of random draws, with their standard errors
-    "share": (lambda mean, draws: SampleSpread(mean, 0.5 / sqrt(draws) if draws else 0.0), float, DrawCount),
-    "deviation": (lambda std, draws: SampleSpread(std, std / sqrt(2 * max(draws, 1))), float, DrawCount),
+    "share": (lambda mean, draws: _estimate(mean, 0.5 / sqrt(draws) if draws else 0.0), float, DrawCount),
+    "deviation": (lambda std, draws: _estimate(std, std / sqrt(2 * max(draws, 1))), float, DrawCount),
     "drawn_scales": (_ends, tuple[int, int], DrawCount, Several[int]),
     "largest_difference": (
         lambda means, expected: max(abs(a - b) for mean in means for a, b in zip(mean, expected, strict=True)),
         Several[MeanRGB],
         MeanRGB,
     ),
-    "every_image_once": (lambda shown, images, epochs: [shown] == [n * epochs for n in images], int, Several[int], int),
+    "every_image_once": (lambda shown, images, epochs: [shown] == [n * epochs for n in images], int, Several[int]),
     # the learning rate: the initial one, the epochs after which it dropped, how often, and by which factors
     "first_rate": (lambda rates: rates[0][1], Rates),
     "drop_epochs": (lambda rates: [epoch - 1 for epoch, _ in rates[1:]], Rates),
     "drop_count": (lambda rates: len(rates) - 1, Rates),
     "drop_factors": (lambda rates: [before / after for (_, before), (_, after) in pairwise(rates)], Rates),
-    # what it follows: validation accuracy, after so many epochs and so often, or `fixed` epochs
-    "steering": (lambda fixed: "validation accuracy" if fixed is None else "fixed epochs", Any),
-    "patience": (lambda epochs, fixed: [epochs] if fixed is None else [], Any, Any),
-    "most_drops": (_most_drops, Any, Any),
-    # a rate that validation accuracy steers may drop fewer times
-    "drops_at_most": (lambda drops, fixed: _at_most(_most_drops(drops, fixed), len(fixed or ())), Any, Any),
     "initialisation": (lambda name: [] if name == "none" else [name], str),
     "trained_layers": (_trained_layers, list[str], list[str], dict[str, float]),
-    "views_per_image": (_views, dict[str, int], Several[int], Any, Any, Any, Any),
-    # what settings declare
-    "at_most": (lambda _, most: _at_most(most), Any, Any),
-    "any_number": (lambda _: _at_most(inf), Any),
-    "any_text": (lambda _: {"one_of": list(STAGES["released"])}, Any),
-    "images": (_images, Any, Any),
+    "views_per_image": (_views, dict[str, int], Several[int]),
+    # of settings; of one that is not set nothing
+    "value": (lambda value: SILENT if value is None else list(value) if isinstance(value, tuple) else value,),
+    # what the learning rate follows: validation accuracy, after so many epochs and so often, or `fixed` epochs
+    "steering": (lambda fixed: "validation accuracy" if fixed is None else "fixed epochs",),
+    "patience": (lambda epochs, fixed: [epochs] if fixed is None else [],),
+    "most_drops": (lambda drops, fixed: drops if fixed is None else len(fixed),),
+    # a rate that validation accuracy steers may drop fewer times
+    "drops_at_most": (lambda drops, fixed: _at_most(drops, 0) if fixed is None else _at_most(len(fixed), len(fixed)),),
+    "at_most": (lambda _, most: _at_most(most),),
+    "any_number": (lambda _: _at_most(inf),),
+    "any_text": (lambda _: {"one_of": list(STAGES["released"])},),
+    "images": (_images,),
     # of other data sets than ILSVRC no more classes than were asked for
-    "classes": (
-        lambda asked, layout: _at_most(asked or CLASSES[layout]) if layout != "ilsvrc" else asked or SILENT,
-        Any,
-        Any,
-    ),
+    "classes": (lambda n, layout: _at_most(n or CLASSES[layout]) if layout != "ilsvrc" else n or SILENT,),
     # an epoch may have fewer images than a batch
-    "batch": (lambda asked, in_epoch: min(asked, max(in_epoch)), Any, Any),
-    "iterations": (
-        lambda _, epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),
-        *(Any, Any, Any, Any),
-    ),
-    "parent": (_parent, Any, Any, Any),
-    "kinds": (_kinds, Any),
-    "scales": (_scales, Any, Any, Any),
+    "batch": (lambda asked, in_epoch: min(asked, max(in_epoch)),),
+    "iterations": (lambda _, epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),),
+    "parent": (_parent,),
+    "kinds": (_kinds,),
+    "scales": (_scales,),
 }
-"""By name: a function of fields, and the types of the fields."""
+"""By name: a function of fields, and the types of those that stand in a record."""
 
 
-def _function(rule: Rule, call: Call) -> tuple[Callable[..., Any], *tuple[Any, ...]]:
-    """What a rule calls, with the types of its fields."""
-    function, *types = FUNCTIONS.get(call.function, (None,))
-    if function is None or len(types) != len(call.fields):
-        known = ", ".join(f"{name} of {len(types)}" for name, (_, *types) in FUNCTIONS.items())
+def _function(rule: Rule, call: Call) -> Callable[..., Any]:
+    """What a rule calls."""
+    function, *_ = FUNCTIONS.get(call.function, (None,))
+    if function is None or len(signature(function).parameters) != len(call.fields):
+        known = ", ".join(f"{name} of {len(signature(each).parameters)}" for name, (each, *_) in FUNCTIONS.items())
         got = f"{call.function} of {', '.join(call.fields)}"
         raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: expected one of {known} fields, got {got}")
-    return function, *types
+    return function
 
 
 def value_of(rule: Rule, call: Call, names: Mapping[str, Any]) -> Any:  # noqa: ANN401
@@ -184,7 +181,7 @@ def value_of(rule: Rule, call: Call, names: Mapping[str, Any]) -> Any:  # noqa: 
 
     `names` holds what fields are taken from. In a field, `{stage}` and its like stand for what has that name.
     """
-    function, *_ = _function(rule, call)
+    function = _function(rule, call)
     values = [value_at(names, field.format_map(names)) for field in call.fields]
     if not call.table:
         return function(*values)
@@ -222,8 +219,8 @@ def record_form(section: str, key: str = "record") -> type[BaseModel]:
     """What stands below a `key` of what rules are read from: every field that a rule takes from there, and no other."""
     fields: dict[str, Any] = {}
     for rule in protocol_rules()[section]:
-        _, *types = _function(rule, rule.measured)
-        fields |= zip(rule.measured.fields, types, strict=True)
+        _, *types = FUNCTIONS[rule.measured.function]
+        fields |= zip(rule.measured.fields, types, strict=False)
     below = f"{key}."
     return _model({name.removeprefix(below): kind for name, kind in fields.items() if name.startswith(below)})
 

@@ -35,27 +35,17 @@ STAGES: dict[str, tuple[str, ...]] = {
 """The sections of the file, and the stages of each."""
 
 QUANTITIES = ("top-1", "top-5", "localisation", *TASKS)
-SIGMAS = 5.0
-"""Standard errors that the mean of random draws may be off: less than once in a million."""
 SILENT: dict[str, Any] = {}
 """Nothing is expected."""
 
 
 @dataclass(frozen=True)
-class SampleSpread:
-    """A statistic of many random draws, and its standard error."""
+class Estimate:
+    """A statistic of random draws, and the ends that the true value lies between, but for less than once in a million."""
 
     value: float
-    error: float
-
-
-@dataclass(frozen=True)
-class Ends:
-    """The smallest and the largest of many draws from a range whose ends they may miss by `slack`."""
-
     low: float
     high: float
-    slack: float = 0.0
 
 
 def holds(expected: Any, value: Any) -> bool:  # noqa: ANN401
@@ -69,11 +59,8 @@ def holds(expected: Any, value: Any) -> bool:  # noqa: ANN401
             return all(holds(expected, one) for one in value)
         case {"from": low, "to": high}, int() | float():
             return bool(low <= value <= high)
-        case Ends(), Ends():
-            low_end = expected.low <= value.low <= expected.low + value.slack
-            return low_end and expected.high - value.slack <= value.high <= expected.high
-        case int() | float(), SampleSpread():
-            return abs(value.value - expected) <= SIGMAS * value.error + 1e-9
+        case int() | float(), Estimate():
+            return value.low - 1e-9 <= expected <= value.high + 1e-9
         case int() | float(), int() | float():
             return math.isclose(value, expected, rel_tol=1e-6)
     return bool(value == expected)
@@ -82,17 +69,15 @@ def holds(expected: Any, value: Any) -> bool:  # noqa: ANN401
 def text_of(value: Any) -> str:  # noqa: ANN401
     """A value, or what is expected of one, as a footnote prints it."""
     match value:
-        case SampleSpread():
-            # two digits, so that runs which drew alike read alike
-            return f"{value.value:.2g}"
-        case Ends():
-            return f"{value.low:g}" if value.low == value.high else f"[{value.low:g};{value.high:g}]"
+        case Estimate():
+            return text_of(value.value)
         case {"from": low, "to": high}:
             return f"{text_of(low)} to {text_of(high)}"
         case {"one_of": values}:
             return " or ".join(map(text_of, values))
         case list():
-            return ", ".join(map(text_of, value)) or "none"
+            # of the same, such as both ends of a range of one number, one
+            return ", ".join(dict.fromkeys(map(text_of, value))) or "none"
         case bool() | None:
             return {True: "yes", False: "no", None: "none"}[value]
         case int() | float():
@@ -102,9 +87,11 @@ def text_of(value: Any) -> str:  # noqa: ANN401
 
 def _check_form(written: Any) -> Any:  # noqa: ANN401
     match written:
-        case {"from": int() | float(), "to": int() | float(), **rest} | {"one_of": list(), **rest} if not rest:
-            return written
-        case {"of_run": "S" | "layers" | "parent", **rest} if not rest:
+        case (
+            {"from": int() | float(), "to": int() | float(), **rest}
+            | {"one_of": list(), **rest}
+            | {"of_run": "S" | "layers" | "parent", **rest}
+        ) if not rest:
             return written
         case dict() if written:
             forms = "a value, a list, {from: number, to: number}, {one_of: list}, {of_run: S, layers or parent} or {}"
@@ -162,7 +149,7 @@ class Rule(FrozenModel):
         """What the paper did at a stage; SILENT where it does not say, or nothing is measured."""
         match self.expect.get(stage, self.expect.get("every", SILENT)):
             case {"of_run": "S"} if run:
-                return Ends(*run.scale_ends)
+                return list(run.scale_ends)
             case {"of_run": "parent"} if run:
                 return getattr(run.parent(), "name", None)
             case {"of_run": "layers"} if run:
@@ -187,8 +174,14 @@ def protocol_rules(path: Path = PROTOCOL_FILE) -> Mapping[str, Sequence[Rule]]:
     if not isinstance(sections, dict) or set(sections) != set(STAGES):
         keys = list(sections) if isinstance(sections, dict) else type(sections).__name__
         raise ValueError(f"{path}: expected the keys {', '.join(STAGES)}, got {keys}")
-    ids: set[str] = set()
-    return {section: _rules(path, section, entries, ids) for section, entries in sections.items()}
+    if wrong := [name for name, entries in sections.items() if not isinstance(entries, list)]:
+        raise ValueError(f"{path}: {wrong[0]}: expected a list of rules, got {sections[wrong[0]]!r}")
+    rules = {name: tuple(_rule(path, name, each) for each in enumerate(of, 1)) for name, of in sections.items()}
+    # findings name a rule by its id
+    ids = [rule.id for of_section in rules.values() for rule in of_section]
+    if twice := [name for number, name in enumerate(ids) if name in ids[:number]]:
+        raise ValueError(f"{path}: rule {twice[0]}: id: two rules have this id")
+    return rules
 
 
 def rules_by_id() -> Mapping[str, Rule]:
@@ -196,19 +189,11 @@ def rules_by_id() -> Mapping[str, Rule]:
     return {rule.id: rule for rules in protocol_rules().values() for rule in rules}
 
 
-def _rules(path: Path, section: str, entries: Any, ids: set[str]) -> tuple[Rule, ...]:  # noqa: ANN401
-    """The rules of a section; their ids, which findings name them by, are added to those of the sections before."""
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"{path}: {section}: expected a list of rules")
-    rules = []
-    for number, entry in enumerate(entries, start=1):
-        where = f"{path}: {section}, rule {entry.get('id', number)}"
-        rule = validated(Rule, entry, where)
-        if unknown := set(rule.expect) - {*STAGES[section], "every"}:
-            stages = f"every or {', '.join(STAGES[section])}"
-            raise ValueError(f"{where}: expect: no stage is called {', '.join(sorted(unknown))}: expected {stages}")
-        if rule.id in ids:
-            raise ValueError(f"{where}: id: two rules have this id")
-        ids.add(rule.id)
-        rules.append(rule)
-    return tuple(rules)
+def _rule(path: Path, section: str, numbered: tuple[int, Any]) -> Rule:
+    number, entry = numbered
+    where = f"{path}: {section}, rule {entry.get('id', number) if isinstance(entry, dict) else number}"
+    rule = validated(Rule, entry, where)
+    if unknown := set(rule.expect) - {*STAGES[section], "every"}:
+        stages = f"every or {', '.join(STAGES[section])}"
+        raise ValueError(f"{where}: expect: no stage is called {', '.join(sorted(unknown))}: expected {stages}")
+    return rule

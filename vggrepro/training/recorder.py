@@ -8,6 +8,7 @@ counts cannot show (the update itself, whether what was drawn was applied) shows
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby
 from operator import itemgetter
@@ -20,11 +21,39 @@ from torch import Tensor, nn
 
 from vggrepro.data.store import Store
 from vggrepro.evaluation.recorder import distinct, precision_of
+from vggrepro.nets.composition import layer_digests, net_record, weight_layers
+from vggrepro.nets.initialisation import initialisation_of
 from vggrepro.nets.vgg import VGG
 from vggrepro.training.loader import Batches
 from vggrepro.training.optimiser import SGD
 from vggrepro.training.processes import ProcessGroup
-from vggrepro.training.weights_record import StartingWeights, net_record
+
+
+@dataclass(frozen=True)
+class StartingWeights:
+    """What a training began with, measured on its net before the first step."""
+
+    record: dict[str, Any]
+    """Layers `lent` by the run that this one is initialised from; of the others, which are `random`, the standard deviations
+    of their weights, the `init` that these fit, and their largest bias."""
+    digests: dict[str, str]
+
+    @classmethod
+    def measure(cls, net: VGG, transferred: Sequence[str], expected: str) -> StartingWeights:
+        """Measure a net; its random layers are `expected` to be drawn by an initialisation."""
+        random = {name: layer for name, layer in weight_layers(net).items() if name not in transferred}
+        biases = [float(layer.bias.detach().abs().max()) for layer in random.values() if layer.bias is not None]
+        record = {
+            "lent": list(transferred),
+            "random": {name: round(float(layer.weight.detach().std()), 6) for name, layer in random.items()},
+            "init": initialisation_of([layer.weight.detach() for layer in random.values()], expected),
+            "biases": max(biases, default=0.0),
+        }
+        return cls(record, layer_digests(net))
+
+    def unchanged(self, net: VGG) -> list[str]:
+        """The layers that are still as they began."""
+        return [name for name, digest in layer_digests(net).items() if digest == self.digests[name]]
 
 
 @with_config(extra="forbid")
@@ -160,21 +189,20 @@ class TrainingRecorder:
     def record(self, attempts: list[dict[str, Any]], initial_run: str | None) -> dict[str, Any]:
         """The record of a finished training, of all its attempts: see `judging.values.record_form`."""
         seen = TypeAdapter(list[StepCounts]).validate_python([attempt.get("seen", {}) for attempt in attempts])
-        start = self.starting_weights
-        return sum(seen, StepCounts()).as_recorded() | {
-            "optimiser": type(self.optimiser).__name__,
-            "processes": distinct(*(attempt["processes"] for attempt in attempts)),
-            "pieces": distinct(*(attempt["pieces"] for attempt in attempts)),
-            "mean_of_data": [round(value, 3) for value in self.train.colours.mean],
-            "lent_by": initial_run,
-            "lent": start.transferred,
-            "random": start.spread,
-            "init": start.init,
-            "biases": start.largest_bias,
-            "still": start.unchanged(self.net),
-            "net": net_record(self.net),
-            "data_set": self.train.about["data set"],
-            "classes": self.train.classes,
-            "train_images": len(self.train),
-            "val_images": len(self.val),
-        }
+        return (
+            sum(seen, StepCounts()).as_recorded()
+            | self.starting_weights.record
+            | {
+                "optimiser": type(self.optimiser).__name__,
+                "processes": distinct(*(attempt["processes"] for attempt in attempts)),
+                "pieces": distinct(*(attempt["pieces"] for attempt in attempts)),
+                "mean_of_data": [round(value, 3) for value in self.train.colours.mean],
+                "lent_by": initial_run,
+                "still": self.starting_weights.unchanged(self.net),
+                "net": net_record(self.net),
+                "data_set": self.train.about["data set"],
+                "classes": self.train.classes,
+                "train_images": len(self.train),
+                "val_images": len(self.val),
+            }
+        )

@@ -34,11 +34,10 @@ from vggrepro.training.objectives import Loss, Objective, objective_of
 from vggrepro.training.optimiser import SGD
 from vggrepro.training.processes import ALONE, ProcessGroup
 from vggrepro.training.progress import TrainingProgress, check_not_stuck, epoch_line, metrics_csv
-from vggrepro.training.recorder import TrainingRecorder
+from vggrepro.training.recorder import StartingWeights, TrainingRecorder
 from vggrepro.training.resident import ResidentImages
 from vggrepro.training.schedule import Schedule
 from vggrepro.training.signals import GRACE, STOP_SIGNALS, Signals, Stopped
-from vggrepro.training.weights_record import StartingWeights
 
 STEPS_BETWEEN_LOOKS = 100
 """Steps between two looks at the loss: reading a number from a GPU waits for it."""
@@ -326,7 +325,7 @@ def write_results(t: Training, identity: dict[str, Any], out: Path) -> None:
     attempts = [{name: value for name, value in attempt.items() if name != "seen"} for attempt in progress.attempts]
     results = {
         "record": record,
-        "initialised": t.recorder.starting_weights.transferred,
+        "initialised": record["lent"],
         "first_steps": progress.first_steps,
         "drops": progress.schedule.drops,
         "epochs": len(progress.rows),
