@@ -12,7 +12,7 @@ import pytest
 from tests.oracles.records import made_json, run_json, svm_images, svms_json, write_runs
 from vggrepro.judging.audit import Audit, Source, compared, findings, read_record
 from vggrepro.judging.values import EFFECTS, declaration, training_recipes, value_of
-from vggrepro.paper.protocol import SILENT, STAGES, Estimate, holds, protocol_rules, rules_by_id
+from vggrepro.paper.protocol import SILENT, STAGES, SampleEstimate, holds, protocol_rules, rules_by_id
 from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
@@ -71,13 +71,13 @@ def broken(expected: Any, value: Any) -> Any:
     match expected:
         case {"to": high}:
             return high + 1
-        case list() if isinstance(value[0] if value else None, Estimate):
+        case list() if isinstance(value[0] if value else None, SampleEstimate):
             return [replace(end, low=end.low + 40, high=end.high + 40) for end in value]
         case list():
             return [*expected, "one more"]
         case bool():
             return not expected
-        case int() | float() if isinstance(value, Estimate):
+        case int() | float() if isinstance(value, SampleEstimate):
             return replace(value, low=value.high + 0.01, high=value.high + 0.02)
         case int() | float():
             return 2 * expected + 1

@@ -18,7 +18,7 @@ from vggrepro.judging.values import (
     value_at,
     value_of,
 )
-from vggrepro.paper.protocol import SILENT, STAGES, Call, Estimate, protocol_rules, rules_by_id
+from vggrepro.paper.protocol import SILENT, STAGES, Call, SampleEstimate, protocol_rules, rules_by_id
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import NetSettings
 from vggrepro.settings.loading import load_settings
@@ -96,9 +96,9 @@ def test_the_schedule_is_read_off_the_rates():
 
 
 def test_draws_have_the_error_of_their_number():
-    assert read("share", 0.49, 10_000) == Estimate(0.49, pytest.approx(0.465), pytest.approx(0.515))
-    assert read("share", 0.0, 0) == Estimate(0.0, 0.0, 0.0)
-    assert read("deviation", 0.1, 5_000) == Estimate(0.1, pytest.approx(0.095), pytest.approx(0.105))
+    assert read("share", 0.49, 10_000) == SampleEstimate(0.49, pytest.approx(0.465), pytest.approx(0.515))
+    assert read("share", 0.0, 0) == SampleEstimate(0.0, 0.0, 0.0)
+    assert read("deviation", 0.1, 5_000) == SampleEstimate(0.1, pytest.approx(0.095), pytest.approx(0.105))
 
 
 def test_scales_are_in_the_papers_pixels():

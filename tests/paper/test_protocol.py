@@ -7,7 +7,7 @@ import copy
 import pytest
 import yaml
 
-from vggrepro.paper.protocol import PROTOCOL_FILE, STAGES, Estimate, holds, protocol_rules, text_of
+from vggrepro.paper.protocol import PROTOCOL_FILE, STAGES, SampleEstimate, holds, protocol_rules, text_of
 from vggrepro.paper.runs import Run
 
 
@@ -85,15 +85,15 @@ def test_a_range_and_a_choice_of_values_are_expected_of_each():
 
 
 def test_what_is_expected_of_random_draws_lies_between_the_ends_of_their_estimate():
-    assert holds(0.5, Estimate(0.52, 0.495, 0.545))
-    assert not holds(0.5, Estimate(0.53, 0.505, 0.555))
-    assert not holds("half", Estimate(0.5, 0.475, 0.525))
+    assert holds(0.5, SampleEstimate(0.52, 0.495, 0.545))
+    assert not holds(0.5, SampleEstimate(0.53, 0.505, 0.555))
+    assert not holds("half", SampleEstimate(0.5, 0.475, 0.525))
 
 
 def test_draws_from_a_range_have_to_reach_both_ends():
-    assert holds([256, 512], [Estimate(260, 255, 260), Estimate(508, 508, 513)])
-    assert not holds([256, 512], [Estimate(250, 245, 250), Estimate(512, 512, 517)])
-    assert not holds([256, 512], [Estimate(256, 251, 256), Estimate(400, 400, 405)])
+    assert holds([256, 512], [SampleEstimate(260, 255, 260), SampleEstimate(508, 508, 513)])
+    assert not holds([256, 512], [SampleEstimate(250, 245, 250), SampleEstimate(512, 512, 517)])
+    assert not holds([256, 512], [SampleEstimate(256, 251, 256), SampleEstimate(400, 400, 405)])
 
 
 def test_a_runs_name_says_its_scale_its_layers_and_its_parent():
@@ -110,4 +110,4 @@ def test_values_are_printed_as_a_footnote_says_them():
     assert text_of([]) == "none"
     assert text_of({"from": 369000, "to": 371000}) == "369,000 to 371,000"
     assert text_of({"one_of": ["tf32", "fp32"]}) == "tf32 or fp32"
-    assert text_of([Estimate(0.49, 0.4, 0.6), Estimate(256, 250, 256), 256, 512]) == "0.49, 256, 512"
+    assert text_of([SampleEstimate(0.49, 0.4, 0.6), SampleEstimate(256, 250, 256), 256, 512]) == "0.49, 256, 512"

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, create_model
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Estimate, Rule, protocol_rules
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, SampleEstimate, Rule, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import effects
@@ -45,18 +45,18 @@ DrawCount = Annotated[int, Field(ge=0)]
 MeanRGB = Annotated[list[float], Field(min_length=3, max_length=3)]
 
 
-def _estimate(value: float, error: float) -> Estimate:
+def _estimate(value: float, error: float) -> SampleEstimate:
     """Of a standard error; the value has two digits, so that runs which drew alike read alike."""
-    return Estimate(float(f"{value:.2g}"), value - SIGMAS * error, value + SIGMAS * error)
+    return SampleEstimate(float(f"{value:.2g}"), value - SIGMAS * error, value + SIGMAS * error)
 
 
-def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> list[Estimate]:
+def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> list[SampleEstimate]:
     """The smallest and the largest S in the paper's pixels, where the crop has 224."""
     scale = 224 / crop[0]
     low, high = (scale * side for side in pixels)
     # so many draws of so many values miss both ends by more than this once in a million
     slack = 14 * (high - low + scale) / max(draws, 1)
-    return [Estimate(low, low - slack, low), Estimate(high, high, high + slack)]
+    return [SampleEstimate(low, low - slack, low), SampleEstimate(high, high, high + slack)]
 
 
 def _scales(_: str, run: Run, model: NetSettings) -> list[float]:

@@ -40,7 +40,7 @@ SILENT: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
-class Estimate:
+class SampleEstimate:
     """A statistic of random draws, and the ends that the true value lies between, but for less than once in a million."""
 
     value: float
@@ -59,7 +59,7 @@ def holds(expected: Any, value: Any) -> bool:  # noqa: ANN401
             return all(holds(expected, one) for one in value)
         case {"from": low, "to": high}, int() | float():
             return bool(low <= value <= high)
-        case int() | float(), Estimate():
+        case int() | float(), SampleEstimate():
             return value.low - 1e-9 <= expected <= value.high + 1e-9
         case int() | float(), int() | float():
             return math.isclose(value, expected, rel_tol=1e-6)
@@ -69,7 +69,7 @@ def holds(expected: Any, value: Any) -> bool:  # noqa: ANN401
 def text_of(value: Any) -> str:  # noqa: ANN401
     """A value, or what is expected of one, as a footnote prints it."""
     match value:
-        case Estimate():
+        case SampleEstimate():
             return text_of(value.value)
         case {"from": low, "to": high}:
             return f"{text_of(low)} to {text_of(high)}"
