@@ -36,6 +36,19 @@ def test_one_comparison_of_one_seed_is_mcnemars_test(tmp_path_factory, errors):
     assert judged.steps[0].gain == pytest.approx(100 * (only_a - only_b) / a.shape[1])
 
 
+@given(counts, st.sampled_from([1.0, 5.0, 20.0]))
+def test_a_gain_above_a_size_is_tested_at_that_size(tmp_path_factory, errors, by):
+    """McNemar's test is of no difference: a gain of 3 points that is surely there is no gain above 5."""
+    a, b = (np.tile(wrong, 50) for wrong in patterns(*errors))
+    judged = judge(tmp_path_factory.mktemp("c"), {"A": a, "B": b}, claim(by=by, margin=0.0))
+    gains = 100 * (a.astype(float) - b)[0]
+    if gains.std() > 0:
+        z = (gains.mean() - by) / (gains.std() / len(gains) ** 0.5)
+        assert judged.p == pytest.approx(2 * stats.norm.sf(abs(z)), rel=0.1, abs=1e-6)
+    if gains.mean() < by:
+        assert judged.verdict != "supported"
+
+
 @given(counts, st.sampled_from([0.0, 0.3, 5.0]))
 def test_swapping_two_systems_mirrors_the_verdict(tmp_path_factory, errors, margin):
     a, b = patterns(*errors)
@@ -228,6 +241,7 @@ AS_WRONG_ABOVE = {
     "small-filters-by-7": "the shallow net is 7% worse: a size",
     "transfer-alike": "on VOC D and E do the same",
     "voc-five-scales": "two scales more gain a marginal 0.3",
+    "voc-stacking": "averaging does as well as stacking: the two do the same",
 }
 """The claims that a much better `cell` speaks against, and why."""
 

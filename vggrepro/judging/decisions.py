@@ -91,7 +91,8 @@ class Hypothesis:
     def p(self, comparison: TestedComparison) -> float:
         """The p-value of one comparison: small where its gain surely lies there."""
         estimate, (low, high) = comparison.estimate, self._bounds()
-        if self.sides == 2 and comparison.exact is not None:
+        # McNemar's test is of no difference at all
+        if comparison.exact is not None and self.sides == 2 and (self.low, self.high) == (0, math.inf):
             in_favour = estimate.mean > 0 if self.inside else estimate.mean < 0
             return max(SMALLEST_P, comparison.exact) if in_favour else 1.0
         return min(1.0, self.sides * (estimate.equivalent if self.inside else estimate.outside)(low, high))

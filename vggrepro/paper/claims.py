@@ -230,12 +230,12 @@ def load_claims(
     return tuple(claims)
 
 
-def _stated(tables: Tables, number: str, where: str) -> Published:
-    """A number that the text prints, by its name."""
+def _stated(tables: Tables, number: str, where: str) -> tuple[Row, Published]:
+    """A number that the text prints, by its name, and its row."""
     rows = [row for row in tables("text").rows if row.keys["number"] == number]
     if len(rows) != 1:
         raise ValueError(f"{where}: number: text.csv has no number called {number!r}")
-    return next(cell for cell in rows[0].cells.values() if cell.value is not None)
+    return rows[0], next(cell for cell in rows[0].cells.values() if cell.value is not None)
 
 
 def _singles(entry: Mapping[str, Any], tables: Tables, higher: str, where: str) -> list[dict[str, Any]]:
@@ -250,10 +250,17 @@ def _singles(entry: Mapping[str, Any], tables: Tables, higher: str, where: str) 
                 keys = ", ".join(map(str, quantities))
                 raise ValueError(f"{where}: margin: expected a number, or one each for {keys}, got {dict(margins)}")
             single["margin"] = margins[quantity]
-        elif margins == "tolerance":
-            # CHOICE 8
-            printed = _stated(tables, str(entry.get("number")), where).text
-            single |= {"margin": allowed_difference(DIFFERENCES[higher], printed), "relative": higher == "relative"}
+        elif margins in ("tolerance", "half"):
+            row, printed = _stated(tables, str(entry.get("number")), where)
+            assert printed.value is not None, "a number that the text prints"
+            # CHOICE 8: how a difference between two rows is read
+            single["relative"] = bool(row.minus) and higher == "relative"
+            if margins == "tolerance":
+                single["margin"] = allowed_difference(DIFFERENCES[higher], printed.text)
+            else:
+                single["margin"] = printed.value / 2
+                # the claim is of any gain, not of one above the number
+                del single["number"]
         if quantity != quantities[0]:
             single |= {"id": f"{entry.get('id')}-{quantity}", "same_as": str(entry.get("id"))}
         singles.append(single)
@@ -264,7 +271,7 @@ def _completed(claim: Claim, tables: Tables, where: str) -> Claim:
     """The claim with the size that the text prints, and the margin of a gain that follows from print."""
     changes: dict[str, Any] = {}
     if claim.number:
-        changes["by"] = _stated(tables, claim.number, where).value
+        changes["by"] = _stated(tables, claim.number, where)[1].value
     is_gain = claim.test in ("superiority", "ordering")
     if is_gain and "margin" not in claim.model_fields_set and not changes.get("by", claim.by):
         gains = printed_gains(claim, tables)
