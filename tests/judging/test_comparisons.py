@@ -13,7 +13,7 @@ from tests.judging.made_claims import NETS, PAPER, claim, patterns
 from tests.made_tables import judged_table
 from vggrepro.judging import comparisons
 from vggrepro.judging.comparisons import paired_gain
-from vggrepro.judging.ledger import judge_claims
+from vggrepro.judging.ledger import ONE_SEED_ELSEWHERE, judge_claims
 from vggrepro.paper.tables import published_table
 from vggrepro.scores.outcomes import Errors, OutcomeEntry, Outcomes, Shares, write_outcomes
 from vggrepro.scores.statistics import Estimate, mcnemar_exact, nested
@@ -160,6 +160,15 @@ def gain_of_b(folder: Path, *entries: OutcomeEntry) -> comparisons.ClaimComparis
     write_outcomes(folder / "table03.npz", Outcomes("3", tuple(range(len(entries[0].outcome.wrong))), entries))
     (folder / "claims.yaml").write_text(yaml.safe_dump([claim()], sort_keys=False))
     return judge_claims(PAPER, folder, path=folder / "claims.yaml").claims[0].steps[0]
+
+
+def test_of_one_seed_on_other_images_the_verdict_says_that_it_is_not_known_how_trainings_differ(tmp_path):
+    a, b = (np.repeat(each, 100, 1) for each in patterns(20, 8, 10, 200))
+    render.write_table(replace(judged_table("3", PAPER, tmp_path), other_data=("top-1",)), tmp_path)
+    step = gain_of_b(tmp_path, errors_of("A", a), errors_of("B", b))
+    assert step.trainings.endswith("on these they may differ by far more")
+    judged = judge_claims(PAPER, tmp_path, path=tmp_path / "claims.yaml").claims[0]
+    assert judged.reason == ONE_SEED_ELSEWHERE
 
 
 def test_of_one_seed_it_is_assumed_how_trainings_differ(tmp_path):

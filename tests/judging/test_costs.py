@@ -118,6 +118,40 @@ def test_costs_are_of_the_same_work_but_for_the_net(tmp_path, other):
     assert {judged(tmp_path, runs, name).verdict for name in ("lrn-time", "lrn-memory")} == {"not run"}
 
 
+def test_of_several_trainings_their_means_are_compared_and_not_all_their_epochs(tmp_path):
+    """Twenty epochs of one training, all alike, say nothing of the next training, which may be on a slower day."""
+    speeds = {("A", 0): 100, ("A", 1): 120, ("A-LRN", 0): 95, ("A-LRN", 1): 114}
+    runs = [training(Run(net, "256", seed=seed), 1, speed) for (net, seed), speed in speeds.items()]
+    claim = judged(tmp_path, runs, "lrn-time")
+    assert claim.steps[0].gain == pytest.approx(100 / 95)
+    assert (claim.verdict, claim.steps[0].seeds) == ("undecided", 2)
+    alone = judged(tmp_path, runs[::2], "lrn-time")
+    assert (alone.verdict, alone.steps[0].seeds) == ("supported", 1)
+    assert "How speed differs from one training to the next is not measured" in alone.steps[0].trainings
+
+
+def with_steps(processes: int, factor: float = 1.0, **about: Any) -> FinishedTraining:
+    steps = [{"loss": 2.0 - k, "norms": {"a": [1, 1, 3 * factor**k], "b": [1, 1, 4 * factor**k]}} for k in range(2)]
+    return training("A", processes, 100, parent=None, first_steps=steps, **about)
+
+
+@pytest.mark.parametrize(
+    ("other", "verdict"),
+    [
+        (with_steps(4, 1 + 1e-5), "supported"),
+        (with_steps(4, 1.01), "refuted"),
+        (with_steps(2), "not run"),
+        (with_steps(4, data={"train": "others"}), "not run"),
+        (with_steps(4, train={"precision": "bf16"}), "not run"),
+        (training("A", 4, 100, parent=None), "not run"),
+    ],
+)
+def test_four_gpus_give_the_same_first_steps_as_one(tmp_path, other, verdict):
+    claim = judged(tmp_path, [with_steps(1), other], "four-gpus-same")
+    assert (claim.verdict, claim.p) == (verdict, None)
+    assert ("0.01 apart" in claim.reason) == (verdict == "refuted")
+
+
 def test_memory_is_not_compared_where_a_batch_is_cut_in_pieces(tmp_path):
     runs = [training("A", 1, 100), training("A-LRN", 1, 90, pieces=2)]
     assert judged(tmp_path, runs, "lrn-memory").verdict == "not run"

@@ -24,7 +24,15 @@ NOISE = 10
 NOT_SHOWN = {"multi-crop-top-5": "printed as 7.5 with crops and dense, for D"}
 """The claims that the printed numbers do not show, and why."""
 
-NO_OUTCOMES = {"initialisation", "initialisation-top-5", "four-gpus", "lrn-time", "lrn-memory", "parameters"}
+NO_OUTCOMES = {
+    "initialisation",
+    "initialisation-top-5",
+    "four-gpus",
+    "four-gpus-same",
+    "lrn-time",
+    "lrn-memory",
+    "parameters",
+}
 """The claims about trainings and numbers of parameters; `weights-of-depth` needs Table 2 too."""
 
 IN_WORDS = {

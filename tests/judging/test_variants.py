@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from scipy import stats
 
 from vggrepro.judging.ledger import judge_claims
 from vggrepro.judging.variants import judge_variants
@@ -110,6 +111,17 @@ def test_holms_correction_is_over_the_variants_of_the_table(scores):
                     for names in (["much worse"], list(VARIANTS)))  # fmt: skip
     assert alone.p == among.p
     assert (alone.p_holm, among.p_holm) == pytest.approx((2 * alone.p, 6 * among.p))
+
+
+def test_the_size_that_would_be_found_with_80_percent_power_holds_after_the_correction(scores):
+    """Were it the only difference: Holm asks of the smallest p-value that it is below 5% over the number of them."""
+    alone, among = (made(scores, {name: VARIANTS[name] for name in names}, (0,))[0].variants[-1].differences[0]
+                    for names in (["order"], list(VARIANTS)))  # fmt: skip
+    for difference, tests in ((alone, 2), (among, 6)):
+        low, high = difference.interval
+        standard_error = (high - low) / (2 * stats.norm.isf(0.025))
+        power = stats.norm.sf(stats.norm.isf(0.025 / tests) - difference.minimum_detectable_difference / standard_error)
+        assert power == pytest.approx(0.8)
 
 
 def test_what_is_tested_otherwise_with_the_same_weights_varies_by_no_training(scores):

@@ -80,6 +80,7 @@ def test_every_claim_says_why(papers):
         "ordering",
         "non-inferiority",
         "equivalence",
+        "equality",
         "arithmetic",
         "speed",
         "cost",

@@ -79,7 +79,7 @@ def test_resamples_show_the_chance_of_images_in_shares():
 def test_one_seed_shows_nothing_so_that_the_prior_stands_alone():
     alone = training_spread([SeedSpread(0.0, 0.0, 0)] * 12, prior=PRIOR, df=4)
     assert alone == TrainingSpread(PRIOR, 4, 0, assumed=True)
-    assert alone.in_words == "one seed: it is assumed that trainings differ by 0.10 points"
+    assert alone.in_words() == "one seed: it is assumed that trainings differ by 0.10 points"
 
 
 @given(st.floats(0, 1), st.integers(1, 40), st.integers(1, 40))

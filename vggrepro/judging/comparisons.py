@@ -93,8 +93,10 @@ class NotRunError(Exception):
     """A claim needs something that was not run."""
 
 
-def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> list[TestedComparison]:
-    """Every pair of a claim, compared.
+def compare_cells(
+    settings: Settings, claim: Claim, read: OutcomesReader, *, elsewhere: bool = False
+) -> list[TestedComparison]:
+    """Every pair of a claim, compared; `elsewhere`: on other images than the paper's.
 
     Raises NotRunError where an outcome is missing, and ValueError for outcomes of different images.
     """
@@ -114,7 +116,7 @@ def compare_cells(settings: Settings, claim: Claim, read: OutcomesReader) -> lis
             interval=estimate.interval(),
             n=difference.n,
             seeds=difference.seeds,
-            trainings=spread.in_words if difference.times else SAME_TRAININGS,
+            trainings=spread.in_words(elsewhere=elsewhere) if difference.times else SAME_TRAININGS,
         )
         comparisons.append(TestedComparison(step, estimate, difference.unit, difference.exact))
     return comparisons

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -39,8 +39,8 @@ class Work:
 class _Measured:
     """The trainings of the same work on as many processes."""
 
-    log_rates: list[float]
-    """Logarithms of images per second, epoch by epoch."""
+    log_rates: list[list[float]]
+    """Logarithms of images per second, epoch by epoch, of each training."""
     peak_bytes: list[int]
     """Peak of the memory that each reserved on a GPU, by training."""
 
@@ -61,7 +61,7 @@ def _measurements(trainings: Sequence[FinishedTraining]) -> dict[tuple[Work, int
             json.dumps(about["made"]["versions"], sort_keys=True),
         )
         here = measured.setdefault((work, attempts[0]["processes"]), _Measured([], []))
-        here.log_rates.extend(math.log(line["images_per_s"]) for line in training.metrics)
+        here.log_rates.append([math.log(line["images_per_s"]) for line in training.metrics])
         # a batch in pieces needs less memory
         if attempts[0]["pieces"] == 1:
             here.peak_bytes.append(attempts[0]["peak_bytes"])
@@ -69,7 +69,7 @@ def _measurements(trainings: Sequence[FinishedTraining]) -> dict[tuple[Work, int
 
 
 def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[TestedComparison]:
-    """Images per second on several GPUs against one, of the same work, epoch by epoch.
+    """Images per second on several GPUs against one, of the same work.
 
     Raises NotRunError where no work was done on both.
     """
@@ -77,7 +77,7 @@ def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[
     measured, comparisons = _measurements(trainings), []
     for work in sorted({work for work, _ in measured}):
         one, many = (measured.get((work, count), _Measured([], [])).log_rates for count in (1, claim.of))
-        if min(len(one), len(many)) > 1:
+        if _is_enough(one, many):
             names = f"{work.run.label} on {claim.of} x {work.device}", f"{work.run.label} on one"
             comparisons.append(_ratio_of_rates(names, many, one))
     if not comparisons:
@@ -89,14 +89,14 @@ def compare_speeds(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[
 
 
 def compare_costs(claim: Claim, tables: Tables, trainings: Sequence[FinishedTraining]) -> list[TestedComparison]:
-    """The time of the trainings behind two cells, each pair of the same work but for the net, epoch by epoch.
+    """The time of the trainings behind two cells, each pair of the same work but for the net.
 
     Raises NotRunError where no such pair was trained.
     """
     return [
         _ratio_of_rates(names, against.log_rates, first.log_rates)
         for names, first, against in _pairs(claim, tables, trainings)
-        if min(len(first.log_rates), len(against.log_rates)) > 1
+        if _is_enough(first.log_rates, against.log_rates)
     ] or _nothing_trained(claim)
 
 
@@ -110,6 +110,37 @@ def counted_bytes(claim: Claim, tables: Tables, trainings: Sequence[FinishedTrai
         for names, first, against in _pairs(claim, tables, trainings)
         if first.peak_bytes and against.peak_bytes
     ] or _nothing_trained(claim)
+
+
+def step_differences(claim: Claim, trainings: Sequence[FinishedTraining]) -> list[tuple[str, float]]:
+    """What is compared, and by how much the first steps on several GPUs and on one differ: of the same run in fp32.
+
+    The largest relative difference, over the steps that are kept, of the loss and of the norm of the change of all weights.
+    Raises NotRunError where no such run was trained on both.
+    """
+    assert isinstance(claim.of, int)
+    steps: dict[tuple[str, ...], dict[int, list[dict[str, Any]]]] = {}
+    for training in trainings:
+        about, kept = training.about, training.about.get("first_steps")
+        if kept and about["settings"]["train"]["precision"] == "fp32":
+            made_of = json.dumps([about[key] for key in ("settings", "parent", "data")], sort_keys=True)
+            same = (training.run.label, training.run.name, made_of)
+            steps.setdefault(same, {})[about["attempts"][0]["processes"]] = kept
+    pairs = [(name, of[1], of[claim.of]) for (name, *_), of in sorted(steps.items()) if {1, claim.of} <= of.keys()]
+    if not pairs:
+        raise NotRunError(
+            f"no run was trained in fp32 on one GPU and on {claim.of}, with the same seed, settings and images: these are two "
+            "folders of results, whose run.json files vggrepro claims --runs takes"
+        )
+    return [(f"{name} on {claim.of} and on one", _largest_difference(many, one)) for name, one, many in pairs]
+
+
+def _largest_difference(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> float:
+    many, one = (
+        np.array([(step["loss"], math.hypot(*(change for *_, change in step["norms"].values()))) for step in steps])
+        for steps in (first[: len(second)], second[: len(first)])
+    )
+    return float(np.max(np.abs(many - one) / np.abs(one)))
 
 
 def _nothing_trained(claim: Claim) -> NoReturn:
@@ -135,17 +166,31 @@ def _run_of(place: CellPlace, tables: Tables) -> Run:
     return run
 
 
-def _ratio_of_rates(names: tuple[str, str], many: Sequence[float], one: Sequence[float]) -> TestedComparison:
-    """How many times as fast the first is: two means of logarithms of rates."""
-    drawn = tuple((float(np.var(rate, ddof=1)) / len(rate), len(rate) - 1) for rate in (many, one))
-    estimate = Estimate(float(np.mean(many) - np.mean(one)), 0.0, drawn)
+def _is_enough(*sides: Sequence[Sequence[float]]) -> bool:
+    """Whether each side has two epochs, of one training or of several."""
+    return all(sum(map(len, side)) > 1 for side in sides)
+
+
+ONE_TRAINING = "one on a side: its epochs are compared. How speed differs from one training to the next is not measured"
+SEVERAL_TRAININGS = "speed is compared from one training to the next"
+
+
+def _ratio_of_rates(
+    names: tuple[str, str], many: Sequence[Sequence[float]], one: Sequence[Sequence[float]]
+) -> TestedComparison:
+    """How many times as fast the first is: two means of logarithms of rates, of trainings or, of a single one, of epochs."""
+    trainings = min(len(many), len(one))
+    sides = [[float(np.mean(epochs)) for epochs in side] if len(side) > 1 else side[0] for side in (many, one)]
+    drawn = tuple((float(np.var(rates, ddof=1)) / len(rates), len(rates) - 1) for rates in sides)
+    estimate = Estimate(float(np.mean(sides[0]) - np.mean(sides[1])), 0.0, drawn)
     low, high = (math.exp(bound) for bound in estimate.interval())
     step = ClaimComparison(
         *names,
         at=("trainings", "trainings"),
         gain=math.exp(estimate.mean),
         interval=(low, high),
-        n=len(one) + len(many),
-        seeds=1,
+        n=sum(len(epochs) for side in (many, one) for epochs in side),
+        seeds=trainings,
+        trainings=SEVERAL_TRAININGS if trainings > 1 else ONE_TRAINING,
     )
-    return TestedComparison(step, estimate, "epochs")
+    return TestedComparison(step, estimate, "epochs" if trainings == 1 else "trainings")

@@ -17,13 +17,14 @@ from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
 from vggrepro.core.files import file_digest, write_json, write_text
 from vggrepro.core.validation import read_typed
 from vggrepro.judging.comparisons import NotRunError, OutcomesReader, TestedComparison, compare_cells
-from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes
+from vggrepro.judging.costs import compare_costs, compare_speeds, counted_bytes, step_differences
 from vggrepro.judging.decisions import Decision, JudgedClaim, corrected, leaning, unjudged
 from vggrepro.judging.unstaged import audited_unstaged
 from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, printed_gains
 from vggrepro.paper.tables import table_name
 from vggrepro.paper.tolerances import tolerances_digest
 from vggrepro.scores.outcomes import Outcomes, read_outcomes
+from vggrepro.scores.trainings import ASSUMED_ELSEWHERE
 from vggrepro.settings.claims import ClaimFamily, claim_families
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import FinishedTraining
@@ -110,12 +111,12 @@ def _judge_family(
     for claim in family.claims:
         printed = printed_gains(claim, settings.table)
         try:
-            if claim.test == "arithmetic" or claim.of == "memory":
+            if claim.test in ("arithmetic", "equality") or claim.of == "memory":
                 claims.append(_judge_counted(claim, settings, tables, trainings))
                 continue
             _check_constants(claim, settings, tables)
-            comparisons[claim.id] = _compared(claim, settings, trainings, read)
-            remarks[claim.id] = _remarks(claim, settings, tables)
+            comparisons[claim.id] = _compared(claim, settings, tables, trainings, read)
+            remarks[claim.id] = _remarks(claim, comparisons[claim.id], settings, tables)
             claims.append(leaning(claim, comparisons[claim.id], printed))
         except NotRunError as missing:
             claims.append(replace(unjudged(claim, printed), reason=str(missing)))
@@ -132,21 +133,27 @@ def _judge_family(
 
 FAMILY = (
     "the {tested} claims of the paper that were tested; a claim that is judged on two quantities, such as top-1 and top-5, "
-    "counts twice. Claims that were not run, and those that follow from arithmetic or counted bytes, have no p-value and do "
-    "not count. Claims that are not the paper's are corrected among themselves, file by file; so is what is judged again on "
-    "other labels or images"
+    "counts twice. Claims that were not run, and those that follow from arithmetic, counted bytes or equal steps, have no "
+    "p-value and do not count. Claims that are not the paper's are corrected among themselves, file by file; so is what is "
+    "judged again on other labels or images"
 )
 
 
 def _compared(
-    claim: Claim, settings: Settings, trainings: Sequence[FinishedTraining], read: OutcomesReader
+    claim: Claim, settings: Settings, tables: Path, trainings: Sequence[FinishedTraining], read: OutcomesReader
 ) -> list[TestedComparison]:
     match claim.test:
         case "speed":
             return compare_speeds(claim, trainings)
         case "cost":
             return compare_costs(claim, settings.table, trainings)
-    return compare_cells(settings, claim, read)
+    return compare_cells(settings, claim, read, elsewhere=_is_elsewhere(claim, tables))
+
+
+def _is_elsewhere(claim: Claim, tables: Path) -> bool:
+    """Whether a claim is judged on other images than those of the paper."""
+    files = {tables / f"{table_name(place.table)}.json" for pair in claim.compared() for place in pair}
+    return any(file.exists() and claim.quantity in read_table(file).other_data for file in files)
 
 
 def _check_constants(claim: Claim, settings: Settings, tables: Path) -> None:
@@ -189,14 +196,23 @@ def _read_outcomes(settings: Settings, tables: Path, number: str, of: str) -> Ou
     return read_outcomes(file) if file.exists() else Outcomes(number, ())
 
 
-def _remarks(claim: Claim, settings: Settings, tables: Path) -> str:
-    """How the nets of other results that a claim is judged by were made otherwise than ours, and ours than each other."""
+ONE_SEED_ELSEWHERE = (
+    "one seed, and other images than the paper's: how trainings differ here is not known, more seeds show it"
+)
+
+
+def _remarks(claim: Claim, comparisons: Sequence[TestedComparison], settings: Settings, tables: Path) -> str:
+    """What a verdict rests on that is not measured, and how nets that a claim compares were made otherwise than each other."""
+    unknown = any(
+        ASSUMED_ELSEWHERE in each.step.trainings and settings.seeds == settings.seeds[:1] for each in comparisons
+    )
     places = {(place.table, place.of) for pair in claim.compared() for place in pair if place.of}
     remarks = (
         audited_unstaged(settings, number, of).remarks(tables / f"{table_name(number)}.json")
         for number, of in sorted(places)
     )
-    return "; ".join(filter(None, (*remarks, *_trained_unlike(claim, settings, tables))))
+    of_seeds = ONE_SEED_ELSEWHERE if unknown else ""
+    return "; ".join(filter(None, (of_seeds, *remarks, *_trained_unlike(claim, settings, tables))))
 
 
 def _trained_unlike(claim: Claim, settings: Settings, tables: Path) -> Iterator[str]:
@@ -222,8 +238,14 @@ def _makers(cell: str, tables: Path, number: str) -> str:
 def _judge_counted(
     claim: Claim, settings: Settings, tables: Path, trainings: Sequence[FinishedTraining]
 ) -> JudgedClaim:
-    """A claim that needs no images: weights of filters and of nets, or the memory of trainings. Nothing is estimated."""
+    """A claim that needs no images: weights of filters and of nets, memory and steps of trainings. Nothing is estimated."""
     blank = unjudged(claim)
+    if claim.test == "equality":
+        differences = step_differences(claim, trainings)
+        equal: Decision = "supported" if all(each <= claim.margin for _, each in differences) else "refuted"
+        return replace(
+            blank, verdict=equal, reason="; ".join(f"{what}: {each:.1g} apart" for what, each in differences)
+        )
     if claim.of == "memory":
         pairs = counted_bytes(claim, settings.table, trainings)
         reason = "; ".join(f"{what}: {first / 2**30:.2f} to {other / 2**30:.2f} GB" for what, first, other in pairs)

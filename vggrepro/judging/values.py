@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, create_model
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, SampleEstimate, Rule, protocol_rules
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Rule, SampleEstimate, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import effects

@@ -14,7 +14,7 @@ from vggrepro.judging.decisions import ALPHA
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import PublishedTable, Row
 from vggrepro.scores.outcomes import Outcome, Outcomes
-from vggrepro.scores.statistics import NORMAL, POWER, Estimate, Z, holm
+from vggrepro.scores.statistics import Estimate, holm
 from vggrepro.scores.trainings import (
     TrainingSpread,
     differing,
@@ -43,12 +43,14 @@ def judge_variants(table: Table, published: PublishedTable, measurement: Measure
         (i, j): _tested(table, settings, *pair, measurement.spreads[published.columns[j].quantity])
         for (i, j), pair in pairs.items()
     }
+    # one at a time, Holm's correction asks no more than this of the first
+    tail = ALPHA / (2 * max(len(tested), 1))
     adjusted = dict(zip(tested, holm([each.p for each in tested.values()]).tolist(), strict=True))
     rows = tuple(
         replace(
             row,
             differences=tuple(
-                _difference(tested[place], adjusted[place], pairs[place][0].n, errors=not table.higher_is_better)
+                _difference(tested[place], adjusted[place], pairs[place][0].n, tail, errors=not table.higher_is_better)
                 if (place := (i, j)) in tested
                 else None
                 for j in range(len(published.columns))
@@ -89,7 +91,7 @@ def _trainings(settings: Settings, outcome: Outcome) -> Mapping[str, float]:
     return {settings.trained_as(Run.parse(run.rpartition("/")[2])).name: share for run, share in shares.items()}
 
 
-def _difference(tested: _Tested, p_holm: float, n: int, *, errors: bool) -> Difference:
+def _difference(tested: _Tested, p_holm: float, n: int, tail: float, *, errors: bool) -> Difference:
     gain = tested.gain
     above = gain.scaled(-1.0) if errors else gain
     return Difference(
@@ -99,6 +101,6 @@ def _difference(tested: _Tested, p_holm: float, n: int, *, errors: bool) -> Diff
         seeds=tested.seeds,
         p=tested.p,
         p_holm=p_holm,
-        minimum_detectable_difference=gain.half() * (1 + NORMAL.inv_cdf(POWER) / Z),
+        minimum_detectable_difference=gain.detectable(tail),
         verdict="inconclusive" if p_holm >= ALPHA else "better" if gain.mean > 0 else "worse",
     )

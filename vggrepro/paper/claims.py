@@ -23,7 +23,9 @@ from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference
 
 CLAIMS_FILE = ROOT / "tables" / "claims.yaml"
 
-ClaimTest = Literal["superiority", "ordering", "non-inferiority", "equivalence", "arithmetic", "speed", "cost"]
+ClaimTest = Literal[
+    "superiority", "ordering", "non-inferiority", "equivalence", "arithmetic", "speed", "equality", "cost"
+]
 RATIOS: tuple[ClaimTest, ...] = ("speed", "cost")
 """The tests of a ratio of two trainings, not of a gain in points."""
 Tables = Callable[[str], PublishedTable]
@@ -73,6 +75,7 @@ class Claim(FrozenModel):
             "equivalence": ("quantity", "pairs", "margin", "why"),
             "arithmetic": ("of",),
             "speed": ("of", "by", "margin", "why"),
+            "equality": ("of", "margin", "why"),
             "cost": ("of", "pairs"),
         }[self.test]
         keys = self.model_fields_set - {"id", "section", "claim", "test", "ours", "limits", "same_as", "number"}
@@ -88,8 +91,10 @@ class Claim(FrozenModel):
             "arithmetic": ("parameters", "filters", "most-weights"),
             "cost": ("time", "memory"),
             "speed": ("a number of processes",),
+            "equality": ("a number of processes",),
         }.get(self.test, ())
-        if self.of is not None and self.of not in meant and not (self.test == "speed" and isinstance(self.of, int)):
+        is_count = isinstance(self.of, int) and self.test in ("speed", "equality")
+        if self.of is not None and self.of not in meant and not is_count:
             raise ValueError(f"of: expected {' or '.join(meant)} for a test of {self.test}, got {self.of!r}")
         if self.by and self.test in ("ordering", "non-inferiority"):
             raise ValueError(f"by: means nothing for a test of {self.test}: sizes are judged by the cells")
@@ -122,6 +127,7 @@ def true_between(test: ClaimTest, *, by: float, margin: float) -> tuple[float, f
         "non-inferiority": (-margin, math.inf),
         "equivalence": (by - margin, by + margin),
         "speed": (by - margin, math.inf),
+        "equality": (-margin, margin),
         # dearer at all
         "cost": (1.0, math.inf),
     }

@@ -158,8 +158,8 @@ def questions(settings: Settings, path: Path = CLAIMS_FILE) -> tuple[list[Questi
 def _why_not(claim: Claim, settings: Settings) -> str:
     if claim.test == "arithmetic":
         return "follows from the layers, without a training"
-    if claim.test in RATIOS:
-        return "is judged by the times and memory of trainings on GPUs"
+    if claim.test in (*RATIOS, "equality"):
+        return "is judged by the records of trainings on GPUs"
     places = [place for pair in claim.compared() for place in pair]
     if missing := [place.table for place in places if place.table not in settings.table_numbers()]:
         return f"needs unprinted=[{missing[0]}]"

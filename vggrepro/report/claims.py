@@ -148,6 +148,7 @@ def _test_in_words(claim: JudgedClaim) -> str:
         "non-inferiority": f"worse by less than {margin}",
         "equivalence": f"{f'by {claim.by:g}, ' if claim.by else ''}within {margin}",
         "arithmetic": "arithmetic",
+        "equality": f"the same to {margin} of it",
         "cost": "more than one time" if claim.p is not None else "dearer",
         "speed": f"at least {claim.by - claim.margin:g} times",
     }[claim.test]

@@ -148,7 +148,7 @@ class ClaimRecord(TidyRecord):
     limits: str
     """What of the sentence cannot be judged without labels that evaluation servers hold."""
     test: str
-    """superiority, ordering, non-inferiority, equivalence, arithmetic, speed or cost: see `tables/claims.yaml`."""
+    """superiority, ordering, non-inferiority, equivalence, arithmetic, speed, equality or cost: see `tables/claims.yaml`."""
     quantity: str
     """What is compared: top-1, top-5, localisation, a task of transfer."""
     by: float

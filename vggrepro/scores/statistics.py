@@ -112,10 +112,14 @@ class Estimate:
         """One-sided p-value of the hypothesis that the truth lies between `low` and `high`."""
         return min(self.below(low), self.above(high))
 
+    def detectable(self, tail: float) -> float:
+        """The distance of a truth from a value that a one-sided test at `tail` detects with 80% power."""
+        total = self.images + sum(variance for variance, _ in (*self.drawn, self.trainings))
+        return math.sqrt(self._squared(tail)) + NORMAL.inv_cdf(POWER) * math.sqrt(total)
+
     def detects(self, distance: float, tail: float) -> bool:
         """Whether a one-sided test at `tail` would detect a truth at this `distance` from a value with 80% power."""
-        total = self.images + sum(variance for variance, _ in (*self.drawn, self.trainings))
-        return math.sqrt(self._squared(tail)) + NORMAL.inv_cdf(POWER) * math.sqrt(total) <= distance
+        return self.detectable(tail) <= distance
 
 
 SMALLEST_P = 1e-100

@@ -22,6 +22,9 @@ from vggrepro.scores.statistics import Estimate, chance_of_images
 TrainingShares = Mapping[str, float]
 """The share of each training in a system."""
 
+ASSUMED_ELSEWHERE = "as the paper's nets do on its images: on these they may differ by far more"
+"""What is to be said of an assumed spread where the images are not the paper's."""
+
 IMPORTED = "imported/"
 """How the path of scores of others begins."""
 
@@ -53,13 +56,16 @@ class TrainingSpread:
     assumed: bool
     """Whether `tables/tolerances.yaml` has a part in it."""
 
-    @property
-    def in_words(self) -> str:
-        """What an interval takes for granted: `one seed: it is assumed that trainings differ by 0.10 points`."""
+    def in_words(self, *, elsewhere: bool = False) -> str:
+        """What an interval takes for granted: `one seed: it is assumed that trainings differ by 0.10 points`.
+
+        `elsewhere`: the images are not the paper's, so that what is assumed may not hold.
+        """
         differ = f"trainings differ by {100 * self.variance**0.5:.2f} points"
+        doubt = f", {ASSUMED_ELSEWHERE}" if elsewhere and self.assumed else ""
         if not self.measured:
-            return f"one seed: it is assumed that {differ}"
-        return f"{differ} ({self.measured} degrees of freedom{' and what is assumed' if self.assumed else ''})"
+            return f"one seed: it is assumed that {differ}{doubt}"
+        return f"{differ} ({self.measured} degrees of freedom{' and what is assumed' if self.assumed else ''}){doubt}"
 
 
 def training_spread(measured: Iterable[SeedSpread], *, prior: float, df: int) -> TrainingSpread:

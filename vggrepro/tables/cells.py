@@ -142,7 +142,7 @@ class Difference:
     p_holm: float
     """After Holm's correction over all differences of variants in the table."""
     minimum_detectable_difference: float
-    """The smallest true difference that would be found with 80% power, before the correction."""
+    """The smallest true difference that would be found with 80% power, were it the only one of the table's variants."""
     verdict: Literal["better", "worse", "inconclusive"]
 
 

@@ -83,8 +83,8 @@ def imported_comparisons(published: PublishedTable, errors: Mapping[System, Mapp
             texts = [f"{names.get(other, other)}: {_difference(wrong, errors[other][quantity])}" for other in same]
             if texts:
                 notes.append(
-                    f"{names.get(system, system)}, {quantity} error less that of others, image by image, in points (95%): "
-                    f"{'; '.join(texts)}."
+                    f"{names.get(system, system)}, {quantity} error less that of others, image by image, in points (95%, "
+                    f"of the choice of images and of these systems as they are): {'; '.join(texts)}."
                 )
             elif others:
                 notes.append(f"{names.get(system, system)}, {quantity}: other images than ours, not compared in pairs.")

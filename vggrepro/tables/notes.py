@@ -63,10 +63,8 @@ def trainings_note(spreads: Mapping[str, TrainingSpread], other_data: Collection
     """What intervals take for granted of trainings; where images are not the paper's, that it may not hold there."""
     quantities: dict[str, list[str]] = {}
     for quantity, spread in spreads.items():
-        quantities.setdefault(spread.in_words, []).append(quantity)
+        quantities.setdefault(spread.in_words(elsewhere=quantity in other_data), []).append(quantity)
     if not quantities:
         return
     words = "; ".join(f"{', '.join(names)}: {says}" for says, names in quantities.items())
-    elsewhere = any(spread.assumed and quantity in other_data for quantity, spread in spreads.items())
-    doubt = ". What is assumed is of the paper's nets on its images and may not hold on these" if elsewhere else ""
-    yield f"Intervals are of the choice of images and of what training does. {words[0].upper()}{words[1:]}{doubt}."
+    yield f"Intervals are of the choice of images and of what training does. {words[0].upper()}{words[1:]}."

@@ -54,6 +54,6 @@ def _caption(comparison: FlipsComparison) -> str:
     return (
         f"Top-1 answers of {first} and {second} ({comparison.protocol}) on {comparison.images:,} images: both are right on "
         f"{comparison.both_right:,}, both wrong on {comparison.both_wrong:,}; from the first to the second the error changes "
-        f"by {change} points (95%, paired: {interval}). Above each picture is its class, below it the wrong answer. The "
-        "pictures are spread evenly over all such images."
+        f"by {change} points (95%, paired, of the choice of images and of these two nets as they were trained: {interval}). "
+        "Above each picture is its class, below it the wrong answer. The pictures are spread evenly over all such images."
     )
