@@ -219,6 +219,17 @@ def test_a_checkpoint_of_other_settings_is_refused_with_the_difference(stores, t
     assert len(names(tmp_path)) == 2
 
 
+def test_when_to_give_up_may_change_while_a_training_lasts_and_after_it(stores, undisturbed, tmp_path, monkeypatch, capsys):
+    """The message about a loss that stays at chance proposes to allow more such epochs: what was done is not lost then."""
+    interrupted(stores, tmp_path, monkeypatch, 3)
+    train(stores, tmp_path, stuck_epochs=20)
+    assert "goes on from epoch 1, step 3" in capsys.readouterr().err
+    expected = (undisturbed / "weights.safetensors").read_bytes()
+    assert (tmp_path / "out" / "weights.safetensors").read_bytes() == expected
+    train(stores, tmp_path, stuck_epochs=30)
+    assert "kept" in capsys.readouterr().err
+
+
 def test_results_that_were_lost_are_written_again(stores, undisturbed, tmp_path, monkeypatch):
     """Snakemake died before it heard of the end: started again, it removes the results and asks for the same."""
     train(stores, tmp_path)

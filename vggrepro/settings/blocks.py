@@ -132,10 +132,12 @@ class TrainSettings(FrozenModel):
     """CHOICE 16: epochs without a better validation accuracy after which the rate drops. The paper: "stopped improving".
     Fewer than three would let the noise of one measurement drop it; after more than 20, three drops hardly fit in 74."""
     stuck_epochs: Annotated[PositiveInteger, HARMLESS] = 10
-    """Epochs with a loss of ln(classes), that of guessing, after which training stops with advice."""
+    """Epochs with a loss of ln(classes), that of guessing, after which training stops with advice. It decides no weight: a
+    training goes on, or is kept, under another value."""
     drop_epochs: Annotated[tuple[PositiveInteger, ...] | None, DEPARTURE] = None
     """PAPER 3.1: not set, because validation accuracy steers the rate. A fixed schedule instead of `patience`: the rate drops
-    after these epochs. A finished run records its drops, so that it can be repeated without validation images."""
+    after these epochs. A finished run records its drops, so that it can be repeated without validation images. It is of the
+    runs at S = 256 alone: later stages have their own (`finetune.drop_epochs`, `localise.drop_epochs`)."""
     init: Annotated[Literal["normal-0.01", "normal-0.1", "glorot", "he"], choice(1)] = "normal-0.01"
     """CHOICE 1: random weights: normal with standard deviation 0.01, or 0.1 (the printed variance of 10^-2), or scaled by
     fan-in and fan-out (Glorot) or fan-in (He)."""

@@ -277,8 +277,8 @@ class Settings(FrozenModel):
     def _with(self, stage: FinetuneSettings | LocaliseSettings) -> TrainSettings:
         """The training settings, with the values that a stage sets."""
         changes = {name: value for name, value in stage.model_dump().items() if value is not None}
-        if "epochs" in changes and "drop_epochs" not in changes:
-            changes["drop_epochs"] = None
+        # a fixed schedule is of the stage that it is given for
+        changes["drop_epochs"] = stage.drop_epochs
         return self.train.model_copy(update=changes)
 
     def of(self, run: Run) -> Settings:

@@ -112,7 +112,7 @@ class Checkpoints:
                 print(f"a damaged checkpoint is passed over: {error}", file=sys.stderr, flush=True)
                 shutil.rmtree(folder)
                 continue
-            differences = list(_differences(identity, self.identity))
+            differences = list(_differences(decisive(identity), decisive(self.identity)))
             if not differences:
                 return checkpoint
             if (self._here / FINISHED).exists():
@@ -148,6 +148,13 @@ def read_checkpoint(folder: Path) -> tuple[Checkpoint, Any]:
     state = typed_record(folder / STATE, kind=CheckpointRecord)
     weights, momentum = (read_tensors(folder / f"{name}.safetensors")[0] for name in ("weights", "momentum"))
     return Checkpoint(weights, momentum, state["about"]), state["identity"]
+
+
+def decisive(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity without the one setting that decides no weight: when a training that learns nothing is given up."""
+    settings = identity.get("settings", {})
+    train = {name: value for name, value in settings.get("train", {}).items() if name != "stuck_epochs"}
+    return {**identity, "settings": {**settings, "train": train}}
 
 
 def _differences(old: Any, new: Any, where: str = "") -> Iterator[str]:  # noqa: ANN401

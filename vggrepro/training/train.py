@@ -23,7 +23,7 @@ from vggrepro.nets.weights import Weights, save_weights
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import EvaluateSettings
 from vggrepro.settings.models import RunSettings
-from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoint, Checkpoints
+from vggrepro.training.checkpoints import SECONDS_BETWEEN_CHECKPOINTS, Checkpoint, Checkpoints, decisive
 from vggrepro.training.files import METRICS, RUN_RECORD, WEIGHTS
 from vggrepro.training.first_steps import FIRST_STEPS, copied_weights, step_numbers
 from vggrepro.training.gradients import Gradients, Pieces, fit_into_memory
@@ -115,10 +115,12 @@ def train_run(
 def is_trained(out: Path, identity: dict[str, Any]) -> bool:
     """Whether whole results of a training of this identity lie in the folder `out`."""
     record, files = out / RUN_RECORD, [out / METRICS, out / WEIGHTS]
-    if not (is_made_of(record, identity) and all(file.exists() for file in files)):
+    others = {name: value for name, value in identity.items() if name != "settings"}
+    if not (is_made_of(record, others) and all(file.exists() for file in files)):
         return False
-    weights: str = read_json(record)["weights"]
-    return file_digest(out / WEIGHTS) == weights
+    about = read_json(record)
+    same = decisive({"settings": about["settings"]}) == decisive({"settings": identity["settings"]})
+    return same and file_digest(out / WEIGHTS) == str(about["weights"])
 
 
 @dataclass(frozen=True)
