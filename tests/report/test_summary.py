@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,20 @@ def test_the_largest_difference_is_one_that_can_be_compared_if_there_is_any(comp
     assert largest["text"] == (
         "Table 3, B, top-1: +1.0 points" if comparable else "Table 3, A, top-1: +50.0 points (other data)"
     )
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "says"),
+    [
+        ((), "No cell of the paper's tables was measured here"),
+        (("agrees", "inconclusive"), ""),
+        (("agrees", "other data", "other settings"), "1 of 3 measured cells compare like with like"),
+        (("other data",), "0 of 1 measured cells"),
+    ],
+)
+def test_the_first_sentence_is_of_the_cells_and_not_of_the_settings_alone(tmp_path, verdicts, says):
+    table = made_table(tmp_path, {})
+    named = iter(verdicts)
+    table = table.with_cells(lambda i, j, cell: replace(cell, verdict=next(named, "")))
+    assert summary.cells_warning([table]).startswith(says)
+    assert bool(summary.cells_warning([table])) == bool(says)

@@ -58,6 +58,7 @@ NESTED: dict[str, object] = {}
 for _ in range(5000):
     NESTED = {"a": NESTED}
 
+
 def test_a_fixed_schedule_is_of_the_stage_that_it_is_given_for():
     settings = load_settings({"train": {"drop_epochs": [30, 50]}, "localise": {"drop_epochs": [9]}})
     runs = (Run("D", "256"), Run("D", "384"), Run("D", "256-512"), Run("D", "384", objective="PCR"))

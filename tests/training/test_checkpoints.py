@@ -219,7 +219,9 @@ def test_a_checkpoint_of_other_settings_is_refused_with_the_difference(stores, t
     assert len(names(tmp_path)) == 2
 
 
-def test_when_to_give_up_may_change_while_a_training_lasts_and_after_it(stores, undisturbed, tmp_path, monkeypatch, capsys):
+def test_when_to_give_up_may_change_while_a_training_lasts_and_after_it(
+    stores, undisturbed, tmp_path, monkeypatch, capsys
+):
     """The message about a loss that stays at chance proposes to allow more such epochs: what was done is not lost then."""
     interrupted(stores, tmp_path, monkeypatch, 3)
     train(stores, tmp_path, stuck_epochs=20)

@@ -26,7 +26,7 @@ from vggrepro.report.evidence import evidence_section
 from vggrepro.report.figures import waterfall
 from vggrepro.report.repeated import shared_notes, varying_columns
 from vggrepro.report.shown import ShownResults, draw_figures
-from vggrepro.report.summary import summary_section
+from vggrepro.report.summary import cells_warning, summary_section
 from vggrepro.report.sweeps import sweeps_section
 from vggrepro.report.whatif_section import whatif_section
 from vggrepro.settings.choices import departures
@@ -100,7 +100,7 @@ def _page_of_results(shown: ShownResults, released: Sequence[Mapping[str, str]])
     training_rows = [_training_row(t) for t in trainings]
     return {
         "title": "Very Deep Convolutional Networks, reproduced",
-        "warning": report_warning(settings),
+        "warning": report_warning(settings) or cells_warning(tables),
         "facts": run_facts(settings, trainings),
         "summary": summary_section(shown.table_files, shown.ledger, shown.folder, shown.stored),
         "ledger": claims_section(shown.ledger) if shown.ledger else None,

@@ -24,6 +24,8 @@ from vggrepro.tables.render import VERDICT_SIGNS
 
 COMPARABLE = ("agrees", "differs", "inconclusive")
 """Verdicts of cells that can be compared with the paper's."""
+INCOMPARABLE = ("other settings", "other data")
+"""Verdicts of cells that cannot."""
 
 
 def summary_section(
@@ -46,6 +48,20 @@ def summary_section(
         "healthy": labels is not None and not health,
         "largest": _largest_difference(list(tables.values())),
     }
+
+
+def cells_warning(tables: Sequence[Table]) -> str:
+    """What keeps cells from being compared with the paper's, whatever the settings say; empty where all of ours can be."""
+    verdicts = [cell.verdict for table in tables if table.kind == "errors" for row in table.rows for cell in row.cells]
+    like, unlike = (sum(verdict in kinds for verdict in verdicts) for kinds in (COMPARABLE, INCOMPARABLE))
+    if like and not unlike:
+        return ""
+    if not like and not unlike:
+        return "No cell of the paper's tables was measured here: nothing below is compared with a number of the paper."
+    return (
+        f"{like} of {like + unlike} measured cells compare like with like; the others are of other images or settings than the "
+        "paper's, and say so."
+    )
 
 
 def _unfinished_runs(results: Path) -> list[str]:
@@ -107,7 +123,7 @@ def _counted_cells(tables: Sequence[Table]) -> list[dict[str, Any]]:
     """How many cells of ours have each verdict, or why they have none, with a sign that needs no colour."""
     cells = [cell for table in tables for row in table.rows for cell in row.cells if cell.status not in NOT_OURS]
     counts = Counter(cell.verdict or MARKS.get(cell.status, "") for cell in cells)
-    order = (*COMPARABLE, "other settings", "other data", *MARKS.values())
+    order = (*COMPARABLE, *INCOMPARABLE, *MARKS.values())
     signs: dict[str, str] = {str(verdict): sign for verdict, sign in VERDICT_SIGNS.items()}
     return [
         {
