@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from tests.made_tables import judged_table
 from vggrepro.judging.verdicts import judge_cell, judge_table, toleranced_quantity
 from vggrepro.paper.tables import Published, published_table, table_evaluations, table_numbers
-from vggrepro.paper.tolerances import allowed_difference, derived_tolerance, read_tolerances
+from vggrepro.paper.tolerances import allowed_difference, derived_tolerance, read_tolerances, tolerance_of
 from vggrepro.scores.statistics import Estimate, one_seed_interval
 from vggrepro.scores.stores import write_scores
 from vggrepro.scores.trainings import pooled_spread, with_trainings
@@ -81,6 +82,32 @@ def test_a_verdict_is_the_same_on_both_sides(errors):
     one, other = (judge_cell(c, "top-1") for c in (cell, mirrored))
     assert one.verdict == other.verdict
     assert one.minimum_detectable_difference == other.minimum_detectable_difference
+
+
+@pytest.mark.parametrize(
+    ("quantity", "error", "agree", "differ"), [("top-1", 27.0, 0.54, 0.03), ("top-5", 8.0, 0.64, 0.04)]
+)
+def test_how_often_a_right_reproduction_agrees_with_one_seed(quantity, error, agree, differ):
+    """As tables/tolerances.yaml says: its difference is of images (errors correlate by 0.64), implementations, trainings."""
+    known, rng = tolerance_of(quantity).sources, np.random.default_rng(0)
+    images = 2 * known.sampling**2 * (1 - 0.64)
+    spread = (images + 2 * known.implementation**2 + 2 * known.training**2) ** 0.5
+    estimate = Estimate(0.0, known.sampling**2, trainings=(known.training**2, known.df))
+    verdicts = Counter()
+    for delta in rng.normal(0, spread, 4000):
+        (low, high), narrow = ((delta - half, delta + half) for half in map(estimate.half, (0.95, 0.90)))
+        cell = Cell(
+            "measured",
+            f"{error:.1f}",
+            value=error + delta,
+            interval=(error + low, error + high),
+            delta=delta,
+            delta_interval=(low - 0.05, high + 0.05),
+            delta_narrow=narrow,
+        )
+        verdicts[judge_cell(cell, quantity).verdict] += 1
+    assert verdicts["agrees"] / 4000 == pytest.approx(agree, abs=0.02)
+    assert verdicts["differs"] / 4000 == pytest.approx(differ, abs=0.01)
 
 
 def test_the_minimum_detectable_difference_is_detected_four_times_in_five():
