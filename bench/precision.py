@@ -7,7 +7,7 @@ are kept in fp32, as a tensor core keeps them. In bf16 results are rounded too, 
 
 - Net D at full size on real images, dense at Q = 256. Its weights are random (He), because no trained ones are at hand; its
   last layer is scaled and centred so that posteriors are as sharp as a trained net's, and differ between images.
-- The smoke run's nets on its validation images, dense at Q = S: trained weights, an eighth of the width.
+- The smoke run's nets on its validation images, dense at Q = S: trained weights, at the widths of the preset.
 
 What a short mantissa does to a training is not measured. Writes `bench/results/precision.json`, again after every net.
 """

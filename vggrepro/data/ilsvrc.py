@@ -15,6 +15,7 @@ from vggrepro.data.annotations import Annotation, Box, read_numbers, read_soluti
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
 from vggrepro.data.devkit_files import ABOUT, BLACKLIST, LABELS_FILE, SYNSETS, one_devkit_file
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, image_stem, natural
+from vggrepro.paper.ilsvrc import ILSVRC_VALIDATION_IMAGES
 
 LabelledFiles = list[tuple[str, int]]
 """Names of image files, and their labels."""
@@ -183,7 +184,9 @@ class ILSVRC(Layout):
         return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in lists for number in numbers)
 
     def _numbers(self, name: str) -> list[int]:
-        return read_numbers(decode_text(self.files.read(name)), f"{self.files.path}: {name}", 1, 50_000)
+        return read_numbers(
+            decode_text(self.files.read(name)), f"{self.files.path}: {name}", 1, ILSVRC_VALIDATION_IMAGES
+        )
 
 
 class ImageFolders(ILSVRC):

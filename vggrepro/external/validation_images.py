@@ -15,10 +15,10 @@ from vggrepro.data import devkit
 from vggrepro.data.layouts import image_stem
 from vggrepro.data.numbered import NumberedFolders
 from vggrepro.data.store import Store
+from vggrepro.paper.ilsvrc import ILSVRC_VALIDATION_IMAGES
 
 OFFICIAL = re.compile(r"ILSVRC2012_val_(\d{8})")
 """The name of a validation image of ILSVRC, without ending."""
-OFFICIAL_IMAGES = 50_000
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ImportedImages:
         of rows, and for images without numbers.
         """
         numbers = self.official_numbers()
-        if name == "validation" and numbers is not None and rows == OFFICIAL_IMAGES != len(self.ids):
+        if name == "validation" and numbers is not None and rows == ILSVRC_VALIDATION_IMAGES != len(self.ids):
             places = np.full(rows, -1)
             places[numbers - 1] = np.arange(len(numbers))
             return places
@@ -107,7 +107,7 @@ class ImportedImages:
         """
         known = {image_stem(name): i for i, name in enumerate(self.ids)}
         stems = [image_stem(name) for name in names]
-        part = all(OFFICIAL.fullmatch(name) for name in known) and len(known) < OFFICIAL_IMAGES
+        part = all(OFFICIAL.fullmatch(name) for name in known) and len(known) < ILSVRC_VALIDATION_IMAGES
         unknown = [
             name
             for name, stem in zip(names, stems, strict=True)

@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, create_model
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.paper.ilsvrc import ILSVRC_CLASSES
 from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Rule, SampleEstimate, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
@@ -29,7 +30,7 @@ from vggrepro.settings.variants import NOTHING
 
 RECIPES_FILE = ROOT / "tables" / "releases.yaml"
 EFFECTS = dict(effects(Settings))
-CLASSES = {"ilsvrc": 1000, "tiny-imagenet": 200, "stand-in": inf}
+CLASSES = {"ilsvrc": ILSVRC_CLASSES, "tiny-imagenet": 200, "stand-in": inf}
 KINDS = {"LRN": "LocalResponseNorm", "BN": "BatchNorm2d"}
 """What the layers are called that a net of one's own may have beside those that all nets have."""
 

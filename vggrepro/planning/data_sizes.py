@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from vggrepro.paper.ilsvrc import ILSVRC_CLASSES, ILSVRC_TRAINING_IMAGES, ILSVRC_VALIDATION_IMAGES
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.models import Settings
 
@@ -26,7 +27,7 @@ class DataSetSize:
 
 
 KNOWN = {
-    "ilsvrc": DataSetSize(1_281_167, 50_000, 1000, 195_000, 112_000, 1.33),
+    "ilsvrc": DataSetSize(ILSVRC_TRAINING_IMAGES, ILSVRC_VALIDATION_IMAGES, ILSVRC_CLASSES, 195_000, 112_000, 1.33),
     "tiny-imagenet": DataSetSize(100_000, 10_000, 200, 64 * 64, 2_200, 1.0),
     "stand-in": DataSetSize(2_000, 400, 10, 64 * 64, 2_200, 1.0),
 }

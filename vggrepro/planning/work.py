@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from vggrepro.paper.ilsvrc import ILSVRC_VALIDATION_IMAGES
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tasks import TASKS
 from vggrepro.planning.arithmetic import forward_work, kept_activations, parameters, training_work
@@ -246,7 +247,7 @@ def _table(plan: Plan, table: str) -> StepWork:
     kind = plan.settings.table(number).kind.name
     at_full_size = {"scores": 4.0, "boxes": 300.0, "svms": 2.0}.get(kind, 0.0)
     seconds = {"layers": 3.5, "parameters": 3.5}.get(kind, 1.0)
-    return StepWork(kind, seconds=seconds + at_full_size * _images(plan).val / 50_000)
+    return StepWork(kind, seconds=seconds + at_full_size * _images(plan).val / ILSVRC_VALIDATION_IMAGES)
 
 
 def _fetch(plan: Plan, download: str) -> StepWork:
@@ -258,7 +259,7 @@ def _some(seconds: float, at_full_size: float = 0.0) -> Callable[..., StepWork]:
     """A job of a few seconds, and more of them for ILSVRC's 50,000 images."""
 
     def work(plan: Plan, **wildcards: str) -> StepWork:
-        return StepWork("files", seconds=seconds + at_full_size * _images(plan).val / 50_000)
+        return StepWork("files", seconds=seconds + at_full_size * _images(plan).val / ILSVRC_VALIDATION_IMAGES)
 
     return work
 

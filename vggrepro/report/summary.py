@@ -59,8 +59,8 @@ def cells_warning(tables: Sequence[Table]) -> str:
     if not like and not unlike:
         return "No cell of the paper's tables was measured here: nothing below is compared with a number of the paper."
     return (
-        f"{like} of {like + unlike} measured cells compare like with like; the others are of other images or settings than the "
-        "paper's, and say so."
+        f"{like} of {like + unlike} measured cells compare like with like; the others are of other images or settings than "
+        "the paper's, and say so."
     )
 
 

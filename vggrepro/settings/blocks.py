@@ -359,9 +359,9 @@ class EvaluateSettings(FrozenModel):
     batch_pixels: Annotated[PositiveInteger, HARMLESS] = 20_000_000
     """Largest number of pixels in a batch; images of equal shape are evaluated together. On a CPU a million at most."""
     precision: Annotated[Literal["fp32", "tf32", "bf16"], choice(15, plausible={"one_of": ["fp32", "tf32"]})] = "fp32"
-    """CHOICE 15: arithmetic of the forward pass; posteriors are always computed and stored in fp32. Emulated, tf32 moves
-    posteriors of net D by at most 0.004, bf16 by 0.03, and labels change: it departs. A CPU without bf16 instructions emulates
-    bf16, several times slower than fp32."""
+    """CHOICE 15: arithmetic of the forward pass; posteriors are always computed and stored in fp32. Emulated, on six
+    images and with random weights, tf32 moves posteriors of net D by at most 0.004, bf16 by 0.03, and labels change: bf16
+    departs. A CPU without bf16 instructions emulates it, several times slower than fp32."""
     cpu_kernels: Annotated[bool, HARMLESS] = Field(default=True, exclude_if=bool)
     """In fp32 on a CPU, compute wide 3x3 convolutions by Winograd's filtering, which is faster and the same within rounding.
     False: by torch alone, but in validation during training. Recorded only where it is false, so that results of versions

@@ -97,7 +97,8 @@ FIXED_CHOICES = [
     (
         "score of a box",
         "the label's posterior in its window",
-        "9: from the classification net that the run began with, at the same Q; a merged box has the sum of its members'.",
+        "9: from the paper's classification net of that S, at the same Q, for variants too; a merged box has the sum of its "
+        "members'.",
     ),
     (
         "features",

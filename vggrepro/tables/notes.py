@@ -6,19 +6,18 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from vggrepro.localisation.stores import BoxStore
+from vggrepro.paper.ilsvrc import ILSVRC_BLACKLISTED, ILSVRC_CLASSES, ILSVRC_VALIDATION_IMAGES
 from vggrepro.scores.stores import Scores
 from vggrepro.scores.trainings import TrainingSpread
 from vggrepro.settings.models import Settings
 
-ILSVRC_IMAGES = ("ILSVRC-2012", 50_000, 1_000)
+ILSVRC_IMAGES = ("ILSVRC-2012", ILSVRC_VALIDATION_IMAGES, ILSVRC_CLASSES)
 """Data set, validation images and classes of the published errors."""
-BLACKLISTED = 1_762
-"""Validation images of ILSVRC that the published localisation errors leave out."""
 
 
 def papers_images(store: Scores | BoxStore) -> bool:
     """Whether a store is of the images and classes that the published errors are of, for boxes less those of the blacklist."""
-    return _of_ilsvrc(store) and (isinstance(store, Scores) or _left_out(store) == BLACKLISTED)
+    return _of_ilsvrc(store) and (isinstance(store, Scores) or _left_out(store) == ILSVRC_BLACKLISTED)
 
 
 def _of_ilsvrc(store: Scores | BoxStore) -> bool:
@@ -56,7 +55,8 @@ def _blacklist_note(store: BoxStore) -> Iterator[str]:
     if left_out := _left_out(store):
         yield f"{left_out:,} blacklisted images are left out of the localisation error."
     elif store.metadata["data set"] == ILSVRC_IMAGES[0]:
-        yield "The data set came without ILSVRC's blacklist: all its images count, 1,762 more than the paper's."
+        more = f"{ILSVRC_BLACKLISTED:,}"
+        yield f"The data set came without ILSVRC's blacklist: all its images count, {more} more than the paper's."
 
 
 def trainings_note(spreads: Mapping[str, TrainingSpread], other_data: Collection[str]) -> Iterator[str]:
