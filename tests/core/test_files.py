@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import zipfile
 from functools import partial
@@ -9,11 +10,14 @@ from functools import partial
 import pytest
 
 from vggrepro.core import limits
-from vggrepro.core.checksums import CHECKSUMS
+from vggrepro.core.checksums import CHECKSUMS, write_checksums
 from vggrepro.core.files import (
     Files,
     atomic_file,
     atomic_folder,
+    check_ending,
+    check_holds_only,
+    checked_again,
     read_json,
     read_regular,
     read_text,
@@ -50,6 +54,55 @@ def test_a_folder_takes_the_place_of_an_older_one(tmp_path):
             (temporary / name).touch()
             (temporary / "marker").touch()
     assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == ["b", CHECKSUMS, "marker"]
+
+
+@pytest.mark.parametrize("text", ["a: 1\na: 2", "a: {b: 1, c: [1], b: 2}", "- {x: &y {a: 1}, x: *y}", '"1": a\n1: b'])
+def test_a_key_that_stands_twice_is_named(tmp_path, text):
+    (tmp_path / "x.yaml").write_text(text)
+    with pytest.raises(ValueError, match=r"x.yaml: .* stands twice, again in line \d: keep one"):
+        read_yaml(tmp_path / "x.yaml")
+
+
+def test_keys_that_are_merged_in_may_be_replaced(tmp_path):
+    (tmp_path / "x.yaml").write_text("- &a {x: 1, y: [{x: 1}, {x: 2}]}\n- {<<: *a, x: 3}")
+    assert read_yaml(tmp_path / "x.yaml")[1]["x"] == 3
+
+
+def test_what_is_no_damage_does_not_advise_to_delete(tmp_path):
+    file = tmp_path / "x"
+    for number in (errno.EACCES, errno.ENOSPC, errno.EFBIG, errno.EMFILE, errno.EIO):
+        with pytest.raises(OSError, match="x") as caught, checked_again(file, "make it again"):
+            raise OSError(number, os.strerror(number), str(file))
+        assert "delete" not in str(caught.value)
+    with pytest.raises(ValueError, match="damaged .*delete"), checked_again(file, "make it again"):
+        raise OSError("a header of another kind")
+
+
+def test_a_file_that_is_in_no_list_may_be_the_users(tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(ValueError, match="if this program did not make it, it is another file"):
+        read_json(tmp_path / "README.md")
+    write_checksums(tmp_path)
+    with pytest.raises(ValueError, match="with Snakemake, the same command does so"):
+        read_json(tmp_path / "README.md")
+
+
+def test_an_array_that_the_disk_takes_a_part_of_says_so(tmp_path):
+    with (
+        pytest.raises(OSError, match="array.npy: .*480 written.*is the disk full"),
+        atomic_file(tmp_path / "array.npy"),
+    ):
+        raise OSError("4000 requested and 480 written")
+
+
+def test_a_file_of_another_kind_and_a_folder_of_others_are_not_written_to(tmp_path):
+    with pytest.raises(ValueError, match=r"README.md: expected the name of a file to write that ends in .zip"):
+        check_ending(tmp_path / "README.md", ".zip")
+    (tmp_path / "run.json").touch()
+    check_holds_only(tmp_path, ("run.json",))
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="not ours, because it holds thesis.tex"):
+        check_holds_only(tmp_path, ("run.json",))
 
 
 def test_a_folder_of_something_else_is_never_replaced(tmp_path):

@@ -126,11 +126,11 @@ def test_what_is_no_result_is_refused_in_one_message(wrong, tmp_path, capsys):
 
 
 def test_the_exit_status_says_whether_all_is_equal(tmp_path, capsys):
-    for name, result in (("a", digests()), ("b", digests("data/train"))):
+    for name, result in (("a.json", digests()), ("b.json", digests("data/train"))):
         write_reference(result, tmp_path / name)
-    assert cli.main(["compare", str(tmp_path / "a"), str(tmp_path / "a")]) == 0
+    assert cli.main(["compare", str(tmp_path / "a.json"), str(tmp_path / "a.json")]) == 0
     with pytest.raises(SystemExit) as ended:
-        cli.main(["compare", str(tmp_path / "b"), str(tmp_path / "a"), "--json"])
+        cli.main(["compare", str(tmp_path / "b.json"), str(tmp_path / "a.json"), "--json"])
     assert ended.value.code == 1
     assert '"equal": false' in capsys.readouterr().out
 

@@ -165,6 +165,38 @@ def test_posteriors_come_back_in_our_order(stores, val, posteriors, tmp_path, ki
     assert (scores.metadata["name"], scores.metadata["data"], scores.metadata["classes"]) == ("Theirs", val.digest, 10)
 
 
+@pytest.mark.parametrize("named", [True, False], ids=["rows by id", "rows in order"])
+def test_scores_of_labels_are_of_the_images_that_their_rows_name(stores, val, tmp_path, named):
+    """The labels have no ids, but an order; their scores are listed by image number, and every second list is worst first."""
+    rng, n = np.random.default_rng(0), len(val.ids)
+    lists = np.array([[label, *rng.permutation(np.delete(np.arange(10), label))[:4]] for label in val.labels])
+    confidences = np.tile([0.5, 0.2, 0.1, 0.05, 0.01], (n, 1))
+    lists[::2], confidences[::2] = lists[::2, ::-1], confidences[::2, ::-1]
+    np.save(tmp_path / "labels.npy", lists)
+    order = rng.permutation(n) if named else np.arange(n)
+    rows = [",".join([val.ids[i]] * named + [f"{score}" for score in confidences[i]]) for i in order]
+    header = ",".join(["image"] * named + [f"score{k}" for k in range(5)])
+    scores = tmp_path / "scores.csv"
+    scores.write_text("\n".join([header, *rows]))
+    options = {"val": stores[1], "order": "folders", "scores": scores}
+    store = imported(tmp_path / "labels.npy", **options)
+    assert not (store.predicted[:, 0] != val.labels).any()
+    if named:
+        scores.write_text("\n".join([header, *rows[:-1], rows[0]]))
+        with pytest.raises(ValueError, match="--scores: 1 images have more than one row"):
+            imported(tmp_path / "labels.npy", **options)
+        scores.write_text("\n".join([header, *rows[:-1]]))
+        with pytest.raises(ValueError, match="--scores: 1 of .* images are missing"):
+            imported(tmp_path / "labels.npy", **options)
+
+
+def test_an_image_that_json_has_twice_is_refused(stores, val, tmp_path):
+    entries = [f'"{name}": [{", ".join(map(str, range(5)))}]' for name in [*val.ids, val.ids[3]]]
+    (tmp_path / "p.json").write_text(f"{{{', '.join(entries)}}}")
+    with pytest.raises(ValueError, match=f"p.json: .*'{val.ids[3]}' stands twice"):
+        imported(tmp_path / "p.json", val=stores[1])
+
+
 def test_logits_are_scores_before_the_soft_max(stores, val, posteriors, tmp_path):
     logits = np.log(posteriors) * 1.0 + np.random.default_rng(3).normal(0, 50, (len(val), 1))
     np.save(tmp_path / "l.npy", logits)

@@ -88,6 +88,11 @@ WRONG = [
     ({"tiny_imagenet": "x.zip"}, r"without a preset: add smoke=true"),
     ({"smoke": True, "tiny_imagenet": "x", "ilsvrc": "y"}, r"both given: give one data set"),
     ({"smoke": True, "data": {"path": "x"}}, r"data.path: expected none for the stand-in, got x"),
+    (
+        {stage: {"drop_epochs": [9]} for stage in ("finetune", "localise")}
+        | {"train": {"drop_epochs": [9], "patience": 9}},
+        r"train.patience have no effect, because drop_epochs=\[9\]",
+    ),
     ({"smoke": True, "train": {"patience": 1}}, r"train.patience have no effect, because drop_epochs=\[7\]"),
     ({"smoke": True, "train": {"learning_rate": float("inf")}}, r"train.learning_rate: .*finite"),
     ({"smoke": True, "seeds": [10**30]}, r"seeds.0: "),

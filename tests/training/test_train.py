@@ -99,6 +99,15 @@ def test_a_step_is_sgd_with_momentum_and_weight_decay(stores):
         torch.testing.assert_close(weight.detach(), before - 0.001 * velocity)
 
 
+def test_a_folder_with_files_of_others_is_not_trained_into(stores, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    with pytest.raises(ValueError, match="not ours, because it holds thesis.tex"):
+        trained(A, small(), stores, tmp_path)
+    with pytest.raises(ValueError, match="not ours, because it holds"):
+        trained(A, small(), stores, stores[1])
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.tex"]
+
+
 def test_divergence_stops_with_advice(stores, tmp_path):
     with pytest.raises(ValueError, match=r"A_256_s0: the loss is nan.*Lower train.learning_rate"):
         trained(A, small(learning_rate=1e4), stores, tmp_path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,16 @@ def test_the_combinations_that_the_paper_compares_are_of_three_scales(svm_result
     )
     scales = [np.load(folder / f"{Q}.npy").astype(np.float64) for Q in (256, 384, 512)]
     assert descriptors == pytest.approx(unit_length(combine(scales)), abs=1e-6)
+
+
+def test_features_of_another_run_than_their_folder_is_named_after_are_refused(
+    svm_results, drawn_sets, tmp_path, capsys
+):
+    swapped = tmp_path / "E_256-512_s0" / "voc2012"
+    shutil.copytree(svm_results / "f" / "D_256-512_s0" / "voc2012", swapped)
+    options = ["--path", str(drawn_sets / "voc2012"), "--features", str(swapped), "--out", str(tmp_path / "o")]
+    assert cli.main(["classify", "voc2012", *options]) == 2
+    assert "features of D_256-512_s0, expected those of E_256-512_s0: delete the folder" in capsys.readouterr().err
 
 
 def test_features_of_other_images_are_refused(svm_results, drawn_sets, tmp_path, capsys):

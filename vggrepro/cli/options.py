@@ -5,7 +5,6 @@ The help of every command imports this: what is heavy (pydantic, torch) is impor
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar
 
 from cyclopts import Parameter
 
+from vggrepro.core.text import parse_json
 from vggrepro.paper.runs import Run
 
 if TYPE_CHECKING:
@@ -179,7 +179,7 @@ class ForwardStep(Machine):
 def json_option(text: str, option: str = "--settings") -> dict[str, Any]:
     """An option's JSON; a ValueError that names the option where it is none."""
     try:
-        value: dict[str, Any] = json.loads(text)
+        value: dict[str, Any] = parse_json(text)
     except ValueError as error:
         raise ValueError(f"{option}: no JSON: {error}, got {text[:60]!r}") from None
     return value

@@ -72,6 +72,15 @@ def check_file(path: Path) -> None:
         raise ValueError(f"its bytes are not those that {listing.name} has the checksum of")
 
 
+def is_listed(path: Path) -> bool:
+    """Whether a list covers a file, so that it is one of ours."""
+    listing = list_of(path)
+    try:
+        return listing is not None and path.relative_to(listing.parent).as_posix() in _lines(listing)
+    except ValueError:
+        return True  # a list that is damaged itself
+
+
 def recorded_checksum(path: Path) -> str | None:
     """What stands for the content of a file or folder of results, from its list alone; None where there is no list."""
     if path.is_dir():

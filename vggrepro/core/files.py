@@ -18,7 +18,7 @@ import unicodedata
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -26,7 +26,15 @@ from typing import IO, Any
 import yaml
 
 from vggrepro.core import limits
-from vggrepro.core.checksums import CHECKSUMS, SNAKEMAKES, check_file, listed_files, result_to_delete, write_checksums
+from vggrepro.core.checksums import (
+    CHECKSUMS,
+    SNAKEMAKES,
+    check_file,
+    is_listed,
+    listed_files,
+    result_to_delete,
+    write_checksums,
+)
 from vggrepro.core.leftovers import ASIDE, in_use, prefix_of
 from vggrepro.core.text import text_lines
 
@@ -72,6 +80,9 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        if error.errno is None and "requested and" in str(error):
+            # numpy says how many numbers it wrote, and not why no more
+            raise OSError(f"{path}: could be written in part only ({error}): is the disk full?") from None
         if error.filename is None and error.errno is not None:
             error.filename = str(path)
         raise
@@ -83,6 +94,19 @@ def check_replaceable(path: Path, marker: str) -> None:
         raise ValueError(
             f"{path}: this folder is not ours, because it has no {marker}; it will not be replaced: name another folder"
         )
+
+
+def check_ending(path: Path, ending: str) -> None:
+    """A ValueError unless a file that is to be written has a name with this ending: another one is somebody's own file."""
+    if path.suffix != ending:
+        raise ValueError(f"{path}: expected the name of a file to write that ends in {ending}")
+
+
+def check_holds_only(folder: Path, names: Collection[str]) -> None:
+    """A ValueError for a folder to write into that holds other files than those of these names, and hidden ones."""
+    held = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    if others := [name for name in held if name not in names and not name.startswith(".")]:
+        raise ValueError(f"{folder}: this folder is not ours, because it holds {others[0]}: name another folder")
 
 
 def put_in_place(temporary: Path, path: Path) -> None:
@@ -178,9 +202,12 @@ def checked_again(path: Path, again: str) -> Iterator[None]:
     except FileNotFoundError:
         raise ValueError(f"{path}: no such file: make it first, Snakemake does so on its own") from None
     except DAMAGE as error:
-        raise ValueError(
-            f"{path}: damaged ({error}): delete {result_to_delete(path)} and {again}; with Snakemake, the same command does so"
-        ) from None
+        if isinstance(error, OSError) and error.errno in NO_DAMAGE:
+            raise
+        more = "with Snakemake, the same command does so"
+        if not is_listed(path):
+            more = "if this program did not make it, it is another file than is asked for here: name that"
+        raise ValueError(f"{path}: damaged ({error}): delete {result_to_delete(path)} and {again}; {more}") from None
 
 
 DAMAGE = (
@@ -197,6 +224,13 @@ DAMAGE = (
     zlib.error,
 )
 """What is raised while a damaged file is read."""
+NO_DAMAGE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+    *(errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+    *(errno.EIO, errno.ESTALE, errno.ETIMEDOUT),
+}
+"""Errors that no damaged file makes, but rights, a full disk, the machine's limits, and a disk that does not answer."""
 
 
 def read_lines(path: Path, again: str = "make it again") -> list[str]:
@@ -220,14 +254,34 @@ YAML_LEVELS = 100
 def read_yaml(path: Path) -> Any:  # noqa: ANN401
     """The value in a YAML file; a ValueError that names the file where it cannot be read."""
     try:
-        text, level = path.read_text(encoding="utf-8"), 0
-        for event in yaml.parse(text, _YAML):
-            level += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if level > YAML_LEVELS:
-                raise yaml.YAMLError(f"more than {YAML_LEVELS} levels of lists and keys inside of each other")
+        text = path.read_text(encoding="utf-8")
+        _check_events(yaml.parse(text, _YAML))
         return yaml.load(text, _YAML)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path}: cannot be read as YAML: {error}") from None
+
+
+def _check_events(events: Iterable[Any]) -> None:
+    """A YAMLError for a key that stands twice, of which the last would count in silence, and for too many levels."""
+    open_keys: list[list[str] | None] = []
+    expects_key: list[bool] = []
+    for event in events:
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_keys.pop()
+            expects_key.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            if open_keys and (keys := open_keys[-1]) is not None:
+                if expects_key[-1] and isinstance(event, yaml.ScalarEvent) and event.value != "<<":
+                    if event.value in keys:
+                        again = f", again in line {event.start_mark.line + 1}" if event.start_mark else ""
+                        raise yaml.YAMLError(f"the key {event.value!r} stands twice{again}: keep one")
+                    keys.append(event.value)
+                expects_key[-1] = not expects_key[-1]
+            if isinstance(event, yaml.CollectionStartEvent):
+                open_keys.append([] if isinstance(event, yaml.MappingStartEvent) else None)
+                expects_key.append(True)
+                if len(open_keys) > YAML_LEVELS:
+                    raise yaml.YAMLError(f"more than {YAML_LEVELS} levels of lists and keys inside of each other")
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import codecs
+import json
+from typing import Any
 
 BYTE_ORDER_MARKS = {
     codecs.BOM_UTF8: "utf-8-sig",
@@ -35,3 +37,17 @@ def decode_text(data: bytes) -> str:
 def text_lines(data: bytes) -> list[str]:
     """The lines of a text file that are not empty."""
     return [line for line in decode_text(data).split("\n") if line.strip()]
+
+
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401
+    """The value of JSON that a person or another program wrote; a ValueError for a key that stands twice in an object."""
+    return json.loads(text, object_pairs_hook=_without_repetition)
+
+
+def _without_repetition(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in values:
+            raise ValueError(f"the key {key!r} stands twice in one object: keep one of them")
+        values[key] = value
+    return values

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from vggrepro.core.files import checked, write_json
+from vggrepro.core.files import check_ending, checked, write_json
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.paths import ROOT
 from vggrepro.core.records import WEIGHTS_RECORDS, TrainingRecord, typed_record
@@ -92,6 +92,7 @@ def digests_of(results: Path) -> ResultDigests:
 
 def write_reference(digests: ResultDigests, path: Path) -> None:
     """Write digests as a file that `read_digests` reads."""
+    check_ending(path, ".json")
     write_json(path, digests.model_dump(mode="json"))
 
 

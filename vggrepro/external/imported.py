@@ -89,20 +89,27 @@ def without_truth(file: ScoreFile, numbers: NDArray[np.int64], evidence: HitsByM
     return numbers[:, kept] if kept else numbers
 
 
+def scores_of_labels(scores_file: ScoreFile, places: NDArray[np.int64], images: ImportedImages) -> NDArray[np.float64]:
+    """The scores [rows, K] of the labels of another file, whose rows are of the images at `places`.
+
+    Rows that have the images' ids are found by them, others are in the order of the labels. Raises ValueError unless the ids
+    name every image once.
+    """
+    scores = np.asarray(scores_file.values, np.float64)
+    if scores_file.ids is None:
+        return scores
+    row_of_place = np.zeros(len(images.ids), int)
+    of_scores = images.places(scores_file.ids, "--scores")
+    row_of_place[of_scores[of_scores >= 0]] = np.flatnonzero(of_scores >= 0)
+    # labels of images that are not here are left out later, whatever their scores
+    return scores[np.where(places >= 0, row_of_place[places], 0)]
+
+
 def best_first(
-    numbers: NDArray[np.int64], file: ScoreFile, scores_file: ScoreFile | None, path: Path
+    numbers: NDArray[np.int64], file: ScoreFile, of_labels: NDArray[np.float64] | None, path: Path
 ) -> NDArray[np.int64]:
     """Lists of labels [rows, K] sorted by their scores, where these are given; none (-1) comes last."""
-    scores = file.scores
-    if scores_file is not None:
-        scores = np.asarray(scores_file.values, np.float64)
-        if scores_file.ids is not None and file.ids is not None:
-            row = {image_stem(name): i for i, name in enumerate(scores_file.ids)}
-            if missing := [name for name in file.ids if image_stem(name) not in row]:
-                raise ValueError(
-                    f"--scores: has no scores of {missing[0]} (and {len(missing) - 1} more), which {path} has"
-                )
-            scores = scores[[row[image_stem(name)] for name in file.ids]]
+    scores = file.scores if of_labels is None else of_labels
     if scores is None:
         return numbers
     if scores.shape != numbers.shape or scores.dtype.kind != "f":
@@ -194,7 +201,8 @@ def _read_lists(
     meaning, orders = meanings
     numbers = labels_of(file.values, images, path)
     numbers = without_truth(file, numbers, HitsByMeaning(numbers, images.labels, meaning, orders))
-    numbers = best_first(numbers, file, scores_file, path)
+    of_labels = scores_of_labels(scores_file, orders[1][orders[0]], images) if scores_file else None
+    numbers = best_first(numbers, file, of_labels, path)
     check_lists(numbers, path, repeats=file.boxes is not None)
     evidence = HitsByMeaning(numbers, images.labels, meaning, orders)
     evidence.check_meaning(path)

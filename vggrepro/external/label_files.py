@@ -8,7 +8,6 @@ A label is a WNID, or its place among the sorted WNIDs, from 0. An image without
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 from vggrepro.core import limits, provenance
 from vggrepro.core.files import file_digest, read_regular
 from vggrepro.core.printable import shortened
+from vggrepro.core.text import parse_json
 from vggrepro.data.store import Store
 from vggrepro.external.validation_images import ImportedImages
 from vggrepro.scores.label_sets import LabelSets, label_array, write_label_sets
@@ -67,7 +67,7 @@ def _content(path: Path) -> list[Any] | dict[str, Any]:
     """The list or the keys of a JSON file."""
     expected = "a list with a list of labels for each validation image, or keys that are their file names"
     try:
-        content = json.loads(read_regular(path, limits.TEXT_BYTES))
+        content = parse_json(read_regular(path, limits.TEXT_BYTES))
     except (ValueError, RecursionError) as error:
         raise ValueError(
             f"{path}: expected {expected}, in JSON, and cannot be read as it: {error}. Is it cut? Fetch it again"

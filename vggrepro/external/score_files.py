@@ -7,7 +7,6 @@ A row has a number per class, or up to five labels, perhaps with their scores or
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Collection
 from functools import partial
 from pathlib import Path
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from vggrepro.core import limits
 from vggrepro.core.files import read_regular
-from vggrepro.core.text import decode_text, text_lines
+from vggrepro.core.text import decode_text, parse_json, text_lines
 from vggrepro.data import devkit
 from vggrepro.data.layouts import image_stem
 from vggrepro.external.arrays import NPY, read_npy, read_npz
@@ -141,7 +140,7 @@ def _check_parquet(about: Any, images: int) -> None:  # noqa: ANN401
 def _read_json(path: Path, known: Collection[str], classes: int, ids: str | None) -> ScoreFile:
     """JSON: a list with an entry per image, an object of entries by the image's name, or an object of columns by name."""
     try:
-        content = json.loads(decode_text(read_regular(path, limits.RECORD_BYTES)))
+        content = parse_json(decode_text(read_regular(path, limits.RECORD_BYTES)))
     except (ValueError, RecursionError, MemoryError) as error:
         raise ValueError(f"{path}: cannot be read as JSON: {error}") from None
     if isinstance(content, list):

@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from vggrepro.core.checksums import SNAKEMAKES
-from vggrepro.core.files import atomic_file
+from vggrepro.core.files import atomic_file, check_ending
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.provenance import provenance_record
 from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, PACK_VERSION, TABLES, rules_here
@@ -34,6 +34,7 @@ def write_pack(results: Path, out: Path, *, weights: bool = False, settings: Set
     """
     made_with = settings or recorded_settings(results)
     files = packed_files(results, weights=weights)
+    check_ending(out, ".zip")
     trainings = [read_training(path) for path in visible_files(results, "runs/*/run.json")]
     if not trainings and not any(name.endswith("adopted.json") for name in files):
         raise ValueError(f"{results}: no run has ended here: expected a folder of results, such as results/smoke")

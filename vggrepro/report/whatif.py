@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from vggrepro.core import provenance
 from vggrepro.core.checksums import CHECKSUMS_SUFFIX, write_list
-from vggrepro.core.files import write_json
+from vggrepro.core.files import check_ending, write_json
 from vggrepro.core.progress import prefetch, show_progress
 from vggrepro.paper.nets import NETS
 from vggrepro.paper.systems import PROTOCOLS, Evaluation, System, averaged_system, with_seed
@@ -163,6 +163,7 @@ def write_whatif(settings: Settings, folder: Path, out: Path, workers: int = 1) 
     Evaluations of the paper that were not run are left out. Raises ValueError if none was run, or if stores hold different
     images.
     """
+    check_ending(out, ".json")
     seed = settings.seeds[0]
     evaluations_of_paper = dict.fromkeys(
         e for number in table_numbers("scores") for e in table_evaluations(number, (seed,))

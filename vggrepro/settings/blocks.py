@@ -65,8 +65,8 @@ class DataSettings(FrozenModel):
     """Keep the training images of runs with a fixed S in a store of their own, rescaled to S: as pixels, which equal those of
     the originals after rescaling (ILSVRC at S = 256: 0.3 TB), or as JPEG, which is smaller and not exact. `vggrepro rescale
     --dry-run` prints the bytes. Jittered runs read the originals."""
-    classes: Annotated[PositiveInteger | None, DEPARTURE] = None
-    """Use the first so many classes in WNID order; all if not set."""
+    classes: Annotated[Annotated[int, Field(ge=6)] | None, DEPARTURE] = None
+    """Use the first so many classes in WNID order; all if not set. Six at least: of five, all are among the best five."""
     train_per_class: Annotated[PositiveInteger | None, DEPARTURE] = None
     """Use the first so many training images of each class; all if not set."""
     val_per_class: Annotated[PositiveInteger | None, DEPARTURE] = None

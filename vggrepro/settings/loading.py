@@ -10,7 +10,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.printable import shortened
 from vggrepro.core.validation import check_plain, nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
-from vggrepro.settings.blocks import DownloadSettings
+from vggrepro.settings.blocks import DownloadSettings, TrainSettings
 from vggrepro.settings.claims import claim_families
 from vggrepro.settings.downloads import with_places
 from vggrepro.settings.fields import read_texts
@@ -47,8 +47,8 @@ def load_settings(config: Mapping[str, Any], *, look_for_files: bool = False) ->
         values["variants"] = read_variants(values["variants"])
     preset = _preset(values, paths)
     preset_values = read_preset(preset)
-    _check_schedule(preset_values, values)
-    values = _override(preset_values, values)
+    given, values = values, _override(preset_values, values)
+    _check_schedule(preset_values, given, values)
     if values.get("released"):
         values.setdefault("localisation", False)
     for key, path in paths.items():
@@ -124,19 +124,22 @@ def _preset(values: dict[str, Any], paths: Mapping[str, str]) -> str:
     return preset
 
 
-def _check_schedule(preset: dict[str, Any], config: Mapping[str, Any]) -> None:
-    """A ValueError if the user sets the plateau rule where the preset fixes the epochs of the drops."""
-    for block in ("train", "finetune", "localise"):
-        changes = config.get(block)
-        fixed = preset.get(block, {}).get("drop_epochs")
-        if (
-            fixed
-            and isinstance(changes, Mapping)
-            and "drop_epochs" not in changes
-            and {"drops", "patience"} & set(changes)
-        ):
+PLATEAU_RULE = {"train": {key: TrainSettings.model_fields[key].default for key in ("drops", "patience")}}
+"""The plateau rule where no preset sets it; later stages take it over."""
+
+
+def _check_schedule(preset: Mapping[str, Any], given: Mapping[str, Any], values: Mapping[str, Any]) -> None:
+    """A ValueError if the user changes the plateau rule where the epochs of the drops are fixed, so that it has no effect."""
+    blocks = ("train", "finetune", "localise")
+    fixed = {name: block.get("drop_epochs") for name in blocks if isinstance(block := values.get(name), Mapping)}
+    for name in blocks:
+        usual, block = PLATEAU_RULE.get(name, {}) | preset.get(name, {}), given.get(name)
+        changes = block if isinstance(block, Mapping) else {}
+        ruled = blocks if name == "train" else (name,)
+        changed = any(changes.get(key, usual.get(key)) != usual.get(key) for key in ("drops", "patience"))
+        if changed and all(map(fixed.get, ruled)):
             raise ValueError(
-                f"config: {block}.drops and {block}.patience have no effect, because drop_epochs={fixed} fixes the drops: "
+                f"config: {name}.drops and {name}.patience have no effect, because drop_epochs={fixed[name]} fixes the drops: "
                 f"add drop_epochs: null to follow validation accuracy"
             )
 

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from vggrepro.core import provenance
-from vggrepro.core.checksums import write_checksums
+from vggrepro.core.checksums import CHECKSUMS, write_checksums
 from vggrepro.core.devices import Meter, device_name
-from vggrepro.core.files import file_digest, is_made_of, read_json, write_json, write_text
+from vggrepro.core.files import check_holds_only, file_digest, is_made_of, read_json, write_json, write_text
 from vggrepro.core.progress import Waits, show_progress
 from vggrepro.data.store import Store
 from vggrepro.nets.vgg import VGG
@@ -63,9 +63,11 @@ def train_run(
     it then does within a step; the same call goes on from there, and ends with the same weights. Of a group of processes
     the main one writes.
 
-    Raises ValueError for stores, weights or settings that do not fit the run, for the checkpoint of another training, and
-    for a loss that diverges or stays at chance; `Stopped` where the process was told to stop.
+    Raises ValueError for a folder `out` with files of others, for stores, weights or settings that do not fit the run, for the
+    checkpoint of another training, and for a loss that diverges or stays at chance; `Stopped` where the process was told to
+    stop.
     """
+    check_holds_only(out, (WEIGHTS, METRICS, RUN_RECORD, CHECKSUMS))
     train, val = open_stores(run, train_folder, val_folder)
     initial = load_initial_weights(run, initial_weights, settings.begins)
     parent = {"run": initial.run.name, "weights": file_digest(initial_weights)} if initial and initial_weights else None

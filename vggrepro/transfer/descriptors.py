@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vggrepro.core.arrays import read_array
 from vggrepro.core.records import typed_record
 from vggrepro.data.collections import Collection
+from vggrepro.paper.runs import Run
 from vggrepro.paper.tasks import Task
 
 DescriptorMatrix = NDArray[np.floating]
@@ -70,11 +71,27 @@ def task_descriptors(
 def read_features(
     folder: Path, collection: str, digest: str, scales: Sequence[int]
 ) -> tuple[list[NDArray[np.float32]], str]:
-    """The features [N, fc] of a collection at every scale, and the name of the run; a ValueError for other images."""
+    """The features [N, fc] of a collection at every scale, and the name of the run.
+
+    Raises ValueError for other images, and for those of another run than the folder above is named after.
+    """
     again = "compute the features again"
     metadata = typed_record(folder / "made.json", ("run", "name", "data"), again=again)
     if (metadata["name"], metadata["data"]) != (collection, digest):
         raise ValueError(
             f"{folder}: features of other images than {collection}: delete the folder and compute them again"
         )
+    named = folder.parent.name
+    if _is_run(named) and metadata["run"] != named:
+        raise ValueError(
+            f"{folder}: features of {metadata['run']}, expected those of {named}: delete the folder and compute them again"
+        )
     return [read_array(folder / f"{Q}.npy", np.float32, (None, None), again) for Q in scales], metadata["run"]
+
+
+def _is_run(name: str) -> bool:
+    try:
+        Run.parse(name)
+    except ValueError:
+        return False
+    return True

@@ -66,6 +66,15 @@ def sample_memory_less() -> None:
     benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
 
 
+def unlock_after_a_kill(workflow: Any) -> None:  # noqa: ANN401
+    """Remove Snakemake's lock of this folder, which outlives a kill, where nobody holds ours, which does not."""
+    ours = Path(".snakemake/vggrepro.lock")
+    if workflow.is_main_process and ours.exists():
+        with ours.open("a") as file:
+            if lock(file):
+                shutil.rmtree(".snakemake/locks", ignore_errors=True)
+
+
 def be_alone(plan: Plan) -> None:
     """Raise ValueError if another Snakemake works in this folder; clear away what a kill left of results.
 

@@ -9,12 +9,14 @@ from vggrepro.workflow.session import (
     find_own_commands,
     keep_output_in_logs,
     sample_memory_less,
+    unlock_after_a_kill,
 )
 
 find_own_commands()
 keep_output_in_logs(workflow, shell)
 collect_garbage_less()
 sample_memory_less()
+unlock_after_a_kill(workflow)
 
 with one_message():
     PLAN = Plan.of(load_settings(config, look_for_files=True))
