@@ -196,7 +196,7 @@ def _read_outcomes(settings: Settings, tables: Path, number: str, of: str) -> Ou
     return read_outcomes(file) if file.exists() else Outcomes(number, ())
 
 
-ONE_SEED_ELSEWHERE = (
+ONE_SEED_ELSEWHERE = "one seed: how trainings differ on these images is not known"
     "one seed, and other images than the paper's: how trainings differ here is not known, more seeds show it"
 )
 
