@@ -197,8 +197,6 @@ def _read_outcomes(settings: Settings, tables: Path, number: str, of: str) -> Ou
 
 
 ONE_SEED_ELSEWHERE = "one seed: how trainings differ on these images is not known"
-    "one seed, and other images than the paper's: how trainings differ here is not known, more seeds show it"
-)
 
 
 def _remarks(claim: Claim, comparisons: Sequence[TestedComparison], settings: Settings, tables: Path) -> str:
