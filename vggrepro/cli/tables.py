@@ -178,7 +178,8 @@ def checksums(
     *,
     record: Annotated[bool, about("first add checksums to results of an older version, as they are now")] = False,
 ) -> None:
-    """Compare every file of a folder of results with its checksum, for instance after a copy."""
+    """Compare every file of a folder of results with its checksum, such as after a copy; name results that are missing."""
+    from vggrepro.core.recipes import RECIPES
     from vggrepro.data.integrity import damage_below, record_below
 
     if record:
@@ -186,7 +187,8 @@ def checksums(
             print(f"{folder}: checksums recorded")
     if damage := list(damage_below(results)):
         raise ValueError("\n".join(damage))
-    print(f"{results}: every file is as it was written")
+    unsure = "" if (results / RECIPES).is_dir() else f"; no {RECIPES}/ in it says whether a result is missing"
+    print(f"{results}: every file is as it was written{unsure}")
 
 
 @command
