@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -254,9 +255,13 @@ class FlatVal(ILSVRC):
         listing = self._file(r"[^/]*(val|label)[^/]*\.(txt|csv|tsv|lst)")
         images = self._val_images()
         lines = [re.split(r"[\s,;]+", line.strip()) for line in self.files.lines(listing)] if listing else []
-        entries = {image_stem(line[0]): line[1] for line in lines if len(line) > 1 and image_stem(line[0]) in images}
+        pairs = [(image_stem(line[0]), line[1]) for line in lines if len(line) > 1 and image_stem(line[0]) in images]
+        entries = dict(pairs)
         if not listing or not entries:
             return None
+        if len(pairs) > len(entries):
+            twice, _ = Counter(image for image, _ in pairs).most_common(1)[0]
+            raise ValueError(f"{self.files.path}: {listing}: expected each image once, but {twice} is listed twice")
         if all(map(_WNID.fullmatch, entries.values())):
             return entries, listing
         wnids = self.wnids if hasattr(self, "wnids") else self._class_names()
