@@ -171,7 +171,10 @@ def ilsvrc_truth(ilsvrc_folder: Path) -> Truth:
 
 
 def write_devkit(folder: Path, val: Store, blacklisted: tuple[int, ...] = ()) -> None:
-    """ILSVRC's devkit and solution file for the images of a validation store, as if its classes were numbered backwards."""
+    """ILSVRC's devkit and solution file for the images of a validation store, as if its classes were numbered backwards.
+
+    With none blacklisted it has no blacklist, as that of 2012.
+    """
     folder.mkdir()
     wnids = val.about["wnids"]
     ids = {wnid: len(wnids) - i for i, wnid in enumerate(wnids)}
@@ -183,7 +186,8 @@ def write_devkit(folder: Path, val: Store, blacklisted: tuple[int, ...] = ()) ->
     labels = [wnids[val.labels[i]] for i in order]
     prefix = "ILSVRC2014_clsloc_validation_"
     (folder / f"{prefix}ground_truth.txt").write_text("".join(f"{ids[wnid]}\n" for wnid in labels))
-    (folder / f"{prefix}blacklist.txt").write_text("".join(f"{number}\n" for number in blacklisted))
+    if blacklisted:
+        (folder / f"{prefix}blacklist.txt").write_text("".join(f"{number}\n" for number in blacklisted))
     lines = ["ImageId,PredictionString"]
     for number, (i, wnid) in enumerate(zip(order, labels, strict=True), start=1):
         boxes = " ".join(f"{wnid} {' '.join(map(str, box))}" for box in val.boxes(i).tolist())

@@ -163,6 +163,26 @@ def test_senseless_arguments_are_named(capsys, arguments, message):
     assert message in failed(capsys, *arguments)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "table 3 --scores",
+        "claims --tables",
+        "report --tables t.json --results",
+        "whatif --scores",
+        "export --results",
+        "evidence --tables t.json --scores",
+        "merging --val v --boxes",
+    ],
+)
+def test_a_folder_to_read_that_is_not_there_is_named_and_nothing_is_written(capsys, tmp_path, call):
+    (tmp_path / "file").touch()
+    for name, problem in (("nowhere", "no such folder"), ("file", "expected a folder, got a file")):
+        arguments = [*call.split(), str(tmp_path / name), "--settings", "smoke", "--out", str(tmp_path / "out")]
+        assert f"{tmp_path / name}: {problem}" in failed(capsys, *arguments)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_of_the_users_is_not_replaced(capsys, tmp_path):
     (tmp_path / "o/train").mkdir(parents=True)
     (tmp_path / "o/train/thesis.tex").touch()

@@ -135,6 +135,9 @@ def test_the_blacklist_is_read(ilsvrc):
     (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("2\nx\n")
     with pytest.raises(ValueError, match="blacklist.txt, line 2: expected a number from 1 to 50000, got 'x'"):
         open_ilsvrc(ilsvrc).items("val")
+    (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("")
+    with pytest.raises(ValueError, match="blacklist.txt: expected a number .* got an empty file"):
+        open_ilsvrc(ilsvrc).items("val")
     (ilsvrc / "devkit" / "ILSVRC2014_clsloc_validation_blacklist.txt").write_text("2\n")
     (ilsvrc / "devkit" / "ILSVRC2012_clsloc_validation_blacklist.txt").write_text("3\n")
     with pytest.raises(ValueError, match="blacklist.txt differ: keep one"):

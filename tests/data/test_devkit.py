@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from vggrepro.data.devkit import (
     read_guesses,
     read_truth,
 )
+from vggrepro.data.ilsvrc import open_ilsvrc
 
 FIRST_TEN = [65, 970, 230, 809, 516, 57, 334, 415, 674, 332]
 
@@ -109,6 +111,32 @@ GROUND_TRUTH, SOLUTION = "ILSVRC2014_clsloc_validation_ground_truth.txt", "LOC_v
 )
 def test_truth_that_does_not_fit_together_is_named(ilsvrc_folder, tmp_path, name, change, message):
     assert re.search(message, str(damaged(ilsvrc_folder, tmp_path, name, change)))
+
+
+BLACKLIST = "ILSVRC2014_clsloc_validation_blacklist.txt"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: "", "got an empty file: fetch it again"),
+        (lambda lines: "36\n36\n", "expected each number once, got 36 2 times"),
+        (lambda lines: "".join(lines)[:30], "expected the 1,762 numbers of ILSVRC's 50,000 images, got 9"),
+        (lambda lines: "".join([*lines, "1\n"]), "got 1,763"),
+    ],
+)
+def test_a_damaged_blacklist_is_named_by_both_who_read_it(ilsvrc_folder, tmp_path, change, message):
+    assert re.search(f"{BLACKLIST}: .*{message}", str(damaged(ilsvrc_folder, tmp_path, BLACKLIST, change)))
+    shutil.copytree(ilsvrc_folder / "val", tmp_path / "val")
+    with pytest.raises(ValueError, match=f"{BLACKLIST}: .*{message}"):
+        open_ilsvrc(tmp_path).items("val")
+
+
+def test_an_emptied_ground_truth_is_named_not_the_predictions(ilsvrc_folder, tmp_path):
+    shutil.copytree(ilsvrc_folder / "devkit", tmp_path / "devkit")
+    (tmp_path / "devkit" / GROUND_TRUTH).write_text("")
+    with pytest.raises(ValueError, match=f"{GROUND_TRUTH}: expected a number .* got an empty file"):
+        read_truth(tmp_path / "devkit", None)
 
 
 def test_a_cut_list_of_synsets_is_named(ilsvrc_folder, tmp_path):

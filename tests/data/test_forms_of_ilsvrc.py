@@ -99,6 +99,15 @@ def test_images_of_which_nothing_says_the_class_are_answered_with_what_could(tmp
         open_ilsvrc(tmp_path).items("val")
 
 
+@pytest.mark.parametrize("wnid", WNIDS)
+def test_an_image_that_a_list_labels_twice_is_named(tmp_path, wnid):
+    FORMS["a list of WNIDs"](tmp_path)
+    with (tmp_path / "val_labels.txt").open("a") as file:
+        file.write(f"{name(1)}.JPEG {wnid}\n")
+    with pytest.raises(ValueError, match=f"val_labels.txt: expected each image once, but {name(1)} is listed twice"):
+        open_ilsvrc(tmp_path).items("val")
+
+
 ODD = ["a, b.JPEG", "naïve 日本.JPEG", 'a "quoted" one.JPEG', "semi;colon.JPEG", "$(touch evil).JPEG"]
 
 

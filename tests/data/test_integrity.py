@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,8 @@ from tests.svm_results import MEAN, NETS, SETTINGS, random_net
 from tests.training.helpers import trained
 from vggrepro import cli
 from vggrepro.core.checksums import CHECKSUMS, CHECKSUMS_SUFFIX, list_of, listed_files
+from vggrepro.core.files import write_json
+from vggrepro.core.recipes import FAILED, RECIPES
 from vggrepro.data import transfer_standin
 from vggrepro.data.integrity import damage_below, record_below
 from vggrepro.data.store import IMAGES, SUMS, Store
@@ -148,3 +152,72 @@ def test_an_old_store_whose_images_are_not_those_of_its_digest_gets_no_checksums
     (copy / IMAGES).write_bytes(data)
     with pytest.raises(ValueError, match="val: damaged .*prepare it again"):
         record_below(tmp_path / "x")
+
+
+@pytest.fixture
+def copied(results, tmp_path) -> Path:
+    """A copy, with the recipes of a training, of its evaluations, and of a training that has failed."""
+    copy = Path(shutil.copytree(results, tmp_path / "copy", ignore=shutil.ignore_patterns("state", "data")))
+    for place in (copy / "runs/A_256_s0/weights.safetensors", *copy.glob("scores/*/dense")):
+        write_json(copy / RECIPES / f"{place.relative_to(copy)}.json", ["settings"])
+    write_json(copy / RECIPES / "runs/B_256_s0/weights.safetensors.json", [FAILED])
+    return copy
+
+
+def test_a_whole_copy_lacks_nothing(copied, capsys):
+    verb("checksums", copied)
+    assert capsys.readouterr().out == f"{copied}: every file is as it was written\n"
+
+
+@pytest.mark.parametrize(("lacks", "named"), [("runs", "a result"), ("scores", "2 results")])
+def test_a_folder_that_a_copy_lacks_is_named_once(copied, lacks, named):
+    shutil.rmtree(copied / lacks)
+    assert [line.split(": copy")[0] for line in damage_below(copied)] == [
+        f"{copied / lacks}: missing, though recipes/ names {named} there"
+    ]
+
+
+def test_one_result_that_a_copy_lacks_is_named_also_where_its_folder_is_empty(copied):
+    first = min(copied.glob("scores/*/dense"))
+    shutil.rmtree(first)
+    assert [line.split(":")[0] for line in damage_below(copied)] == [str(first)]
+    first.mkdir()
+    assert [line.split(":")[0] for line in damage_below(copied)] == [str(first)]
+
+
+def test_without_recipes_the_command_says_that_it_cannot_tell_what_is_missing(copied, capsys):
+    shutil.rmtree(copied / RECIPES)
+    verb("checksums", copied)
+    assert "no recipes/ in it says whether a result is missing" in capsys.readouterr().out
+    (copied / "plan").mkdir()
+    assert [line.split(",")[0] for line in damage_below(copied)] == [f"{copied}/recipes: missing"]
+
+
+@pytest.mark.parametrize("record", [(), ("--record",)])
+def test_what_is_no_folder_of_results_is_refused_and_gets_no_list(tmp_path, capsys, record):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "others").mkdir()
+    (tmp_path / "others/table.csv").write_text("a,b\n")
+    for name in ("nowhere", "empty", "others", "others/table.csv"):
+        assert cli.main(["checksums", str(tmp_path / name), *record]) == 2
+        expected = "no such folder|nothing to compare|expected a folder|no results in it"
+        assert re.search(f"{name}: ({expected}).*: name (the|a)", capsys.readouterr().err)
+    assert len(list(tmp_path.rglob("*"))) == 3
+
+
+def test_a_folder_that_cannot_be_read_is_named(copied, monkeypatch):
+    def scandir(path, real=os.scandir):
+        if Path(path) == copied / "scores":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert [line.split(": let")[0] for line in damage_below(copied)] == [
+        f"{copied}/scores: cannot be read: Permission denied"
+    ]
+
+
+def test_a_plan_gets_no_checksum_because_every_start_of_the_workflow_writes_it(copied):
+    write_json(copied / "plan/plan.json", {})
+    record_below(copied)
+    assert list_of(copied / "plan/plan.json") is None

@@ -13,6 +13,7 @@ from vggrepro.core.checksums import CHECKSUMS
 from vggrepro.data import standin
 from vggrepro.data.ilsvrc import open_ilsvrc
 from vggrepro.data.layouts import TinyImageNet, select
+from vggrepro.data.verify import verify_data_set
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +83,50 @@ def test_a_class_without_images_is_named(drawn, tmp_path):
     check_refused(drawn, tmp_path, "class n99000003 has no image in train")
 
 
-def test_a_class_without_validation_images_is_named(drawn, tmp_path):
+def val_list(drawn: Path) -> tuple[Path, list[str]]:
+    """The list of validation images, and its lines."""
     listing = drawn / "val" / "val_annotations.txt"
-    listing.write_text("".join(line + "\n" for line in listing.read_text().splitlines() if "n99000004" not in line))
+    return listing, listing.read_text().splitlines(keepends=True)
+
+
+def test_a_class_without_validation_images_is_named(drawn, tmp_path):
+    listing, lines = val_list(drawn)
+    listing.write_text("".join(line for line in lines if "n99000004" not in line))
+    for line in lines:
+        if "n99000004" in line:
+            (drawn / "val/images" / line.split("\t")[0]).unlink()
     check_refused(drawn, tmp_path, "class n99000004 has no image in val/val_annotations.txt")
+
+
+@pytest.mark.parametrize("kept", [0, 10, 19])
+@pytest.mark.parametrize("sorted_by_class", [False, True])
+def test_a_cut_list_is_not_believed(drawn, tmp_path, kept, sorted_by_class):
+    listing, lines = val_list(drawn)
+    for image, wnid in (line.split("\t")[:2] for line in lines if sorted_by_class):
+        (drawn / "val" / wnid).mkdir(exist_ok=True)
+        (drawn / "val/images" / image).rename(drawn / "val" / wnid / image)
+    listing.write_text("".join(lines[:kept]))
+    message = f"{20 - kept} of the 20 images are not in val/val_annotations.txt, the first is val_{kept}.JPEG"
+    check_refused(drawn, tmp_path, message)
+    with pytest.raises(ValueError, match=message):
+        verify_data_set("tiny-imagenet", drawn, tmp_path / "verified")
+
+
+def test_a_cut_list_of_training_boxes_is_not_believed(drawn, tmp_path):
+    boxes = drawn / "train/n99000002/n99000002_boxes.txt"
+    boxes.write_text("".join(boxes.read_text().splitlines(keepends=True)[:1]))
+    check_refused(
+        drawn, tmp_path, "2 of the 3 images are not in train/n99000002/n99000002_boxes.txt, the first is .*_1.JPEG"
+    )
+    boxes.unlink()
+    assert not any(item.boxes for item in TinyImageNet(drawn).items("train") if item.label == 2)
+
+
+@pytest.mark.parametrize("wnid", ["n99000000", "n99000001"])
+def test_an_image_that_is_listed_twice_is_named(drawn, tmp_path, wnid):
+    listing, lines = val_list(drawn)
+    listing.write_text("".join([*lines, f"val_3.JPEG\t{wnid}\t0\t0\t9\t9\n"]))
+    check_refused(drawn, tmp_path, "val_annotations.txt, line 21: val_3.JPEG is in line 4 already")
 
 
 def test_a_label_file_with_an_unknown_class_is_named(drawn, tmp_path):

@@ -181,8 +181,6 @@ def draw(folder: Path, per_class: dict[str, int]) -> Path:
                 file.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(file, quality=95)
                 listed.append(f"{file.name}\t{name}\t0\t0\t63\t63\n")
-    for name in WNIDS:
-        (folder / "train" / name / f"{name}_boxes.txt").write_text("")
     (folder / "val/val_annotations.txt").write_text("".join(line for line in listed if line.startswith("val")))
     return folder
 

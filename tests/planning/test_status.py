@@ -17,12 +17,12 @@ import pytest
 from vggrepro import cli
 from vggrepro.core.files import lock
 from vggrepro.core.plan_record import Prediction, write_plan_record
+from vggrepro.core.recipes import FAILED, UNFINISHED
 from vggrepro.planning.formatting import console
 from vggrepro.planning.session import SESSION_LOCK
 from vggrepro.planning.status import QUIET, read_status
 from vggrepro.planning.status_text import status_view
 from vggrepro.planning.watching import newest_results
-from vggrepro.workflow.recipes import FAILED, UNFINISHED
 
 HERE = socket.gethostname()
 RUN = "A_256_s0"

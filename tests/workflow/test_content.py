@@ -13,8 +13,8 @@ from types import SimpleNamespace
 import pytest
 
 from tests.workflow.planning import forked
+from vggrepro.core.recipes import FAILED, UNFINISHED
 from vggrepro.workflow import content
-from vggrepro.workflow.recipes import FAILED, UNFINISHED
 
 SNAKEFILE = """
 from vggrepro.workflow.content import decide_by_content

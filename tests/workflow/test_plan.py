@@ -353,15 +353,21 @@ files.read_yaml = broken
     assert "Traceback" not in done.stderr
 
 
-def test_every_command_of_the_rules_is_one_that_the_command_line_takes(tmp_path):
+def test_every_command_of_the_rules_is_one_that_the_command_line_takes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for group in GROUPS:
         importlib.import_module(f"vggrepro.cli.{group}")
     (tmp_path / "d.mat").touch()
     configs = ["smoke=true"], ["smoke=true", "released={D: d.mat}", "imported={Ours: {file: d.mat, order: folders}}"]
     for config in configs:
         done = snakemake(tmp_path, "--printshellcmds", "--config", *config)
-        lines = re.findall(r"^Shell command: +(vggrepro .*) 2>&1 \| tee", done.stdout + done.stderr, re.MULTILINE)
+        shells = re.findall(r"^Shell command: +(.*) 2>&1 \| tee", done.stdout + done.stderr, re.MULTILINE)
+        lines = [shell.rpartition(" && ")[2] for shell in shells]
         assert len(lines) > 20
+        assert {line.split()[0] for line in lines} == {"vggrepro"}
+        # folders that a rule's inputs or its shell make
+        for folder in re.findall(r" --(?:scores|boxes|results|tables) (results/[\w/-]+)(?= )", " ".join(lines)):
+            Path(folder).mkdir(parents=True, exist_ok=True)
         for line in lines:
             command, _, _ = app.parse_args(shlex.split(line)[1:], exit_on_error=False, print_error=False)
             assert command.__module__.startswith("vggrepro.cli")

@@ -60,6 +60,15 @@ def path_or_none(_: type, tokens: Sequence[Token]) -> Path | None:
     return Path(tokens[-1].value) if tokens[-1].value else None
 
 
+def existing_folder(_: type, tokens: Sequence[Token]) -> Path:
+    """A converter of cyclopts for a folder to read, because what is made from a mistyped one is empty and looks right."""
+    path = Path(tokens[-1].value)
+    if not path.is_dir():
+        problem = "expected a folder, got a file" if path.exists() else "no such folder"
+        raise ValueError(f"{path}: {problem}: name the one to read")
+    return path
+
+
 _RUN = {"converter": _read_with(Run.parse), "n_tokens": 1, "accepts_keys": False}
 _SCALES = {"converter": _read_with(_numbers), "n_tokens": 1, "consume_multiple": False}
 
@@ -71,8 +80,9 @@ SettingsText = Annotated[str, about("JSON of all settings, or a preset (paper, t
 EvaluateText = Annotated[str, about("the evaluate block of the settings as JSON, or a preset")]
 TransferText = Annotated[str, about("the transfer block of the settings as JSON, or a preset")]
 ValStore = Annotated[Path, about("prepared validation store")]
-ScoresFolder = Annotated[Path, about("folder of the score stores")]
-BoxesFolder = Annotated[Path, about("folder of the box stores")]
+ScoresFolder = Annotated[Path, about("folder of the score stores", converter=existing_folder)]
+BoxesFolder = Annotated[Path, about("folder of the box stores", converter=existing_folder)]
+ResultsFolder = Annotated[Path, about("folder of results, such as results/smoke", converter=existing_folder)]
 Threads = Annotated[Positive, about("CPU threads, for arithmetic and for reading images")]
 
 

@@ -11,11 +11,13 @@ from vggrepro.cli.options import (
     BoxesFolder,
     Count,
     Positive,
+    ResultsFolder,
     ScoresFolder,
     SettingsText,
     Threads,
     ValStore,
     about,
+    existing_folder,
     read_settings,
 )
 
@@ -29,7 +31,11 @@ def table(
     *,
     settings: SettingsText,
     scores: Annotated[
-        Path | None, about("folder of score stores; for Tables 8 to 10 of box stores, for 11 and 12 of SVMs' results")
+        Path | None,
+        about(
+            "folder of score stores; for Tables 8 to 10 of box stores, for 11 and 12 of SVMs' results",
+            converter=existing_folder,
+        ),
     ] = None,
     runs: Annotated[Path | None, about("folder of the runs, whose run.json every number is held against")] = None,
     imported: Annotated[
@@ -53,7 +59,7 @@ def table(
 def claims(
     *,
     settings: SettingsText,
-    tables: Annotated[Path, about("folder of what `table` wrote")],
+    tables: Annotated[Path, about("folder of what `table` wrote", converter=existing_folder)],
     runs: Annotated[tuple[Path, ...], about("run.json files, for the claim on several GPUs")] = (),
     out: Annotated[Path, about("folder for claims.json and claims.csv")],
 ) -> None:
@@ -130,7 +136,9 @@ def report(
     flips: Annotated[Path | None, about("what `flips` wrote, for its figure")] = None,
     whatif: Annotated[Path | None, about("what `whatif` wrote: fusions in the browser")] = None,
     evidence: Annotated[Path | None, about("what `evidence` wrote: images behind each number")] = None,
-    results: Annotated[Path | None, about("folder of results: every number leads to what made it")] = None,
+    results: Annotated[
+        Path | None, about("folder of results: every number leads to what made it", converter=existing_folder)
+    ] = None,
     out: Annotated[Path, about("folder for report.html, report.tex and figures")],
 ) -> None:
     """Write one self-contained HTML page of all tables and figures, and report.tex."""
@@ -156,7 +164,7 @@ def report(
 def export(
     *,
     settings: SettingsText,
-    results: Annotated[Path, about("folder of results, such as results/smoke")],
+    results: ResultsFolder,
     out: Annotated[Path, about("folder for cells and sources")],
     crate: Annotated[Path | None, about("zip to write the bundle to")] = None,
     threads: Threads = 1,
@@ -173,12 +181,13 @@ def export(
 
 @command
 def checksums(
-    results: Annotated[Path, about("folder of results, such as results/smoke")],
+    results: ResultsFolder,
     /,
     *,
     record: Annotated[bool, about("first add checksums to results of an older version, as they are now")] = False,
 ) -> None:
-    """Compare every file of a folder of results with its checksum, for instance after a copy."""
+    """Compare every file of a folder of results with its checksum, such as after a copy; name results that are missing."""
+    from vggrepro.core.recipes import RECIPES
     from vggrepro.data.integrity import damage_below, record_below
 
     if record:
@@ -186,7 +195,8 @@ def checksums(
             print(f"{folder}: checksums recorded")
     if damage := list(damage_below(results)):
         raise ValueError("\n".join(damage))
-    print(f"{results}: every file is as it was written")
+    unsure = "" if (results / RECIPES).is_dir() else f"; no {RECIPES}/ in it says whether a result is missing"
+    print(f"{results}: every file is as it was written{unsure}")
 
 
 @command

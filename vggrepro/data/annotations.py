@@ -92,8 +92,12 @@ def read_solution(lines: Iterable[str], where: str) -> Iterator[tuple[str, str, 
 
 
 def read_numbers(text: str, where: str, low: int, high: int) -> list[int]:
-    """The whole number on each line; a ValueError that names the first line that has none between `low` and `high`."""
+    """The whole number on each line; a ValueError for no line, or that names the first without one from `low` to `high`."""
     numbers = []
+    if not text.strip():
+        raise ValueError(
+            f"{where}: expected a number from {low} to {high} on each line, got an empty file: fetch it again"
+        )
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip().isdecimal() or not low <= int(line) <= high:
             raise ValueError(f"{where}, line {number}: expected a number from {low} to {high}, got {line!r}")

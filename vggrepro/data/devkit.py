@@ -19,7 +19,7 @@ from vggrepro.core.files import read_regular
 from vggrepro.core.text import decode_text, text_lines
 from vggrepro.data import boxes
 from vggrepro.data.annotations import read_numbers, read_solution, read_synsets
-from vggrepro.data.devkit_files import BLACKLIST, LABELS_FILE, SYNSETS, DevkitFiles
+from vggrepro.data.devkit_files import BLACKLIST, LABELS_FILE, SYNSETS, DevkitFiles, read_blacklist
 from vggrepro.data.layouts import image_stem
 
 MAX_GUESSES = 5
@@ -69,7 +69,9 @@ def read_truth(devkit: Path, solution: Path | None, first: int | None = None) ->
     wnids, labels = _labels(files)
     blacklisted, true_boxes = np.zeros(len(labels), bool), [np.empty((0, 4), np.int64)] * len(labels)
     if solution is not None:
-        blacklisted[np.array(_numbers(files, BLACKLIST, len(labels)), int) - 1] = True
+        where, data = files.read(BLACKLIST)
+        numbers = read_blacklist(data, where, images=len(labels), highest=len(labels))
+        blacklisted[np.array(numbers) - 1] = True
         true_boxes = _read_solution(solution, [wnids[label] for label in labels])
     count = len(labels) if first is None else first
     return Truth(wnids, np.array(labels[:count]), tuple(true_boxes[:count]), blacklisted[:count])
@@ -87,7 +89,8 @@ def read_wnids(devkit: Path) -> dict[int, str]:
 
 def _labels(files: DevkitFiles) -> tuple[dict[int, str], list[int]]:
     wnids = _wnids(files)
-    return wnids, _numbers(files, LABELS_FILE, len(wnids))
+    where, data = files.read(LABELS_FILE)
+    return wnids, read_numbers(decode_text(data), where, 1, len(wnids))
 
 
 def _wnids(files: DevkitFiles) -> dict[int, str]:
@@ -105,11 +108,6 @@ def class_indices(wnids_by_id: dict[int, str], wnids: Sequence[str]) -> NDArray[
             f"{min(odd)}: give the devkit of these images"
         )
     return np.array([index[wnid] for wnid in ordered])
-
-
-def _numbers(files: DevkitFiles, pattern: str, high: int) -> list[int]:
-    where, data = files.read(pattern)
-    return read_numbers(decode_text(data), where, 1, high)
 
 
 def _read_solution(path: Path, wnids: list[str]) -> list[NDArray[np.int64]]:

@@ -10,11 +10,15 @@ import re
 import tarfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable, Collection
 from pathlib import Path
 
 from vggrepro.core.files import read_regular
+from vggrepro.core.text import decode_text
+from vggrepro.data.annotations import read_numbers
 from vggrepro.data.tars import TarMember
+from vggrepro.paper.ilsvrc import ILSVRC_BLACKLISTED, ILSVRC_VALIDATION_IMAGES
 
 SYNSETS = r"(.+/)?meta(_clsloc)?\.mat"
 LABELS_FILE = r"(.+/)?ILSVRC20\d\d_(clsloc_)?validation_ground_truth\.txt"
@@ -38,6 +42,22 @@ def one_devkit_file(names: Collection[str], read: Callable[[str], bytes], patter
         got = f"{len(matching)} that differ: {', '.join(matching[:3])}: keep one" if matching else "none"
         raise ValueError(f"{where}: expected {ABOUT[pattern]}, got {got}")
     return matching[0]
+
+
+def read_blacklist(data: bytes, where: str, *, images: int, highest: int) -> list[int]:
+    """The numbers from 1 to `highest` of the blacklisted ones of so many validation images.
+
+    Raises ValueError for a list that is empty, repeats a number or, of ILSVRC's 50,000 images, has not the 1,762 of theirs:
+    with another list, the localisation error would be of other images.
+    """
+    numbers = read_numbers(decode_text(data), where, 1, highest)
+    number, times = Counter(numbers).most_common(1)[0]
+    if times > 1:
+        raise ValueError(f"{where}: expected each number once, got {number} {times} times: fetch the devkit again")
+    if images == ILSVRC_VALIDATION_IMAGES and len(numbers) != ILSVRC_BLACKLISTED:
+        whole = f"the {ILSVRC_BLACKLISTED:,} numbers of ILSVRC's {images:,} images"
+        raise ValueError(f"{where}: expected {whole}, got {len(numbers):,}: fetch the devkit again")
+    return numbers
 
 
 class DevkitFiles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from vggrepro.core.progress import RepeatedWarnings, prefetch, show_progress
 from vggrepro.core.text import decode_text
 from vggrepro.data.annotations import Annotation, Box, read_numbers, read_solution, read_synsets, read_xml
 from vggrepro.data.archives import ANNOTATIONS, DEVKIT, TRAIN, VAL, Archives
-from vggrepro.data.devkit_files import ABOUT, BLACKLIST, LABELS_FILE, SYNSETS, one_devkit_file
+from vggrepro.data.devkit_files import ABOUT, BLACKLIST, LABELS_FILE, SYNSETS, one_devkit_file, read_blacklist
 from vggrepro.data.layouts import IMAGE, SPLITS, Item, Layout, Split, image_stem, natural
 from vggrepro.paper.ilsvrc import ILSVRC_VALIDATION_IMAGES
 
@@ -31,6 +32,8 @@ class ILSVRC(Layout):
     title = "ILSVRC-2012"
     is_part = False
     """Whether only a part of the labelled validation images is here."""
+    labelled = 0
+    """How many validation images a list labels, also where only a part of them is here."""
 
     def __init__(self, files: Files | Archives, root: str = "") -> None:
         """`root` is what precedes `train/` in the names of `files`."""
@@ -68,7 +71,7 @@ class ILSVRC(Layout):
             raise ValueError(f"{self.files.path}: no training images: expected train/<wnid>/ or {TRAIN}")
         names = self._in_folders("train") if split == "train" else self._val()
         boxes = self._boxes(split, {image_stem(name): self.wnids[label] for name, label in names})
-        blacklist = self._blacklist() if split == "val" else frozenset()
+        blacklist = self._blacklist(max(len(names), self.labelled)) if split == "val" else frozenset()
         items = []
         for name, label in names:
             boxed, size = boxes.get(image_stem(name), ((), None))
@@ -99,6 +102,7 @@ class ILSVRC(Layout):
         image without a label, a label without an image, or a class without images.
         """
         names, within = self._val_images(), self.within["val"]
+        self.labelled = len(wnids)
         if names.keys() < wnids.keys() and 2 * len(names) <= len(wnids):
             self.is_part = True
             message = (
@@ -176,17 +180,20 @@ class ILSVRC(Layout):
         names = [name for name in self.files.names if re.fullmatch(rf"(.+/)?{pattern}", name)]
         return min(names, key=lambda name: (name.count("/"), name), default=None)
 
-    def _blacklist(self) -> frozenset[str]:
+    def _blacklist(self, images: int) -> frozenset[str]:
+        """The names of the blacklisted ones of so many validation images, or of as many as the devkit labels."""
         names = [n for n in self.files.names if re.fullmatch(BLACKLIST, n)]
-        lists = {tuple(self._numbers(name)) for name in names}
+        truth = self._file(LABELS_FILE)
+        images = max(images, len(self.files.lines(truth)) if truth else 0)
+        lists = {tuple(self._numbers(name, images)) for name in names}
         if len(lists) > 1:
             raise ValueError(f"{self.files.path}: {' and '.join(names)} differ: keep one blacklist")
         return frozenset(f"ILSVRC2012_val_{number:08d}" for numbers in lists for number in numbers)
 
-    def _numbers(self, name: str) -> list[int]:
-        return read_numbers(
-            decode_text(self.files.read(name)), f"{self.files.path}: {name}", 1, ILSVRC_VALIDATION_IMAGES
-        )
+    def _numbers(self, name: str, images: int) -> list[int]:
+        # a part of ILSVRC comes with the list of all
+        where, highest = f"{self.files.path}: {name}", ILSVRC_VALIDATION_IMAGES
+        return read_blacklist(self.files.read(name), where, images=images, highest=highest)
 
 
 class ImageFolders(ILSVRC):
@@ -254,9 +261,13 @@ class FlatVal(ILSVRC):
         listing = self._file(r"[^/]*(val|label)[^/]*\.(txt|csv|tsv|lst)")
         images = self._val_images()
         lines = [re.split(r"[\s,;]+", line.strip()) for line in self.files.lines(listing)] if listing else []
-        entries = {image_stem(line[0]): line[1] for line in lines if len(line) > 1 and image_stem(line[0]) in images}
+        pairs = [(image_stem(line[0]), line[1]) for line in lines if len(line) > 1 and image_stem(line[0]) in images]
+        entries = dict(pairs)
         if not listing or not entries:
             return None
+        if len(pairs) > len(entries):
+            twice, _ = Counter(image for image, _ in pairs).most_common(1)[0]
+            raise ValueError(f"{self.files.path}: {listing}: expected each image once, but {twice} is listed twice")
         if all(map(_WNID.fullmatch, entries.values())):
             return entries, listing
         wnids = self.wnids if hasattr(self, "wnids") else self._class_names()

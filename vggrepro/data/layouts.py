@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -99,12 +100,14 @@ class TinyImageNet(Layout):
 
     def _train(self) -> list[Item]:
         grouped = self._grouped(rf"{re.escape(self.root)}train/(\w+)/(?:images/)?[^/]+")
-        items = []
+        items, known = [], set(self.files.names)
         for label, wnid in enumerate(self.wnids):
-            boxes = self._boxes(f"{self.root}train/{wnid}/{wnid}_boxes.txt", box_column=1)
-            for name in sorted(grouped[wnid], key=natural):
-                image = name.split("/")[-1]
-                items.append(Item(image, label, name, boxes.get(image, ())))
+            listing = f"{self.root}train/{wnid}/{wnid}_boxes.txt"
+            boxes = self._boxes(listing, box_column=1)
+            images = [(name.split("/")[-1], name) for name in sorted(grouped[wnid], key=natural)]
+            if listing in known:
+                self._check_listed(listing, boxes, [image for image, _ in images])
+            items += [Item(image, label, name, boxes.get(image, ())) for image, name in images]
         return items
 
     def _val(self) -> list[Item]:
@@ -113,13 +116,13 @@ class TinyImageNet(Layout):
         listed = self._listed(listing) if listing in known else {}
         boxes = self._boxes(listing, box_column=2)
         official = {image: f"{self.root}val/images/{image}" for image in listed}
-        if not listed and not sorted_by_class:
+        if listing not in known and not sorted_by_class:
             raise ValueError(
                 f"{self.files.path}: {listing} is missing, and val/ is not sorted into folders of classes: expected all of "
                 "Tiny ImageNet"
             )
         # a copy sorted by class may lie beside the official folder
-        if listed and not (sorted_by_class and not any(name in known for name in official.values())):
+        if not sorted_by_class or any(name in known for name in official.values()):
             items = self._official_val(listing, listed, official, boxes)
         else:
             items = [Item(image, label, name, boxes.get(image, ())) for image, (label, name) in sorted_by_class.items()]
@@ -128,17 +131,23 @@ class TinyImageNet(Layout):
                 raise ValueError(
                     f"{self.files.path}: val/ is sorted by class, but {odd[0]} is not where {listing} says"
                 )
+            if listing in known:
+                self._check_listed(listing, listed, where)
         if empty := set(range(len(self.wnids))) - {item.label for item in items}:
             raise ValueError(f"{self.files.path}: class {self.wnids[min(empty)]} has no image in {listing} or in val/")
         return sorted(items, key=lambda item: natural(item.id))
 
     def _listed(self, listing: str) -> dict[str, tuple[int, int]]:
-        """Label and number of the line of every image in `val_annotations.txt`."""
-        labels, listed = {wnid: label for label, wnid in enumerate(self.wnids)}, {}
+        """Label and number of the line of every image in `val_annotations.txt`; a ValueError for two lines of one image."""
+        labels = {wnid: label for label, wnid in enumerate(self.wnids)}
+        listed: dict[str, tuple[int, int]] = {}
         for number, line in enumerate(self.files.lines(listing), start=1):
             image, wnid = [*line.split("\t"), ""][:2]
+            where = f"{self.files.path}: {listing}, line {number}"
             if wnid not in labels:
-                raise ValueError(f"{self.files.path}: {listing}, line {number}: class {wnid!r} is not in wnids.txt")
+                raise ValueError(f"{where}: class {wnid!r} is not in wnids.txt")
+            if image in listed:
+                raise ValueError(f"{where}: {image} is in line {listed[image][1]} already: fetch the data set again")
             listed[image] = labels[wnid], number
         return listed
 
@@ -149,7 +158,18 @@ class TinyImageNet(Layout):
         for image, (_, number) in listed.items():
             if names[image] not in present:
                 raise ValueError(f"{self.files.path}: {listing}, line {number}: {names[image]} is missing")
+        within = re.compile(rf"{re.escape(self.root)}val/images/([^/]+)")
+        images = [match[1] for name in present if (match := within.fullmatch(name)) and name.lower().endswith(IMAGE)]
+        self._check_listed(listing, listed, images)
         return [Item(image, label, names[image], boxes[image]) for image, (label, _) in listed.items()]
+
+    def _check_listed(self, listing: str, listed: Collection[str], images: Collection[str]) -> None:
+        """A ValueError for images that a list lacks: it was cut, because where a part is wanted, settings take it."""
+        if unlisted := sorted(set(images) - set(listed), key=natural):
+            problem = (
+                f"{len(unlisted):,} of the {len(images):,} images are not in {listing}, the first is {unlisted[0]}"
+            )
+            raise ValueError(f"{self.files.path}: {problem}: fetch the data set again")
 
     def _val_folders(self) -> dict[str, tuple[int, str]]:
         """Label and file of every image in a val/ that was sorted by class; a ValueError for two of one name."""

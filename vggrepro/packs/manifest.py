@@ -13,13 +13,13 @@ from vggrepro.core import limits
 from vggrepro.core.checksums import SNAKEMAKES
 from vggrepro.core.files import DAMAGE, file_digest, open_zip, same_on_disk
 from vggrepro.core.paths import ROOT
+from vggrepro.core.recipes import RECIPES
 from vggrepro.core.records import Provenance
 from vggrepro.core.validation import FrozenModel, validated
 from vggrepro.data.writer import free_bytes
 from vggrepro.packs.members import SORTED, Digest, Member, read_member
 from vggrepro.packs.origin import files_of_a_machine
 from vggrepro.settings.models import Settings
-from vggrepro.workflow.recipes import RECIPES
 
 MANIFEST = "pack.json"
 FORM = "vggrepro pack"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from vggrepro.core.leftovers import visible_files
+from vggrepro.core.recipes import RECIPES
 from vggrepro.core.validation import nearest_hint, validated
 from vggrepro.paper.tasks import TRANSFER_SETS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.workflow.recipes import RECIPES
 
 OF_A_USER = ("imported", "fusions", "devkit", "labels", "validation", "unstaged", "claims", "tables")
 """Settings that name other people's files: after a merge they are given again."""

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vggrepro.core.files import DAMAGE, write_json
-from vggrepro.workflow.recipes import ELSEWHERE, RECIPES, UNFINISHED, known_elsewhere
+from vggrepro.core.recipes import ELSEWHERE, RECIPES, UNFINISHED, known_elsewhere
 
 PARAMETER_STARTS = ("'", '"', "[", "{")
 """How the lines of parameters begin."""

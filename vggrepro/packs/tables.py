@@ -12,6 +12,7 @@ from pathlib import Path
 
 from vggrepro.core.files import write_json
 from vggrepro.core.paths import ROOT
+from vggrepro.core.recipes import RECIPES
 from vggrepro.judging.pipeline import make_table
 from vggrepro.packs.manifest import TABLES
 from vggrepro.paper.tables import table_name
@@ -20,7 +21,6 @@ from vggrepro.tables.cells import Cell, Table
 from vggrepro.tables.measurement import Inputs
 from vggrepro.tables.render import read_table
 from vggrepro.workflow.plan import Plan
-from vggrepro.workflow.recipes import RECIPES
 from vggrepro.workflow.tables import table_job
 
 MEANS = ("status", "value", "n", "seeds", "splits")

@@ -11,6 +11,7 @@ from vggrepro.core.checksums import SNAKEMAKES
 from vggrepro.core.files import atomic_file, check_ending
 from vggrepro.core.leftovers import visible_files
 from vggrepro.core.provenance import provenance_record
+from vggrepro.core.recipes import RECIPES
 from vggrepro.packs.manifest import CONTINUED, FORM, MANIFEST, MEASURED, PACK_VERSION, TABLES, rules_here
 from vggrepro.packs.members import TIME, Member, write_member
 from vggrepro.packs.origin import packed_settings, places, recorded_settings
@@ -19,7 +20,6 @@ from vggrepro.paper.references import AT
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import read_training, stale_results, stored_results
 from vggrepro.training.files import WEIGHTS
-from vggrepro.workflow.recipes import RECIPES
 
 LEFT_OUT = ("scores/imported", "recipes/scores/imported")
 """What is left out: other people's systems, which are imported again from their files; and what is of other images (AT)."""

@@ -21,11 +21,11 @@ from typing import Any, Literal
 
 from vggrepro.core.files import lock, read_json
 from vggrepro.core.plan_record import PLAN_FILE, PlannedStep, PlanRecord, measured_seconds, read_plan
+from vggrepro.core.recipes import FAILED, RECIPES, UNFINISHED
 from vggrepro.planning.rates import epochs_done
 from vggrepro.planning.session import SESSION_LOCK
 from vggrepro.planning.timeline import PendingStep, schedule_steps
 from vggrepro.training.files import HEARTBEAT
-from vggrepro.workflow.recipes import FAILED, RECIPES, UNFINISHED
 
 State = Literal["done", "running", "stopped", "failed", "waiting"]
 STATES: tuple[State, ...] = ("done", "running", "stopped", "failed", "waiting")

@@ -27,7 +27,7 @@ from snakemake.settings.types import RerunTrigger
 
 from vggrepro.core.checksums import file_checksum, recorded_checksum
 from vggrepro.core.files import write_json
-from vggrepro.workflow.recipes import FAILED, RECIPES, UNFINISHED, known_elsewhere
+from vggrepro.core.recipes import FAILED, RECIPES, UNFINISHED, known_elsewhere
 
 
 def decide_by_content(workflow: Any, root: str) -> None:  # noqa: ANN401

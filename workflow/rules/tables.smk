@@ -126,7 +126,9 @@ rule table:
         more=PLAN.options(table_job, "imported", "labels"),
         settings=PLAN.ask(table_job, "settings"),
     shell:
-        "vggrepro table {params.number}"
+        # a table may have no results of ours, as Tables 1 and 2
+        "mkdir -p {params.stores:q} &&"
+        " vggrepro table {params.number}"
         " --settings {params.settings:q}"
         " --scores {params.stores:q}"
         " --runs {params.results}/runs"

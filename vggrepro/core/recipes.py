@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 RECIPES = "recipes"
@@ -21,3 +22,12 @@ def known_elsewhere(root: Path) -> dict[str, str]:
         return {str(name): str(checksum) for name, checksum in given.items()}
     except (OSError, ValueError, AttributeError):
         return {}
+
+
+def finished_results(root: Path) -> Iterator[Path]:
+    """The results below the folder `root` that jobs made and ended well, by their recipes: the first output of each job."""
+    folder = root / RECIPES
+    for recipe in sorted(folder.rglob("*.json")):
+        text = recipe.read_text(encoding="utf-8", errors="replace")
+        if recipe != folder / ELSEWHERE and UNFINISHED not in text and FAILED not in text:
+            yield root / recipe.relative_to(folder).with_suffix("")
