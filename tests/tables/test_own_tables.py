@@ -115,6 +115,14 @@ WRONG = [
         {"entry": {**ENTRY, "values": {"x": {"heading": "x", "quantity": "ECD"}}}},
         r"values\.x\.quantity: .*'ECD' \(did you mean 'ECE'",
     ),
+    # the smoke preset has ten classes
+    (
+        {
+            "entry": {**ENTRY, "values": {"top2": {"heading": "x", "quantity": "top-10"}}},
+            "lines": "net,S,Q,protocol,top2\nC,256,256,dense,-\n",
+        },
+        r"tables\.yaml: mine: values\.top2\.quantity: expected top-N with N below data\.classes=10, got 'top-10'",
+    ),
     ({"name": "Mine 2"}, r"expected a name of a-z, 0-9 and dashes"),
     ({"name": "train"}, r"expected a name of a-z, 0-9 and dashes that no table has, nor a command"),
     ({"name": "text"}, r"that no table has"),
