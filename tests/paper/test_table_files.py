@@ -93,6 +93,7 @@ WRONG_LINES = [
     # without an evaluation there is nothing to measure
     ("net,S,Q,top1_val\nE,256,256,-\n", ", line 2: expected protocol beside the nets E/256/256"),
     ("net,S,Q,protocol,top1_val\n,,,dense,-\n", ", line 2: expected nets beside dense"),
+    ("net,S,Q,protocol,minus,top1_val\n,,,,D/256/256,-\n", ", line 2: expected nets beside D/256/256"),
     ("net,S,Q,protocol,top1_val\n,,,,-\n", ", line 2: expected something in a key column"),
     ('net,S,Q,protocol,top1_val\n"E,256,256,dense,-\n', ", line 2: cannot be read as CSV"),
     ("net,S,Q,protocol,top1_val\n\n" + ONE + "E,256\n", ", line 4: expected 5 cells, got 2"),

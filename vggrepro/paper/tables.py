@@ -277,9 +277,8 @@ def table_files(number: str) -> tuple[Path, Path]:
 
 def _row(line: Mapping[str, str], columns: Sequence[Column], kind: TableKind) -> Row:
     """The row of a CSV's line: value columns become cells, the others keys and, where they name one, a system."""
-    cells = {
-        column.name: (Published.parse if kind.numbers else Published.verbatim)(line[column.name]) for column in columns
-    }
+    read = Published.parse if kind.numbers else Published.verbatim
+    cells = {column.name: read(line[column.name]) for column in columns}
     keys = {name: text for name, text in line.items() if name not in cells}
     if not any(keys.values()):
         raise ValueError(f"expected something in a key column, of {', '.join(keys)}")
@@ -288,12 +287,11 @@ def _row(line: Mapping[str, str], columns: Sequence[Column], kind: TableKind) ->
         row = Row(keys, cells, None, members=tuple(parse_net(text) for text in nets.split(" + ") if nets))
         _check_tasks(row, columns)
         return row
-    given = {name: keys.get(name, "") for name in kind.needed}
-    _check_whole(nets, given)
+    _check_whole(keys, nets, kind)
     if not nets:
         return Row(keys, cells, None)
-    minus = parse_system(keys["minus"], given["protocol"]) if keys.get("minus") else None
-    return Row(keys, cells, parse_system(nets, **given), minus)
+    minus = parse_system(keys["minus"], keys["protocol"]) if keys.get("minus") else None
+    return Row(keys, cells, parse_system(nets, **{name: keys[name] for name in kind.needed}), minus)
 
 
 def _nets(keys: Mapping[str, str]) -> str:
@@ -303,14 +301,15 @@ def _nets(keys: Mapping[str, str]) -> str:
     return keys.get("systems") or ("" if labels else "/".join(parts))
 
 
-def _check_whole(nets: str, given: Mapping[str, str]) -> None:
-    """A ValueError for a row that is neither measured, with nets and all that is `given` for them, nor quoted, without."""
-    if nets and (missing := [name for name, text in given.items() if not text]):
+def _check_whole(keys: Mapping[str, str], nets: str, kind: TableKind) -> None:
+    """A ValueError for a row that is neither measured, with nets and all that these need, nor quoted, without any of it."""
+    if nets and (missing := [name for name in kind.needed if not keys.get(name)]):
         raise ValueError(
             f"expected {' and '.join(missing)} beside the nets {nets}, in columns of these names; a quoted row names no nets"
         )
-    if not nets and (named := [text for text in given.values() if text]):
-        raise ValueError(f"expected nets beside {', '.join(named)}, in the columns net, S and Q, or systems; got none")
+    given = [keys[name] for name in kind.measured_by if name not in ("S", "Q") and keys.get(name)]
+    if given and not nets:
+        raise ValueError(f"expected nets beside {', '.join(given)}, in the columns net, S and Q, or systems; got none")
 
 
 def _check_tasks(row: Row, columns: Sequence[Column]) -> None:
