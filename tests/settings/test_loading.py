@@ -124,6 +124,9 @@ WRONG = [
     ({"imported": {"A": {"file": "p.npy"}, "a.": {"file": "p.npy"}}}, r"names that differ in a letter .* A and a\."),
     ({"imported": {"A\x1b[2J": {"file": "p.npy"}}}, r"imported: expected text without .* control characters"),
     ({"fusions": {"A\nB": "D/256/256"}}, r"fusions.* expected text without line breaks"),
+    # a claim about D/384/384 would be judged by E
+    ({"fusions": {"D/384/384": "E/384/384"}}, r"fusions.*: 'D/384/384' reads as a system of the paper"),
+    ({"fusions": {"D/256/224,256 (multi-crop)": "E/384/384"}}, r"fusions.*reads as a system of the paper"),
 ]
 
 

@@ -212,6 +212,11 @@ WRONG = [
     ),
     ({"x": {"of": "C/256", "train": {"weight_decay": [1e-4]}}}, r"expected at least two values for a sweep"),
     (
+        {"x": {"of": "C/256", "train": {"weight_decay": [0.001, 0.002, 0.001]}}},
+        r"variants\.x\.train\.weight_decay: the sweep has the value 0\.001 twice: leave one out",
+    ),
+    ({"x": LESS | {"train": {"weight_decay": [1, 2]}}, "x 2": LESS}, r"'x 2' is a variant and a value of a sweep: re"),
+    (
         {"x": {"of": "C/256", "train": {"weight_decay": {"from": 1, "to": 2, "by": 1}}}},
         r"expected a value, a list of values, or",
     ),

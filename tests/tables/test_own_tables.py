@@ -115,6 +115,14 @@ WRONG = [
         {"entry": {**ENTRY, "values": {"x": {"heading": "x", "quantity": "ECD"}}}},
         r"values\.x\.quantity: .*'ECD' \(did you mean 'ECE'",
     ),
+    # the smoke preset has ten classes
+    (
+        {
+            "entry": {**ENTRY, "values": {"top2": {"heading": "x", "quantity": "top-10"}}},
+            "lines": "net,S,Q,protocol,top2\nC,256,256,dense,-\n",
+        },
+        r"tables\.yaml: mine: values\.top2\.quantity: expected top-N with N below data\.classes=10, got 'top-10'",
+    ),
     ({"name": "Mine 2"}, r"expected a name of a-z, 0-9 and dashes"),
     ({"name": "train"}, r"expected a name of a-z, 0-9 and dashes that no table has, nor a command"),
     ({"name": "text"}, r"that no table has"),
@@ -123,7 +131,18 @@ WRONG = [
     ({"name": "table3"}, r"that no table has"),
     ({"lines": LINES.replace("C,256", "C,200")}, r"mine\.csv, line 2: 'C/200/256' is no system"),
     ({"lines": LINES.replace("dense,-", "dense,x", 1)}, r"mine\.csv, line 2: a published cell reads 'x'"),
-    ({"lines": LINES.replace(",ece", "", 1)}, r"mine\.csv, line 2: expected"),
+    ({"lines": LINES.replace(",ece", "", 1)}, r"mine\.csv: there is no column 'ece'"),
+    (
+        {"lines": LINES.replace("protocol", "protcol")},
+        r"mine\.csv: no column is called 'protcol' \(did you mean 'proto",
+    ),
+    (
+        {"lines": LINES.replace("protocol,", "").replace("dense,", "")},
+        r"line 2: expected protocol beside the nets C/256",
+    ),
+    ({"entry": ENTRY | {"keys": {"nett": "net"}}}, r"tables\.yaml: mine: keys: .*'nett' \(did you mean 'net'\?\)"),
+    ({"entry": ENTRY | {"keys": {"method": "net"}}}, r"mine\.csv: there is no column 'method'"),
+    ({"lines": LINES.splitlines()[0]}, r"mine\.csv: expected a line for each row under the header"),
 ]
 
 
@@ -138,5 +157,5 @@ def test_a_folder_without_tables_or_without_a_csv_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"tables: .*tables\.yaml: no such file"):
         settings_with(tmp_path)
     (folder_with(tmp_path) / "mine.csv").unlink()
-    with pytest.raises(ValueError, match=r"mine: there is no .*mine\.csv"):
+    with pytest.raises(ValueError, match=r"tables: .*mine\.csv: no such file: tables\.yaml describes it"):
         settings_with(tmp_path)

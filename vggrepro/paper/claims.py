@@ -16,6 +16,7 @@ from pydantic import Field, model_validator
 
 from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
+from vggrepro.core.printable import shortened
 from vggrepro.core.validation import FrozenModel, nearest_hint, validated
 from vggrepro.paper.named_cells import with_named_cells
 from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id, table_label
@@ -248,6 +249,10 @@ def _singles(entry: Mapping[str, Any], tables: Tables, higher: str, where: str) 
     """An entry for each quantity that is listed: the first under the entry's id, the others under `id-quantity`."""
     listed, margins = entry.get("quantity"), entry.get("margin")
     quantities = listed if isinstance(listed, list) and listed else [listed]
+    if listed is not None and not all(isinstance(quantity, str) for quantity in quantities):
+        raise ValueError(
+            f"{where}: quantity: expected a text or a list of texts, such as top-1, got {shortened(listed)}"
+        )
     singles = []
     for quantity in quantities:
         single = dict(entry) | ({"quantity": quantity} if quantity else {})

@@ -54,7 +54,10 @@ def _placed(
             f"{where}: {', '.join(others)}: means nothing beside system: {text!r}, which names a row by itself"
         )
     table = given.get("table", entry.get("table"))
-    places = list(_places(text, tables, [str(table)] if table else numbers))
+    try:
+        places = list(_places(text, tables, [str(table)] if table else numbers))
+    except ValueError as error:
+        raise ValueError(f"{where}: table: {error}") from None
     if not places:
         raise ValueError(f"{where}: {_unknown(text, tables, numbers, table)}")
     quantity = entry.get("quantity")

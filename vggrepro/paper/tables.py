@@ -5,51 +5,25 @@ A line that is added to a CSV of `tables/published/` adds its runs and evaluatio
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
-from vggrepro.paper.own_tables import read_own_tables
+from vggrepro.core.validation import nearest_hint
+from vggrepro.paper.descriptions import TableDescription, read_descriptions, read_own_tables
+from vggrepro.paper.kinds import TABLE_KINDS, TableKind
+from vggrepro.paper.lines import csv_lines
 from vggrepro.paper.runs import Run, with_ancestors
 from vggrepro.paper.systems import Evaluation, System, evaluations_of, parse_net, parse_system
+from vggrepro.paper.tasks import TASKS, task_of
 
 PUBLISHED = ROOT / "tables" / "published"
 """The CSVs, and `tables.yaml` with their titles, captions and columns."""
-
-
-@dataclass(frozen=True)
-class TableKind:
-    """What differs between the kinds of tables."""
-
-    name: Literal["layers", "parameters", "scores", "boxes", "svms"]
-    results: Literal["", "scores", "boxes", "transfer"] = ""
-    """The folder of results that cells are measured from; empty where cells follow from the nets alone."""
-    layout: Literal["errors", "layers", "parameters"] = "errors"
-    """How cells are printed; `kind` in a table's JSON."""
-    numbers: bool = True
-    """Whether printed cells are numbers, not layers."""
-    averages: bool = False
-    """Whether a system is a weighted average. Boxes are pooled, and an SVM's result stands alone."""
-
-
-TABLE_KINDS = {
-    kind.name: kind
-    for kind in (
-        TableKind("layers", layout="layers", numbers=False),
-        TableKind("parameters", layout="parameters"),
-        TableKind("scores", "scores", averages=True),
-        TableKind("boxes", "boxes"),
-        TableKind("svms", "transfer"),
-    )
-}
-"""Every kind of table, as `tables.yaml` names it."""
 
 
 @dataclass(frozen=True)
@@ -213,13 +187,13 @@ def table_numbers(*kinds: str, unprinted: Collection[str] = ()) -> tuple[str, ..
     return tuple(
         number
         for number, about in _described().items()
-        if (not kinds or about["kind"] in kinds) and (not about.get("unprinted") or number in unprinted)
+        if (not kinds or about.kind in kinds) and (not about.unprinted or number in unprinted)
     )
 
 
 def unprinted_tables() -> tuple[str, ...]:
     """The tables whose results the paper states in words alone, or "not shown for brevity": they are made when asked for."""
-    return tuple(number for number, about in _described().items() if about.get("unprinted") and number not in _OWN)
+    return tuple(number for number, about in _described().items() if about.unprinted and number not in _OWN)
 
 
 def table_name(number: str) -> str:
@@ -243,29 +217,26 @@ def published_table(number: str) -> PublishedTable:
     described = _described()
     if number not in described:
         raise ValueError(f"the paper has no table {number!r}: expected one of {', '.join(described)}")
-    about = dict(described[number])
-    kind, headings, values = TABLE_KINDS[about.pop("kind")], about.pop("keys"), about.pop("values")
-    columns = tuple(Column(name, **column) for name, column in values.items())
-    path = table_files(number)[0]
-    with path.open(encoding="utf-8", newline="") as file:
-        records = list(csv.DictReader(file))
+    about, (path, _) = described[number], table_files(number)
+    kind = TABLE_KINDS[about.kind]
+    columns = tuple(Column(name, **column.model_dump()) for name, column in about.values.items())
     rows = []
-    for line, record in enumerate(records, start=2):
+    for line, cells in csv_lines(path, about):
         try:
-            rows.append(_row(record, columns, Published.parse if kind.numbers else Published.verbatim))
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"{path.name}, line {line}: {error}") from None
-    return PublishedTable(number, kind, headings=headings, columns=columns, rows=tuple(rows), **about)
+            rows.append(_row(cells, columns, kind))
+        except ValueError as error:
+            raise ValueError(f"{path}, line {line}: {error}") from None
+    words = about.model_dump(exclude={"kind", "keys", "values"})
+    return PublishedTable(number, kind, headings=about.keys, columns=columns, rows=tuple(rows), **words)
 
 
 @cache
-def _described() -> dict[str, Any]:
-    """`tables.yaml`: the kind, title, caption and columns of each table; those of the user's own come last."""
-    described: dict[str, Any] = read_yaml(PUBLISHED / "tables.yaml")
-    return {**described, **{name: about for name, (_, about) in _OWN.items()}}
+def _described() -> dict[str, TableDescription]:
+    """What `tables.yaml` says of each table; those of the user's own come last."""
+    return read_descriptions(PUBLISHED / "tables.yaml") | {name: about for name, (_, about) in _OWN.items()}
 
 
-_OWN: dict[str, tuple[Path, dict[str, Any]]] = {}
+_OWN: dict[str, tuple[Path, TableDescription]] = {}
 """Tables of the user's own that this process knows: the folder of each, and what its `tables.yaml` says."""
 
 
@@ -274,7 +245,7 @@ def know_own_tables(folder: Path) -> tuple[str, ...]:
 
     Raises ValueError for what is wrong in the folder, before anything is made.
     """
-    tables = read_own_tables(folder, [*read_yaml(PUBLISHED / "tables.yaml"), *RULE_NAMES])
+    tables = read_own_tables(folder, {*_described(), *RULE_NAMES} - set(_OWN))
     if changed := {name: (folder, about) for name, about in tables.items() if _OWN.get(name) != (folder, about)}:
         _OWN.update(changed)
         for function in (_described, published_table, _scales_by_run):
@@ -282,11 +253,11 @@ def know_own_tables(folder: Path) -> tuple[str, ...]:
     try:
         for name in tables:
             published_table(name)
-    except ValueError:
+    except ValueError as error:
         for name in tables:
             del _OWN[name]
         _described.cache_clear()
-        raise
+        raise ValueError(f"tables: {error}") from None
     return tuple(tables)
 
 
@@ -304,26 +275,50 @@ def table_files(number: str) -> tuple[Path, Path]:
     return folder / f"{table_name(number)}.csv", folder / "tables.yaml"
 
 
-def _row(record: dict[str, str], columns: tuple[Column, ...], parse: Callable[[str], Published]) -> Row:
+def _row(line: Mapping[str, str], columns: Sequence[Column], kind: TableKind) -> Row:
     """The row of a CSV's line: value columns become cells, the others keys and, where they name one, a system."""
-    if None in record or None in record.values():
-        raise ValueError(f"expected {len([key for key in record if key])} cells, got more or fewer")
-    names = [column.name for column in columns]
-    cells = {name: parse(record[name]) for name in names}
-    keys = {name: text for name, text in record.items() if name not in names}
-    member = keys.get("systems") or ("/".join(keys[name] for name in ("net", "S", "Q")) if "Q" in keys else "")
-    protocol = keys.get("protocol", "")
-    if "protocol" not in keys:
-        members = tuple(parse_net(text) for text in keys["systems"].split(" + ")) if keys.get("systems") else ()
-        return Row(keys, cells, None, members=members)
-    if bool(member) != bool(protocol):
+    read = Published.parse if kind.numbers else Published.verbatim
+    cells = {column.name: read(line[column.name]) for column in columns}
+    keys = {name: text for name, text in line.items() if name not in cells}
+    if not any(keys.values()):
+        raise ValueError(f"expected something in a key column, of {', '.join(keys)}")
+    nets = _nets(keys)
+    if not kind.needed:
+        row = Row(keys, cells, None, members=tuple(parse_net(text) for text in nets.split(" + ") if nets))
+        _check_tasks(row, columns)
+        return row
+    _check_whole(keys, nets, kind)
+    if not nets:
+        return Row(keys, cells, None)
+    minus = parse_system(keys["minus"], keys["protocol"]) if keys.get("minus") else None
+    return Row(keys, cells, parse_system(nets, **{name: keys[name] for name in kind.needed}), minus)
+
+
+def _nets(keys: Mapping[str, str]) -> str:
+    """The nets that a row measures; empty where it quotes a number. Beside `systems`, S and Q alone are labels."""
+    parts = [keys.get(name, "") for name in ("net", "S", "Q")]
+    labels = not any(parts) or ("systems" in keys and not parts[0])
+    return keys.get("systems") or ("" if labels else "/".join(parts))
+
+
+def _check_whole(keys: Mapping[str, str], nets: str, kind: TableKind) -> None:
+    """A ValueError for a row that is neither measured, with nets and all that these need, nor quoted, without any of it."""
+    if nets and (missing := [name for name in kind.needed if not keys.get(name)]):
         raise ValueError(
-            f"expected nets and a protocol for a row that is measured, or neither: got {member!r} and {protocol!r}"
+            f"expected {' and '.join(missing)} beside the nets {nets}, in columns of these names; a quoted row names no nets"
         )
-    objective, layers = keys.get("objective", ""), keys.get("layers", "")
-    system = parse_system(member, protocol, objective, layers) if protocol else None
-    minus = parse_system(keys["minus"], protocol) if keys.get("minus") else None
-    return Row(keys, cells, system, minus)
+    given = [keys[name] for name in kind.measured_by if name not in ("S", "Q") and keys.get(name)]
+    if given and not nets:
+        raise ValueError(f"expected nets beside {', '.join(given)}, in the columns net, S and Q, or systems; got none")
+
+
+def _check_tasks(row: Row, columns: Sequence[Column]) -> None:
+    for task in [task_of(row, column) for column in columns if row.members]:
+        if task not in TASKS:
+            raise ValueError(
+                f"no task of transfer is called {task!r}{nearest_hint(task, list(TASKS))}: expected the quantity of a column "
+                f"and, behind a dash, the row's input or combined to be one of {', '.join(TASKS)}"
+            )
 
 
 def table_evaluations(number: str, seeds: tuple[int, ...] = (0,)) -> tuple[Evaluation, ...]:

@@ -31,7 +31,7 @@ def convolutions(net: str) -> tuple[tuple[tuple[int, int] | None, ...], ...]:
 
     PAPER 4.1: in B-5x5 each pair of B's 3x3 convolutions is one 5x5. Raises NoSecondDefinitionError for another net.
     """
-    with (PUBLISHED / "table01.csv").open(encoding="utf-8", newline="") as file:
+    with (PUBLISHED / "table01.csv").open(encoding="utf-8-sig", newline="") as file:
         rows = [row for row in csv.DictReader(file) if row["row"].startswith("block")]
     if net.removesuffix("-5x5") not in rows[0]:
         raise NoSecondDefinitionError(f"{net}: not in tables/published/table01.csv, from which nets are computed again")

@@ -17,7 +17,7 @@ from vggrepro.core.printable import is_hidden, shortened
 from vggrepro.core.validation import models_in
 from vggrepro.paper.references import COLUMN_SPLITS, ON
 from vggrepro.paper.runs import file_name
-from vggrepro.paper.systems import released_run
+from vggrepro.paper.systems import parse_fusion, released_run
 
 LONGEST_NAME = 200
 """Characters of a name in a table."""
@@ -44,11 +44,23 @@ def _row_name(name: str) -> str:
     if name != name.strip() or len(name) > LONGEST_NAME or name.startswith("-") or " + " in name:
         expected = f"a name of at most {LONGEST_NAME} characters, without ' + ', spaces around it or a dash before it"
         raise ValueError(f"expected {expected}, got {shortened(name)}")
+    if _is_system(name):
+        raise ValueError(
+            f"{name!r} reads as a system of the paper, whose claims would be judged by it: call it otherwise"
+        )
     return name
 
 
+def _is_system(text: str) -> bool:
+    try:
+        parse_fusion(text, imported=())
+    except ValueError:
+        return False
+    return True
+
+
 RowName = Annotated[NonEmptyText, AfterValidator(_row_name)]
-"""The name of a row that a user adds to a table."""
+"""The name of a row that a user adds to a table, which claims find it by."""
 
 
 def _store_name(name: str) -> str:

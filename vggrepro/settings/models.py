@@ -17,6 +17,7 @@ from vggrepro.core.instructions import Instructions
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, nearest_hint
 from vggrepro.paper.additions import with_references, with_systems, with_variants
+from vggrepro.paper.measures import allowed_labels
 from vggrepro.paper.runs import Run, file_name
 from vggrepro.paper.systems import Imported, System, evaluations_of, parse_fusion, released_run
 from vggrepro.paper.tables import (
@@ -174,6 +175,7 @@ class Settings(FrozenModel):
             raise ValueError(f"data.path: the layout {self.data.layout} needs the folder or archive of the data set")
         if self.tables:
             self._own_tables.extend(know_own_tables(Path(self.tables)))
+            self._check_own_quantities()
         if self.variants:
             self._of_variant.update(settings_of_variants(self))
             check_variants(self)
@@ -226,6 +228,17 @@ class Settings(FrozenModel):
             if new := [e.path for e in evaluations_of(fused) if e not in known]:
                 raise ValueError(
                     f"fusions.{name}: no table of the paper evaluates {new[0]}: add a row with it to tables/published/ first"
+                )
+
+    def _check_own_quantities(self) -> None:
+        """A ValueError for a top-N that no net gets wrong; how many classes a whole data set has, only its images tell."""
+        classes = self.data.classes
+        columns = [(number, column) for number in self._own_tables for column in published_table(number).columns]
+        for number, column in columns:
+            if classes and (allowed_labels(column.quantity) or 0) >= classes:
+                raise ValueError(
+                    f"tables: {self.tables}/tables.yaml: {number}: values.{column.name}.quantity: expected top-N with N below "
+                    f"data.classes={classes}, got {column.quantity!r}"
                 )
 
     def added(self, number: str) -> dict[str, System]:

@@ -6,6 +6,7 @@ A variant sets what differs and nothing else, so that its other settings are tho
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -226,6 +227,8 @@ def _values(where: str, written: Any) -> Sequence[Any]:  # noqa: ANN401
         values = [_plain(low + i * by if how == "step" else low * by**i) for i in steps]
     if len(values) < 2:
         raise ValueError(f"config: {where}: expected at least two values for a sweep, got {shortened(values)}")
+    if repeated := [text for text, count in Counter(map(_value_text, values)).items() if count > 1]:
+        raise ValueError(f"config: {where}: the sweep has the value {repeated[0]} twice: leave one out")
     return values
 
 
