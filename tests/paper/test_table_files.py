@@ -26,9 +26,10 @@ LINES = 'net,S,Q,protocol,top1_val\nE,[256;512],"256,384,512",dense,-\n'
 def added(published):
     """A function that adds a Table 13 to a copy of the published ones, with one text in it replaced, and reads it."""
 
+    words = (published / "tables.yaml").read_text(encoding="utf-8")
+
     def add(old: str = "", new: str = "", lines: str | bytes = LINES) -> None:
         assert old in MINE
-        words = (published / "tables.yaml").read_text(encoding="utf-8")
         (published / "tables.yaml").write_text(words + MINE.replace(old, new), encoding="utf-8")
         (published / "table13.csv").write_bytes(lines if isinstance(lines, bytes) else lines.encode())
         clear_caches()
