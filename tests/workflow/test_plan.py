@@ -74,6 +74,13 @@ def test_a_missing_data_set_of_transfer_is_reported_before_any_job(tmp_path):
     assert not (tmp_path / "results").exists()
 
 
+def test_a_key_that_stands_twice_in_a_file_of_settings_is_named(tmp_path):
+    (tmp_path / "mine.yaml").write_text("smoke: true\nimported: {Theirs: {file: a.npy}, Theirs: {file: b.npy}}\n")
+    done = snakemake(tmp_path, "--configfile", str(tmp_path / "mine.yaml"))
+    assert done.returncode
+    assert "mine.yaml: cannot be read as YAML: the key 'Theirs' stands twice" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("config", [{"seeds": [0, 1, 11]}, {"seeds": [3], "released": {"D": "d.pth"}}, {"seeds": [7]}])
 def test_a_wildcard_stands_for_the_runs_of_the_plan_and_no_others(config):
     plan = Plan.of(load_settings({"smoke": True} | config))

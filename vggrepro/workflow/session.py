@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from vggrepro.core.files import lock
+from vggrepro.core.files import lock, read_yaml
 from vggrepro.core.leftovers import clear_leftovers
 from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import REFERENCE, digests_of, read_digests
@@ -64,6 +64,12 @@ def sample_memory_less() -> None:
     from snakemake import benchmark
 
     benchmark.BENCHMARK_INTERVAL_SHORT = 2.0
+
+
+def check_config_files(workflow: Any) -> None:  # noqa: ANN401
+    """Raise ValueError for a file of settings in which a key stands twice: Snakemake would take the last in silence."""
+    for path in workflow.configfiles:
+        read_yaml(Path(path))
 
 
 def unlock_after_a_kill(workflow: Any) -> None:  # noqa: ANN401

@@ -5,6 +5,7 @@ from vggrepro.settings.loading import load_settings
 from vggrepro.workflow.content import decide_by_content
 from vggrepro.workflow.plan import Plan, one_of, one_run_of
 from vggrepro.workflow.session import (
+    check_config_files,
     collect_garbage_less,
     find_own_commands,
     keep_output_in_logs,
@@ -19,6 +20,7 @@ sample_memory_less()
 unlock_after_a_kill(workflow)
 
 with one_message():
+    check_config_files(workflow)
     PLAN = Plan.of(load_settings(config, look_for_files=True))
     DOWNLOADS = downloads()
 
