@@ -152,8 +152,19 @@ def _compared(
 
 def _is_elsewhere(claim: Claim, tables: Path) -> bool:
     """Whether a claim is judged on other images than those of the paper."""
-    files = {tables / f"{table_name(place.table)}.json" for pair in claim.compared() for place in pair}
-    return any(file.exists() and claim.quantity in read_table(file).other_data for file in files)
+    numbers = {place.table for pair in claim.compared() for place in pair}
+    return any(claim.quantity in _other_data(tables, number) for number in numbers)
+
+
+def _other_data(tables: Path, number: str) -> tuple[str, ...]:
+    """The quantities of a table that were measured on other images than the paper's; none of a table that was not made."""
+    file = tables / f"{table_name(number)}.json"
+    return _read_other_data(file, file.stat().st_mtime_ns) if file.exists() else ()
+
+
+@cache
+def _read_other_data(file: Path, _version: int) -> tuple[str, ...]:
+    return read_table(file).other_data
 
 
 def _check_constants(claim: Claim, settings: Settings, tables: Path) -> None:
@@ -162,8 +173,7 @@ def _check_constants(claim: Claim, settings: Settings, tables: Path) -> None:
         for cell in (place, against):
             if cell.is_absent(settings.table):
                 raise NotRunError(f"{cell.label}: no such system is imported here")
-        file = tables / f"{table_name(place.table)}.json"
-        if not against.row(settings.table).ours and file.exists() and claim.quantity in read_table(file).other_data:
+        if not against.row(settings.table).ours and claim.quantity in _other_data(tables, place.table):
             raise NotRunError(
                 f"{against.label} is of the paper's images, and {place.label} is of others: nothing to compare"
             )
