@@ -57,7 +57,7 @@ def cells_warning(tables: Sequence[Table]) -> str:
     if like and not unlike:
         return ""
     if not like and not unlike:
-        return "No cell of the paper's tables was measured here: nothing below is compared with a number of the paper."
+        return "No cell of the paper's tables was measured here: no difference from a printed number is shown."
     return (
         f"{like} of {like + unlike} measured cells compare like with like; the others are of other images or settings than "
         "the paper's, and say so."
