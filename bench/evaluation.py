@@ -83,11 +83,11 @@ def torchvision_net(net: VGG, dense: bool) -> nn.Module:
     return nn.Sequential(vgg.features, *as_convolutions[:-1])
 
 
-def openvino_net(net: nn.Module) -> Net:
+def openvino_net(net: nn.Module, sides: tuple[int, int]) -> Net:
     """The net compiled by OpenVINO, for images of any size."""
     import openvino
 
-    model = openvino.convert_model(net, example_input=torch.zeros(1, 3, 256, 341))
+    model = openvino.convert_model(net, example_input=torch.zeros(1, 3, *sides))
     options = {"INFERENCE_NUM_THREADS": CORES, "INFERENCE_PRECISION_HINT": "f32"}
     compiled = openvino.Core().compile_model(model, "CPU", options)
     return lambda views: torch.from_numpy(compiled(views.numpy())[0])
@@ -190,7 +190,8 @@ def measured(
         "best": work("best", lambda: in_batches(best, files, protocol, scales)),
     }
     if importlib.util.find_spec("openvino"):
-        runtime = openvino_net(torchvision_net(net, dense=protocol == DENSE))
+        sides = (256, 341) if protocol == DENSE else (CROP, CROP)
+        runtime = openvino_net(torchvision_net(net, dense=protocol == DENSE), sides)
         works["runtime"] = work("runtime", lambda: in_batches(runtime, files, protocol, scales))
     for name, settings in OURS.items():
         if name != "bf16" or cpu_has_bf16():
