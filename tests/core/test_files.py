@@ -21,9 +21,9 @@ from vggrepro.core.files import (
     read_json,
     read_regular,
     read_text,
-    read_yaml,
     write_json,
 )
+from vggrepro.core.yaml_files import read_yaml
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):

@@ -23,8 +23,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-import yaml
-
 from vggrepro.core import limits
 from vggrepro.core.checksums import (
     CHECKSUMS,
@@ -243,45 +241,6 @@ def read_rows(path: Path, again: str = "make it again") -> list[dict[str, str]]:
     """The rows of a CSV file of ours by its columns' names; a ValueError as of `checked`."""
     with checked(path, again), path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
-
-
-_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""The compiled parser is seven times as fast; some builds of PyYAML do without."""
-YAML_LEVELS = 100
-"""Lists and keys inside of each other; thousands end the compiled parser, and Python with it."""
-
-
-def read_yaml(path: Path) -> Any:  # noqa: ANN401
-    """The value in a YAML file; a ValueError that names the file where it cannot be read."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        _check_events(yaml.parse(text, _YAML))
-        return yaml.load(text, _YAML)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: cannot be read as YAML: {error}") from None
-
-
-def _check_events(events: Iterable[Any]) -> None:
-    """A YAMLError for a key that stands twice, of which the last would count in silence, and for too many levels."""
-    open_keys: list[list[str] | None] = []
-    expects_key: list[bool] = []
-    for event in events:
-        if isinstance(event, yaml.CollectionEndEvent):
-            open_keys.pop()
-            expects_key.pop()
-        elif isinstance(event, yaml.NodeEvent):
-            if open_keys and (keys := open_keys[-1]) is not None:
-                if expects_key[-1] and isinstance(event, yaml.ScalarEvent) and event.value != "<<":
-                    if event.value in keys:
-                        again = f", again in line {event.start_mark.line + 1}" if event.start_mark else ""
-                        raise yaml.YAMLError(f"the key {event.value!r} stands twice{again}: keep one")
-                    keys.append(event.value)
-                expects_key[-1] = not expects_key[-1]
-            if isinstance(event, yaml.CollectionStartEvent):
-                open_keys.append([] if isinstance(event, yaml.MappingStartEvent) else None)
-                expects_key.append(True)
-                if len(open_keys) > YAML_LEVELS:
-                    raise yaml.YAMLError(f"more than {YAML_LEVELS} levels of lists and keys inside of each other")
 
 
 def file_digest(path: Path, algorithm: str = "sha256") -> str:

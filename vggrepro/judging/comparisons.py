@@ -65,6 +65,8 @@ class TestedComparison:
     """What the gain is a mean over: images, splits, epochs."""
     exact: float | None = None
     """Two-sided p-value of no difference by an exact test, where there is one."""
+    unknown_spread: bool = False
+    """Whether nothing shows how trainings differ: one seed, on other images than those that the assumed spread is of."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ def compare_cells(
             seeds=difference.seeds,
             trainings=spread.in_words(elsewhere=elsewhere) if difference.times else SAME_TRAININGS,
         )
-        comparisons.append(TestedComparison(step, estimate, difference.unit, difference.exact))
+        unknown = bool(elsewhere and difference.times and not spread.measured)
+        comparisons.append(TestedComparison(step, estimate, difference.unit, difference.exact, unknown))
     return comparisons
 
 

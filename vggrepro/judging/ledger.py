@@ -24,7 +24,6 @@ from vggrepro.paper.claims import CLAIMS_FILE, RATIOS, Claim, printed_gains
 from vggrepro.paper.tables import table_name
 from vggrepro.paper.tolerances import tolerances_digest
 from vggrepro.scores.outcomes import Outcomes, read_outcomes
-from vggrepro.scores.trainings import ASSUMED_ELSEWHERE
 from vggrepro.settings.claims import ClaimFamily, claim_families
 from vggrepro.settings.models import Settings
 from vggrepro.tables.lineage import FinishedTraining
@@ -211,9 +210,7 @@ ONE_SEED_ELSEWHERE = "one seed: how trainings differ on these images is not know
 
 def _remarks(claim: Claim, comparisons: Sequence[TestedComparison], settings: Settings, tables: Path) -> str:
     """What a verdict rests on that is not measured, and how nets that a claim compares were made otherwise than each other."""
-    unknown = any(
-        ASSUMED_ELSEWHERE in each.step.trainings and settings.seeds == settings.seeds[:1] for each in comparisons
-    )
+    unknown = any(each.unknown_spread for each in comparisons)
     places = {(place.table, place.of) for pair in claim.compared() for place in pair if place.of}
     remarks = (
         audited_unstaged(settings, number, of).remarks(tables / f"{table_name(number)}.json")

@@ -17,9 +17,9 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, Field, create_model
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.ilsvrc import ILSVRC_CLASSES
 from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Rule, SampleEstimate, protocol_rules
 from vggrepro.paper.runs import Run

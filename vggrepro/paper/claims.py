@@ -14,10 +14,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.printable import shortened
 from vggrepro.core.validation import FrozenModel, nearest_hint, validated
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.named_cells import with_named_cells
 from vggrepro.paper.tables import Published, PublishedTable, Row, cell_id, table_label
 from vggrepro.paper.tolerances import DIFFERENCES, allowed_difference

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import Field
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.printable import shortened
 from vggrepro.core.validation import FrozenModel, nearest_hint, validated
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.kinds import TABLE_KINDS, TableKind
 from vggrepro.paper.measures import MEASURES, allowed_labels
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.runs import TRAINING_STAGES, Run
 from vggrepro.paper.tasks import TASKS
 

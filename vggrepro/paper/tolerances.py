@@ -15,9 +15,10 @@ from typing import Annotated
 
 from pydantic import Field
 
-from vggrepro.core.files import file_digest, read_yaml
+from vggrepro.core.files import file_digest
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.references import plain_quantity
 
 TOLERANCES_FILE = ROOT / "tables" / "tolerances.yaml"

@@ -11,10 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.provenance import cpu_name
 from vggrepro.core.validation import FrozenModel, nearest_hint, validated
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.settings.fields import PositiveNumber
 
 HARDWARE_FILE = ROOT / "tables" / "hardware.yaml"

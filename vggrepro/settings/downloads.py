@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, nearest_hint, validated
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.systems import released_run
 from vggrepro.settings.fields import NonEmptyText
 

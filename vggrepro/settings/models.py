@@ -12,10 +12,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.instructions import Instructions
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, nearest_hint
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.additions import with_references, with_systems, with_variants
 from vggrepro.paper.measures import allowed_labels
 from vggrepro.paper.runs import Run, file_name

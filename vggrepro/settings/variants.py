@@ -15,9 +15,9 @@ from typing import Annotated, Any, get_args
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, create_model, model_serializer
 from pydantic_core.core_schema import SerializerFunctionWrapHandler
 
-from vggrepro.core.files import read_yaml
 from vggrepro.core.printable import shortened
 from vggrepro.core.validation import FrozenModel
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.nets import NETS
 from vggrepro.paper.runs import OBJECTIVES, Run, file_name
 from vggrepro.paper.systems import PROTOCOLS

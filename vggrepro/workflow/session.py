@@ -11,8 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any, TextIO
 
-from vggrepro.core.files import lock, read_yaml
+from vggrepro.core.files import lock
 from vggrepro.core.leftovers import clear_leftovers
+from vggrepro.core.yaml_files import read_yaml
 from vggrepro.diagnosis.comparison import compare, line_of
 from vggrepro.diagnosis.digests import REFERENCE, digests_of, read_digests
 from vggrepro.settings.downloads import FETCHED_FILE, place_of
