@@ -119,20 +119,24 @@ def step_differences(claim: Claim, trainings: Sequence[FinishedTraining]) -> lis
     Raises NotRunError where no such run was trained on both.
     """
     assert isinstance(claim.of, int)
-    steps: dict[tuple[str, ...], dict[int, list[dict[str, Any]]]] = {}
+    steps: dict[tuple[str, ...], dict[int, tuple[str, list[dict[str, Any]]]]] = {}
     for training in trainings:
         about, kept = training.about, training.about.get("first_steps")
         if kept and about["settings"]["train"]["precision"] == "fp32":
             made_of = json.dumps([about[key] for key in ("settings", "parent", "data")], sort_keys=True)
             same = (training.run.label, training.run.name, made_of)
-            steps.setdefault(same, {})[about["attempts"][0]["processes"]] = kept
+            began = about["attempts"][0]
+            steps.setdefault(same, {})[began["processes"]] = f"{began['processes']} x {began['device']}", kept
     pairs = [(name, of[1], of[claim.of]) for (name, *_), of in sorted(steps.items()) if {1, claim.of} <= of.keys()]
     if not pairs:
         raise NotRunError(
             f"no run was trained in fp32 on one GPU and on {claim.of}, with the same seed, settings and images: these are two "
             "folders of results, whose run.json files vggrepro claims --runs takes"
         )
-    return [(f"{name} on {claim.of} and on one", _largest_difference(many, one)) for name, one, many in pairs]
+    return [
+        (f"{name} on {where} and on {alone}", _largest_difference(many, one))
+        for name, (alone, one), (where, many) in pairs
+    ]
 
 
 def _largest_difference(first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]) -> float:
