@@ -6,6 +6,7 @@ import importlib
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -332,31 +333,17 @@ def test_a_mistake_that_the_snakefile_finds_ends_in_one_message_without_lines_of
 
 
 def test_a_damaged_table_of_the_paper_ends_in_one_message_that_names_it(tmp_path):
-    """It is read while modules are imported, before anything else can be said."""
-    code = """
-from vggrepro.core import files
-read = files.read_yaml
-def broken(path):
-    if path.name == "tables.yaml":
-        raise ValueError(f"{path}: cannot be read as YAML")
-    return read(path)
-files.read_yaml = broken
-"""
-    (tmp_path / "sitecustomize.py").write_text(code)
-    path = os.pathsep.join((str(tmp_path), str(ROOT)))
-    call = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        str(ROOT / "Snakefile"),
-        "--dry-run",
-        "--config",
-        "smoke=true",
-    ]
-    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path})
+    """It is read while modules are imported, before anything else can be said; a copy of the house is damaged here."""
+    for name in ("vggrepro", "workflow", "tables"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "Snakefile", tmp_path)
+    damaged = tmp_path / "tables" / "published" / "tables.yaml"
+    damaged.write_text(damaged.read_text() + '"')
+    call = [sys.executable, "-m", "snakemake", "--dry-run", "--config", "smoke=true"]
+    path = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True, env=path)
     assert done.returncode
-    assert done.stderr.strip().splitlines()[-1].endswith("tables.yaml: cannot be read as YAML")
+    assert f"{damaged}: cannot be read as YAML" in done.stderr
     assert "Traceback" not in done.stderr
 
 
