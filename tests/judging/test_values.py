@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from itertools import zip_longest
 from typing import Any
 
@@ -15,13 +16,13 @@ from vggrepro.judging.values import (
     declaration,
     record_form,
     training_recipes,
-    value_at,
     value_of,
 )
-from vggrepro.paper.protocol import SILENT, STAGES, Call, SampleEstimate, protocol_rules, rules_by_id
+from vggrepro.paper.protocol import SILENT, STAGES, SampleEstimate, protocol_rules, rules_by_id
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import NetSettings
 from vggrepro.settings.loading import load_settings
+from vggrepro.settings.models import RunSettings, Settings
 
 RATES = [[1, 0.01], [4, 0.001], [6, 0.0002]]
 
@@ -38,28 +39,47 @@ def declared(name: str, given: dict, **more: object) -> object:
 def test_every_rule_has_a_function_and_every_field_of_a_record_one_type(section):
     types: dict[str, object] = {}
     for rule in protocol_rules()[section]:
-        _, *kinds = FUNCTIONS[rule.measured.function]
-        for field, kind in zip_longest(rule.measured.fields, kinds):
+        function, fields = rule.measurement
+        for field, kind in zip_longest(fields, FUNCTIONS[function][1:] if function else ()):
             if field.startswith(("record.", "recipe.")):
                 assert kind is not None, field
                 assert types.setdefault(field, kind) == kind, field
 
 
 @pytest.mark.parametrize(
-    ("written", "message"),
+    ("expression", "message"),
     [
-        ({"half": "record.flipped"}, "expected one of .*share of 2.* fields, got half of record.flipped"),
-        ({"share": "record.flipped"}, "expected one of .*share of 2.* fields, got share of record.flipped"),
-        ({"train.momentum": {"0.5": 1}}, "train.momentum: expected one of 0.5, got 0.9"),
+        ("share(record.flipped)", "missing 1 required positional argument: 'draws'"),
+        ("share(record.flipped", "expected ','"),
+        ("1 + 'one'", "unsupported operand"),
     ],
     ids=str,
 )
-@pytest.mark.parametrize("key", ["measured", "declared"])
-def test_a_rule_whose_value_is_unknown_is_named(key, written, message):
-    rule = rules_by_id()["momentum"].model_copy(update={key: Call.model_validate(written)})
-    names = dict(load_settings({})) | {"record": {"flipped": 0.5}}
-    with pytest.raises(ValueError, match=f"protocol.yaml: rule momentum: {message}"):
-        value_of(rule, getattr(rule, key), names)
+def test_a_rule_whose_expression_cannot_be_computed_is_named(expression, message):
+    with pytest.raises(ValueError, match=f"protocol.yaml: rule momentum: {re.escape(expression)}: .*{message}"):
+        value_of(rules_by_id()["momentum"], expression, {"record": {"flipped": 0.5}})
+
+
+@pytest.mark.parametrize(
+    ("expression", "missing"),
+    [
+        ("made.epochs", "epochs"),
+        ("made['data set']", "data set"),
+        ("made.classes|length", "classes"),
+        ("half(train.momentum)", "half"),
+        ("share(record.flipped, record.drawn)", "drawn"),
+        ("{1: 2}[train.momentum]", "0.9"),
+        ("boxes.target", "target"),
+    ],
+)
+def test_what_an_expression_asks_for_and_is_not_there_is_named(expression, missing):
+    names = dict(load_settings({})) | {"record": {"flipped": 0.5}, "made": {}, "boxes": None}
+    with pytest.raises(LookupError, match=f"^{missing} is missing$"):
+        value_of(rules_by_id()["momentum"], expression, names)
+
+
+def test_no_setting_hides_a_function_of_expressions():
+    assert not set(FUNCTIONS) & {*Settings.model_fields, *RunSettings.model_fields}
 
 
 @pytest.mark.parametrize("where", [("training",), ("evaluation",), ("released", "recipe")], ids=str)
@@ -121,10 +141,8 @@ def test_crops_of_all_scales_are_counted_together_and_whole_images_by_scale():
 
 
 def test_a_value_is_found_through_mappings_and_attributes():
-    assert value_at({"model": NetSettings(width=8)}, "model.width") == 8
-    for field in ("model.depth", "boxes.target"):
-        with pytest.raises(LookupError, match=field):
-            value_at({"model": NetSettings(), "boxes": None}, field)
+    assert value_of(rules_by_id()["width"], "model.width", {"model": NetSettings(width=8)}) == 8
+    assert value_of(rules_by_id()["svm-c"], "transfer.C", dict(load_settings({}))) == [0.1, 0.3, 1.0, 3.0, 10.0]
 
 
 def test_a_setting_declares_its_value_and_a_message_names_it():
@@ -184,4 +202,4 @@ def test_a_run_declares_its_scale_and_its_parent_by_name():
 def test_a_batch_is_no_larger_than_an_epoch():
     record = {"in_epoch": [100]}
     assert declared("batch", {}, record=record) == 100
-    assert declared("iterations", {"train": {"batch": 30}}, record=record, epochs=2, stage="train") == 8
+    assert declared("iterations", {"train": {"batch": 30}}, record=record, made={"epochs": 2}, stage="train") == 8

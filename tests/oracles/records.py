@@ -195,7 +195,7 @@ def svms_json(task: str, settings: Settings) -> dict[str, Any]:
 def fill_in(record: dict[str, Any], section: str) -> dict[str, Any]:
     """A record with the paper's values of the plain fields that are missing: of rules that the lists above do not know."""
     for rule in protocol_rules()[section]:
-        function, [field, *_] = rule.measured.function, rule.measured.fields
+        function, [field, *_] = rule.measurement
         name = field.removeprefix("record.")
         if function in PLAIN_TYPES and field.startswith("record.") and "." not in name:
             expected = rule.expect.get("every")

@@ -41,11 +41,12 @@ def test_the_text_of_a_setting_has_the_number_of_its_choice():
 def test_every_setting_that_is_not_harmless_is_one_that_a_rule_of_the_protocol_reads():
     rules = [rule for rules in protocol_rules().values() for rule in rules]
     read = {
-        field.format(stage=stage, task=SimpleNamespace(data=data))
-        for written in (written for rule in rules for written in (rule.declared, rule.measured) if written)
-        for field in written.fields
+        rule.setting.format(stage=stage, task=SimpleNamespace(data=data))
+        for rule in rules
+        if rule.setting
         for stage, data in (("train", "caltech101"), ("finetune", "caltech256"), ("localise", "voc2007"))
     }
+    read |= {name for rule in rules for name in re.findall(r"[\w.]+", rule.declared or "")}
     assert {key for key, effect in EFFECTS.items() if effect != HARMLESS} <= read
 
 

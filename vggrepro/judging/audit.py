@@ -8,7 +8,7 @@ cell that depends on it gets a footnote.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from vggrepro.core.arrays import read_array
 from vggrepro.core.records import WEIGHTS_RECORDS, typed_record
 from vggrepro.core.validation import validated
 from vggrepro.judging.footnotes import footnotes, noted
-from vggrepro.judging.values import EFFECTS, declaration, record_form, training_recipes, value_at, value_of
+from vggrepro.judging.values import EFFECTS, declaration, record_form, training_recipes, value_of
 from vggrepro.paper.protocol import QUANTITIES, SILENT, STAGES, Rule, holds, protocol_rules, rules_by_id, text_of
 from vggrepro.paper.references import AT, plain_quantity
 from vggrepro.paper.runs import Run
@@ -93,6 +93,8 @@ class Source:
     """The run, evaluation or result that it is of."""
     remedy: str
     """What to do where no table may show a number of it."""
+    made: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in it, and how many `images` it is of."""
 
     def refusal(self, problem: str, first: str = "") -> ValueError:
         """The error to raise; `first` is what else could be done about it."""
@@ -123,29 +125,30 @@ def compared(
     )
 
 
-def findings(section: str, stage: str, names: Mapping[str, Any], source: Source) -> tuple[AuditFinding, ...]:
+def findings(section: str, stage: str, source: Source, names: Mapping[str, Any]) -> tuple[AuditFinding, ...]:
     """What was done that departs from the paper, and all choices, by the rules of a section at a stage.
 
-    `names` holds what rules are read from: the file's keys, its record, and the settings of the table. Raises ValueError for a
-    field that is missing, and for a value that is neither declared by the settings nor the paper's.
+    `names` holds what rules are read from beside the file: its checked record, and the settings of the table. Raises
+    ValueError for a field that is missing, and for a value that is neither declared by the settings nor the paper's.
     """
-    by_rule = (_finding(rule, stage, names, source) for rule in protocol_rules()[section] if rule.applies(stage))
+    names = {**names, "made": source.made}
+    by_rule = (_finding(rule, stage, source, names) for rule in protocol_rules()[section] if rule.applies(stage))
     return tuple(finding for finding in by_rule if finding)
 
 
-def _finding(rule: Rule, stage: str, names: Mapping[str, Any], source: Source) -> AuditFinding | None:
+def _finding(rule: Rule, stage: str, source: Source, names: Mapping[str, Any]) -> AuditFinding | None:
     try:
         value = value_of(rule, rule.measured, names)
     except LookupError as missing:
-        raise source.refusal(f"{missing.args[0]} is missing, which rule {rule.id} is about") from None
+        raise source.refusal(f"{missing}: rule {rule.id} measures {rule.measured}") from None
     declared, setting = declaration(rule, names)
     effect = EFFECTS.get(setting, HARMLESS)
     choice, plausible = rule.choice or effect.choice_at(stage), ""
-    if choice and effect.plausible and not effect.is_plausible(value_at(names, setting)):
+    if choice and effect.plausible and not effect.is_plausible(value_of(rule, setting, names)):
         plausible = f"; plausible: {setting} of {text_of(effect.plausible)}"
     expected = rule.expected(stage, names.get("run"))
     finding = compared(rule, expected, value, choice=choice, about=source.about, plausible=plausible)
-    did = f"{rule.measured.fields[0]}: {rule.words(text_of(value))}"
+    did = f"{rule.measured_field}: {rule.words(text_of(value))}"
     if declared != SILENT and not holds(declared, value):
         raise source.refusal(
             f"{did}, but {setting} says {text_of(declared)}. No table shows a number made under an undeclared deviation",
@@ -186,12 +189,14 @@ class Audit:
         Raises ValueError as `of_run` does, and for scores or boxes of other weights than the run's.
         """
         run, about = Run.parse(document["run"]), "{run}/{protocol}/{Q}".format_map(document)
-        source = Source(f"{folder}/made.json", about, f"delete {folder} and evaluate again")
+        made = {**document, "images": images, "Q": [document["Q"]]}
+        source = Source(f"{folder}/made.json", about, f"delete {folder} and evaluate again", made)
         stage = "boxes" if run.localises else document["protocol"]
         # other images than the data set's are declared by name
         elsewhere = any(part.startswith(f"{run.name}{AT}") for part in folder.parts)
-        stages = {"evaluation": stage} if elsewhere else {"images": "images", "evaluation": stage}
-        results = self._of_test(run, stages, {**document, "images": images, "Q": [document["Q"]]}, source)
+        results = self._of_test(
+            run, {"evaluation": stage} if elsewhere else {"images": "images", "evaluation": stage}, source
+        )
         return results + (self.of_settings("merging") if run.localises else ())
 
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
@@ -200,70 +205,68 @@ class Audit:
         results: tuple[AuditFinding, ...] = ()
         for features in document["features"]:
             run, name = Run.parse(features["run"]), f"features of {features['name']}"
+            made = {**features, "protocol": "dense", "Q": features["scales"]}
             remedy = "delete them and compute them again"
-            source = Source(f"{file}, {name} by {run.name}", f"{run.name}, {name}", remedy)
-            tested = {**features, "protocol": "dense", "Q": features["scales"]}
-            results += self._of_test(run, {"evaluation": "features"}, tested, source)
-        source = Source(file, f"{task}/{folder.name}", f"delete {folder} and classify again")
-        names = {**document, **dict(self.settings), "task": TASKS[task], "images": images}
-        return results + findings("transfer", task, names, source)
+            source = Source(f"{file}, {name} by {run.name}", f"{run.name}, {name}", remedy, made)
+            results += self._of_test(run, {"evaluation": "features"}, source)
+        made = {**document, "images": images}
+        source = Source(file, f"{task}/{folder.name}", f"delete {folder} and classify again", made)
+        return results + findings("transfer", task, source, {**dict(self.settings), "task": TASKS[task]})
 
     def of_settings(self, section: str) -> tuple[AuditFinding, ...]:
         """The findings about what leaves no record but the settings: `stores`, `merging`, and how a `difference` is read."""
-        return findings(section, section, dict(self.settings), Source("settings", section, "set it"))
+        return findings(section, section, Source("settings", section, "set it"), dict(self.settings))
 
     def _of_run(self, run: Run) -> tuple[AuditFinding, ...]:
-        source, document = self._read(run)
+        source = self._read(run)
         if source.file.endswith("adopted.json"):
-            return self._of_released(source, document)
-        settings, parent = self.settings.for_run(run), self.settings.parent(run)
-        _check_settings(settings, document, source)
-        record = read_record("training", document, source)
-        if record.iterations != document["iterations"]:
-            raise source.refusal(f"record.iterations: expected {document['iterations']}, got {record.iterations}")
+            return self._of_released(source)
+        settings, parent, made = self.settings.for_run(run), self.settings.parent(run), source.made
+        _check_settings(settings, source)
+        record = read_record("training", source)
+        if record.iterations != made["iterations"]:
+            raise source.refusal(f"record.iterations: expected {made['iterations']}, got {record.iterations}")
         if parent:
-            self.check_weights(parent, (document["parent"] or {}).get("weights"), source, "parent.weights")
-        names = {**document, "record": record, **dict(self.settings.of(run)), **dict(settings), "run": run}
+            self.check_weights(parent, (made["parent"] or {}).get("weights"), source, "parent.weights")
+        names = {**dict(self.settings.of(run)), **dict(settings), "record": record, "run": run}
         names |= {"layers_of_variant": layers_of_variant(self.settings, run), "model": settings.model.as_built}
-        results = findings("training", run.stage, {**names, "stage": run.block, run.block: settings.train}, source)
+        results = findings("training", run.stage, source, {**names, "stage": run.block, run.block: settings.train})
         # a run whose S is drawn reads the original images
         stores = () if run.jitters else self.of_settings("stores")
         return results + stores + (self.of_run(parent) if parent else ())
 
-    def _of_released(self, source: Source, document: Mapping[str, Any]) -> tuple[AuditFinding, ...]:
+    def _of_released(self, source: Source) -> tuple[AuditFinding, ...]:
         """What the makers of a net say of its training. Older records do not say what its numbers were kept in."""
-        trained_by = document["trained by"]
+        trained_by = source.made["trained by"]
         if trained_by not in STAGES["released"]:
             raise source.refusal(f"trained by: expected one of {', '.join(STAGES['released'])}, got {trained_by}")
-        names = {"numbers": "fp32", **document, **dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
-        return findings("released", trained_by, names, source)
+        source = replace(source, made={"numbers": "fp32", **source.made})
+        names = {**dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
+        return findings("released", trained_by, source, names)
 
-    def _of_test(
-        self, run: Run, stages: Mapping[str, str], document: Mapping[str, Any], source: Source
-    ) -> tuple[AuditFinding, ...]:
+    def _of_test(self, run: Run, stages: Mapping[str, str], source: Source) -> tuple[AuditFinding, ...]:
         """The findings about a run and what was made of its net, by the sections of rules with the stage of each."""
         trained = self.settings.trained_as(run)
         results = self.of_run(trained)
-        self.check_weights(trained, document.get("weights"), source)
-        if document.get("classifier"):
-            self.check_weights(run.parent() or run, document["classifier"], source, "classifier")
+        self.check_weights(trained, source.made.get("weights"), source)
+        if source.made.get("classifier"):
+            self.check_weights(run.parent() or run, source.made["classifier"], source, "classifier")
             # dense boxes are of the labels that the best classification system gives
             for evaluation in evaluations_of(best_classification()):
                 results += self.of_run(evaluation.seeded(run.seed).run)
-        record = read_record("evaluation", document, source)
-        names = {**document, "record": record, **dict(self.settings.of(run))}
-        return sum((findings(*stage, names, source) for stage in stages.items()), results)
+        names = {**dict(self.settings.of(run)), "record": read_record("evaluation", source)}
+        return sum((findings(*stage, source, names) for stage in stages.items()), results)
 
     def check_weights(self, run: Run, weights: object, source: Source, field: str = "weights") -> None:
         """A ValueError where something was not made from the weights that the record of a run is of."""
-        of_run, document = self._read(run)
-        if weights != (expected := document["weights"]):
+        of_run = self._read(run)
+        if weights != (expected := of_run.made["weights"]):
             raise source.refusal(
                 f"{field}: expected {expected[:12]}, the weights that {of_run.file} is the record of, got {str(weights)[:12]}"
             )
 
 
-def _read_beside_weights(runs: Path, run: Run) -> tuple[Source, Mapping[str, Any]]:
+def _read_beside_weights(runs: Path, run: Run) -> Source:
     """What lies beside the weights of a run."""
     folder = runs / run.name
     file = next((file for name in WEIGHTS_RECORDS if (file := folder / name).exists()), None)
@@ -272,23 +275,25 @@ def _read_beside_weights(runs: Path, run: Run) -> tuple[Source, Mapping[str, Any
             f"{folder}/run.json: no such file, and no table shows a number of a run without it: train {run.name}"
         )
     trained = file.name == "run.json"
-    source = Source(str(file), run.name, f"delete {folder} and {'train' if trained else 'adopt'} {run.name} again")
     keys = ("settings", "parent", "epochs", "iterations") if trained else ("trained by",)
-    document = typed_record(file, ("run", "weights", *keys), kind=WEIGHTS_RECORDS[file.name])
-    if document["run"] != run.name:
-        raise source.refusal(f"run: expected {run.name}, got {document['run']}")
-    return source, document
+    made = typed_record(file, ("run", "weights", *keys), kind=WEIGHTS_RECORDS[file.name])
+    source = Source(
+        str(file), run.name, f"delete {folder} and {'train' if trained else 'adopt'} {run.name} again", made
+    )
+    if made["run"] != run.name:
+        raise source.refusal(f"run: expected {run.name}, got {made['run']}")
+    return source
 
 
-def read_record(section: str, document: Mapping[str, Any], source: Source) -> Any:  # noqa: ANN401
-    """The record in a document; a ValueError where there is none, or it has other fields than the rules are read from."""
-    if "record" not in document:
+def read_record(section: str, source: Source) -> Any:  # noqa: ANN401
+    """The record in a file; a ValueError where there is none, or it has other fields than the rules are read from."""
+    if "record" not in source.made:
         raise source.refusal("record is missing: it is older than records, and no table shows a number without one")
-    return validated(record_form(section), document["record"], f"{source.file}: record")
+    return validated(record_form(section), source.made["record"], f"{source.file}: record")
 
 
-def _check_settings(settings: RunSettings, document: Mapping[str, Any], source: Source) -> None:
-    recorded = validated(RunSettings, document["settings"], f"{source.file}: settings")
+def _check_settings(settings: RunSettings, source: Source) -> None:
+    recorded = validated(RunSettings, source.made["settings"], f"{source.file}: settings")
     of_run, of_table = ({key: value for key, value, _ in described(each)} for each in (recorded, settings))
     for key in sorted({*of_run, *of_table}):
         if of_run.get(key) != of_table.get(key) and EFFECTS.get(key) != HARMLESS:

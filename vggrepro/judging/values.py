@@ -7,21 +7,20 @@ record, all below `recipe` that of a released net's recipe, and nothing else may
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from inspect import signature
+from functools import cache, partial
 from itertools import pairwise
 from math import ceil, inf, sqrt
 from typing import Annotated, Any, TypeVar
 
+from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, UndefinedError
 from pydantic import BaseModel, Field, create_model
 
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
 from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.ilsvrc import ILSVRC_CLASSES
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Call, Rule, SampleEstimate, protocol_rules
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, Rule, SampleEstimate, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import effects
@@ -60,7 +59,7 @@ def _ends(pixels: tuple[int, int], draws: int, crop: Sequence[int]) -> list[Samp
     return [SampleEstimate(low, low - slack, low), SampleEstimate(high, high, high + slack)]
 
 
-def _scales(_: str, run: Run, model: NetSettings) -> list[float]:
+def _scales(run: Run, model: NetSettings) -> list[float]:
     """The ends of S in the paper's pixels, after rounding to this net's."""
     return [model.pixels(side) * 224 / model.crop for side in run.scale_ends]
 
@@ -82,15 +81,15 @@ def _views(
     return [views.get(str(model.pixels(scale)), 0) / max(n, 1) for scale in Q]
 
 
-def _at_most(most: float, least: int = 1) -> dict[str, float]:
-    return {"from": least, "to": most}
+def _between(low: float, high: float = inf) -> dict[str, float]:
+    return {"from": low, "to": high}
 
 
 def _images(per_class: int | None, data: DataSettings) -> Any:  # noqa: ANN401
     """No more than were asked for; of ILSVRC, if no number was, the paper's."""
     if data.layout == "ilsvrc" and per_class is None and data.classes is None:
         return SILENT
-    return _at_most((per_class or inf) * (data.classes or CLASSES[data.layout]))
+    return _between(1, (per_class or inf) * (data.classes or CLASSES[data.layout]))
 
 
 def _parent(staged: bool, run: Run, begins: str | None) -> str | None:
@@ -116,13 +115,11 @@ PLAIN_TYPES: dict[str, Any] = {
     "text": str,
     "texts": Several[str],
     "text_or_none": str | None,
-    "number_or_none": float | None,
     "names": list[str],
 }
 """Functions that take a field as it is, by its type."""
 FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
     **{name: (lambda value: value, kind) for name, kind in PLAIN_TYPES.items()},
-    "number_of": (len,),
     "sorted_names": (lambda names: sorted(names), dict[str, float]),
     "span": (lambda ends: ends[1] - ends[0], tuple[float, float]),
     # statistics of random draws, with their standard errors
@@ -143,76 +140,60 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
     "initialisation": (lambda name: [] if name == "none" else [name], str),
     "trained_layers": (_trained_layers, list[str], list[str], dict[str, float]),
     "views_per_image": (_views, dict[str, int], Several[int]),
-    # of settings; of one that is not set nothing
-    "value": (lambda value: SILENT if value is None else list(value) if isinstance(value, tuple) else value,),
     # what the learning rate follows: validation accuracy, after so many epochs and so often, or `fixed` epochs
     "steering": (lambda fixed: "validation accuracy" if fixed is None else "fixed epochs",),
     "patience": (lambda epochs, fixed: [epochs] if fixed is None else [],),
     "most_drops": (lambda drops, fixed: drops if fixed is None else len(fixed),),
     # a rate that validation accuracy steers may drop fewer times
-    "drops_at_most": (lambda drops, fixed: _at_most(drops, 0) if fixed is None else _at_most(len(fixed), len(fixed)),),
-    "at_most": (lambda _, most: _at_most(most),),
-    "any_number": (lambda _: _at_most(inf),),
-    "any_text": (lambda _: {"one_of": list(STAGES["released"])},),
+    "drops_at_most": (lambda drops, fixed: _between(0, drops) if fixed is None else _between(len(fixed), len(fixed)),),
+    "iterations": (lambda epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),),
+    "between": (_between,),
     "images": (_images,),
     # of other data sets than ILSVRC no more classes than were asked for
-    "classes": (lambda n, layout: _at_most(n or CLASSES[layout]) if layout != "ilsvrc" else n or SILENT,),
-    # an epoch may have fewer images than a batch
-    "batch": (lambda asked, in_epoch: min(asked, max(in_epoch)),),
-    "iterations": (lambda _, epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),),
+    "classes": (lambda n, layout: _between(1, n or CLASSES[layout]) if layout != "ilsvrc" else n or SILENT,),
     "parent": (_parent,),
     "kinds": (_kinds,),
     "scales": (_scales,),
 }
-"""By name: a function of fields, and the types of those that stand in a record."""
+"""What expressions may call, by name: a function, and the types of its arguments that stand in a record."""
 
 
-def _function(rule: Rule, call: Call) -> Callable[..., Any]:
-    """What a rule calls."""
-    function, *_ = FUNCTIONS.get(call.function, (None,))
-    if function is None or len(signature(function).parameters) != len(call.fields):
-        known = ", ".join(f"{name} of {len(signature(each).parameters)}" for name, (each, *_) in FUNCTIONS.items())
-        got = f"{call.function} of {', '.join(call.fields)}"
-        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: expected one of {known} fields, got {got}")
-    return function
+class _Missing(StrictUndefined):
+    """What an expression asks for and is not there."""
+
+    @property
+    def _undefined_message(self) -> str:
+        return f"{self._undefined_name} is missing"
 
 
-def value_of(rule: Rule, call: Call, names: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """The value that a rule is measured or declared by; a LookupError names the field that is not there.
+_EXPRESSIONS = Environment(undefined=_Missing, autoescape=False)
+_compiled = cache(partial(_EXPRESSIONS.compile_expression, undefined_to_none=False))
+_EXPRESSIONS.globals = {name: function for name, (function, *_) in FUNCTIONS.items()}
 
-    `names` holds what fields are taken from. In a field, `{stage}` and its like stand for what has that name.
-    """
-    function = _function(rule, call)
-    values = [value_at(names, field.format_map(names)) for field in call.fields]
-    if not call.table:
-        return function(*values)
-    value = values[0] if isinstance(values[0], str) else json.dumps(values[0])
-    if value not in call.table:
-        known = ", ".join(call.table)
-        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: {call.fields[0]}: expected one of {known}, got {value}")
-    return call.table[value]
+
+def value_of(rule: Rule, expression: str, names: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """The value of an expression of a rule; a LookupError names the field that is not there."""
+    try:
+        value = _compiled(expression)(names)
+        str(value)  # raises for what is missing
+    except UndefinedError as error:
+        raise LookupError(error.message) from None
+    except (TemplateSyntaxError, TypeError) as error:
+        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: {expression}: {error}") from None
+    return list(value) if isinstance(value, tuple) else value
 
 
 def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     """The value that the settings declare for a rule, and the setting that a user changes; SILENT where they declare none.
 
-    What is not declared has to be as in the paper. A setting that is measured itself declares itself.
+    What is not declared has to be as in the paper, and so has what a setting that is not set would declare.
     """
-    call = rule.declared or rule.measured
-    setting = call.fields[0].format_map(names)
-    if not rule.declared and setting not in EFFECTS:
+    if not rule.setting:
         return SILENT, ""
-    return value_of(rule, call, names), "the run's name" if setting.startswith("run.") else setting
-
-
-def value_at(document: Any, field: str) -> Any:  # noqa: ANN401
-    """The value that `record.net.width` stands for, through mappings and attributes; a LookupError where there is none."""
-    for key in field.split("."):
-        inside = document if isinstance(document, Mapping) else getattr(document, "__dict__", {})
-        if key not in inside:
-            raise LookupError(field)
-        document = inside[key]
-    return document
+    setting = rule.setting.format_map(names)
+    value = value_of(rule, rule.declared or setting, names)
+    silent = value is None and not rule.declared
+    return SILENT if silent else value, "the run's name" if setting.startswith("run.") else setting
 
 
 @cache
@@ -220,8 +201,8 @@ def record_form(section: str, key: str = "record") -> type[BaseModel]:
     """What stands below a `key` of what rules are read from: every field that a rule takes from there, and no other."""
     fields: dict[str, Any] = {}
     for rule in protocol_rules()[section]:
-        _, *types = FUNCTIONS[rule.measured.function]
-        fields |= zip(rule.measured.fields, types, strict=False)
+        function, names = rule.measurement
+        fields |= zip(names, FUNCTIONS[function][1:] if function else (), strict=False)
     below = f"{key}."
     return _model({name.removeprefix(below): kind for name, kind in fields.items() if name.startswith(below)})
 

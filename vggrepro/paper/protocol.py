@@ -6,13 +6,14 @@ What is expected of a value is kept as written: a plain value, a list, `{from, t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
 from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
@@ -99,30 +100,10 @@ def _check_form(written: Any) -> Any:  # noqa: ANN401
     return written
 
 
+_MEASURED = r"^(?:(\w+)\()?([^()|]+)\)?(?:\|\w+)?$"
+"""A field, or a function of fields; a filter may follow."""
 NonEmptyName = Annotated[str, Field(min_length=1)]
 Form = Annotated[Any, AfterValidator(_check_form)]
-
-
-class Call(FrozenModel):
-    """A value that is read off fields: what a function makes of them, or what a `table` has for the value of the one."""
-
-    function: NonEmptyName
-    fields: Annotated[tuple[NonEmptyName, ...], Field(min_length=1)]
-    table: Annotated[dict[str, Form], Field(min_length=1)] | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _as_written(cls, written: Any) -> Any:  # noqa: ANN401
-        """`{function: field}`, `{function: [field, ...]}`, `{field: {its value: value}}`, or a field alone."""
-        entry = {"value": written} if isinstance(written, str) else written
-        if not isinstance(entry, dict) or len(entry) != 1:
-            raise ValueError(
-                f"expected a field, {{function: fields}} or {{field: {{its value: value}}}}, got {written}"
-            )
-        [(name, given)] = entry.items()
-        if isinstance(given, dict):
-            return {"function": "value", "fields": (name,), "table": given}
-        return {"function": name, "fields": (given,) if isinstance(given, str) else tuple(given)}
 
 
 class Rule(FrozenModel):
@@ -131,8 +112,9 @@ class Rule(FrozenModel):
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
     section: NonEmptyName
     says: NonEmptyName
-    measured: Call
-    declared: Call | None = None
+    measured: Annotated[str, Field(pattern=_MEASURED)]
+    setting: NonEmptyName | None = None
+    declared: NonEmptyName | None = None
     expect: Annotated[dict[str, Form], Field(min_length=1)]
     shows: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
     choice: Annotated[int, Field(ge=1)] | None = None
@@ -140,6 +122,17 @@ class Rule(FrozenModel):
 
     def __hash__(self) -> int:
         return hash(self.id)
+
+    @property
+    def measurement(self) -> tuple[str, list[str]]:
+        """The function that measures, if it takes one, and the fields that are measured."""
+        function, fields = re.findall(_MEASURED, self.measured)[0]
+        return function, fields.split(", ")
+
+    @property
+    def measured_field(self) -> str:
+        """The first field that is measured, as a message names it: `record.batch`; of a file's own fields its key alone."""
+        return self.measurement[1][0].removeprefix("made").strip(".[']")
 
     def applies(self, stage: str) -> bool:
         """Whether what was done at a stage is measured."""

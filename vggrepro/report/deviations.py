@@ -103,7 +103,7 @@ def _row(alike: _Alike, rule: Rule, tables: int) -> dict[str, Any]:
         "kind": finding.kind,
         "rule": finding.rule,
         "choice": finding.choice,
-        "settings": _declared_settings(rule),
+        "settings": _declaring_settings(rule),
         "name": f"\u00a7{finding.section}",
         "fixed": True,
         "says": finding.says,
@@ -115,10 +115,10 @@ def _row(alike: _Alike, rule: Rule, tables: int) -> dict[str, Any]:
     }
 
 
-def _declared_settings(rule: Rule) -> list[str]:
-    """The settings that declare what a rule expects, such as `train.batch`, and other fields that it is declared by."""
-    fields = (rule.declared or rule.measured).fields
-    names = (f.format(stage=block, task=task) for f in fields for block in BLOCKS_OF_STAGES for task in TASKS.values())
+def _declaring_settings(rule: Rule) -> list[str]:
+    """The setting that declares what a rule expects, such as `train.batch`; of several stages or tasks, that of each."""
+    setting = rule.setting or ""
+    names = (setting.format(stage=block, task=task) for block in BLOCKS_OF_STAGES for task in TASKS.values())
     return list(dict.fromkeys(names))
 
 
