@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from tests.conftest import list_again, real
 from tests.workflow.planning import SMOKE, jobs, snakemake, snakemake_alone, top1
@@ -44,34 +45,30 @@ def test_the_smoke_run_on_real_images(tmp_path, variables):
 
 def test_a_snakemake_that_is_killed_goes_on_with_the_same_line(tmp_path):
     """Its training outlives it: the same line waits for that, keeps what it finished, and clears its state away."""
-    call = [
-        sys.executable,
-        "-m",
-        "snakemake",
-        "--snakefile",
-        ROOT / "Snakefile",
-        "--directory",
-        tmp_path,
-        "--cores",
-        "2",
-    ]
-    call += ["--config", "smoke=true"]
-    call += ["data={train_per_class: 20}", "train={epochs: 50, drop_epochs: [49]}", "--"]
-    call += ["results/smoke/runs/A_256_s0/run.json"]
+    start, target = [sys.executable, "-m", "snakemake"], "results/smoke/runs/A_256_s0/run.json"
+    where = ["--snakefile", ROOT / "Snakefile", "--directory", tmp_path, "--cores", "2"]
+    config = ["--config", "smoke=true", "data={train_per_class: 20}", "train={epochs: 40, drop_epochs: [39]}"]
+    call = [*start, *where, *config, "--", target]
     log = tmp_path / "results/smoke/logs/train/A_256_s0.log"
+    refusals = (([], "cannot be locked"), (["--nolock"], "another Snakemake is at work here"))
     with subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+        while not any((tmp_path / ".snakemake/locks").glob("*.output.lock")):
+            assert first.poll() is None, "it ended before it had its lock"
+            time.sleep(0.05)
+        with ThreadPoolExecutor() as pool:
+            calls = [[*start, *options, *call[len(start) :]] for options, _ in refusals]
+            seconds = list(pool.map(lambda each: subprocess.run(each, capture_output=True, text=True), calls))
+        for second, (_, message) in zip(seconds, refusals, strict=True):
+            assert message in second.stdout + second.stderr
         while not (log.exists() and ": epoch 1/" in log.read_text()):
             assert first.poll() is None, "it ended before its training began"
             time.sleep(0.05)
-        for options, message in (([], "cannot be locked"), (["--nolock"], "another Snakemake is at work here")):
-            second = subprocess.run([*call[:3], *options, *call[3:]], capture_output=True, text=True)
-            assert message in second.stdout + second.stderr
         first.kill()
     done = subprocess.run(call, capture_output=True, text=True)
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
     assert "another process is at this very training: waiting for it to end" in log.read_text()
     about = json.loads((tmp_path / "results/smoke/runs/A_256_s0/run.json").read_text())
-    assert (len(about["attempts"]), about["epochs"]) == (1, 50)
+    assert (len(about["attempts"]), about["epochs"]) == (1, 40)
     assert not (tmp_path / "results/smoke/state/A_256_s0").exists()
 
 
