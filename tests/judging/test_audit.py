@@ -63,8 +63,8 @@ def document(section: str, stage: str, settings: Settings = PAPER) -> dict[str, 
     return {}
 
 
-def source_of(made: dict[str, Any]) -> Source:
-    return replace(SOURCE, made=made)
+def source_of(written: dict[str, Any]) -> Source:
+    return replace(SOURCE, document=written)
 
 
 def broken(expected: Any, value: Any) -> Any:
@@ -94,7 +94,7 @@ def test_a_rule_finds_what_breaks_it(case):
     section, rule, stage = case
     run, written = RUNS.get(stage), document(section, stage)
     names = names_of(section, stage, written)
-    value, expected = value_of(rule, rule.measured, names), rule.expected(stage, run)
+    value, expected = value_of(rule.measured, names), rule.expected(stage, run)
     effect = EFFECTS.get(declaration(rule, names)[1], HARMLESS)
     choice = rule.choice or effect.choice_at(stage)
     assert holds(expected, value), "what the paper did keeps the rule"
@@ -123,14 +123,14 @@ def test_a_record_has_every_field_that_a_rule_is_read_from(section):
 )
 def test_a_field_beside_the_record_has_to_be_there(section, stage, key):
     without = {name: value for name, value in document(section, stage).items() if name != key}
-    with pytest.raises(ValueError, match=f"it.json: {key} is missing: rule .* measures .*: make it again"):
+    with pytest.raises(ValueError, match=f"it.json: rule .* measures .*: {key} is missing: make it again"):
         findings(section, stage, source_of(without), names_of(section, stage, without))
 
 
 @pytest.mark.parametrize("section", ["training", "evaluation", "transfer"])
 def test_no_rule_measures_what_the_tables_settings_say(section):
     fields = [rule.measurement[1][0] for rule in protocol_rules()[section]]
-    assert {re.split(r"\W", field)[0] for field in fields} <= {"made", "record"}
+    assert {re.split(r"\W", field)[0] for field in fields} <= {"document", "record"}
 
 
 @pytest.mark.parametrize(("section", "stage"), [(section, stage) for section in STAGES for stage in STAGES[section]])
@@ -140,9 +140,9 @@ def test_every_declaration_is_what_the_paper_did_by_default(section, stage):
     assert [finding for finding in results if finding.differs] == []
 
 
-def names_of(section: str, stage: str, made: dict[str, Any]) -> dict[str, Any]:
+def names_of(section: str, stage: str, written: dict[str, Any]) -> dict[str, Any]:
     """What the rules of a stage are read from."""
-    names = dict(PAPER) | {"made": made}
+    names = dict(PAPER) | {"document": written}
     if section == "training":
         block = {"scratch": "train", "localisation": "localise"}.get(stage, "finetune")
         settings = PAPER.for_run(RUNS[stage])
@@ -152,8 +152,8 @@ def names_of(section: str, stage: str, made: dict[str, Any]) -> dict[str, Any]:
         papers = {rule.measured_field: rule.expected("torchvision") for rule in protocol_rules()[section]}
         recipe = {name.removeprefix("recipe."): value for name, value in papers.items() if name.startswith("recipe.")}
         names["recipe"] = recipe
-    if "record" in made:
-        names["record"] = read_record(section, source_of(made))
+    if "record" in written:
+        names["record"] = read_record(section, source_of(written))
     return names | ({"task": TASKS[stage]} if section == "transfer" else {})
 
 
@@ -209,7 +209,7 @@ TAMPERED = {
     ("record", "batch"): (32, "record.batch: batch of 32, but train.batch says 16"),
     ("record", "momentum"): ([0.9, 0.5], "record.momentum: momentum 0.9, 0.5, but train.momentum says 0.9"),
     ("record", "weight_decay"): ([0.0], "record.weight_decay: weight decay 0, but train.weight_decay says 0.0005"),
-    ("record", "rates"): ([[1, 0.0015]], "record.rates: learning-rate drops: 0, but train.drops says 1 to 1"),
+    ("record", "rates"): ([[1, 0.0015]], "record.rates: learning-rate drops: 0, but train.drops says 1"),
     ("record", "iterations"): (7, "record.iterations: expected 504, got 7"),
     ("epochs",): (5, "epochs: 5 epochs, but train.epochs says 8"),
     ("record", "precision"): (["bf16"], "record.precision: trained in bf16, but train.precision says fp32"),
@@ -353,7 +353,7 @@ def evaluated(folder: Path, declared: Settings, **changes: Any) -> dict[str, Aud
         ({"pixels": [-2.0, 2.0]}, "record.pixels: pixel values that span 4"),
         ({"precision": ["tf32"]}, "record.precision: tested in tf32, but evaluate.precision says fp32"),
         ({"settings": {"average": "posteriors", "crop_grid": "whole"}}, "settings.average: .*, but evaluate.average"),
-        ({"settings": {"average": "scores"}}, "crop_grid is missing: rule grid measures made.settings.crop_grid"),
+        ({"settings": {"average": "scores"}}, "rule grid measures document.settings.crop_grid: crop_grid is missing"),
         ({"data set": "ILSVRC-2012"}, "data set: measured on ILSVRC-2012, but data.layout says stand-in"),
         ({"record": {}}, "record: views is missing"),
     ],

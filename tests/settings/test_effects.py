@@ -9,7 +9,8 @@ from typing import Annotated
 import pytest
 from pydantic import BaseModel
 
-from vggrepro.paper.protocol import protocol_rules
+from vggrepro.paper.protocol import protocol_rules, rules_by_id
+from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.choices import CHOICES, described, setting_values
 from vggrepro.settings.effects import HARMLESS, Effect, choice, effects
 from vggrepro.settings.loading import load_settings
@@ -46,8 +47,15 @@ def test_every_setting_that_is_not_harmless_is_one_that_a_rule_of_the_protocol_r
         if rule.setting
         for stage, data in (("train", "caltech101"), ("finetune", "caltech256"), ("localise", "voc2007"))
     }
-    read |= {name for rule in rules for name in re.findall(r"[\w.]+", rule.declared or "")}
     assert {key for key, effect in EFFECTS.items() if effect != HARMLESS} <= read
+
+
+def test_what_a_rule_calls_a_setting_is_one():
+    stages = [(stage, task) for stage in ("train", "finetune", "localise") for task in TASKS.values()]
+    for rule in rules_by_id().values():
+        names = {(rule.setting or "seeds").format(stage=stage, task=task) for stage, task in stages}
+        unknown = {name for name in names - set(EFFECTS) if not name.startswith(("run.", "layers_of_variant."))}
+        assert unknown <= {"transfer.voc2007_train", "transfer.voc2012_train"}, rule.id
 
 
 def numeric(key: str) -> bool:

@@ -93,8 +93,8 @@ class Source:
     """The run, evaluation or result that it is of."""
     remedy: str
     """What to do where no table may show a number of it."""
-    made: Mapping[str, Any] = field(default_factory=dict)
-    """What stands in it, and how many `images` it is of."""
+    document: Mapping[str, Any] = field(default_factory=dict)
+    """What stands in it; of a test also its number of `images`, and its protocol and Q as rules take them."""
 
     def refusal(self, problem: str, first: str = "") -> ValueError:
         """The error to raise; `first` is what else could be done about it."""
@@ -131,20 +131,20 @@ def findings(section: str, stage: str, source: Source, names: Mapping[str, Any])
     `names` holds what rules are read from beside the file: its checked record, and the settings of the table. Raises
     ValueError for a field that is missing, and for a value that is neither declared by the settings nor the paper's.
     """
-    names = {**names, "made": source.made}
+    names = {**names, "document": source.document}
     by_rule = (_finding(rule, stage, source, names) for rule in protocol_rules()[section] if rule.applies(stage))
     return tuple(finding for finding in by_rule if finding)
 
 
 def _finding(rule: Rule, stage: str, source: Source, names: Mapping[str, Any]) -> AuditFinding | None:
     try:
-        value = value_of(rule, rule.measured, names)
-    except LookupError as missing:
-        raise source.refusal(f"{missing}: rule {rule.id} measures {rule.measured}") from None
+        value = value_of(rule.measured, names)
+    except ValueError as wrong:
+        raise source.refusal(f"rule {rule.id} measures {wrong}") from None
     declared, setting = declaration(rule, names)
     effect = EFFECTS.get(setting, HARMLESS)
     choice, plausible = rule.choice or effect.choice_at(stage), ""
-    if choice and effect.plausible and not effect.is_plausible(value_of(rule, setting, names)):
+    if choice and effect.plausible and not effect.is_plausible(value_of(setting, names)):
         plausible = f"; plausible: {setting} of {text_of(effect.plausible)}"
     expected = rule.expected(stage, names.get("run"))
     finding = compared(rule, expected, value, choice=choice, about=source.about, plausible=plausible)
@@ -189,14 +189,13 @@ class Audit:
         Raises ValueError as `of_run` does, and for scores or boxes of other weights than the run's.
         """
         run, about = Run.parse(document["run"]), "{run}/{protocol}/{Q}".format_map(document)
-        made = {**document, "images": images, "Q": [document["Q"]]}
-        source = Source(f"{folder}/made.json", about, f"delete {folder} and evaluate again", made)
-        stage = "boxes" if run.localises else document["protocol"]
+        tested = {**document, "images": images, "Q": [document["Q"]]}
+        source = Source(f"{folder}/made.json", about, f"delete {folder} and evaluate again", tested)
+        stages = {"images": "images", "evaluation": "boxes" if run.localises else document["protocol"]}
         # other images than the data set's are declared by name
-        elsewhere = any(part.startswith(f"{run.name}{AT}") for part in folder.parts)
-        results = self._of_test(
-            run, {"evaluation": stage} if elsewhere else {"images": "images", "evaluation": stage}, source
-        )
+        if any(part.startswith(f"{run.name}{AT}") for part in folder.parts):
+            del stages["images"]
+        results = self._of_test(run, stages, source)
         return results + (self.of_settings("merging") if run.localises else ())
 
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
@@ -205,12 +204,12 @@ class Audit:
         results: tuple[AuditFinding, ...] = ()
         for features in document["features"]:
             run, name = Run.parse(features["run"]), f"features of {features['name']}"
-            made = {**features, "protocol": "dense", "Q": features["scales"]}
+            tested = {**features, "protocol": "dense", "Q": features["scales"]}
             remedy = "delete them and compute them again"
-            source = Source(f"{file}, {name} by {run.name}", f"{run.name}, {name}", remedy, made)
+            source = Source(f"{file}, {name} by {run.name}", f"{run.name}, {name}", remedy, tested)
             results += self._of_test(run, {"evaluation": "features"}, source)
-        made = {**document, "images": images}
-        source = Source(file, f"{task}/{folder.name}", f"delete {folder} and classify again", made)
+        remedy = f"delete {folder} and classify again"
+        source = Source(file, f"{task}/{folder.name}", remedy, {**document, "images": images})
         return results + findings("transfer", task, source, {**dict(self.settings), "task": TASKS[task]})
 
     def of_settings(self, section: str) -> tuple[AuditFinding, ...]:
@@ -221,26 +220,34 @@ class Audit:
         source = self._read(run)
         if source.file.endswith("adopted.json"):
             return self._of_released(source)
-        settings, parent, made = self.settings.for_run(run), self.settings.parent(run), source.made
+        settings, parent, document = self.settings.for_run(run), self.settings.parent(run), source.document
         _check_settings(settings, source)
         record = read_record("training", source)
-        if record.iterations != made["iterations"]:
-            raise source.refusal(f"record.iterations: expected {made['iterations']}, got {record.iterations}")
+        if record.iterations != document["iterations"]:
+            raise source.refusal(f"record.iterations: expected {document['iterations']}, got {record.iterations}")
         if parent:
-            self.check_weights(parent, (made["parent"] or {}).get("weights"), source, "parent.weights")
-        names = {**dict(self.settings.of(run)), **dict(settings), "record": record, "run": run}
-        names |= {"layers_of_variant": layers_of_variant(self.settings, run), "model": settings.model.as_built}
-        results = findings("training", run.stage, source, {**names, "stage": run.block, run.block: settings.train})
+            self.check_weights(parent, (document["parent"] or {}).get("weights"), source, "parent.weights")
+        names = {
+            **dict(self.settings.of(run)),
+            **dict(settings),
+            "record": record,
+            "run": run,
+            "model": settings.model.as_built,
+            "layers_of_variant": layers_of_variant(self.settings, run),
+            "stage": run.block,
+            run.block: settings.train,
+        }
+        results = findings("training", run.stage, source, names)
         # a run whose S is drawn reads the original images
         stores = () if run.jitters else self.of_settings("stores")
         return results + stores + (self.of_run(parent) if parent else ())
 
     def _of_released(self, source: Source) -> tuple[AuditFinding, ...]:
         """What the makers of a net say of its training. Older records do not say what its numbers were kept in."""
-        trained_by = source.made["trained by"]
+        trained_by = source.document["trained by"]
         if trained_by not in STAGES["released"]:
             raise source.refusal(f"trained by: expected one of {', '.join(STAGES['released'])}, got {trained_by}")
-        source = replace(source, made={"numbers": "fp32", **source.made})
+        source = replace(source, document={"numbers": "fp32", **source.document})
         names = {**dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
         return findings("released", trained_by, source, names)
 
@@ -248,21 +255,21 @@ class Audit:
         """The findings about a run and what was made of its net, by the sections of rules with the stage of each."""
         trained = self.settings.trained_as(run)
         results = self.of_run(trained)
-        self.check_weights(trained, source.made.get("weights"), source)
-        if source.made.get("classifier"):
-            self.check_weights(run.parent() or run, source.made["classifier"], source, "classifier")
+        self.check_weights(trained, source.document.get("weights"), source)
+        if source.document.get("classifier"):
+            self.check_weights(run.parent() or run, source.document["classifier"], source, "classifier")
             # dense boxes are of the labels that the best classification system gives
             for evaluation in evaluations_of(best_classification()):
                 results += self.of_run(evaluation.seeded(run.seed).run)
         names = {**dict(self.settings.of(run)), "record": read_record("evaluation", source)}
         return sum((findings(*stage, source, names) for stage in stages.items()), results)
 
-    def check_weights(self, run: Run, weights: object, source: Source, field: str = "weights") -> None:
+    def check_weights(self, run: Run, weights: object, source: Source, key: str = "weights") -> None:
         """A ValueError where something was not made from the weights that the record of a run is of."""
         of_run = self._read(run)
-        if weights != (expected := of_run.made["weights"]):
+        if weights != (expected := of_run.document["weights"]):
             raise source.refusal(
-                f"{field}: expected {expected[:12]}, the weights that {of_run.file} is the record of, got {str(weights)[:12]}"
+                f"{key}: expected {expected[:12]}, the weights that {of_run.file} is the record of, got {str(weights)[:12]}"
             )
 
 
@@ -276,24 +283,23 @@ def _read_beside_weights(runs: Path, run: Run) -> Source:
         )
     trained = file.name == "run.json"
     keys = ("settings", "parent", "epochs", "iterations") if trained else ("trained by",)
-    made = typed_record(file, ("run", "weights", *keys), kind=WEIGHTS_RECORDS[file.name])
-    source = Source(
-        str(file), run.name, f"delete {folder} and {'train' if trained else 'adopt'} {run.name} again", made
-    )
-    if made["run"] != run.name:
-        raise source.refusal(f"run: expected {run.name}, got {made['run']}")
+    document = typed_record(file, ("run", "weights", *keys), kind=WEIGHTS_RECORDS[file.name])
+    remedy = f"delete {folder} and {'train' if trained else 'adopt'} {run.name} again"
+    source = Source(str(file), run.name, remedy, document)
+    if document["run"] != run.name:
+        raise source.refusal(f"run: expected {run.name}, got {document['run']}")
     return source
 
 
 def read_record(section: str, source: Source) -> Any:  # noqa: ANN401
     """The record in a file; a ValueError where there is none, or it has other fields than the rules are read from."""
-    if "record" not in source.made:
+    if "record" not in source.document:
         raise source.refusal("record is missing: it is older than records, and no table shows a number without one")
-    return validated(record_form(section), source.made["record"], f"{source.file}: record")
+    return validated(record_form(section), source.document["record"], f"{source.file}: record")
 
 
 def _check_settings(settings: RunSettings, source: Source) -> None:
-    recorded = validated(RunSettings, source.made["settings"], f"{source.file}: settings")
+    recorded = validated(RunSettings, source.document["settings"], f"{source.file}: settings")
     of_run, of_table = ({key: value for key, value, _ in described(each)} for each in (recorded, settings))
     for key in sorted({*of_run, *of_table}):
         if of_run.get(key) != of_table.get(key) and EFFECTS.get(key) != HARMLESS:

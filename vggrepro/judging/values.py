@@ -1,19 +1,21 @@
 """The values of a rule of `tables/protocol.yaml`: the measured one, and the one that settings declare. No torch.
 
-A rule names for each a function and the fields that it takes: of `run.json`, `made.json`, `tables/releases.yaml`, and the
-settings of a table. The functions' types are the types of the fields: all fields below `record` together are the form of a
-record, all below `recipe` that of a released net's recipe, and nothing else may stand in them.
+A rule has an expression for each, of functions that stand here and of fields: of `run.json`, `made.json`,
+`tables/releases.yaml`, and the settings of a table. The functions' types are the types of the fields: all fields below
+`record` together are the form of a record, all below `recipe` that of a released net's recipe, and nothing else may stand in
+them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
+from functools import cache
 from itertools import pairwise
 from math import ceil, inf, sqrt
 from typing import Annotated, Any, TypeVar
 
-from jinja2 import Environment, StrictUndefined, TemplateSyntaxError, UndefinedError
+from jinja2 import StrictUndefined, TemplateError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, Field, create_model
 
 from vggrepro.core.paths import ROOT
@@ -144,8 +146,6 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
     "steering": (lambda fixed: "validation accuracy" if fixed is None else "fixed epochs",),
     "patience": (lambda epochs, fixed: [epochs] if fixed is None else [],),
     "most_drops": (lambda drops, fixed: drops if fixed is None else len(fixed),),
-    # a rate that validation accuracy steers may drop fewer times
-    "drops_at_most": (lambda drops, fixed: _between(0, drops) if fixed is None else _between(len(fixed), len(fixed)),),
     "iterations": (lambda epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),),
     "between": (_between,),
     "images": (_images,),
@@ -159,39 +159,38 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
 
 
 class _Missing(StrictUndefined):
-    """What an expression asks for and is not there."""
+    """Raised as soon as an expression asks for what is not there: a function could take it for a value."""
 
-    @property
-    def _undefined_message(self) -> str:
-        return f"{self._undefined_name} is missing"
+    def __init__(self, hint: str | None = None, obj: object = None, name: object = None, **_: object) -> None:
+        raise LookupError(hint or f"{name} is missing")
 
 
-_EXPRESSIONS = Environment(undefined=_Missing, autoescape=False)
-_compiled = cache(partial(_EXPRESSIONS.compile_expression, undefined_to_none=False))
+_EXPRESSIONS = ImmutableSandboxedEnvironment(undefined=_Missing, autoescape=False)
 _EXPRESSIONS.globals = {name: function for name, (function, *_) in FUNCTIONS.items()}
+_compiled = cache(_EXPRESSIONS.compile_expression)
 
 
-def value_of(rule: Rule, expression: str, names: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """The value of an expression of a rule; a LookupError names the field that is not there."""
+def value_of(expression: str, names: Mapping[str, Any]) -> Any:  # noqa: ANN401
+    """The value of an expression of a rule; a ValueError says what is not there, or why it has none."""
     try:
         value = _compiled(expression)(names)
-        str(value)  # raises for what is missing
-    except UndefinedError as error:
-        raise LookupError(error.message) from None
-    except (TemplateSyntaxError, TypeError) as error:
-        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: {expression}: {error}") from None
+    except (LookupError, TypeError, TemplateError) as error:
+        raise ValueError(f"{expression}: {error}") from None
     return list(value) if isinstance(value, tuple) else value
 
 
 def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
-    """The value that the settings declare for a rule, and the setting that a user changes; SILENT where they declare none.
+    """The value that the settings declare for a rule, and the setting that a user changes.
 
-    What is not declared has to be as in the paper, and so has what a setting that is not set would declare.
+    SILENT where there is no setting, or it is not set: then the record has to be as in the paper.
     """
     if not rule.setting:
         return SILENT, ""
     setting = rule.setting.format_map(names)
-    value = value_of(rule, rule.declared or setting, names)
+    try:
+        value = value_of(rule.declared or setting, names)
+    except ValueError as wrong:
+        raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: {wrong}") from None
     silent = value is None and not rule.declared
     return SILENT if silent else value, "the run's name" if setting.startswith("run.") else setting
 
@@ -199,12 +198,15 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
 @cache
 def record_form(section: str, key: str = "record") -> type[BaseModel]:
     """What stands below a `key` of what rules are read from: every field that a rule takes from there, and no other."""
-    fields: dict[str, Any] = {}
+    types: dict[str, Any] = {}
     for rule in protocol_rules()[section]:
-        function, names = rule.measurement
-        fields |= zip(names, FUNCTIONS[function][1:] if function else (), strict=False)
+        function, fields = rule.measurement
+        if function and function not in FUNCTIONS:
+            known = ", ".join(FUNCTIONS)
+            raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: measured: expected one of {known}, got {function}")
+        types |= zip(fields, FUNCTIONS[function][1:] if function else (), strict=False)
     below = f"{key}."
-    return _model({name.removeprefix(below): kind for name, kind in fields.items() if name.startswith(below)})
+    return _model({name.removeprefix(below): kind for name, kind in types.items() if name.startswith(below)})
 
 
 def _model(fields: Mapping[str, Any]) -> type[BaseModel]:

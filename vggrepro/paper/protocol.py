@@ -100,9 +100,10 @@ def _check_form(written: Any) -> Any:  # noqa: ANN401
     return written
 
 
-_MEASURED = r"^(?:(\w+)\()?([^()|]+)\)?(?:\|\w+)?$"
-"""A field, or a function of fields; a filter may follow."""
-NonEmptyName = Annotated[str, Field(min_length=1)]
+_FIELD = r"[A-Za-z]\w*(?:\.\w+|\['[^']+'\])*"
+_MEASURED = rf"^(?:(\w+)\()?({_FIELD}(?:, {_FIELD})*)\)?(?:\|\w+)?$"
+"""A field, or a function of fields; a filter of Jinja may follow."""
+_Text = Annotated[str, Field(min_length=1)]
 Form = Annotated[Any, AfterValidator(_check_form)]
 
 
@@ -110,18 +111,15 @@ class Rule(FrozenModel):
     """One fact of the protocol; the head of the file says what its keys are."""
 
     id: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
-    section: NonEmptyName
-    says: NonEmptyName
+    section: _Text
+    says: _Text
     measured: Annotated[str, Field(pattern=_MEASURED)]
-    setting: NonEmptyName | None = None
-    declared: NonEmptyName | None = None
+    setting: _Text | None = None
+    declared: _Text | None = None
     expect: Annotated[dict[str, Form], Field(min_length=1)]
     shows: Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
     choice: Annotated[int, Field(ge=1)] | None = None
     touches: tuple[Literal[QUANTITIES], ...] = QUANTITIES  # type: ignore[valid-type]
-
-    def __hash__(self) -> int:
-        return hash(self.id)
 
     @property
     def measurement(self) -> tuple[str, list[str]]:
@@ -132,7 +130,7 @@ class Rule(FrozenModel):
     @property
     def measured_field(self) -> str:
         """The first field that is measured, as a message names it: `record.batch`; of a file's own fields its key alone."""
-        return self.measurement[1][0].removeprefix("made").strip(".[']")
+        return self.measurement[1][0].removeprefix("document").strip(".[']")
 
     def applies(self, stage: str) -> bool:
         """Whether what was done at a stage is measured."""
@@ -140,15 +138,11 @@ class Rule(FrozenModel):
 
     def expected(self, stage: str, run: Run | None = None) -> Any:  # noqa: ANN401
         """What the paper did at a stage; SILENT where it does not say, or nothing is measured."""
-        match self.expect.get(stage, self.expect.get("every", SILENT)):
-            case {"of_run": "S"} if run:
-                return list(run.scale_ends)
-            case {"of_run": "parent"} if run:
-                return getattr(run.parent(), "name", None)
-            case {"of_run": "layers"} if run:
-                return run.layers
-            case form:
-                return form
+        form = self.expect.get(stage, self.expect.get("every", SILENT))
+        if run and isinstance(form, dict) and "of_run" in form:
+            of_run = {"S": list(run.scale_ends), "layers": run.layers, "parent": getattr(run.parent(), "name", None)}
+            return of_run[form["of_run"]]
+        return form
 
     def words(self, did: str) -> str:
         """What was done, as a footnote says it."""
@@ -186,6 +180,8 @@ def _rule(path: Path, section: str, numbered: tuple[int, Any]) -> Rule:
     number, entry = numbered
     where = f"{path}: {section}, rule {entry.get('id', number) if isinstance(entry, dict) else number}"
     rule = validated(Rule, entry, where)
+    if rule.declared and not rule.setting:
+        raise ValueError(f"{where}: setting is missing: expected the setting that makes it {rule.declared}")
     if unknown := set(rule.expect) - {*STAGES[section], "every"}:
         stages = f"every or {', '.join(STAGES[section])}"
         raise ValueError(f"{where}: expect: no stage is called {', '.join(sorted(unknown))}: expected {stages}")

@@ -116,8 +116,10 @@ def _row(alike: _Alike, rule: Rule, tables: int) -> dict[str, Any]:
 
 
 def _declaring_settings(rule: Rule) -> list[str]:
-    """The setting that declares what a rule expects, such as `train.batch`; of several stages or tasks, that of each."""
-    setting = rule.setting or ""
+    """The setting that declares what was done, such as `train.batch`; of several stages or tasks, that of each."""
+    setting = rule.setting
+    if not setting:
+        return []
     names = (setting.format(stage=block, task=task) for block in BLOCKS_OF_STAGES for task in TASKS.values())
     return list(dict.fromkeys(names))
 
