@@ -29,7 +29,7 @@ from vggrepro.paper.tasks import TASKS, task_of
 from vggrepro.settings.choices import described
 from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.models import RunSettings, Settings
-from vggrepro.settings.variant_settings import layers_of_variant
+from vggrepro.settings.variant_settings import initial_layers
 from vggrepro.tables.cells import AuditFinding, Table, table_sources
 
 UNLIKE = (
@@ -47,11 +47,12 @@ def audit_table(
     Raises ValueError where a record is missing, is not what the settings say, or is of other weights, and where numbers
     are shown without a folder of runs.
     """
+    sources = table_sources(table, published, settings.seeds)
     paths = {
         place: ours
-        for place, sources in table_sources(table, published, settings.seeds).items()
+        for place, of_cell in sources.items()
         # imported scores have no record
-        if (ours := [source.below for source in sources if not source.below.startswith("imported/")])
+        if (ours := [source.below for source in of_cell if not source.below.startswith("imported/")])
     }
     if not paths:
         return table
@@ -70,7 +71,7 @@ def audit_table(
             differences = audit.of_settings("difference") if row.minus else ()
             by_cell[table.anchor(i, j)] = _touching(quantity, [*about, *differences])
     of_table = noted(by_cell)
-    marks, texts = footnotes(of_table, list(by_cell))
+    marks, texts = footnotes(of_table, list(by_cell), whole=len(paths) == len(sources))
     table = table.with_cells(lambda i, j, cell: replace(cell, footnotes=marks.get(table.anchor(i, j), ())))
     notes = (*table.notes, *([UNLIKE] if any(finding.deviates for finding in of_table) else []))
     return replace(table, footnotes=(*table.footnotes, *texts), notes=notes, findings=of_table)
@@ -144,7 +145,10 @@ def _finding(rule: Rule, stage: str, source: Source, names: Mapping[str, Any]) -
     declared, setting = declaration(rule, names)
     effect = EFFECTS.get(setting, HARMLESS)
     choice, plausible = rule.choice or effect.choice_at(stage), ""
-    if choice and effect.plausible and not effect.is_plausible(value_of(setting, names)):
+    asked = value_of(setting, names) if setting in EFFECTS else None
+    # a number that follows from other settings, such as how often a rate drops at fixed epochs
+    asked = declared if asked is None and isinstance(declared, int | float) else asked
+    if choice and effect.plausible and not effect.is_plausible(asked):
         plausible = f"; plausible: {setting} of {text_of(effect.plausible)}"
     expected = rule.expected(stage, names.get("run"))
     finding = compared(rule, expected, value, choice=choice, about=source.about, plausible=plausible)
@@ -152,9 +156,9 @@ def _finding(rule: Rule, stage: str, source: Source, names: Mapping[str, Any]) -
     if declared != SILENT and not holds(declared, value):
         raise source.refusal(
             f"{did}, but {setting} says {text_of(declared)}. No table shows a number made under an undeclared deviation",
-            f"set {setting} to what was done",
+            f"set {setting} to what was done" if setting in EFFECTS else "",
         )
-    if declared == SILENT and finding and finding.deviates:
+    if declared == SILENT and finding and finding.differs:
         paper = f"expected {finding.expected}. {rule.says} (Section {rule.section}.)"
         raise source.refusal(f"{did}, {paper} No setting declares another value")
     return finding
@@ -201,6 +205,9 @@ class Audit:
     def of_svms(self, folder: Path, document: Mapping[str, Any], images: int) -> tuple[AuditFinding, ...]:
         """The findings about the SVMs of a task on so many images, their features, and the runs that these are from."""
         file, task = f"{folder}/made.json", document["task"]
+        remedy = f"delete {folder} and classify again"
+        source = Source(file, f"{task}/{folder.name}", remedy, {**document, "images": images, "folder": folder.name})
+        of_svms = findings("transfer", task, source, {**dict(self.settings), "task": TASKS[task]})
         results: tuple[AuditFinding, ...] = ()
         for features in document["features"]:
             run, name = Run.parse(features["run"]), f"features of {features['name']}"
@@ -208,9 +215,7 @@ class Audit:
             remedy = "delete them and compute them again"
             source = Source(f"{file}, {name} by {run.name}", f"{run.name}, {name}", remedy, tested)
             results += self._of_test(run, {"evaluation": "features"}, source)
-        remedy = f"delete {folder} and classify again"
-        source = Source(file, f"{task}/{folder.name}", remedy, {**document, "images": images})
-        return results + findings("transfer", task, source, {**dict(self.settings), "task": TASKS[task]})
+        return results + of_svms
 
     def of_settings(self, section: str) -> tuple[AuditFinding, ...]:
         """The findings about what leaves no record but the settings: `stores`, `merging`, and how a `difference` is read."""
@@ -219,7 +224,9 @@ class Audit:
     def _of_run(self, run: Run) -> tuple[AuditFinding, ...]:
         source = self._read(run)
         if source.file.endswith("adopted.json"):
-            return self._of_released(source)
+            return self._of_released(run, source)
+        if run in self.settings.releases:
+            raise source.refusal(f"expected released weights, as released.{run.label} says, got a training")
         settings, parent, document = self.settings.for_run(run), self.settings.parent(run), source.document
         _check_settings(settings, source)
         record = read_record("training", source)
@@ -233,7 +240,7 @@ class Audit:
             "record": record,
             "run": run,
             "model": settings.model.as_built,
-            "layers_of_variant": layers_of_variant(self.settings, run),
+            "initial_layers": initial_layers(self.settings, run),
             "stage": run.block,
             run.block: settings.train,
         }
@@ -242,9 +249,14 @@ class Audit:
         stores = () if run.jitters else self.of_settings("stores")
         return results + stores + (self.of_run(parent) if parent else ())
 
-    def _of_released(self, source: Source) -> tuple[AuditFinding, ...]:
+    def _of_released(self, run: Run, source: Source) -> tuple[AuditFinding, ...]:
         """What the makers of a net say of its training. Older records do not say what its numbers were kept in."""
-        trained_by = source.document["trained by"]
+        trained_by, file = source.document["trained by"], source.document.get("file")
+        if (release := self.settings.releases.get(run)) is None:
+            raise source.refusal(f"expected a training of {run.name}, got released weights", "name them in released")
+        if file != Path(release.file).name or release.recipe not in (None, trained_by):
+            asked = f"{Path(release.file).name}, trained by {release.recipe or trained_by}"
+            raise source.refusal(f"expected {asked}, as released says, got {file}, trained by {trained_by}")
         if trained_by not in STAGES["released"]:
             raise source.refusal(f"trained by: expected one of {', '.join(STAGES['released'])}, got {trained_by}")
         source = replace(source, document={"numbers": "fp32", **source.document})

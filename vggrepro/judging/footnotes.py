@@ -25,11 +25,12 @@ def noted(findings: Mapping[str, Collection[AuditFinding]]) -> tuple[AuditFindin
 
 
 def footnotes(
-    findings: Iterable[AuditFinding], measured: Sequence[str]
+    findings: Iterable[AuditFinding], measured: Sequence[str], *, whole: bool = True
 ) -> tuple[dict[str, tuple[str, ...]], tuple[tuple[str, str], ...]]:
     """The marks of every `measured` cell, by its id, and (mark, text) of every footnote.
 
-    What touches the same cells is one footnote, so that a table of many differences has few of them.
+    What touches the same cells is one footnote, so that a table of many differences has few of them. Without the `whole` table
+    among them, because others' systems have cells too, no footnote speaks of all cells.
     """
     # columns of transfer have rules in common, and expect different things by them
     alike: dict[tuple[object, ...], list[AuditFinding]] = {}
@@ -46,7 +47,7 @@ def footnotes(
     # what touches all cells comes first; then in the order of the cells
     everywhere = len(measured)
     for cells in sorted(by_cells, key=lambda cells: (len(cells) < everywhere, measured.index(cells[0]), -len(cells))):
-        mark = ALL_CELLS if len(cells) == everywhere else next(letters)
+        mark = ALL_CELLS if whole and len(cells) == everywhere else next(letters)
         texts.append((mark, _sentences(by_cells[cells])))
         marks |= {cell: (*marks[cell], mark) for cell in cells}
     return marks, tuple(texts)

@@ -35,6 +35,9 @@ CLASSES = {"ilsvrc": ILSVRC_CLASSES, "tiny-imagenet": 200, "stand-in": inf}
 KINDS = {"LRN": "LocalResponseNorm", "BN": "BatchNorm2d"}
 """What the layers are called that a net of one's own may have beside those that all nets have."""
 
+WORDS = {"run": "the run's name", "initial_layers": "the net, with what it begins with,", "task": "the task"}
+"""Of what is no setting: what says how it has to be."""
+
 SIGMAS = 5.0
 """Standard errors that the mean of random draws may be off: less than once in a million."""
 
@@ -66,11 +69,16 @@ def _scales(run: Run, model: NetSettings) -> list[float]:
     return [model.pixels(side) * 224 / model.crop for side in run.scale_ends]
 
 
+def _every_image_once(shown: int, in_epoch: list[int], images: int, epochs: int, localises: bool) -> bool:
+    """An epoch of boxes shows the images that have some."""
+    return [shown] == [n * epochs for n in in_epoch] and (in_epoch == [images] or localises)
+
+
 def _trained_layers(still: list[str], transferred: list[str], random: Mapping[str, float]) -> str | list[str]:
-    """`all` layers, those called `fc`, or their names: all but those that ended as they began."""
+    """`all` layers, `none`, those called `fc`, or their names: all but those that ended as they began."""
     every = {*transferred, *random}
     layers, fc = every - set(still), {name for name in every if name.startswith("fc")}
-    return "all" if not still else "fc" if layers == fc else sorted(layers)
+    return "all" if not still else "fc" if layers == fc else sorted(layers) or "none"
 
 
 def _views(
@@ -133,7 +141,8 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
         Several[MeanRGB],
         MeanRGB,
     ),
-    "every_image_once": (lambda shown, images, epochs: [shown] == [n * epochs for n in images], int, Several[int]),
+    "every_image_once": (_every_image_once, int, Several[int], int),
+    "steering_images": (lambda images, fixed: images if fixed is None else [], int),
     # the learning rate: the initial one, the epochs after which it dropped, how often, and by which factors
     "first_rate": (lambda rates: rates[0][1], Rates),
     "drop_epochs": (lambda rates: [epoch - 1 for epoch, _ in rates[1:]], Rates),
@@ -148,6 +157,13 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
     "most_drops": (lambda drops, fixed: drops if fixed is None else len(fixed),),
     "iterations": (lambda epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),),
     "between": (_between,),
+    # of SVMs: which features they are trained on, at which scales, and which classes' mean is measured
+    "feature_names": (lambda features: sorted(f"{each['name']} of {each['run']}" for each in features),),
+    "names_of": (lambda nets, collections: sorted(f"{name} of {net}" for net in nets for name in collections),),
+    "feature_scales": (lambda features: sorted({Q for each in features for Q in each["scales"]}),),
+    "counted": (
+        lambda names, of, asked: asked if names == [n for n in of if asked == "all" or n != "other"] else names,
+    ),
     "images": (_images,),
     # of other data sets than ILSVRC no more classes than were asked for
     "classes": (lambda n, layout: _between(1, n or CLASSES[layout]) if layout != "ilsvrc" else n or SILENT,),
@@ -192,7 +208,7 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     except ValueError as wrong:
         raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: {wrong}") from None
     silent = value is None and not rule.declared
-    return SILENT if silent else value, "the run's name" if setting.startswith("run.") else setting
+    return SILENT if silent else value, WORDS.get(setting.partition(".")[0], setting)
 
 
 @cache

@@ -132,13 +132,11 @@ def transferred_layers(settings: Settings, run: Run) -> list[str]:
     return [layer for layer in layers if not (run.localises and layer == "fc8")]
 
 
-def layers_of_variant(settings: Settings, run: Run) -> dict[str, list[str] | None]:
-    """The layers of a variant's run that its parent `lent` and those that began at `random`; None for a run of the paper."""
-    if not run.variant:
-        return {"lent": None, "random": None}
-    lent = transferred_layers(settings, run)
+def initial_layers(settings: Settings, run: Run) -> dict[str, list[str]]:
+    """The layers of a run that begin with its parent's weights, `transferred`, and those that begin at `random`."""
+    transferred = transferred_layers(settings, run)
     layers = [layer for layer in _weight_shapes(settings, run) if not layer.startswith("bn")]
-    return {"lent": lent, "random": sorted(set(layers) - set(lent))}
+    return {"transferred": transferred, "random": sorted(set(layers) - set(transferred))}
 
 
 def _weight_shapes(settings: Settings, run: Run) -> dict[str, tuple[int, ...]]:
