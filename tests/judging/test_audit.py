@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.oracles.records import made_json, run_json, svm_images, svms_json, write_runs
+from tests.oracles.records import SVM_NET, features_json, made_json, run_json, svm_images, svms_json, write_runs
 from vggrepro.judging.audit import Audit, Source, compared, findings, read_record
 from vggrepro.judging.values import EFFECTS, declaration, training_recipes, value_of
 from vggrepro.paper.protocol import SILENT, STAGES, SampleEstimate, holds, protocol_rules, rules_by_id
@@ -21,7 +22,7 @@ from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
-from vggrepro.settings.variant_settings import layers_of_variant
+from vggrepro.settings.variant_settings import initial_layers
 from vggrepro.tables.cells import AuditFinding
 
 PAPER = load_settings({})
@@ -36,7 +37,8 @@ EVALUATIONS = {
     "dense": Evaluation(Run("D", "256"), "dense", 256),
     "multi-crop": Evaluation(Run("D", "256"), "multi-crop", 256),
     "centre-crop": Evaluation(Run("D", "256"), "centre-crop", 256),
-    "boxes": Evaluation(RUNS["localisation"], "dense", 256),
+    "boxes": Evaluation(RUNS["localisation"], "centre-crop", 256),
+    "dense boxes": Evaluation(RUNS["localisation"], "dense", 256),
     "features": Evaluation(Run("D", "256"), "dense", 256),
 }
 SOURCE = Source("it.json", "it", "make it again")
@@ -54,7 +56,7 @@ def document(section: str, stage: str, settings: Settings = PAPER) -> dict[str, 
     if section == "released":
         return {"trained by": "the authors", "numbers": "fp32"}
     if section == "transfer":
-        return svms_json(stage, settings) | {"images": svm_images(stage, settings)}
+        return svms_json(stage, settings) | {"images": svm_images(stage, settings), "folder": SVM_NET.name}
     if section == "training":
         return run_json(RUNS[stage], settings)
     if section in ("images", "evaluation"):
@@ -147,7 +149,7 @@ def names_of(section: str, stage: str, written: dict[str, Any]) -> dict[str, Any
         block = {"scratch": "train", "localisation": "localise"}.get(stage, "finetune")
         settings = PAPER.for_run(RUNS[stage])
         names |= dict(settings) | {"run": RUNS[stage], "stage": block, block: settings.train}
-        names["layers_of_variant"] = layers_of_variant(PAPER, RUNS[stage])
+        names["initial_layers"] = initial_layers(PAPER, RUNS[stage])
     if section == "released":
         papers = {rule.measured_field: rule.expected("torchvision") for rule in protocol_rules()[section]}
         recipe = {name.removeprefix("recipe."): value for name, value in papers.items() if name.startswith("recipe.")}
@@ -206,6 +208,7 @@ def tamper(folder: Path, run: Run, *keys: str, value: Any) -> None:
 
 
 TAMPERED = {
+    ("record", "in_epoch"): ([1000, 500], "record.images: every image once an epoch: no, expected yes"),
     ("record", "batch"): (32, "record.batch: batch of 32, but train.batch says 16"),
     ("record", "momentum"): ([0.9, 0.5], "record.momentum: momentum 0.9, 0.5, but train.momentum says 0.9"),
     ("record", "weight_decay"): ([0.0], "record.weight_decay: weight decay 0, but train.weight_decay says 0.0005"),
@@ -227,11 +230,15 @@ TAMPERED = {
     ("record", "mean"): ([[0.0, 0.0, 0.0]], "record.mean: mean RGB off by 123.7"),
     ("record", "pixels"): ([-2.1, 2.6], "record.pixels: pixel values that span 4.7"),
     ("record", "optimiser"): ("Adam", "record.optimiser: optimiser Adam, expected SGD"),
+    ("record", "lent"): (
+        [],
+        "record.lent: layers initialised from A: none, but the net, with .*, says conv1_1, conv2_1",
+    ),
+    ("record", "random"): ({"fc8": 0.01}, "record.random: layers initialised at random: fc8, but the net, with"),
     ("record", "biases"): (0.1, "record.biases: biases initialised to 0.1, expected 0"),
     ("record", "net", "layers"): (["BatchNorm2d", "Conv2d"], "record.net.layers: layers of the kinds BatchNorm2d"),
     ("record", "net", "width"): (64, "record.net.width: 64 channels .* but model.width says 4"),
     ("record", "net", "pooling"): ("ceil", "record.net.pooling: .* ceil, but model.pooling says floor"),
-    ("record", "in_epoch"): ([], "record: in_epoch: expected at least 1 entry"),
     ("settings", "train", "batch"): (256, "settings.train.batch is 256, but the table's settings say 16"),
     ("parent", "weights"): ("others", "parent.weights: expected weights of A, .*A_256_s0/run.json .* got others"),
     ("run",): ("E_256_s0", "run: expected D_256_s0, got E_256_s0"),
@@ -278,7 +285,7 @@ def test_a_run_without_a_record_stops(tmp_path):
 def released(folder: Path, trained_by: str, **more: str) -> Audit:
     run = Run("D", "256-512")
     (folder / run.name).mkdir()
-    written = {"run": run.name, "weights": "released", "trained by": trained_by} | more
+    written = {"run": run.name, "weights": "released", "file": "d.pth", "trained by": trained_by} | more
     (folder / run.name / "adopted.json").write_text(json.dumps(written))
     return Audit(folder, load_settings({"released": {"D": {"file": "d.pth", "channels": "bgr"}}}))
 
@@ -372,7 +379,68 @@ def test_a_declared_choice_is_a_finding_of_its_evaluation(tmp_path):
     assert (by_rule["order"].differs, by_rule["order"].deviates) == (True, False)
     precision = by_rule["test-precision"]
     assert (precision.differs, precision.deviates, precision.choice) == (True, False, 15)
-    assert rules_by_id()["order"].touches == ("top-1", "top-5")
+    assert rules_by_id()["order"].touches == ("top-1", "top-5", "localisation")
+
+
+SVMS_TAMPERED = {
+    "features": ([], "svm-features|SVMs of none, but the task says voc2007 of D_256-512_s0"),
+    "measure": ("area", "measure: average precision: area, but transfer.ap_2007 says 11-point"),
+    "counted": (["a class"], "counted: mean over the classes a class, but the task says all"),
+    "C": ([7.0], "C: SVMs with C = 7, but transfer.C says 0.1 or 0.3"),
+    "classes": (3, "rule svm-.* measures .*: "),
+    "nothing": (None, ""),
+}
+
+
+@pytest.mark.parametrize("key", SVMS_TAMPERED)
+def test_svms_are_of_the_net_the_scales_and_the_measure_of_their_task(key, tmp_path):
+    audit = Audit(write_runs(tmp_path, PAPER, [SVM_NET]), PAPER)
+    value, message = SVMS_TAMPERED[key]
+    folder, images = tmp_path / "voc2007" / SVM_NET.name, svm_images("voc2007", PAPER)
+    if key == "nothing":
+        assert audit.of_svms(folder, svms_json("voc2007", PAPER), images)
+        return
+    with pytest.raises(ValueError, match=f"made.json: .*({message}).*classify again"):
+        audit.of_svms(folder, svms_json("voc2007", PAPER) | {key: value}, images)
+
+
+def test_features_at_other_scales_than_the_tasks_are_refused(tmp_path):
+    audit = Audit(write_runs(tmp_path, PAPER, [SVM_NET]), PAPER)
+    made = svms_json("caltech101", PAPER) | {"features": [features_json("caltech101", (256,), PAPER)]}
+    with pytest.raises(ValueError, match="features at Q = 256, but the task says 256, 384, 512"):
+        audit.of_svms(tmp_path / "caltech101" / SVM_NET.name, made, svm_images("caltech101", PAPER))
+
+
+@pytest.mark.parametrize(("answers", "classifier"), [("the true classes", "x"), ("labels", None)])
+def test_dense_boxes_are_of_labels_and_scored_by_a_classifier(answers, classifier, tmp_path):
+    evaluation = EVALUATIONS["dense boxes"]
+    audit = Audit(write_runs(tmp_path, PAPER, [evaluation.run, *(Run(net, "256-512") for net in "DE")]), PAPER)
+    made = made_json(evaluation, PAPER, 50_000)
+    assert audit.of_evaluation(tmp_path / "dense/256", made, 50_000)
+    classifier = classifier and made["classifier"]
+    with pytest.raises(ValueError, match="answers: boxes of the .*expected top-5 labels"):
+        audit.of_evaluation(tmp_path / "dense/256", made | {"answers": answers, "classifier": classifier}, 50_000)
+
+
+def test_a_choice_that_no_setting_makes_is_no_other(tmp_path):
+    settings, run = load_settings({"smoke": True}), Run("A-LRN", "256")
+    write_runs(tmp_path, settings, [run])
+    tamper(tmp_path, run, "record", "net", "lrn", value=[[1, 99, 5, 3]])
+    with pytest.raises(ValueError, match="record.net.lrn: LRN with .* = 1, 99, 5, 3, expected 2, 5, 0.0001, 0.75"):
+        Audit(tmp_path, settings).of_run(run)
+
+
+def test_what_lies_there_is_released_where_the_settings_say_so_and_nowhere_else(tmp_path):
+    run, other = Run("D", "256-512"), load_settings({"released": {"D": {"file": "e.pth", "channels": "bgr"}}})
+    audit = released(tmp_path, "the authors")
+    with pytest.raises(ValueError, match="expected a training of D_256-512_s0, got released weights: name them in"):
+        Audit(tmp_path, PAPER).of_run(run)
+    with pytest.raises(ValueError, match="expected e.pth, trained by the authors, as released says, got d.pth"):
+        Audit(tmp_path, other).of_run(run)
+    shutil.rmtree(tmp_path / run.name)
+    write_runs(tmp_path, audit.settings, [run])
+    with pytest.raises(ValueError, match=r"run.json: expected released weights, as released.D/\[256;512\] says"):
+        Audit(tmp_path, audit.settings).of_run(run)
 
 
 @pytest.mark.trains

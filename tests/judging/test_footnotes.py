@@ -38,6 +38,12 @@ def test_what_touches_the_same_cells_is_one_footnote():
     }
 
 
+def test_no_footnote_speaks_of_all_cells_beside_systems_that_others_tested():
+    crop = finding("crop", "56")
+    marks, texts = footnotes(noted({"1": [crop], "2": [crop]}), ["1", "2"], whole=False)
+    assert (marks, [mark for mark, _ in texts]) == ({"1": ("a",), "2": ("a",)}, ["a"])
+
+
 def test_a_choice_at_its_default_is_no_footnote():
     assert marked({"1": [finding("pooling", "it", choice=1, differs=False)]}) == ({"1": ()}, ())
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.oracles.records import images_of, made_json, svm_images, svms_json, write_runs
+from tests.oracles.records import SVM_NET, images_of, made_json, svm_images, svms_json, write_runs
 from vggrepro.core.paths import ROOT
 from vggrepro.judging.audit import Audit
 from vggrepro.paper.runs import Run
@@ -140,7 +140,7 @@ def changed(key: str, values: Mapping[str, Any] = OTHER_VALUES) -> Settings:
 def audited(settings: Settings, folder: Path) -> dict[str, tuple[AuditFinding, ...]]:
     """What is found of faithful results under some settings, by what a cell shows."""
     classified, boxes = Run("E", "256-512"), Run("D", "256", objective="PCR")
-    audit = Audit(write_runs(folder, settings, [classified, boxes, Run("D", "256-512")]), settings)
+    audit = Audit(write_runs(folder, settings, [classified, boxes, Run("D", "256-512"), Run("E", "256-512")]), settings)
     images = images_of(settings)[1]
     results = {}
     for name, evaluation in (
@@ -151,7 +151,9 @@ def audited(settings: Settings, folder: Path) -> dict[str, tuple[AuditFinding, .
         results[name] = audit.of_evaluation(folder / name, made_json(evaluation, settings, images), images)
     results["difference"] = audit.of_settings("difference")
     for task in TASKS:
-        results[task] = audit.of_svms(folder / task, svms_json(task, settings), svm_images(task, settings))
+        results[task] = audit.of_svms(
+            folder / task / SVM_NET.name, svms_json(task, settings), svm_images(task, settings)
+        )
     return results
 
 
@@ -193,6 +195,13 @@ def test_a_choice_that_the_paper_could_not_mean_departs_from_it(key, tmp_path):
     assert findings
     assert all(f.deviates and f"plausible: {key} of" in f.expected for f in findings)
     assert [name for name, *_ in departures(settings)] == [key]
+
+
+def test_no_drop_at_fixed_epochs_is_as_implausible_as_a_number_of_none(tmp_path):
+    settings = load_settings({"finetune": {"drop_epochs": []}})
+    drops = [f for found in audited(settings, tmp_path).values() for f in found if f.rule == "drops" and f.differs]
+    assert drops
+    assert all((f.did, f.deviates) == ("learning-rate drops, at most: 0", True) for f in drops)
 
 
 def test_a_setting_of_one_part_touches_no_other(tmp_path):

@@ -60,7 +60,8 @@ def test_every_rule_has_a_function_and_every_field_of_a_record_one_type(section)
         ("boxes.target", "target is missing"),
         ("record.flipped|length", "object of type 'float' has no len"),
         ("share(record.flipped)", "missing 1 required positional argument: 'draws'"),
-        ("share(record.flipped", "expected ','"),
+        ("train.batch / 0", "division by zero"),
+        ("10**400 / 1", "too large"),
         ("1 + 'one'", "unsupported operand"),
         ("train.__class__.__mro__", "access to attribute '__class__' .* is unsafe"),
     ],
@@ -75,6 +76,21 @@ def test_a_rule_whose_declaration_cannot_be_computed_is_named():
     rule = rules_by_id()["data-set"]
     with pytest.raises(ValueError, match="protocol.yaml: rule data-set: .*: mine is missing"):
         declaration(rule, {"data": {"layout": "mine"}})
+
+
+def test_a_setting_of_a_rule_that_is_none_is_named():
+    for setting in ("{stge}.learning_rate", "{stage.foo}.learning_rate", "{stage.learning_rate"):
+        rule = rules_by_id()["rate"].model_copy(update={"setting": setting})
+        with pytest.raises(ValueError, match="protocol.yaml: rule rate: "):
+            declaration(rule, dict(load_settings({})) | {"stage": "train"})
+
+
+@pytest.mark.parametrize("written", ["", "[]", "text", "torchvision: {}"])
+def test_recipes_are_of_all_makers_whose_nets_are_known(written, tmp_path, monkeypatch):
+    (tmp_path / "releases.yaml").write_text(written)
+    monkeypatch.setattr(values, "RECIPES_FILE", tmp_path / "releases.yaml")
+    with pytest.raises(ValueError, match="releases.yaml: expected the recipes of torchvision, mmpretrain, got "):
+        training_recipes.__wrapped__()
 
 
 def test_a_function_that_is_not_there_is_named_before_any_record_is_blamed(monkeypatch):
@@ -108,9 +124,9 @@ def test_a_recipe_of_a_released_net_has_the_fields_that_rules_are_read_from_and_
     change, problem, tmp_path, monkeypatch
 ):
     recipe = training_recipes()["torchvision"].model_dump() | change
-    (tmp_path / "releases.yaml").write_text(json.dumps({"somebody": recipe}))
+    (tmp_path / "releases.yaml").write_text(json.dumps({"torchvision": recipe, "mmpretrain": recipe}))
     monkeypatch.setattr(values, "RECIPES_FILE", tmp_path / "releases.yaml")
-    with pytest.raises(ValueError, match=f"releases.yaml: somebody: {problem}"):
+    with pytest.raises(ValueError, match=f"releases.yaml: torchvision: {problem}"):
         training_recipes.__wrapped__()
 
 
@@ -127,6 +143,20 @@ def test_draws_have_the_error_of_their_number():
     assert read("deviation", 0.1, 5_000) == SampleEstimate(0.1, pytest.approx(0.095), pytest.approx(0.105))
 
 
+@pytest.mark.parametrize(
+    ("in_epoch", "localises", "kept"), [([100], False, True), ([50], False, False), ([50], True, True)]
+)
+def test_an_epoch_shows_every_image_and_of_boxes_those_that_have_some(in_epoch, localises, kept):
+    assert read("every_image_once", 2 * in_epoch[0], in_epoch, 100, 2, localises) == kept
+
+
+def test_boxes_are_of_true_classes_without_a_classifier_or_of_labels_with_one():
+    assert read("labels_of_boxes", "the true classes", None) == "true classes"
+    assert read("labels_of_boxes", "3dff", "a0fd") == "top-5 labels"
+    for mixed in (("the true classes", "a0fd"), ("3dff", None)):
+        assert read("labels_of_boxes", *mixed) not in ("true classes", "top-5 labels")
+
+
 def test_scales_are_in_the_papers_pixels():
     low, high = read("drawn_scales", [64, 126], 50, [56])
     assert (low.value, low.high, high.value, high.low) == (256, 256, 504, 504)
@@ -134,7 +164,14 @@ def test_scales_are_in_the_papers_pixels():
 
 
 @pytest.mark.parametrize(
-    ("still", "trained"), [([], "all"), (["conv1_1"], "fc"), (["conv1_1", "fc6"], ["fc7", "fc8"])], ids=str
+    ("still", "trained"),
+    [
+        ([], "all"),
+        (["conv1_1"], "fc"),
+        (["conv1_1", "fc6"], ["fc7", "fc8"]),
+        (["conv1_1", "fc6", "fc7", "fc8"], "none"),
+    ],
+    ids=str,
 )
 def test_trained_layers_are_those_that_did_not_stay(still, trained):
     assert read("trained_layers", still, ["conv1_1", "fc6", "fc7"], {"fc8": 0.01}) == trained

@@ -156,7 +156,11 @@ def made_json(evaluation: Evaluation, settings: Settings, images: int) -> dict[s
         "precision": [settings.evaluate.precision],
         "scales": [evaluation.Q],
     }
+    of_boxes = {"answers": "labels", "classifier": weights_of(run.parent() or run)}
+    if evaluation.protocol == "centre-crop":
+        of_boxes = {"answers": "the true classes", "classifier": None}
     return {
+        **(of_boxes if run.localises else {}),
         "run": run.name,
         "protocol": evaluation.protocol,
         "Q": evaluation.Q,
@@ -177,17 +181,40 @@ def svm_images(task: str, settings: Settings) -> int:
     return 100 if settings.transfer.stand_in and settings.transfer.paths[data] is None else TEST_IMAGES[data]
 
 
+SVM_NET = Run("D", "256-512")
+"""Whose features the SVMs are trained on."""
+
+
+def features_json(name: str, scales: tuple[int, ...], settings: Settings, images: int = 10) -> dict[str, Any]:
+    """What computing the features of a collection writes, as far as the audit reads it."""
+    views: dict[str, int] = {}
+    for Q in scales:
+        side = str(settings.model.pixels(Q))
+        views[side] = views.get(side, 0) + 2 * images
+    record = {"views": views, "mirrored": True, "pixels": [-125.0, 140.0], "precision": [settings.evaluate.precision]}
+    return {
+        "run": SVM_NET.name,
+        "name": name,
+        "weights": weights_of(SVM_NET),
+        "scales": list(scales),
+        "images": images,
+        "settings": settings.evaluate.model_dump(mode="json"),
+        "record": fill_in(record | {"scales": list(scales)}, "evaluation"),
+    }
+
+
 def svms_json(task: str, settings: Settings) -> dict[str, Any]:
-    """What classifying a task writes, as far as the audit reads it, on features of no net."""
+    """What classifying a task writes, as far as the audit reads it."""
     transfer, caltech = settings.transfer, TASKS[task].data.startswith("caltech")
     return {
         "task": task,
-        "features": [],
+        "features": [features_json(name, TASKS[task].scales, settings) for name in TASKS[task].collections],
+        "counted": ["a class"] * (TASKS[task].classes - (TASKS[task].counted != "all")),
         "settings": transfer.model_dump(mode="json"),
         "C from": list(transfer.C),
-        "C": [1.0] * (transfer.splits if caltech else 1),
-        "measure": transfer.ap_2007 if TASKS[task].data == "voc2007" else "as printed",
-        "classes": ["a class"] * TASKS[task].classes,
+        "C": [transfer.C[0]] * (transfer.splits if caltech else 1),
+        "measure": transfer.ap_2007 if TASKS[task].data == "voc2007" else "recall" if caltech else "area",
+        "classes": ["a class"] * (TASKS[task].classes - 1) + ["a class" if TASKS[task].counted == "all" else "other"],
         "trained on": [getattr(transfer, f"{TASKS[task].data}_train")] if caltech else [],
     }
 

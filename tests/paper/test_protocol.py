@@ -39,6 +39,8 @@ def test_a_section_that_is_no_list_of_rules_is_refused(entries, tmp_path):
         ({"expect": {"later": 1}}, "rule batch: expect: no stage is called later: expected every or scratch"),
         ({"setting": None}, "rule batch: setting is missing: expected the setting that makes it .train.batch, record"),
         ({"measured": "7 * record.batch"}, "rule batch: measured: "),
+        ({"measured": "count(record.batch"}, "rule batch: count.record.batch: unexpected end"),
+        ({"declared": "train.batch|most"}, "rule batch: train.batch.most: No filter named 'most'"),
         ({"measured": "share(record.flipped,record.drawn)"}, "rule batch: measured: "),
         ({"expect": {"every": {"form": 1}}}, "rule batch: .*expected a value, a list"),
         ({"expect": {"every": {"from": "a", "to": 1}}}, "rule batch: .*expected a value, a list"),

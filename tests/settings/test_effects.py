@@ -54,7 +54,7 @@ def test_what_a_rule_calls_a_setting_is_one():
     stages = [(stage, task) for stage in ("train", "finetune", "localise") for task in TASKS.values()]
     for rule in rules_by_id().values():
         names = {(rule.setting or "seeds").format(stage=stage, task=task) for stage, task in stages}
-        unknown = {name for name in names - set(EFFECTS) if not name.startswith(("run.", "layers_of_variant."))}
+        unknown = {name for name in names - set(EFFECTS) if not name.startswith(("run.", "task.", "initial_layers."))}
         assert unknown <= {"transfer.voc2007_train", "transfer.voc2012_train"}, rule.id
 
 

@@ -195,7 +195,8 @@ class Audit:
         run, about = Run.parse(document["run"]), "{run}/{protocol}/{Q}".format_map(document)
         tested = {**document, "images": images, "Q": [document["Q"]]}
         source = Source(f"{folder}/made.json", about, f"delete {folder} and evaluate again", tested)
-        stages = {"images": "images", "evaluation": "boxes" if run.localises else document["protocol"]}
+        of_boxes = "dense boxes" if document["protocol"] == "dense" else "boxes"
+        stages = {"images": "images", "evaluation": of_boxes if run.localises else document["protocol"]}
         # other images than the data set's are declared by name
         if any(part.startswith(f"{run.name}{AT}") for part in folder.parts):
             del stages["images"]
@@ -252,13 +253,14 @@ class Audit:
     def _of_released(self, run: Run, source: Source) -> tuple[AuditFinding, ...]:
         """What the makers of a net say of its training. Older records do not say what its numbers were kept in."""
         trained_by, file = source.document["trained by"], source.document.get("file")
-        if (release := self.settings.releases.get(run)) is None:
-            raise source.refusal(f"expected a training of {run.name}, got released weights", "name them in released")
-        if file != Path(release.file).name or release.recipe not in (None, trained_by):
-            asked = f"{Path(release.file).name}, trained by {release.recipe or trained_by}"
-            raise source.refusal(f"expected {asked}, as released says, got {file}, trained by {trained_by}")
         if trained_by not in STAGES["released"]:
             raise source.refusal(f"trained by: expected one of {', '.join(STAGES['released'])}, got {trained_by}")
+        if (release := self.settings.releases.get(run)) is None:
+            raise source.refusal(f"expected a training of {run.name}, got released weights", "name them in released")
+        expected = (Path(release.file).name, release.recipe or trained_by)
+        if (file, trained_by) != expected:
+            texts = (f"{name}, trained by {maker}" for name, maker in (expected, (file, trained_by)))
+            raise source.refusal("expected {}, as released says, got {}".format(*texts))
         source = replace(source, document={"numbers": "fp32", **source.document})
         names = {**dict(self.settings), "recipe": training_recipes().get(trained_by, {})}
         return findings("released", trained_by, source, names)

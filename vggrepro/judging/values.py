@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import ceil, inf, sqrt
 from typing import Annotated, Any, TypeVar
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from pydantic import BaseModel, Field, create_model
 
@@ -22,7 +22,7 @@ from vggrepro.core.paths import ROOT
 from vggrepro.core.validation import FrozenModel, validated
 from vggrepro.core.yaml_files import read_yaml
 from vggrepro.paper.ilsvrc import ILSVRC_CLASSES
-from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, Rule, SampleEstimate, protocol_rules
+from vggrepro.paper.protocol import PROTOCOL_FILE, SILENT, STAGES, Rule, SampleEstimate, protocol_rules
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import DataSettings, NetSettings
 from vggrepro.settings.effects import effects
@@ -156,6 +156,15 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], *tuple[Any, ...]]] = {
     "patience": (lambda epochs, fixed: [epochs] if fixed is None else [],),
     "most_drops": (lambda drops, fixed: drops if fixed is None else len(fixed),),
     "iterations": (lambda epochs, batch, in_epoch: epochs * ceil(max(in_epoch) / min(batch, max(in_epoch))),),
+    "labels_of_boxes": (
+        lambda labels, classifier: (
+            "true classes"
+            if (labels, classifier) == ("the true classes", None)
+            else "top-5 labels"
+            if classifier and labels != "the true classes"
+            else f"{labels}, with the classifier {classifier}"
+        ),
+    ),
     "between": (_between,),
     # of SVMs: which features they are trained on, at which scales, and which classes' mean is measured
     "feature_names": (lambda features: sorted(f"{each['name']} of {each['run']}" for each in features),),
@@ -190,7 +199,7 @@ def value_of(expression: str, names: Mapping[str, Any]) -> Any:  # noqa: ANN401
     """The value of an expression of a rule; a ValueError says what is not there, or why it has none."""
     try:
         value = _compiled(expression)(names)
-    except (LookupError, TypeError, TemplateError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, AttributeError) as error:
         raise ValueError(f"{expression}: {error}") from None
     return list(value) if isinstance(value, tuple) else value
 
@@ -202,10 +211,10 @@ def declaration(rule: Rule, names: Mapping[str, Any]) -> tuple[Any, str]:
     """
     if not rule.setting:
         return SILENT, ""
-    setting = rule.setting.format_map(names)
     try:
+        setting = rule.setting.format_map(names)
         value = value_of(rule.declared or setting, names)
-    except ValueError as wrong:
+    except (ValueError, LookupError, AttributeError) as wrong:
         raise ValueError(f"{PROTOCOL_FILE}: rule {rule.id}: {wrong}") from None
     silent = value is None and not rule.declared
     return SILENT if silent else value, WORDS.get(setting.partition(".")[0], setting)
@@ -237,5 +246,8 @@ def _model(fields: Mapping[str, Any]) -> type[BaseModel]:
 @cache
 def training_recipes() -> Mapping[str, BaseModel]:
     """How released nets were trained, by their makers; a ValueError names the file and the key that is wrong."""
-    form, entries = record_form("released", "recipe"), read_yaml(RECIPES_FILE)
+    form, entries, makers = record_form("released", "recipe"), read_yaml(RECIPES_FILE), STAGES["released"][1:-1]
+    if not isinstance(entries, dict) or set(entries) != set(makers):
+        got = ", ".join(entries) if isinstance(entries, dict) else type(entries).__name__
+        raise ValueError(f"{RECIPES_FILE}: expected the recipes of {', '.join(makers)}, got {got}")
     return {name: validated(form, entry, f"{RECIPES_FILE}: {name}") for name, entry in entries.items()}

@@ -26,7 +26,7 @@ PROTOCOL_FILE = ROOT / "tables" / "protocol.yaml"
 STAGES: dict[str, tuple[str, ...]] = {
     "training": tuple(TRAINING_STAGES),
     "images": ("images",),
-    "evaluation": ("dense", "multi-crop", "centre-crop", "boxes", "features"),
+    "evaluation": ("dense", "multi-crop", "centre-crop", "boxes", "dense boxes", "features"),
     "released": ("the authors", "torchvision", "mmpretrain", "others"),
     "stores": ("stores",),
     "difference": ("difference",),
@@ -177,9 +177,16 @@ def rules_by_id() -> Mapping[str, Rule]:
 
 
 def _rule(path: Path, section: str, numbered: tuple[int, Any]) -> Rule:
+    from jinja2 import Environment, TemplateError
+
     number, entry = numbered
     where = f"{path}: {section}, rule {entry.get('id', number) if isinstance(entry, dict) else number}"
     rule = validated(Rule, entry, where)
+    for expression in filter(None, (rule.measured, rule.declared)):
+        try:
+            Environment().compile_expression(expression)
+        except TemplateError as error:
+            raise ValueError(f"{where}: {expression}: {error}") from None
     if rule.declared and not rule.setting:
         raise ValueError(f"{where}: setting is missing: expected the setting that makes it {rule.declared}")
     if unknown := set(rule.expect) - {*STAGES[section], "every"}:

@@ -124,7 +124,7 @@ def released_recipe(algorithm: str, digest: str) -> Recipe | None:
     """How the net in a file of this digest was trained; None where the list has no such file."""
     for download in downloads().values():
         for file in download.files:
-            if download.recipe and file.algorithm == algorithm and digest.startswith(file.expected):
+            if download.recipe and file.algorithm == algorithm and file.expected and digest.startswith(file.expected):
                 return download.recipe
     return None
 
