@@ -17,6 +17,8 @@ from vggrepro.report.page import report_warning, write_report
 from vggrepro.scores.stores import TopLabels, read_scores, write_scores, write_top_labels
 from vggrepro.settings.loading import load_settings
 from vggrepro.tables import markup, render
+from vggrepro.tables.build import build_table, group_sizes, row_keys
+from vggrepro.tables.measurement import Inputs
 
 
 def test_table_1_is_as_published():
@@ -109,6 +111,29 @@ def test_the_best_is_bold_and_equals_are_not(made):
 def test_rows_are_grouped_as_in_the_paper(made):
     assert [row.group for row in table("3", made).rows] == [1, 1, 1, 3, 0, 0, 3, 0, 0, 3, 0, 0]
     assert [row.group for row in table("6", made).rows] == [1, 3, 0, 0]
+
+
+@pytest.mark.parametrize("number", table_numbers())
+def test_a_row_without_its_first_key_has_that_of_the_row_above(number):
+    published = published_table(number)
+    keys = [row_keys(published, row) for row in published.rows]
+    sizes = group_sizes(keys)
+    assert sum(sizes) == len(keys)
+    starts = [i for i, size in enumerate(sizes) for _ in range(size)]
+    assert [keys[start][0] for start in starts] == [shown[0] for shown in keys]
+
+
+def test_rows_are_grouped_by_the_key_that_is_shown_first(tmp_path):
+    """In a file its first column may be another one: of Table 8 it is the net."""
+    (tmp_path / "tables.yaml").write_text(
+        "mine: {title: Mine, caption: Mine., keys: {S: train S}, values: {top1: {heading: top-1, quantity: top-1}}}\n"
+    )
+    (tmp_path / "mine.csv").write_text(
+        "net,S,Q,protocol,top1\nD,256,256,dense,-\nD,384,384,dense,-\nE,384,384,dense,-\n"
+    )
+    settings = load_settings({"tables": str(tmp_path), "released": {}})
+    mine, _ = build_table(settings.table("mine"), settings, Inputs(tmp_path))
+    assert [(row.keys, row.group) for row in mine.rows] == [(("256",), 1), (("384",), 2), (("384",), 0)]
 
 
 def test_a_dry_run_says_in_each_table_that_deltas_compare_different_data(made):

@@ -145,10 +145,9 @@ def _finding(rule: Rule, stage: str, source: Source, names: Mapping[str, Any]) -
     declared, setting = declaration(rule, names)
     effect = EFFECTS.get(setting, HARMLESS)
     choice, plausible = rule.choice or effect.choice_at(stage), ""
-    asked = value_of(setting, names) if setting in EFFECTS else None
-    # a number that follows from other settings, such as how often a rate drops at fixed epochs
-    asked = declared if asked is None and isinstance(declared, int | float) else asked
-    if choice and effect.plausible and not effect.is_plausible(asked):
+    # a number may follow from several settings: how often a rate drops at fixed epochs
+    number = isinstance(declared, int | float)
+    if choice and effect.plausible and not effect.is_plausible(declared if number else value_of(setting, names)):
         plausible = f"; plausible: {setting} of {text_of(effect.plausible)}"
     expected = rule.expected(stage, names.get("run"))
     finding = compared(rule, expected, value, choice=choice, about=source.about, plausible=plausible)
@@ -160,7 +159,9 @@ def _finding(rule: Rule, stage: str, source: Source, names: Mapping[str, Any]) -
         )
     if declared == SILENT and finding and finding.differs:
         paper = f"expected {finding.expected}. {rule.says} (Section {rule.section}.)"
-        raise source.refusal(f"{did}, {paper} No setting declares another value")
+        raise source.refusal(
+            f"{did}, {paper} No setting declares another value (rule {rule.id} of tables/protocol.yaml)"
+        )
     return finding
 
 

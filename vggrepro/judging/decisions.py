@@ -192,6 +192,10 @@ def corrected(
     )
 
 
+AT_LIMIT = 1e-9
+"""Less than this from the limit of a claim, in points, is rounding."""
+
+
 def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedComparison], undecided: int) -> JudgedClaim:
     """The claim with its verdict; `undecided` is the number of claims that are."""
     assert claim.p is not None, "it was tested"
@@ -207,10 +211,12 @@ def _decided(claim: JudgedClaim, p_holm: float, comparisons: Sequence[TestedComp
         replace(step, needed=_needed(leans_to, comparison, tail, len(comparisons)))
         for step, comparison in zip(claim.steps, comparisons, strict=True)
     )
-    needed = steps[claim.weakest].needed
-    reason = (
-        f"{needed} would decide it" if needed else "the estimate lies at the limit itself: no sample would decide it"
-    )
+    needed, weakest = steps[claim.weakest].needed, comparisons[claim.weakest]
+    reason = f"{needed} would decide it"
+    if not needed:
+        at_limit = leans_to.distance(weakest.estimate) < AT_LIMIT
+        alone = f"no number of {weakest.unit} alone would decide it, nor of seeds"
+        reason = "the estimate lies at the limit itself: no sample would decide it" if at_limit else alone
     return replace(claim, verdict="undecided", p_holm=p_holm, steps=steps, reason=reason)
 
 

@@ -51,7 +51,7 @@ def build_table(published: PublishedTable, settings: Settings, inputs: Inputs) -
         (row, row_keys(published, row), cells) for row, cells in zip(published.rows, measurement.cells, strict=True)
     ]
     own = [each for each in measured if each[0].varies is None]
-    groups = group_sizes([row for row, *_ in own])
+    groups = group_sizes([keys for _, keys, _ in own])
     rows = [TableRow(keys, cells, group) for (_, keys, cells), group in zip(own, groups, strict=True)]
     # imported scores may be of other images than ours: the best is marked among the paper's rows
     printed = sum(not row.name for row, *_ in own)
@@ -185,9 +185,9 @@ def row_keys(published: PublishedTable, row: Row) -> tuple[str, ...]:
     return tuple(published.texts.get(name, {}).get(row.keys[name], row.keys[name]) for name in published.headings)
 
 
-def group_sizes(rows: Sequence[Row]) -> list[int]:
-    """For each row the size of the group that starts there, 0 within a group. Rows of a group share their first key."""
-    first = [next(iter(row.keys.values())) for row in rows]
+def group_sizes(keys: Sequence[tuple[str, ...]]) -> list[int]:
+    """For each row the size of the group that starts there, 0 within a group. Rows of a group share the first key shown."""
+    first = [shown[0] for shown in keys]
     starts = [i for i, key in enumerate(first) if i == 0 or key != first[i - 1]]
     sizes = dict(zip(starts, np.diff([*starts, len(first)]).tolist(), strict=True))
     return [sizes.get(i, 0) for i in range(len(first))]

@@ -185,9 +185,15 @@ def remove_checkpoints(plan: Plan, jobs: Iterable[Any]) -> None:
 
 
 def print_report_path(plan: Plan, workflow: Any) -> None:  # noqa: ANN401
-    """Print where the report lies, if there is one."""
+    """Print where the report lies, if there is one; if there is none of the newest tables, where these lie."""
     page = Path(f"{plan.root}/report/report.html").absolute()
-    if page.exists():
+    made = page.stat().st_mtime if page.exists() else 0.0
+    newer = [table for table in sorted(page.parents[1].glob("tables/*.html")) if table.stat().st_mtime > made]
+    if newer:
+        of_these = "The report is older than these tables" if made else "There is no report of these tables"
+        listed = "".join(f"\n  {table}" for table in newer)
+        say(workflow, f"\n{of_these}; with the target `report` it is made of all:{listed}")
+    elif made:
         say(workflow, f"\nThe report: {page}")
 
 
