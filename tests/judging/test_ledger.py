@@ -161,9 +161,10 @@ def test_the_ledger_says_whether_it_is_of_the_paper(tmp_path, verdict, papers):
 def test_a_claim_on_nets_that_different_people_trained_says_so(tmp_path, maker, remark):
     settings = load_settings({"smoke": True, "released": {"A/256": "a.pth", "E/256": "e.pth"}})
     audited_results(tmp_path, settings)
-    for record in (tmp_path / "runs").glob("*/run.json"):
+    for net, trained_by in (("A", "torchvision"), ("E", maker)):
+        record = tmp_path / "runs" / f"{net}_256_s0" / "run.json"
         about = json.loads(record.read_text())
-        by = {"trained by": maker if about["run"].startswith("E_") else "torchvision"}
+        by = {"trained by": trained_by, "file": f"{net.lower()}.pth"}
         record.with_name("adopted.json").write_text(json.dumps({key: about[key] for key in ("run", "weights")} | by))
         record.unlink()
     make_table("3", settings, Inputs(tmp_path / "scores"), runs=tmp_path / "runs", out=tmp_path / "tables")
