@@ -19,6 +19,7 @@ from vggrepro.judging import ledger as ledger_module
 from vggrepro.judging.decisions import JudgedClaim
 from vggrepro.judging.ledger import judge_claims, read_ledger
 from vggrepro.judging.pipeline import make_table
+from vggrepro.judging.unstaged import audited_unstaged
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import cell_id
 from vggrepro.report.page import write_report
@@ -61,6 +62,7 @@ def smoke_results(folder: Path, **given: object) -> Path:
 
 def test_nets_from_random_weights_are_audited_as_ours_and_compared_with_staged_ones(tmp_path):
     ours, random = smoke_results(tmp_path / "ours"), {"staged": False, "train": {"init": "he"}}
+    released_here = {"smoke": True, "released": {"A/256": "a.pth", "E/256": "e.pth"}}
     other = smoke_results(tmp_path / "other", staged=False)
 
     def judged(**given: object) -> JudgedClaim:
@@ -71,6 +73,9 @@ def test_nets_from_random_weights_are_audited_as_ours_and_compared_with_staged_o
     compared = judged(unstaged={"glorot": str(other)})
     assert compared.verdict != "not run"
     assert "from random weights: initialised from none (A_256_s0)" in compared.reason
+    # nets of other results are trained, whatever of ours is released
+    elsewhere = audited_unstaged(load_settings(released_here | {"unstaged": {"glorot": str(other)}}), "3", "glorot")
+    assert elsewhere.outcomes.entries
     # what follows from the stores counts, whatever lies beside them
     for file in (other / "tables").iterdir():
         file.write_bytes(b"made up")

@@ -55,7 +55,7 @@ def audited_unstaged(settings: Settings, number: str, of: str) -> UnstagedResult
             f"unstaged.{of}: {folder}: no results of trainings at S = 256 in it: name a folder below results/"
         )
     seeds = tuple(sorted({Run.parse(file.parent.name).seed for file in records}))
-    began = {"train": settings.train.model_copy(update={"init": of}), "staged": False, "seeds": seeds}
+    began = {"train": settings.train.model_copy(update={"init": of}), "staged": False, "seeds": seeds, "released": {}}
     theirs, scores = settings.model_copy(update=began), folder / "scores"
     try:
         published = settings.table(number)

@@ -182,9 +182,10 @@ def _rule(path: Path, section: str, numbered: tuple[int, Any]) -> Rule:
     number, entry = numbered
     where = f"{path}: {section}, rule {entry.get('id', number) if isinstance(entry, dict) else number}"
     rule = validated(Rule, entry, where)
+    environment = Environment()
     for expression in filter(None, (rule.measured, rule.declared)):
         try:
-            Environment().compile_expression(expression)
+            environment.compile_expression(expression)
         except TemplateError as error:
             raise ValueError(f"{where}: {expression}: {error}") from None
     if rule.declared and not rule.setting:
