@@ -58,7 +58,7 @@ def write_evaluations(root: Path, val: Store) -> None:
     about = {"data": val.digest, "data set": "made up", "classes": val.classes}
     for e, _ in with_seed(best_classification(), 0):
         posteriors = rng.dirichlet(np.ones(val.classes), len(val)).astype(np.float32)
-        of_run = about | {"run": e.run.name, "protocol": e.protocol, "Q": e.Q}
+        of_run = about | {"run": e.run.name, "protocol": e.protocol, "Q": e.Q, "weights": "drawn"}
         write_scores(root / "scores" / e.path, posteriors, val.labels, val.ids, of_run)
     labels, boxes = np.stack([val.labels] * 2, 1), np.ones((2, len(val)), bool)
     theirs = root / "scores/imported/theirs"

@@ -24,6 +24,7 @@ from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
 from vggrepro.paper.runs import Run
 from vggrepro.settings.blocks import NetSettings, ReadingSettings
+from vggrepro.settings.downloads import Download
 from vggrepro.settings.loading import load_settings
 
 torch.set_num_threads(1)  # nets this small are slower on several
@@ -276,14 +277,14 @@ def test_how_a_net_was_trained_is_known_by_its_digest_or_else_declared(
     assert [json.loads(record.read_text())[key] for key in ("trained by", "numbers")] == ["others", "fp64"]
     assert adopt(file, coloured, "--recipe", "torchvision") == 0
     assert json.loads(record.read_text())["trained by"] == "torchvision"
-    digests = {"sha256": file_digest(file)}
-    monkeypatch.setattr(
-        released,
-        "released_recipe",
-        lambda algorithm, digest: "mmpretrain" if digest == digests.get(algorithm) else None,
-    )
+    by_hand = {"what": "a net", "of": ("D/[256;512]",), "by hand": "nowhere"}
+    entries = {file_digest(file): Download.model_validate(by_hand | {"recipe": "the authors"})}
+    monkeypatch.setattr(released, "released_net", lambda sha1, sha256: entries.get(sha256))
     assert adopt(file, coloured) == 0
-    assert json.loads(record.read_text())["trained by"] == "mmpretrain"
+    assert [json.loads(record.read_text())[key] for key in ("trained by", "S")] == ["the authors", [256, 512]]
+    entries = {file_digest(file): Download.model_validate(by_hand | {"recipe": "mmpretrain"})}
+    assert adopt(file, coloured) == 0
+    assert [json.loads(record.read_text())[key] for key in ("trained by", "S")] == ["mmpretrain", []]
     assert adopt(file, coloured, "--recipe", "torchvision") == 2
     assert (
         "it is a file of mmpretrain, by its digest: expected the recipe mmpretrain, got torchvision"

@@ -19,6 +19,7 @@ from vggrepro.paper.runs import Run
 from vggrepro.paper.systems import Evaluation
 from vggrepro.paper.tables import published_table, table_evaluations, table_numbers
 from vggrepro.paper.tasks import TASKS
+from vggrepro.settings.blocks import ReleaseSettings
 from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.loading import load_settings
 from vggrepro.settings.models import Settings
@@ -41,20 +42,21 @@ EVALUATIONS = {
     "dense boxes": Evaluation(RUNS["localisation"], "dense", 256),
     "features": Evaluation(Run("D", "256"), "dense", 256),
 }
+RELEASED = Run("D", "256-512")
 SOURCE = Source("it.json", "it", "make it again")
 EXPECTING = [
     (section, rule, stage)
     for section, rules in protocol_rules().items()
     for rule in rules
     for stage in STAGES[section]
-    if rule.expected(stage, RUNS["scratch"]) != SILENT
+    if rule.expected(stage, RELEASED if section == "released" else RUNS["scratch"]) != SILENT
 ]
 
 
 def document(section: str, stage: str, settings: Settings = PAPER) -> dict[str, Any]:
     """What a training, an evaluation, or SVMs leave that did as the settings say."""
     if section == "released":
-        return {"trained by": "the authors", "numbers": "fp32"}
+        return {"trained by": "the authors", "numbers": "fp32", "S": [256, 512], "file": "d.caffemodel"}
     if section == "transfer":
         return svms_json(stage, settings) | {"images": svm_images(stage, settings), "folder": SVM_NET.name}
     if section == "training":
@@ -94,7 +96,7 @@ def case_name(case: Any) -> str:
 @pytest.mark.parametrize("case", EXPECTING, ids=map(case_name, EXPECTING))
 def test_a_rule_finds_what_breaks_it(case):
     section, rule, stage = case
-    run, written = RUNS.get(stage), document(section, stage)
+    run, written = RELEASED if section == "released" else RUNS.get(stage), document(section, stage)
     names = names_of(section, stage, written)
     value, expected = value_of(rule.measured, names), rule.expected(stage, run)
     effect = EFFECTS.get(declaration(rule, names)[1], HARMLESS)
@@ -153,7 +155,8 @@ def names_of(section: str, stage: str, written: dict[str, Any]) -> dict[str, Any
     if section == "released":
         papers = {rule.measured_field: rule.expected("torchvision") for rule in protocol_rules()[section]}
         recipe = {name.removeprefix("recipe."): value for name, value in papers.items() if name.startswith("recipe.")}
-        names["recipe"] = recipe
+        release = ReleaseSettings(file=written["file"])
+        names |= {"recipe": recipe, "release": release, "run": RELEASED}
     if "record" in written:
         names["record"] = read_record(section, source_of(written))
     return names | ({"task": TASKS[stage]} if section == "transfer" else {})
@@ -282,7 +285,7 @@ def test_a_run_without_a_record_stops(tmp_path):
         Audit(tmp_path, PAPER).of_run(Run("A", "256"))
 
 
-def released(folder: Path, trained_by: str, **more: str) -> Audit:
+def released(folder: Path, trained_by: str, **more: Any) -> Audit:
     run = Run("D", "256-512")
     (folder / run.name).mkdir()
     written = {"run": run.name, "weights": "released", "file": "d.pth", "trained by": trained_by} | more
@@ -301,6 +304,7 @@ RECIPE = [f"released-{name}" for name in ("pixels", "crops", "colour", "weight-d
         ("torchvision", {"numbers": "fp32"}, ["released", *RECIPE]),
         ("mmpretrain", {"numbers": "fp32"}, ["released", *RECIPE]),
         ("the authors", {"numbers": "fp16"}, ["released-numbers"]),
+        ("the authors", {"S": [256, 256]}, ["released-scale"]),
     ],
 )
 def test_of_a_released_net_all_is_told_that_its_makers_did_otherwise_than_the_paper(trained_by, more, differ, tmp_path):
@@ -309,7 +313,9 @@ def test_of_a_released_net_all_is_told_that_its_makers_did_otherwise_than_the_pa
 
 
 def test_who_trained_a_released_net_is_one_of_those_that_are_known(tmp_path):
-    with pytest.raises(ValueError, match=r"trained by: expected one of the authors, .*, got Bob: delete .* and adopt"):
+    with pytest.raises(
+        ValueError, match=r"adopted.json: .*trained by: .*'the authors'.* got 'Bob'.* adopt D_256-512_s0 again"
+    ):
         released(tmp_path, "Bob").of_run(Run("D", "256-512"))
 
 
@@ -422,6 +428,16 @@ def test_dense_boxes_are_of_labels_and_scored_by_a_classifier(answers, classifie
         audit.of_evaluation(tmp_path / "dense/256", made | {"answers": answers, "classifier": classifier}, 50_000)
 
 
+def test_boxes_of_labels_from_a_net_that_was_trained_again_since_are_refused(tmp_path):
+    evaluation = EVALUATIONS["dense boxes"]
+    audit = Audit(write_runs(tmp_path, PAPER, [evaluation.run, *(Run(net, "256-512") for net in "DE")]), PAPER)
+    made = made_json(evaluation, PAPER, 50_000)
+    first = next(iter(made["labelled by"]))
+    made["labelled by"][first] = "weights of before"
+    with pytest.raises(ValueError, match=rf"labelled by.{first}: expected weights of D, .* got weights of b"):
+        audit.of_evaluation(tmp_path / "dense/256", made, 50_000)
+
+
 def test_a_choice_that_no_setting_makes_is_no_other(tmp_path):
     settings, run = load_settings({"smoke": True}), Run("A-LRN", "256")
     write_runs(tmp_path, settings, [run])
@@ -435,7 +451,7 @@ def test_what_lies_there_is_released_where_the_settings_say_so_and_nowhere_else(
     audit = released(tmp_path, "the authors")
     with pytest.raises(ValueError, match="expected a training of D_256-512_s0, got released weights: name them in"):
         Audit(tmp_path, PAPER).of_run(run)
-    with pytest.raises(ValueError, match="expected e.pth, trained by the authors, as released says, got d.pth"):
+    with pytest.raises(ValueError, match="released weights of the file d.pth, but released says e.pth"):
         Audit(tmp_path, other).of_run(run)
     shutil.rmtree(tmp_path / run.name)
     write_runs(tmp_path, audit.settings, [run])

@@ -19,5 +19,7 @@ def best_scores(stores, tmp_path_factory) -> Path:
     for e, _ in best_classification():
         rng = np.random.default_rng([e.Q, len(e.protocol), ord(e.run.net)])
         posteriors = rng.dirichlet(np.ones(10), len(val)).astype(np.float32)
-        write_scores(folder / e.path, posteriors, val.labels, val.ids, {"data": val.digest})
+        write_scores(
+            folder / e.path, posteriors, val.labels, val.ids, {"data": val.digest, "weights": f"of {e.run.name}"}
+        )
     return folder

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from vggrepro.data.store import Store
-from vggrepro.localisation.top5_labels import read_top5_labels, write_top5_labels
+from vggrepro.localisation.top5_labels import labelling_weights, read_top5_labels, write_top5_labels
 from vggrepro.paper.tables import best_classification
 
 
@@ -18,6 +18,7 @@ def test_labels_are_the_five_best_of_the_fused_system(stores, best_scores, tmp_p
     )
     best = [sorted(range(10), key=lambda c, row=row: (-row[c], c))[:5] for row in fused]
     assert read_top5_labels(tmp_path / "labels", Store(stores[1])).tolist() == best
+    assert labelling_weights(tmp_path / "labels") == {e.path: f"of {e.run.name}" for e, _ in best_classification()}
 
 
 def test_labels_of_other_images_are_refused(stores, best_scores, tmp_path):

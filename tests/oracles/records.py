@@ -11,7 +11,8 @@ from vggrepro.judging.values import PLAIN_TYPES
 from vggrepro.paper.nets import LAYERS, TRANSFERRED, Conv
 from vggrepro.paper.protocol import protocol_rules
 from vggrepro.paper.runs import Run
-from vggrepro.paper.systems import Evaluation
+from vggrepro.paper.systems import Evaluation, evaluations_of
+from vggrepro.paper.tables import best_classification
 from vggrepro.paper.tasks import TASKS
 from vggrepro.settings.blocks import TrainSettings
 from vggrepro.settings.models import Settings
@@ -156,9 +157,11 @@ def made_json(evaluation: Evaluation, settings: Settings, images: int) -> dict[s
         "precision": [settings.evaluate.precision],
         "scales": [evaluation.Q],
     }
-    of_boxes = {"answers": "labels", "classifier": weights_of(run.parent() or run)}
-    if evaluation.protocol == "centre-crop":
-        of_boxes = {"answers": "the true classes", "classifier": None}
+    of_boxes: dict[str, Any] = {"answers": "the true classes", "classifier": None, "labelled by": {}}
+    if evaluation.protocol == "dense":
+        best = [each.seeded(run.seed) for each in evaluations_of(best_classification())]
+        labelled_by = {each.path: weights_of(each.run) for each in best}
+        of_boxes = {"answers": "labels", "classifier": weights_of(run.parent() or run), "labelled by": labelled_by}
     return {
         **(of_boxes if run.localises else {}),
         "run": run.name,

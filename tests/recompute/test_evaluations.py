@@ -231,7 +231,7 @@ def predicted(folder: Path, protocol: str) -> list[Finding]:
         answers.mkdir(parents=True, exist_ok=True)
         np.save(answers / "answers.npy", (store.labels[:, None] + np.arange(5)) % 10)
         (answers / "ids.txt").write_text("".join(f"{name}\n" for name in store.ids))
-        write_json(answers / "made.json", {"data": store.digest})
+        write_json(answers / "made.json", {"data": store.digest, "labelled by": {}})
     path = f"boxes/{BOXES.name}/{protocol}"
     shutil.rmtree(folder / path, ignore_errors=True)
     prediction.localise(

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import real
 from vggrepro.paper.systems import released_run
 from vggrepro.settings import downloads as listed
-from vggrepro.settings.downloads import DIGEST_LENGTHS, downloads, fetched_name, place_of, record_of, released_recipe
+from vggrepro.settings.downloads import DIGEST_LENGTHS, downloads, fetched_name, place_of, record_of, released_net
 from vggrepro.settings.loading import PATHS
 
 
@@ -67,11 +67,11 @@ def test_real_labels_have_the_digest_that_is_listed():
 
 
 def test_a_net_is_known_by_the_digest_of_its_file_alone():
-    assert released_recipe("sha256", "8a719046" + 56 * "0") == "torchvision"
-    assert released_recipe("sha256", "db26f1a5" + 56 * "0") == "mmpretrain"
-    assert released_recipe("sha1", "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24") == "the authors"
-    assert released_recipe("sha1", "9363e1f6d65f7dba68c4f27a1e62105cdf6c4e25") is None
-    assert released_recipe("sha256", 64 * "0") is None
+    assert released_net(sha256="8a719046" + 56 * "0").recipe == "torchvision"
+    assert released_net(sha256="db26f1a5" + 56 * "0").recipe == "mmpretrain"
+    assert released_net(sha1="9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24").recipe == "the authors"
+    assert released_net(sha1="9363e1f6d65f7dba68c4f27a1e62105cdf6c4e25") is None
+    assert released_net(sha256=64 * "0") is None
 
 
 def test_only_the_place_of_a_download_has_a_record():

@@ -6,7 +6,7 @@ A record may lack a key that its reader does not ask for, because an older versi
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from annotated_types import Gt, Len, MinLen
 from pydantic import TypeAdapter, ValidationError, with_config
@@ -59,6 +59,7 @@ ResultRecord = TypedDict(
         "answers": str,
         "classifier": str | None,
         "system": list[str],
+        "labelled by": dict[str, str],  # scores, and the weights that they are of
         # of SVMs
         "task": str,
         "nets": list[str],
@@ -130,16 +131,21 @@ ReleasedRecord = TypedDict(
         "file": str,
         "digest": str,
         "format": str,
-        "trained by": str,
+        "trained by": Literal["the authors", "torchvision", "mmpretrain", "others"],
         "reading": NetReading,
         "checked": NetCheck,
         "data": DataOfAReleasedNet,
         "weights": str,
         "made": Provenance,
+        "numbers": str,
+        "S": list[int],
     },
     total=False,
 )
-"""`adopted.json`: a released net that stands for a run."""
+"""`adopted.json`: a released net that stands for a run; `S` has the ends of its training scales, if they are known."""
+
+ADDED_LATER = ("numbers", "S")
+"""Keys that an older `adopted.json` does not have."""
 
 
 class InitialWeights(TypedDict):
@@ -254,7 +260,8 @@ def typed_record(
 
 def read_released(path: Path) -> dict[str, Any]:
     """The `adopted.json` of a released net; a ValueError as of `typed_record`."""
-    return typed_record(path, tuple(ReleasedRecord.__annotations__), kind=ReleasedRecord, again="adopt it again")
+    keys = tuple(key for key in ReleasedRecord.__annotations__ if key not in ADDED_LATER)
+    return typed_record(path, keys, kind=ReleasedRecord, again="adopt it again")
 
 
 def check_types(kind: Any, value: Any) -> None:  # noqa: ANN401

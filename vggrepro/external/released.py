@@ -36,8 +36,9 @@ from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, save_weights
 from vggrepro.paper.runs import Run
+from vggrepro.paper.systems import released_run
 from vggrepro.settings.blocks import NetSettings, ReadingSettings
-from vggrepro.settings.downloads import Recipe, released_recipe
+from vggrepro.settings.downloads import Recipe, released_net
 
 SAMPLE_SIZE = 400
 """Images that readings are compared on, about."""
@@ -174,7 +175,10 @@ def convert_released(
         raise ValueError(f"{run.name}: a released net gives class scores, no boxes")
     released, store = read_released_net(file), Store(val_folder)
     digest = file_digest(file)
-    trained_by = _trained_by(file, digest, recipe)
+    known = released_net(sha1=file_digest(file, "sha1"), sha256=digest)
+    trained_by = _trained_by(file, known.recipe if known else None, recipe)
+    # of others' nets it is not known, or their recipe says that they have no S
+    scale_ends = released_run(known.of[0]).scale_ends if known and trained_by == "the authors" else ()
     widths = {"width": len(released.layers[0].bias), "fc": len(released.layers[-3].bias)}
     places = devkit.class_indices(devkit.read_wnids(devkit_folder), store.about["wnids"]) if devkit_folder else None
     candidate = ReleasedCandidate(released, run, model.model_copy(update=widths), store, places, device, workers)
@@ -194,6 +198,7 @@ def convert_released(
             "digest": digest,
             "format": released.format,
             "trained by": trained_by,
+            "S": list(scale_ends),
             "numbers": released.numbers,
             "reading": reading.model_dump() | {"mean": weights.mean} | ({"classes": "wnid"} if released.wnids else {}),
             "checked": {"protocol": "centre-crop", "Q": Q, "images": len(wrong), "top-1 errors": int(wrong.sum())},
@@ -210,9 +215,8 @@ def convert_released(
     )
 
 
-def _trained_by(file: Path, digest: str, declared: Recipe | None) -> str:
+def _trained_by(file: Path, known: Recipe | None, declared: Recipe | None) -> str:
     """Whose way of training a net had; `others` where that is not known. A ValueError where another one is declared."""
-    known = released_recipe("sha1", file_digest(file, "sha1")) or released_recipe("sha256", digest)
     if known and declared and known != declared:
         raise ValueError(f"{file}: it is a file of {known}, by its digest: expected the recipe {known}, got {declared}")
     return known or declared or "others"

@@ -21,7 +21,7 @@ from vggrepro.evaluation.evaluate import DEFAULT_SETTINGS, load_run_weights, res
 from vggrepro.evaluation.recorder import record_inputs
 from vggrepro.evaluation.views import input_of_views
 from vggrepro.localisation.stores import BoxStore, ImageBoxes, box_store_of, write_boxes
-from vggrepro.localisation.top5_labels import read_top5_labels
+from vggrepro.localisation.top5_labels import labelling_weights, read_top5_labels
 from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.paper.runs import Run
@@ -173,6 +173,7 @@ def localise(
     identity = result_identity(run, protocol, settings, weights_file, store) | {
         "classifier": file_digest(classifier_file) if classifier_file else None,
         "answers": file_digest(labels_folder / "answers.npy") if labels_folder else "the true classes",
+        "labelled by": labelling_weights(labels_folder) if labels_folder else {},
     }
     if all(is_made_of(out / str(Q) / "made.json", identity | {"Q": Q}) for Q in scales):
         print(

@@ -17,6 +17,7 @@ from vggrepro.scores.stores import best_labels, read_scores
 
 LABELS = 5
 """Labels of an image that get a box: the error of localisation is a top-5 error."""
+AGAIN = "make the labels again"
 
 
 def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
@@ -28,16 +29,24 @@ def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
     stores = {path: read_scores(scores_folder / path) for path in mixture}
     first = next(iter(stores.values()))
     labels = best_labels(stores, mixture, LABELS)
+    records = {path: typed_record(scores_folder / path / "made.json", ("weights",)) for path in sorted(mixture)}
+    labelled_by = {path: record["weights"] for path, record in records.items()}
     with atomic_folder(out, "made.json") as root:
         np.save(root / "answers.npy", labels)
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in first.ids), encoding="utf-8")
-        write_json(root / "made.json", {"system": sorted(mixture), "data": first.metadata["data"]})
+        about = {"system": sorted(mixture), "labelled by": labelled_by, "data": first.metadata["data"]}
+        write_json(root / "made.json", about)
 
 
 def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:
     """The labels [N, K] for the images of a prepared store; a ValueError for labels of other images, or damaged ones."""
-    again = "make the labels again"
-    metadata = typed_record(folder / "made.json", ("data",), again=again)
-    if metadata["data"] != store.digest or read_ids(folder / "ids.txt", again) != tuple(store.ids):
+    metadata = typed_record(folder / "made.json", ("data",), again=AGAIN)
+    if metadata["data"] != store.digest or read_ids(folder / "ids.txt", AGAIN) != tuple(store.ids):
         raise ValueError(f"{folder}: labels of other images than those in {store.folder}: make them again")
-    return read_array(folder / "answers.npy", np.int64, (len(store), None), again)
+    return read_array(folder / "answers.npy", np.int64, (len(store), None), AGAIN)
+
+
+def labelling_weights(folder: Path) -> dict[str, str]:
+    """The digest of the weights behind each of the scores that the labels of a folder are the best of."""
+    weights: dict[str, str] = typed_record(folder / "made.json", ("labelled by",), again=AGAIN)["labelled by"]
+    return weights

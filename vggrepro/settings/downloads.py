@@ -120,12 +120,13 @@ def record_of(path: str | None, folder: str) -> list[str]:
     return [f"{folder}/{name}/{FETCHED_FILE}"] if name else []
 
 
-def released_recipe(algorithm: str, digest: str) -> Recipe | None:
-    """How the net in a file of this digest was trained; None where the list has no such file."""
+def released_net(**digests: str) -> Download | None:
+    """The entry of a released net, by digests of its file such as `sha1="9363..."`; None where the list has no such file."""
     for download in downloads().values():
         for file in download.files:
-            if download.recipe and file.algorithm == algorithm and file.expected and digest.startswith(file.expected):
-                return download.recipe
+            digest = digests.get(file.algorithm, "")
+            if download.recipe and file.expected and digest.startswith(file.expected):
+                return download
     return None
 
 
