@@ -12,6 +12,7 @@ from vggrepro.paper.tables import table_label
 from vggrepro.report.figures.drawing import (
     FIGURE_WIDTH,
     INK,
+    PAPER,
     PURPLE,
     SKY,
     SMALLEST,
@@ -134,8 +135,10 @@ def _training(axis: Any, label: str, place: tuple[float, float], seconds: float,
     unit, length = axis_unit(max(every.values()))
     axis.plot(*place, "o", color=colour, markersize=7, zorder=3)
     # above its edges, which lead to the right and down
-    for text, up in ((label, 9), (f"{seconds / length:,.1f} {unit}", 1)):
-        axis.annotate(text, place, xytext=(7, up), textcoords="offset points", fontsize=SMALLEST)
+    for text, up in ((label, 12), (f"{seconds / length:,.1f} {unit}", 4)):
+        # on paper, because edges from other trainings pass behind
+        paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 0}
+        axis.annotate(text, place, xytext=(7, up), textcoords="offset points", fontsize=SMALLEST, bbox=paper)
 
 
 def _table(axis: Any, table: Table, place: tuple[float, float]) -> None:  # noqa: ANN401

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,8 @@ OTHER_MARKERS = "<>hp*d8"
 
 INK = "#010203"
 """Stands for the page's text colour, so that the same SVG serves light and dark."""
+PAPER = "#fdfdfc"
+"""Stands for the page's background."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,34 @@ def plot_style() -> dict[str, Any]:
     }
 
 
+LABEL_PLACES = (
+    (6, 4, "left"),
+    (6, -11, "left"),
+    (-6, 4, "right"),
+    (-6, -11, "right"),
+    (0, 14, "center"),
+    (0, -21, "center"),
+)
+"""Where a label may stand beside its mark: points to the right and up, and its alignment."""
+
+
+def label_marks(axis: Any, labels: Sequence[tuple[float, float, str]]) -> None:  # noqa: ANN401
+    """Write (x, y, text) beside marks: of each text's places the first where it covers no mark and no other text."""
+    from matplotlib.transforms import Bbox
+
+    figure = axis.figure
+    figure.draw_without_rendering()
+    marks = [axis.transData.transform((x, y)) for x, y, _ in labels]
+    covered = [Bbox.from_extents(x - 4, y - 4, x + 4, y + 4) for x, y in marks]
+    for x, y, text in labels:
+        label = axis.annotate(text, (x, y), xytext=(0, 0), textcoords="offset points", fontsize=SMALLEST)
+        for right, up, alignment in LABEL_PLACES:
+            label.set(position=(right, up), horizontalalignment=alignment)
+            if not any(label.get_window_extent().overlaps(other) for other in covered):
+                break
+        covered.append(label.get_window_extent())
+
+
 def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Path) -> Figure:  # noqa: ANN401
     """Write `<name>.pdf` into the folder, and return the SVG as a piece of a page."""
     # one layout for both files, because `savefig` would lay out and draw twice, half of a figure's time
@@ -136,7 +167,7 @@ def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Pa
     FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
     matplotlib.pyplot.close(figure)
     svg = text.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor")
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "var(--paper)")
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # ids that nothing refers to are a tenth of the bytes, and a picture that appears twice would have its id twice

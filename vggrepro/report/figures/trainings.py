@@ -17,6 +17,7 @@ from vggrepro.report.figures.drawing import (
     SMALLEST,
     Figure,
     finished_figure,
+    label_marks,
     plot_style,
     style_of,
     style_of_net,
@@ -159,11 +160,12 @@ def draw_error_against_cost(
     unit, length = axis_unit(max(seconds for seconds, *_ in points))
     with plt.rc_context(plot_style()):
         figure, axis = plt.subplots(figsize=(FIGURE_WIDTH, 3.8))
-        for k, (seconds, cell, net, S) in enumerate(sorted(points, key=lambda point: point[0])):
-            _bought(axis, seconds / length, cell, net, S, below=k % 2 == 1)
+        for seconds, cell, net, _ in points:
+            _bought(axis, seconds / length, cell, net)
         axis.set(xlabel=f"training, with that of the nets it was initialised from ({_processors(trainings)} {unit})")
         axis.set_ylabel("top-1 validation error (%)")
         axis.margins(x=0.14)
+        label_marks(axis, [(seconds / length, cell.value or 0.0, f"{net}, {S}") for seconds, cell, net, S in points])
         caption = (
             "Top-1 error of Table 3, with its 95% interval, against the time of all processors that trained the net and those "
             "it was initialised from: beside each mark the net and its training scale."
@@ -171,15 +173,13 @@ def draw_error_against_cost(
         return finished_figure(figure, "error-against-cost", "Error against cost", caption, folder)
 
 
-def _bought(axis: Any, time: float, cell: Cell, net: str, S: str, *, below: bool) -> None:  # noqa: ANN401
-    """A net's error at its cost, with its name; neighbours have theirs above and below."""
+def _bought(axis: Any, time: float, cell: Cell, net: str) -> None:  # noqa: ANN401
+    """A net's error at its cost."""
     assert cell.value is not None, "rows without an error are left out"
     colour, marker, _ = style_of_net(net)
     low, high = cell.interval or (cell.value, cell.value)
     bars = [[cell.value - low], [high - cell.value]]
     axis.errorbar([time], [cell.value], yerr=bars, fmt=marker, color=colour, markersize=6, capsize=2, elinewidth=0.8)
-    place = (5, -11 if below else 4)
-    axis.annotate(f"{net}, {S}", (time, cell.value), xytext=place, textcoords="offset points", fontsize=SMALLEST)
 
 
 def _seconds_with_parents(training: FinishedTraining, by_name: dict[str, FinishedTraining]) -> float:
