@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import BaseModel
 
 from vggrepro.core.arrays import read_array
 from vggrepro.core.records import WEIGHTS_RECORDS, typed_record
@@ -31,6 +32,8 @@ from vggrepro.settings.effects import HARMLESS
 from vggrepro.settings.models import RunSettings, Settings
 from vggrepro.settings.variant_settings import initial_layers
 from vggrepro.tables.cells import AuditFinding, Table, table_sources
+
+_T = TypeVar("_T", bound=BaseModel)
 
 UNLIKE = (
     'The deltas of cells with a footnote "Not as in the paper" do not compare like with like: what made these numbers departs '
@@ -100,6 +103,13 @@ class Source:
     def refusal(self, problem: str, first: str = "") -> ValueError:
         """The error to raise; `first` is what else could be done about it."""
         return ValueError(f"{self.file}: {problem}: {f'{first}, or ' if first else ''}{self.remedy}")
+
+    def read(self, key: str, kind: type[_T]) -> _T:
+        """What stands below a key of it as a `kind`; a ValueError where that has other fields, or values of other types."""
+        try:
+            return validated(kind, self.document[key], f"{self.file}: {key}")
+        except ValueError as wrong:
+            raise ValueError(f"{wrong}: {self.remedy}") from None
 
 
 def compared(
@@ -311,11 +321,11 @@ def read_record(section: str, source: Source) -> Any:  # noqa: ANN401
     """The record in a file; a ValueError where there is none, or it has other fields than the rules are read from."""
     if "record" not in source.document:
         raise source.refusal("record is missing: it is older than records, and no table shows a number without one")
-    return validated(record_form(section), source.document["record"], f"{source.file}: record")
+    return source.read("record", record_form(section))
 
 
 def _check_settings(settings: RunSettings, source: Source) -> None:
-    recorded = validated(RunSettings, source.document["settings"], f"{source.file}: settings")
+    recorded = source.read("settings", RunSettings)
     of_run, of_table = ({key: value for key, value, _ in described(each)} for each in (recorded, settings))
     for key in sorted({*of_run, *of_table}):
         if of_run.get(key) != of_table.get(key) and EFFECTS.get(key) != HARMLESS:
