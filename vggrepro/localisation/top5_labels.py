@@ -17,7 +17,7 @@ from vggrepro.scores.stores import best_labels, read_scores
 
 LABELS = 5
 """Labels of an image that get a box: the error of localisation is a top-5 error."""
-AGAIN = "make the labels again"
+MAKE_AGAIN = "make the labels again"
 
 
 def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
@@ -40,13 +40,13 @@ def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
 
 def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:
     """The labels [N, K] for the images of a prepared store; a ValueError for labels of other images, or damaged ones."""
-    metadata = typed_record(folder / "made.json", ("data",), again=AGAIN)
-    if metadata["data"] != store.digest or read_ids(folder / "ids.txt", AGAIN) != tuple(store.ids):
+    metadata = typed_record(folder / "made.json", ("data",), again=MAKE_AGAIN)
+    if metadata["data"] != store.digest or read_ids(folder / "ids.txt", MAKE_AGAIN) != tuple(store.ids):
         raise ValueError(f"{folder}: labels of other images than those in {store.folder}: make them again")
-    return read_array(folder / "answers.npy", np.int64, (len(store), None), AGAIN)
+    return read_array(folder / "answers.npy", np.int64, (len(store), None), MAKE_AGAIN)
 
 
 def labelling_weights(folder: Path) -> dict[str, str]:
     """The digest of the weights behind each of the scores that the labels of a folder are the best of."""
-    weights: dict[str, str] = typed_record(folder / "made.json", ("labelled by",), again=AGAIN)["labelled by"]
+    weights: dict[str, str] = typed_record(folder / "made.json", ("labelled by",), again=MAKE_AGAIN)["labelled by"]
     return weights
