@@ -32,14 +32,14 @@ TRAINING = {
 }  # fmt: skip
 RELEASED = {
     "run": "D_256_s0", "file": "x.pth", "digest": "ab", "format": "torch", "weights": "cc", "made": MADE,
-    "trained by": "others",
+    "trained by": "others", "numbers": "fp32", "S": [256, 512],
     "reading": {"channels": "rgb", "input": "[0, 1]", "classes": "wnid", "full": "chw", "kernels": "x", "mean": [1.0, 2.0]},
     "checked": {"top-1 errors": 3, "images": 9}, "data": {"val": "bb", "data set": "drawn"},
 }  # fmt: skip
 EVALUATION = {
     "run": "B_256_s0", "weights": "cc", "protocol": "dense", "Q": 256, "data": "bb", "data set": "drawn", "classes": 10,
     "device": "CPU", "seconds": 2.0, "settings": {"crop": 1}, "record": {"mirrored": True}, "made": MADE,
-    "classifier": None, "answers": "ab",
+    "classifier": None, "answers": "ab", "labelled by": {"B_256_s0/dense/256": "cc"},
 }  # fmt: skip
 SVMS = {
     "task": "voc2007", "nets": ["D"], "collection": "VOC", "data": "bb", "classes": ["a", "b"], "counted": ["a"],

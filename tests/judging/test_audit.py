@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.oracles.records import SVM_NET, features_json, made_json, run_json, svm_images, svms_json, write_runs
+from vggrepro.core.records import ReleasedRecord, check_types
 from vggrepro.judging.audit import Audit, Source, compared, findings, read_record
 from vggrepro.judging.values import EFFECTS, declaration, training_recipes, value_of
 from vggrepro.paper.protocol import SILENT, STAGES, SampleEstimate, holds, protocol_rules, rules_by_id
@@ -156,7 +157,7 @@ def names_of(section: str, stage: str, written: dict[str, Any]) -> dict[str, Any
         papers = {rule.measured_field: rule.expected("torchvision") for rule in protocol_rules()[section]}
         recipe = {name.removeprefix("recipe."): value for name, value in papers.items() if name.startswith("recipe.")}
         release = ReleaseSettings(file=written["file"])
-        names |= {"recipe": recipe, "release": release, "run": RELEASED}
+        names |= {"recipe": recipe, "release": release, "file": written["file"], "run": RELEASED}
     if "record" in written:
         names["record"] = read_record(section, source_of(written))
     return names | ({"task": TASKS[stage]} if section == "transfer" else {})
@@ -312,6 +313,11 @@ def test_of_a_released_net_all_is_told_that_its_makers_did_otherwise_than_the_pa
     assert [finding.rule for finding in results if finding.deviates] == differ
 
 
+@pytest.mark.parametrize("trained_by", STAGES["released"])
+def test_records_name_those_who_trained_a_net_as_rules_do(trained_by):
+    check_types(ReleasedRecord, {"trained by": trained_by})
+
+
 def test_who_trained_a_released_net_is_one_of_those_that_are_known(tmp_path):
     with pytest.raises(
         ValueError, match=r"adopted.json: .*trained by: .*'the authors'.* got 'Bob'.* adopt D_256-512_s0 again"
@@ -436,6 +442,9 @@ def test_boxes_of_labels_from_a_net_that_was_trained_again_since_are_refused(tmp
     made["labelled by"][first] = "weights of before"
     with pytest.raises(ValueError, match=rf"labelled by.{first}: expected weights of D, .* got weights of b"):
         audit.of_evaluation(tmp_path / "dense/256", made, 50_000)
+    # of older records nothing is known of it
+    del made["labelled by"]
+    assert audit.of_evaluation(tmp_path / "dense/256", made, 50_000)
 
 
 def test_a_choice_that_no_setting_makes_is_no_other(tmp_path):

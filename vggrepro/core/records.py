@@ -59,7 +59,7 @@ ResultRecord = TypedDict(
         "answers": str,
         "classifier": str | None,
         "system": list[str],
-        "labelled by": dict[str, str],  # scores, and the weights that they are of
+        "labelled by": dict[str, str],  # by path of scores, the digest of their weights
         # of SVMs
         "task": str,
         "nets": list[str],

@@ -175,10 +175,10 @@ def convert_released(
         raise ValueError(f"{run.name}: a released net gives class scores, no boxes")
     released, store = read_released_net(file), Store(val_folder)
     digest = file_digest(file)
-    known = released_net(sha1=file_digest(file, "sha1"), sha256=digest)
-    trained_by = _trained_by(file, known.recipe if known else None, recipe)
+    entry = released_net(sha1=file_digest(file, "sha1"), sha256=digest)
+    trained_by = _trained_by(file, entry.recipe if entry else None, recipe)
     # of others' nets it is not known, or their recipe says that they have no S
-    scale_ends = released_run(known.of[0]).scale_ends if known and trained_by == "the authors" else ()
+    scale_ends = released_run(entry.of[0]).scale_ends if entry and trained_by == "the authors" else ()
     widths = {"width": len(released.layers[0].bias), "fc": len(released.layers[-3].bias)}
     places = devkit.class_indices(devkit.read_wnids(devkit_folder), store.about["wnids"]) if devkit_folder else None
     candidate = ReleasedCandidate(released, run, model.model_copy(update=widths), store, places, device, workers)

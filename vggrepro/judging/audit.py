@@ -270,6 +270,7 @@ class Audit:
         source = replace(source, document={"numbers": "fp32", "S": [256, 512], **source.document})
         trained_by = source.document["trained by"]
         names = dict(self.settings) | {"recipe": training_recipes().get(trained_by), "run": run, "release": release}
+        names["file"] = Path(release.file).name
         return findings("released", trained_by, source, names)
 
     def _of_test(self, run: Run, stages: Mapping[str, str], source: Source) -> tuple[AuditFinding, ...]:

@@ -236,7 +236,9 @@ def _trained_unlike(claim: Claim, settings: Settings, tables: Path) -> Iterator[
 def _makers(cell: str, tables: Path, number: str) -> str:
     """Who trained the released nets behind a cell, by its table's findings."""
     findings = read_table(tables / f"{table_name(number)}.json").findings
-    did = [finding.did for finding in findings if finding.rule == "released" and cell in finding.cells]
+    did = [
+        finding.did for finding in findings if finding.rule in ("released", "released-scale") and cell in finding.cells
+    ]
     return " and ".join(did) or "released weights, trained by the authors"
 
 

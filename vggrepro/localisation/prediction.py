@@ -173,8 +173,10 @@ def localise(
     identity = result_identity(run, protocol, settings, weights_file, store) | {
         "classifier": file_digest(classifier_file) if classifier_file else None,
         "answers": file_digest(labels_folder / "answers.npy") if labels_folder else "the true classes",
-        "labelled by": labelling_weights(labels_folder) if labels_folder else {},
     }
+    # without the key where nothing is known of them: boxes of before are kept
+    if labels_folder and (labelled_by := labelling_weights(labels_folder)):
+        identity |= {"labelled by": labelled_by}
     if all(is_made_of(out / str(Q) / "made.json", identity | {"Q": Q}) for Q in scales):
         print(
             f"{run.name} {protocol}: predicted before with the same weights, images and settings: kept", file=sys.stderr

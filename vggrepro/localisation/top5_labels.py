@@ -29,8 +29,10 @@ def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
     stores = {path: read_scores(scores_folder / path) for path in mixture}
     first = next(iter(stores.values()))
     labels = best_labels(stores, mixture, LABELS)
-    records = {path: typed_record(scores_folder / path / "made.json", ("weights",)) for path in sorted(mixture)}
-    labelled_by = {path: record["weights"] for path, record in records.items()}
+    files = {path: scores_folder / path / "made.json" for path in sorted(mixture)}
+    labelled_by = {
+        path: typed_record(file, ("weights",), again="evaluate again")["weights"] for path, file in files.items()
+    }
     with atomic_folder(out, "made.json") as root:
         np.save(root / "answers.npy", labels)
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in first.ids), encoding="utf-8")
@@ -47,6 +49,6 @@ def read_top5_labels(folder: Path, store: Store) -> NDArray[np.int64]:
 
 
 def labelling_weights(folder: Path) -> dict[str, str]:
-    """The digest of the weights behind each of the scores that the labels of a folder are the best of."""
-    weights: dict[str, str] = typed_record(folder / "made.json", ("labelled by",), again=MAKE_AGAIN)["labelled by"]
+    """The digest of the weights behind each of the scores that labels are the best of; none of older labels, which lack it."""
+    weights: dict[str, str] = typed_record(folder / "made.json", again=MAKE_AGAIN).get("labelled by", {})
     return weights

@@ -10,9 +10,9 @@ from typing import Any
 from vggrepro.paper.runs import Run
 from vggrepro.paper.tables import table_label
 from vggrepro.report.figures.drawing import (
+    BACKGROUND,
     FIGURE_WIDTH,
     INK,
-    PAPER,
     PURPLE,
     SKY,
     SMALLEST,
@@ -136,9 +136,9 @@ def _training(axis: Any, label: str, place: tuple[float, float], seconds: float,
     axis.plot(*place, "o", color=colour, markersize=7, zorder=3)
     # above its edges, which lead to the right and down
     for text, up in ((label, 12), (f"{seconds / length:,.1f} {unit}", 4)):
-        # on paper, because edges from other trainings pass behind
-        paper = {"facecolor": PAPER, "edgecolor": "none", "pad": 0}
-        axis.annotate(text, place, xytext=(7, up), textcoords="offset points", fontsize=SMALLEST, bbox=paper)
+        # on the background, because edges from other trainings pass behind
+        background = {"facecolor": BACKGROUND, "edgecolor": "none", "pad": 0}
+        axis.annotate(text, place, xytext=(7, up), textcoords="offset points", fontsize=SMALLEST, bbox=background)
 
 
 def _table(axis: Any, table: Table, place: tuple[float, float]) -> None:  # noqa: ANN401

@@ -66,7 +66,7 @@ OTHER_MARKERS = "<>hp*d8"
 
 INK = "#010203"
 """Stands for the page's text colour, so that the same SVG serves light and dark."""
-PAPER = "#fdfdfc"
+BACKGROUND = "#fdfdfc"
 """Stands for the page's background."""
 
 
@@ -138,7 +138,7 @@ LABEL_PLACES = (
 
 
 def label_marks(axis: Any, labels: Sequence[tuple[float, float, str]]) -> None:  # noqa: ANN401
-    """Write (x, y, text) beside marks: of each text's places the first where it covers no mark and no other text."""
+    """Write (x, y, text) beside marks: of its places the first where it covers no mark and no other text, else the last."""
     from matplotlib.transforms import Bbox
 
     figure = axis.figure
@@ -167,7 +167,7 @@ def finished_figure(figure: Any, name: str, title: str, caption: str, folder: Pa
     FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
     matplotlib.pyplot.close(figure)
     svg = text.getvalue()
-    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(PAPER, "var(--paper)")
+    svg = svg[svg.index("<svg") :].replace(INK, "currentColor").replace(BACKGROUND, "var(--paper)")
     svg = re.sub(r'<svg ([^>]*?)width="[^"]*" height="[^"]*"', r"<svg \1", svg, count=1)
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
     # ids that nothing refers to are a tenth of the bytes, and a picture that appears twice would have its id twice
