@@ -277,8 +277,8 @@ def test_how_a_net_was_trained_is_known_by_its_digest_or_else_declared(
     assert [json.loads(record.read_text())[key] for key in ("trained by", "numbers")] == ["others", "fp64"]
     assert adopt(file, coloured, "--recipe", "torchvision") == 0
     assert json.loads(record.read_text())["trained by"] == "torchvision"
-    by_hand = {"what": "a net", "of": ("D/[256;512]",), "by hand": "nowhere"}
-    entries = {file_digest(file): Download.model_validate(by_hand | {"recipe": "the authors"})}
+    by_hand = {"what": "a net", "by hand": "nowhere"}
+    entries = {file_digest(file): Download.model_validate(by_hand | {"recipe": "the authors", "S": (256, 512)})}
     monkeypatch.setattr(released, "released_net", lambda sha1, sha256: entries.get(sha256))
     assert adopt(file, coloured) == 0
     assert [json.loads(record.read_text())[key] for key in ("trained by", "S")] == ["the authors", [256, 512]]

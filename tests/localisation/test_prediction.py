@@ -17,7 +17,7 @@ from vggrepro.data.store import Store
 from vggrepro.data.transforms import rescale_image, zoom_of
 from vggrepro.localisation.prediction import localise, predict_boxes, window_corners
 from vggrepro.localisation.stores import read_boxes
-from vggrepro.localisation.top5_labels import write_top5_labels
+from vggrepro.localisation.top5_labels import labelling_weights, write_top5_labels
 from vggrepro.nets.initialisation import initialise_randomly
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import load_weights
@@ -180,6 +180,7 @@ def test_a_localiser_is_initialised_from_its_classifier_and_predicts_boxes(store
     localise(PCR, classifier_file=d, **options)
     store = read_boxes(tmp_path / "boxes" / "384")
     assert store.metadata["run"] == PCR.name
+    assert store.metadata["labelled by"] == labelling_weights(tmp_path / "labels")
     assert np.diff(store.offsets).tolist() == [36] * len(store)
     with pytest.raises(ValueError, match="holds A_256_s0, expected D_256_s0"):
         localise(PCR, classifier_file=a, **options)

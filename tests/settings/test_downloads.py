@@ -69,7 +69,8 @@ def test_real_labels_have_the_digest_that_is_listed():
 def test_a_net_is_known_by_the_digest_of_its_file_alone():
     assert released_net(sha256="8a719046" + 56 * "0").recipe == "torchvision"
     assert released_net(sha256="db26f1a5" + 56 * "0").recipe == "mmpretrain"
-    assert released_net(sha1="9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24").recipe == "the authors"
+    authors = released_net(sha1="9363e1f6d65f7dba68c4f27a1e62105cdf6c4e24")
+    assert (authors.recipe, authors.S) == ("the authors", (256, 512))
     assert released_net(sha1="9363e1f6d65f7dba68c4f27a1e62105cdf6c4e25") is None
     assert released_net(sha256=64 * "0") is None
 

@@ -91,9 +91,9 @@ def _along_columns(  # type: ignore[no-untyped-def]  # noqa: ANN202
 
 # explicit types: one compilation serves writable arrays and read-only maps of files
 @njit(types.void(_READ, _PAIR, _PAIR, types.boolean, _WRITTEN), cache=True, nogil=True)
-def resample(  # type: ignore[no-untyped-def]  # noqa: ANN201
+def resample(
     rows: NDArray[np.uint8], size: tuple[int, int], corner: tuple[int, int], mirrored: bool, out: NDArray[np.uint8]
-):
+) -> None:
     """Write into `out` [h, 3 w] the window at `corner` (top, left) of an image that is resized to `size` (height, width).
 
     `rows` [H, 3 W] are the image's pixels; `mirrored` flips the window from left to right.

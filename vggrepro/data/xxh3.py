@@ -56,7 +56,7 @@ def _folded(a, b):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202
 
 
 @njit(types.uint64(types.uint8[::1]), cache=True, nogil=True)
-def xxh3_of(data: NDArray[np.uint8]):  # type: ignore[no-untyped-def]  # noqa: ANN201
+def xxh3_of(data: NDArray[np.uint8]) -> np.uint64:
     """The checksum of more than 240 bytes."""
     sums, words = _START.copy(), data[: len(data) // 8 * 8].view(np.uint64)
     blocks = (len(data) - 1) // 1024

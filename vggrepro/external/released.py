@@ -36,7 +36,6 @@ from vggrepro.nets.inference import ready_for_inference
 from vggrepro.nets.vgg import VGG
 from vggrepro.nets.weights import Weights, save_weights
 from vggrepro.paper.runs import Run
-from vggrepro.paper.systems import released_run
 from vggrepro.settings.blocks import NetSettings, ReadingSettings
 from vggrepro.settings.downloads import Recipe, released_net
 
@@ -177,8 +176,6 @@ def convert_released(
     digest = file_digest(file)
     entry = released_net(sha1=file_digest(file, "sha1"), sha256=digest)
     trained_by = _trained_by(file, entry.recipe if entry else None, recipe)
-    # of others' nets it is not known, or their recipe says that they have no S
-    scale_ends = released_run(entry.of[0]).scale_ends if entry and trained_by == "the authors" else ()
     widths = {"width": len(released.layers[0].bias), "fc": len(released.layers[-3].bias)}
     places = devkit.class_indices(devkit.read_wnids(devkit_folder), store.about["wnids"]) if devkit_folder else None
     candidate = ReleasedCandidate(released, run, model.model_copy(update=widths), store, places, device, workers)
@@ -198,7 +195,7 @@ def convert_released(
             "digest": digest,
             "format": released.format,
             "trained by": trained_by,
-            "S": list(scale_ends),
+            "S": list(entry.S) if entry and entry.S else [],
             "numbers": released.numbers,
             "reading": reading.model_dump() | {"mean": weights.mean} | ({"classes": "wnid"} if released.wnids else {}),
             "checked": {"protocol": "centre-crop", "Q": Q, "images": len(wrong), "top-1 errors": int(wrong.sum())},

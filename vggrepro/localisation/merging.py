@@ -27,9 +27,9 @@ AVERAGE = {"pairs": 0, "members": 1, "scores": 2}
 
 # no number here is a NaN, so that the compiler may use vector instructions for min and max
 @njit(cache=True, nogil=True, fastmath={"nnan", "nsz"}, error_model="numpy")
-def match_scores(  # type: ignore[no-untyped-def]  # noqa: ANN201
+def match_scores(
     box: NDArray[np.float64], sides: NDArray[np.float64], distance: float, overlap: float, out: NDArray[np.float64]
-):
+) -> None:
     """How badly a box [4] matches each of n others, whose coordinates are the rows of `sides` [4, n], into `out` [n].
 
     The weighted distance of the centres, in units of box size, plus the weighted 1 - IoU.

@@ -29,10 +29,7 @@ def write_top5_labels(scores_folder: Path, *, seed: int, out: Path) -> None:
     stores = {path: read_scores(scores_folder / path) for path in mixture}
     first = next(iter(stores.values()))
     labels = best_labels(stores, mixture, LABELS)
-    files = {path: scores_folder / path / "made.json" for path in sorted(mixture)}
-    labelled_by = {
-        path: typed_record(file, ("weights",), again="evaluate again")["weights"] for path, file in files.items()
-    }
+    labelled_by = {path: stores[path].metadata.get("weights", "not recorded") for path in sorted(mixture)}
     with atomic_folder(out, "made.json") as root:
         np.save(root / "answers.npy", labels)
         (root / "ids.txt").write_text("".join(f"{name}\n" for name in first.ids), encoding="utf-8")

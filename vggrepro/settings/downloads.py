@@ -66,6 +66,7 @@ class Download(FrozenModel):
     what: NonEmptyText
     of: tuple[NonEmptyText, ...] = ()
     recipe: Recipe | None = None
+    S: tuple[int, int] | None = None
     files: tuple[DownloadFile, ...] = ()
     by_hand: Annotated[str, Field(alias="by hand")] = ""
 
