@@ -138,7 +138,7 @@ LABEL_PLACES = (
 
 
 def label_marks(axis: Any, labels: Sequence[tuple[float, float, str]]) -> None:  # noqa: ANN401
-    """Write (x, y, text) beside marks: of its places the first where it covers no mark and no other text, else the last."""
+    """Write (x, y, text) beside marks: at the first place without a mark or another text, else the last; bars may cross it."""
     from matplotlib.transforms import Bbox
 
     figure = axis.figure
